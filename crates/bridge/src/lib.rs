@@ -1,1 +1,24 @@
-//! Placeholder.
+//! The domain of S3 SFTP Bridge, pure: events, payloads, error names, settings, remote paths. No I/O, no AWS
+//! client, no SSH session; everything here can be tested with values alone.
+
+mod checksum;
+mod decode;
+mod error;
+mod event;
+mod host_key;
+mod payload;
+mod remote_path;
+mod settings;
+
+pub use checksum::{Crc64Nvme, RunningSha256};
+pub use decode::decode;
+pub use error::{Error, ErrorName, Result};
+pub use event::ObjectCreated;
+pub use host_key::{TrustedHostKey, TrustedHostKeys};
+pub use payload::{
+    Checkpoint, CredentialReference, Execution, Failure, FetchKeyInput, FetchKeyOutput, Outcome,
+    PinnedObject, Progress, Proof, ReadBack, Receipt, RecordFailureInput, SecretLocation, SourceChecksum,
+    Status, TransferInput, VerifyRemoteInput,
+};
+pub use remote_path::RemotePaths;
+pub use settings::{CredentialLocation, ProofPolicy, RecordSettings, SETTINGS, Setting, Settings, Variables};

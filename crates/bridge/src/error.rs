@@ -1,0 +1,159 @@
+//! The error names: the words that the state machine's Retry and Catch match, the alarms count, and the runbook
+//! has a heading for.
+
+use std::fmt;
+
+/// A result whose error carries an [`ErrorName`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+macro_rules! error_names {
+    ($($(#[$doc:meta])* $name:ident, $hint:literal;)*) => {
+        /// What went wrong, as one word. It is the `errorType` of the Lambda result.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorName { $($(#[$doc])* $name,)* }
+
+        impl ErrorName {
+            /// Every name, in the order of the runbook.
+            pub const ALL: &[ErrorName] = &[$(ErrorName::$name,)*];
+
+            /// The name as Step Functions sees it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(ErrorName::$name => stringify!($name),)* }
+            }
+
+            /// What to do about it, in one sentence; `docs/errors.md` says more under the same heading.
+            pub fn hint(self) -> &'static str {
+                match self { $(ErrorName::$name => $hint,)* }
+            }
+        }
+    };
+}
+
+error_names! {
+    /// Secrets Manager or S3 throttled or failed while the credential was read, after the SDK's own retries.
+    SecretUnavailable, "Nothing to change: AWS was busy; redrive the execution if its retries ran out.";
+    /// S3 throttled, failed or broke off while the object was read, after the SDK's own retries.
+    ObjectReadInterrupted, "Nothing to change: S3 was busy; redrive the execution if its retries ran out.";
+    /// DNS, TCP or the SSH key exchange did not get through.
+    ConnectFailed, "Check SFTP_HOST and SFTP_PORT, the partner's firewall and allow-list, and whether the server is up; then redrive.";
+    /// The session was dropped or stalled, and no progress was made.
+    ConnectionLost, "Ask the partner whether the server was restarted or limits sessions; then redrive, the transfer resumes.";
+    /// The server answered SSH_FX_FAILURE or a status that says no more.
+    RemoteFailure, "Read the server's message; often the disk, a quota or a lock on the partner's side. Then redrive.";
+    /// The pinned version of the credential is gone.
+    CredentialExpired, "Nothing to change: the run starts again at FetchKey by itself with the current credential.";
+    /// A payload did not decode.
+    InvalidInput, "Start the execution with an S3 `Object Created` event, or {\"detail\":{\"bucket\":{\"name\":\"b\"},\"object\":{\"key\":\"k\"}}}.";
+    /// A setting is missing or wrong.
+    InvalidConfig, "Correct the named settings in the stack's parameters, deploy, and redrive.";
+    /// The credential is missing, denied, or not of a known shape.
+    SecretUnreadable, "Check that the secret exists, that the function's role may read it, and that it holds Username and PrivateKey or Password.";
+    /// The private key does not parse, or its passphrase is wrong.
+    InvalidPrivateKey, "Store an OpenSSH, PEM or PKCS#8 private key with its line breaks, and its passphrase as Passphrase.";
+    /// The server presented a host key that is not trusted.
+    HostKeyMismatch, "Ask the partner, over another channel, whether the host key changed; only then add the fingerprint to SFTP_TRUSTED_HOST_KEYS.";
+    /// The two sides share no algorithm.
+    NoCommonAlgorithm, "Ask the partner to offer one of our algorithms; the message lists both sides.";
+    /// The server refused the credential.
+    AuthenticationRejected, "Check the user name, and that the partner has installed the public key whose fingerprint is in the message.";
+    /// The object is missing, denied or archived.
+    ObjectUnreadable, "Check that the object still exists, is not archived, and that the function's role may read (and decrypt) it.";
+    /// The object is no longer what was pinned, and no newer upload explains it.
+    ObjectChanged, "Turn on versioning for the bucket, or upload under a new name instead of overwriting; then upload again.";
+    /// The remote path is unsafe, missing, or not writable.
+    RemotePathRejected, "Correct the object's name, SFTP_LOCATION, or the permissions on the partner's directory; then redrive.";
+    /// The remote disk or quota is full.
+    RemoteFull, "Ask the partner to make room; then redrive, the transfer resumes.";
+    /// The partial file is not what was sent; it has been removed.
+    RemoteMismatch, "The file was sent again once and still differed: ask the partner what alters files on arrival (scanner, text mode, quota).";
+    /// A bug of the bridge.
+    Internal, "Please report it with the log lines of this execution.";
+}
+
+impl ErrorName {
+    /// Whether the state machine tries the same step again by itself.
+    pub fn retryable(self) -> bool {
+        match self {
+            Self::SecretUnavailable
+            | Self::ObjectReadInterrupted
+            | Self::ConnectFailed
+            | Self::ConnectionLost
+            | Self::RemoteFailure => true,
+            Self::CredentialExpired
+            | Self::InvalidInput
+            | Self::InvalidConfig
+            | Self::SecretUnreadable
+            | Self::InvalidPrivateKey
+            | Self::HostKeyMismatch
+            | Self::NoCommonAlgorithm
+            | Self::AuthenticationRejected
+            | Self::ObjectUnreadable
+            | Self::ObjectChanged
+            | Self::RemotePathRejected
+            | Self::RemoteFull
+            | Self::RemoteMismatch
+            | Self::Internal => false,
+        }
+    }
+
+    /// The name for a string, if it is one of ours; Lambda's and Step Functions' own names are not.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| known.as_str() == name)
+    }
+}
+
+impl fmt::Display for ErrorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error with its name and a message for a person. The message never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The name that the state machine matches.
+    pub name: ErrorName,
+    message: String,
+}
+
+impl Error {
+    /// An error of this name; `message` says what happened to what.
+    pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
+        Self { name, message: message.into() }
+    }
+
+    /// What happened, without the name.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// `ErrorName::ConnectFailed.error("…")` reads better than the constructor where an error is raised.
+impl ErrorName {
+    /// An [`Error`] of this name.
+    pub fn error(self, message: impl Into<String>) -> Error {
+        Error::new(self, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_parse_back() {
+        for (index, name) in ErrorName::ALL.iter().enumerate() {
+            assert_eq!(ErrorName::parse(name.as_str()), Some(*name));
+            assert!(!ErrorName::ALL[..index].contains(name));
+        }
+        assert_eq!(ErrorName::parse("Lambda.Unknown"), None);
+    }
+}

@@ -1,0 +1,354 @@
+//! What the functions say to each other. Payloads outlive a deployment: add optional fields, never rename.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::{RemotePaths, RunningSha256};
+
+/// The execution a call belongs to, from the state machine's context object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// The execution's ARN.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub id: String,
+    /// The execution's name.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub name: String,
+    /// When it started, RFC 3339.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub start_time: String,
+    /// The state machine's ARN.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub state_machine_id: String,
+    /// How often it was redriven. Absent on some engines: 0.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub redrive_count: u32,
+    /// How often the current state was retried.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub retry_count: u32,
+}
+
+/// Step Functions leaves an unknown context field out; local engines say `null`.
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(d)?.unwrap_or_default())
+}
+
+/// Where a secret lies, pinned to one version of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub enum SecretLocation {
+    /// AWS Secrets Manager.
+    SecretsManager {
+        /// The secret's ARN.
+        arn: String,
+        /// The pinned version.
+        version_id: String,
+    },
+    /// An object in S3, the predecessor's way.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The key of the object that holds the private key.
+        object_key: String,
+        /// The pinned version, on versioned buckets.
+        version_id: Option<String>,
+        /// The pinned content.
+        etag: String,
+    },
+}
+
+/// A reference to the credential: enough to read it again and to name it, never the credential itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialReference {
+    /// Where it lies.
+    #[serde(flatten)]
+    pub location: SecretLocation,
+    /// The user to log in as.
+    pub user_name: String,
+    /// The private key's algorithm (`ssh-ed25519`); absent if the credential is a password alone.
+    pub algorithm: Option<String>,
+    /// The public key's fingerprint (`SHA256:…`); absent if the credential is a password alone.
+    pub public_key_fingerprint: Option<String>,
+}
+
+/// Input of `fetch-key`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FetchKeyInput {
+    /// The execution this call belongs to.
+    #[serde(default)]
+    pub execution: Execution,
+    /// The raw event.
+    pub event: Value,
+}
+
+/// Output of `fetch-key`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchKeyOutput {
+    /// The pinned reference.
+    pub credential: CredentialReference,
+}
+
+/// The checksum that S3 keeps of the whole object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceChecksum {
+    /// CRC-64/NVME, base64 of 8 bytes, as S3 writes it.
+    pub crc64nvme: String,
+}
+
+/// The object version that is delivered, pinned: every read asks for exactly this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedObject {
+    /// The bucket.
+    pub bucket: String,
+    /// The object's key.
+    pub object_key: String,
+    /// The entity tag, without quotes; sent as `If-Match`.
+    pub etag: String,
+    /// The version, on versioned buckets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// When it was stored, seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<i64>,
+    /// S3's checksum of the whole object, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<SourceChecksum>,
+}
+
+/// How far a delivery has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Call `transfer` again.
+    InProgress,
+    /// Every byte was acknowledged.
+    Complete,
+    /// There is nothing to deliver; the receipt says why.
+    Skipped,
+    /// A newer upload of the same key takes its place.
+    Superseded,
+}
+
+/// What is known to be done. It names only what the server has acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// How far it has come.
+    pub status: Status,
+    /// What is delivered.
+    pub object: PinnedObject,
+    /// Where to.
+    pub remote: RemotePaths,
+    /// Bytes from the start that the server has acknowledged without a gap.
+    pub offset: u64,
+    /// CRC-64/NVME of those bytes, base64 of 8 bytes.
+    pub crc64nvme: String,
+    /// Running SHA-256 of those bytes, where the server can hash the file and the hash is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<RunningSha256>,
+    /// Bytes sent in all, re-sent ones included.
+    #[serde(default)]
+    pub bytes_sent: u64,
+    /// How often a session was lost and the transfer went on.
+    #[serde(default)]
+    pub resumes: u32,
+    /// The final name already holds a file of this size, stored after the object: prove it instead of sending.
+    #[serde(default)]
+    pub already_there: bool,
+    /// How far reading back has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_back: Option<ReadBack>,
+    /// When the transfer began, RFC 3339.
+    pub started_at: String,
+}
+
+/// How far reading back has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadBack {
+    /// Bytes read from the start.
+    pub offset: u64,
+    /// CRC-64/NVME of those bytes, base64 of 8 bytes.
+    pub crc64nvme: String,
+}
+
+/// Input of `transfer`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransferInput {
+    /// The execution this call belongs to.
+    #[serde(default)]
+    pub execution: Execution,
+    /// The raw event.
+    pub event: Value,
+    /// The pinned credential.
+    pub credential: CredentialReference,
+    /// Where to go on.
+    #[serde(default)]
+    pub checkpoint: Option<Checkpoint>,
+    /// How often the file is sent again because it differed on arrival.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub resends: u32,
+}
+
+/// Input of `verify-remote`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VerifyRemoteInput {
+    /// The execution this call belongs to.
+    #[serde(default)]
+    pub execution: Execution,
+    /// The raw event.
+    pub event: Value,
+    /// The pinned credential.
+    pub credential: CredentialReference,
+    /// What was transferred.
+    pub checkpoint: Checkpoint,
+}
+
+/// Output of `transfer` and `verify-remote`: merged into the state machine's document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Where to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
+    /// Present once the delivery has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The file was sent, proved and published by this execution.
+    Delivered,
+    /// The final name already held exactly this file: a duplicate event or a rerun.
+    AlreadyDelivered,
+    /// There was nothing to deliver.
+    Skipped,
+    /// A newer upload of the same key takes its place.
+    Superseded,
+}
+
+/// How the contents were proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// The server hashed the file, and the hash is that of the bytes read from S3.
+    ServerHash,
+    /// The file was read back, and its checksum is that of the bytes read from S3.
+    ReadBack,
+    /// The file has the right size; the server let nothing more be seen.
+    Size,
+    /// The server let nothing be seen, or no proof was asked for.
+    Unverified,
+}
+
+/// The execution's output: what was delivered where, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, where that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What was to be delivered.
+    pub object: PinnedObject,
+    /// The partner's server.
+    pub remote_host: String,
+    /// The final name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_path: Option<String>,
+    /// How the contents were proved; absent if nothing was delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// CRC-64/NVME of the file, base64 of 8 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc64nvme: Option<String>,
+    /// Whether the bytes read agree with the checksum that S3 stored; absent if S3 has none of the whole object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_checksum_matched: Option<bool>,
+    /// The fingerprint of the host key that the server presented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key_fingerprint: Option<String>,
+    /// Who logged in.
+    pub user_name: String,
+    /// The fingerprint of the key that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key_fingerprint: Option<String>,
+    /// Bytes sent in all, re-sent ones included.
+    #[serde(default)]
+    pub bytes_sent: u64,
+    /// How often a session was lost and the transfer went on.
+    #[serde(default)]
+    pub resumes: u32,
+    /// The execution's ARN.
+    pub execution_id: String,
+    /// When the transfer began, RFC 3339.
+    pub started_at: String,
+    /// When it ended, RFC 3339.
+    pub finished_at: String,
+    /// What a person should know although the delivery succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// What a Catch of the state machine saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The state that failed.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub state: String,
+    /// The error's name: ours, Lambda's or Step Functions' own.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub error: String,
+    /// The cause as Step Functions gives it: for a Lambda error, JSON with `errorType` and `errorMessage`.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub cause: String,
+    /// The execution's redrive count when it was caught.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub redrive_count: u32,
+}
+
+/// Input of `record-failure`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordFailureInput {
+    /// The execution this call belongs to.
+    #[serde(default)]
+    pub execution: Execution,
+    /// The raw event, whatever it is.
+    #[serde(default)]
+    pub event: Value,
+    /// The state machine's document at the failure.
+    #[serde(default)]
+    pub document: Value,
+    /// What failed.
+    pub failure: Failure,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::decode;
+
+    #[test]
+    fn a_missing_or_null_redrive_count_is_zero() {
+        for execution in [json!({}), json!({"redrive_count": null, "name": "n"})] {
+            assert_eq!(decode::<Execution>(execution).unwrap().redrive_count, 0);
+        }
+    }
+
+    #[test]
+    fn the_credential_reference_is_flat() {
+        let reference = CredentialReference {
+            location: SecretLocation::SecretsManager { arn: "arn".into(), version_id: "v".into() },
+            user_name: "u".into(),
+            algorithm: None,
+            public_key_fingerprint: None,
+        };
+        let value = serde_json::to_value(&reference).unwrap();
+        assert_eq!(value["source"], "secrets_manager");
+        assert_eq!(decode::<CredentialReference>(value).unwrap(), reference);
+    }
+}

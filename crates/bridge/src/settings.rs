@@ -1,0 +1,373 @@
+//! The settings, from environment variables, parsed once; everything that is wrong is said at once.
+
+use std::collections::BTreeMap;
+
+use crate::{ErrorName, Result, TrustedHostKeys};
+
+/// One row of the table of settings in the README.
+pub struct Setting {
+    /// The environment variable.
+    pub name: &'static str,
+    /// What holds if it is not set; `None`: it is required, or optional without a default.
+    pub default: Option<&'static str>,
+    /// What it is.
+    pub description: &'static str,
+}
+
+/// Every setting; the README shows the same table, held together by a test.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "SFTP_HOST",
+        default: None,
+        description: "Required. The partner's server: a name or an address.",
+    },
+    Setting { name: "SFTP_PORT", default: Some("22"), description: "Its port." },
+    Setting {
+        name: "SFTP_USER",
+        default: None,
+        description: "The user to log in as. May come from the secret's `Username` instead; if both are there, this one is used.",
+    },
+    Setting {
+        name: "SFTP_LOCATION",
+        default: Some(""),
+        description: "The directory on the server under which files are put; missing directories are made. Empty: the directory the server logs us into.",
+    },
+    Setting {
+        name: "SFTP_SECRET_ID",
+        default: None,
+        description: "This or `SFTP_S3_SSH_KEY` is required. Name or ARN of the Secrets Manager secret: JSON with `Username`, `PrivateKey`, `Passphrase`, `Password` as AWS Transfer Family writes it, or a bare private key.",
+    },
+    Setting {
+        name: "SFTP_S3_SSH_KEY",
+        default: None,
+        description: "The predecessor's way: `bucket/path/to/key` of a private key in S3.",
+    },
+    Setting {
+        name: "SFTP_TRUSTED_HOST_KEYS",
+        default: None,
+        description: "Required. The server's host keys, separated by newlines or commas: `ssh-ed25519 AAAA…`, with or without a comment or a host name before it, or `SHA256:…`.",
+    },
+    Setting {
+        name: "SFTP_PROOF",
+        default: Some("auto"),
+        description: "How the contents are proved before publishing: `auto` (the best that the server allows), `hash` (by the server), `read-back`, `size`, `none`. A demanded proof that the server refuses is an error.",
+    },
+    Setting {
+        name: "FAILURE_BUCKET",
+        default: None,
+        description: "Required by `record-failure`. The bucket for failure records; the stack makes it.",
+    },
+    Setting {
+        name: "FAILURE_PREFIX",
+        default: Some("failures/"),
+        description: "Used by `record-failure`. The prefix of the records' keys.",
+    },
+    Setting {
+        name: "LOG_LEVEL",
+        default: Some("info"),
+        description: "`error`, `warn`, `info`, `debug` or `trace`.",
+    },
+];
+
+/// Variables by name: the environment of the process, or a test's.
+#[derive(Clone, Debug, Default)]
+pub struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// The variables of this process. One that is not UTF-8 counts as not set.
+    pub fn from_environment() -> Self {
+        Self(
+            std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+        )
+    }
+
+    /// A variable, trimmed; an empty one counts as not set, because templates cannot leave one out.
+    fn get(&self, name: &'static str) -> Option<&str> {
+        debug_assert!(SETTINGS.iter().any(|setting| setting.name == name), "{name} is not in SETTINGS");
+        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Variables {
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(variables: T) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// Where the credential lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialLocation {
+    /// `SFTP_SECRET_ID`.
+    SecretsManager {
+        /// Name or ARN.
+        secret_id: String,
+    },
+    /// `SFTP_S3_SSH_KEY`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The key of the object that holds the private key.
+        object_key: String,
+    },
+}
+
+/// `SFTP_PROOF`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProofPolicy {
+    /// Server hash, else read back, else size, else unverified.
+    Auto,
+    /// The server hashes the file.
+    Hash,
+    /// The file is read back.
+    ReadBack,
+    /// The size alone.
+    Size,
+    /// Nothing.
+    None,
+}
+
+impl ProofPolicy {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "hash" => Some(Self::Hash),
+            "read-back" => Some(Self::ReadBack),
+            "size" => Some(Self::Size),
+            "none" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+
+/// The settings of `fetch-key`, `transfer` and `verify-remote`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `SFTP_HOST`.
+    pub host: String,
+    /// `SFTP_PORT`.
+    pub port: u16,
+    /// `SFTP_USER`.
+    pub user: Option<String>,
+    /// `SFTP_LOCATION`.
+    pub location: String,
+    /// `SFTP_SECRET_ID` or `SFTP_S3_SSH_KEY`.
+    pub credential: CredentialLocation,
+    /// `SFTP_TRUSTED_HOST_KEYS`.
+    pub trusted_host_keys: TrustedHostKeys,
+    /// `SFTP_PROOF`.
+    pub proof: ProofPolicy,
+}
+
+impl Settings {
+    /// Parses all of them.
+    ///
+    /// # Errors
+    /// `InvalidConfig` with one clause for each setting that is missing or wrong.
+    pub fn parse(variables: &Variables) -> Result<Self> {
+        let mut problems = Problems::default();
+        let host = variables.get("SFTP_HOST").unwrap_or_else(|| {
+            problems.add("SFTP_HOST", "is not set: the partner's server, a name or an address");
+            ""
+        });
+        if host.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '@')) {
+            problems.add(
+                "SFTP_HOST",
+                &format!("is {host:?}: expected a name or an address alone, without scheme, user or path"),
+            );
+        }
+        let port = variables.get("SFTP_PORT").unwrap_or("22");
+        let port = port.parse().ok().filter(|port| *port != 0).unwrap_or_else(|| {
+            problems.add("SFTP_PORT", &format!("is {port:?}: expected a number from 1 to 65535"));
+            22
+        });
+        let credential = credential_location(variables, &mut problems);
+        let trusted_host_keys = match variables.get("SFTP_TRUSTED_HOST_KEYS") {
+            Some(text) => TrustedHostKeys::parse(text)
+                .map_err(|problem| problems.add("SFTP_TRUSTED_HOST_KEYS", &problem)),
+            None => {
+                problems.add(
+                    "SFTP_TRUSTED_HOST_KEYS",
+                    "is not set: the host keys of the partner's server; the check cannot be turned off",
+                );
+                Err(())
+            }
+        };
+        let proof = variables.get("SFTP_PROOF").unwrap_or("auto");
+        let proof = ProofPolicy::parse(proof).unwrap_or_else(|| {
+            problems
+                .add("SFTP_PROOF", &format!("is {proof:?}: expected auto, hash, read-back, size or none"));
+            ProofPolicy::Auto
+        });
+        match (problems.into_error(), credential, trusted_host_keys) {
+            (None, Some(credential), Ok(trusted_host_keys)) => Ok(Self {
+                host: host.to_owned(),
+                port,
+                user: variables.get("SFTP_USER").map(str::to_owned),
+                location: variables.get("SFTP_LOCATION").unwrap_or_default().to_owned(),
+                credential,
+                trusted_host_keys,
+                proof,
+            }),
+            (error, _, _) => {
+                Err(error
+                    .unwrap_or_else(|| ErrorName::Internal.error("a setting is wrong and none was named")))
+            }
+        }
+    }
+}
+
+fn credential_location(variables: &Variables, problems: &mut Problems) -> Option<CredentialLocation> {
+    match (variables.get("SFTP_SECRET_ID"), variables.get("SFTP_S3_SSH_KEY")) {
+        (Some(secret_id), None) => {
+            Some(CredentialLocation::SecretsManager { secret_id: secret_id.to_owned() })
+        }
+        (None, Some(path)) => {
+            let path = path.strip_prefix("s3://").unwrap_or(path);
+            match path.split_once('/') {
+                Some((bucket, object_key)) if !bucket.is_empty() && !object_key.is_empty() => {
+                    Some(CredentialLocation::S3 {
+                        bucket: bucket.to_owned(),
+                        object_key: object_key.to_owned(),
+                    })
+                }
+                // The value is not repeated: people paste the key itself here.
+                _ => {
+                    problems.add("SFTP_S3_SSH_KEY", "expected bucket/path/to/key");
+                    None
+                }
+            }
+        }
+        (Some(_), Some(_)) => {
+            problems.add("SFTP_SECRET_ID", "and SFTP_S3_SSH_KEY are both set: expected one of them");
+            None
+        }
+        (None, None) => {
+            problems.add(
+                "SFTP_SECRET_ID",
+                "is not set, nor is SFTP_S3_SSH_KEY: one of them says where the credential lies",
+            );
+            None
+        }
+    }
+}
+
+/// The settings of `record-failure`: apart, so that a wrong setting of the others is still recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSettings {
+    /// `FAILURE_BUCKET`.
+    pub bucket: String,
+    /// `FAILURE_PREFIX`.
+    pub prefix: String,
+    /// The partner's server as it is set, for the record.
+    pub remote_host: Option<String>,
+    /// The directory on it as it is set, for the record.
+    pub location: Option<String>,
+}
+
+impl RecordSettings {
+    /// Parses them.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the bucket is not set.
+    pub fn parse(variables: &Variables) -> Result<Self> {
+        let mut problems = Problems::default();
+        let bucket = variables.get("FAILURE_BUCKET").map(str::to_owned).unwrap_or_else(|| {
+            problems.add("FAILURE_BUCKET", "is not set: the bucket for failure records");
+            String::new()
+        });
+        match problems.into_error() {
+            Some(error) => Err(error),
+            None => Ok(Self {
+                bucket,
+                prefix: variables.get("FAILURE_PREFIX").unwrap_or("failures/").to_owned(),
+                remote_host: variables.get("SFTP_HOST").map(str::to_owned),
+                location: variables.get("SFTP_LOCATION").map(str::to_owned),
+            }),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn add(&mut self, name: &str, problem: &str) {
+        self.0.push(format!("{name} {problem}"));
+    }
+
+    fn into_error(self) -> Option<crate::Error> {
+        (!self.0.is_empty()).then(|| ErrorName::InvalidConfig.error(self.0.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST_KEY: &str = "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ";
+
+    fn least() -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("SFTP_HOST", "sftp.example.com"),
+            ("SFTP_SECRET_ID", "partner"),
+            ("SFTP_TRUSTED_HOST_KEYS", HOST_KEY),
+        ]
+    }
+
+    fn parse(more: &[(&'static str, &'static str)]) -> Result<Settings> {
+        Settings::parse(&least().into_iter().chain(more.iter().copied()).collect())
+    }
+
+    #[test]
+    fn the_least_and_its_defaults() {
+        let settings = parse(&[]).unwrap();
+        assert_eq!((settings.port, settings.location.as_str(), settings.proof), (22, "", ProofPolicy::Auto));
+        assert_eq!(parse(&[("SFTP_PORT", " 2222 "), ("SFTP_USER", "")]).unwrap().port, 2222);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let variables = [("SFTP_PORT", "0"), ("SFTP_PROOF", "maybe"), ("SFTP_TRUSTED_HOST_KEYS", "any")];
+        let error = Settings::parse(&variables.into_iter().collect()).unwrap_err();
+        assert_eq!(error.name, ErrorName::InvalidConfig);
+        for name in [
+            "SFTP_HOST",
+            "SFTP_PORT",
+            "SFTP_PROOF",
+            "SFTP_TRUSTED_HOST_KEYS",
+            "SFTP_SECRET_ID",
+            "SFTP_S3_SSH_KEY",
+        ] {
+            assert!(error.message().contains(name), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_host() {
+        for host in ["sftp://h", "user@h", "h/path", "a b"] {
+            assert!(parse(&[("SFTP_HOST", host)]).unwrap_err().message().contains("SFTP_HOST"), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_predecessors_key_location() {
+        let location = |path: &'static str| parse(&[("SFTP_SECRET_ID", ""), ("SFTP_S3_SSH_KEY", path)]);
+        let expected = CredentialLocation::S3 { bucket: "b".into(), object_key: "path/to/key".into() };
+        assert_eq!(location("b/path/to/key").unwrap().credential, expected);
+        assert_eq!(location("s3://b/path/to/key").unwrap().credential, expected);
+        let error = location("-----BEGIN OPENSSH PRIVATE KEY-----").unwrap_err();
+        assert!(!error.message().contains("BEGIN"), "{error}");
+        assert!(parse(&[("SFTP_S3_SSH_KEY", "b/k")]).unwrap_err().message().contains("both"));
+    }
+
+    #[test]
+    fn record_failure_needs_only_its_bucket() {
+        let settings = RecordSettings::parse(&[("FAILURE_BUCKET", "f")].into_iter().collect()).unwrap();
+        assert_eq!(settings.prefix, "failures/");
+        assert!(
+            RecordSettings::parse(&Variables::default()).unwrap_err().message().contains("FAILURE_BUCKET")
+        );
+    }
+}
