@@ -1,1 +1,43 @@
-//! Placeholder.
+//! An SFTP client made for moving files to partners: SFTP version 3 (draft-ietf-secsh-filexfer-02, the version that
+//! OpenSSH and nearly everyone else speaks) over a russh channel.
+//!
+//! It knows nothing of AWS. What sets it apart from a general client: a window of requests in flight, in which only
+//! what the server has acknowledged without a gap counts as sent; handles are opaque bytes; every status code is an
+//! answer and keeps the server's message; a host key is always pinned.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use bytes::Bytes;
+//! let endpoint = sftp::Endpoint { host: "sftp.example.com".into(), port: 22 };
+//! let login = sftp::Login {
+//!     user_name: "acme".into(),
+//!     private_key: Some(sftp::PrivateKey::parse(&std::fs::read_to_string("id_ed25519")?.into(), None)?),
+//!     password: None,
+//! };
+//! let trusted = bridge::TrustedHostKeys::parse("SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ")?;
+//! let session = sftp::Session::connect(&endpoint, &login, &trusted, &sftp::Options::default()).await?;
+//! let sftp = session.sftp();
+//! let handle = sftp.open("report.csv.partial", sftp::OpenFlags::WRITE | sftp::OpenFlags::CREATE).await?;
+//! let mut upload = sftp.upload(&handle, 0, |_acknowledged| {});
+//! upload.push(Bytes::from_static(b"a,b\n1,2\n")).await?;
+//! upload.flush().await?;
+//! sftp.close(handle).await?;
+//! sftp.rename("report.csv.partial", "report.csv").await?;
+//! session.disconnect().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod codec;
+mod error;
+mod private_key;
+mod session;
+mod transfer;
+
+pub use client::{FileHandle, Sftp};
+pub use codec::{Attributes, OpenFlags};
+pub use error::{Error, Result, StatusCode};
+pub use private_key::PrivateKey;
+pub use session::{Endpoint, Login, Options, Session};
+pub use transfer::{Download, Upload};

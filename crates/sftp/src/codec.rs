@@ -1,0 +1,391 @@
+//! The packets of SFTP version 3, as values: no I/O. Source: draft-ietf-secsh-filexfer-02.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// The protocol version that we speak.
+pub(crate) const VERSION: u32 = 3;
+
+/// A reply is never longer than what we asked for (255 KiB of data) and its head; a server that announces more is
+/// broken or hostile.
+const REPLY_MAX: usize = 512 * 1024;
+
+mod packet {
+    pub(crate) const INIT: u8 = 1;
+    pub(crate) const VERSION: u8 = 2;
+    pub(crate) const OPEN: u8 = 3;
+    pub(crate) const CLOSE: u8 = 4;
+    pub(crate) const READ: u8 = 5;
+    pub(crate) const WRITE: u8 = 6;
+    pub(crate) const FSTAT: u8 = 8;
+    pub(crate) const REMOVE: u8 = 13;
+    pub(crate) const MKDIR: u8 = 14;
+    pub(crate) const STAT: u8 = 17;
+    pub(crate) const RENAME: u8 = 18;
+    pub(crate) const STATUS: u8 = 101;
+    pub(crate) const HANDLE: u8 = 102;
+    pub(crate) const DATA: u8 = 103;
+    pub(crate) const NAME: u8 = 104;
+    pub(crate) const ATTRS: u8 = 105;
+    pub(crate) const EXTENDED: u8 = 200;
+    pub(crate) const EXTENDED_REPLY: u8 = 201;
+}
+
+/// How a file is opened (`pflags`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFlags(u32);
+
+impl OpenFlags {
+    /// SSH_FXF_READ
+    pub const READ: Self = Self(0x01);
+    /// SSH_FXF_WRITE
+    pub const WRITE: Self = Self(0x02);
+    /// SSH_FXF_CREAT
+    pub const CREATE: Self = Self(0x08);
+}
+
+impl std::ops::BitOr for OpenFlags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// What the server says of a file; each part may be missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Bytes.
+    pub size: Option<u64>,
+    /// POSIX mode, with the file type.
+    pub permissions: Option<u32>,
+    /// Seconds since 1970.
+    pub modified: Option<u32>,
+}
+
+impl Attributes {
+    /// Whether it is a directory; `None` if the server doesn't say.
+    pub fn is_directory(&self) -> Option<bool> {
+        self.permissions.map(|mode| mode & 0o170_000 == 0o040_000)
+    }
+}
+
+/// What a server answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Version {
+        version: u32,
+        extensions: Vec<(Bytes, Bytes)>,
+    },
+    Status {
+        code: u32,
+        message: String,
+    },
+    Handle(Bytes),
+    Data(Bytes),
+    Attributes(Attributes),
+    Extended(Bytes),
+    /// A reply to a request that we never send, or of an unknown type.
+    Other(u8),
+}
+
+/// The server said something that cannot be read: the session is over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("a packet of {0} bytes was announced, more than was asked for")]
+    TooLong(usize),
+    #[error("a packet ended early")]
+    Short,
+}
+
+// Requests. Each writes the packet's length first, so that the parts can be sent as they are.
+
+fn request(kind: u8, id: u32, body_length: usize) -> BytesMut {
+    let mut packet = BytesMut::with_capacity(9 + body_length);
+    packet.put_u32((5 + body_length) as u32);
+    packet.put_u8(kind);
+    packet.put_u32(id);
+    packet
+}
+
+fn put_string(packet: &mut BytesMut, string: &[u8]) {
+    packet.put_u32(string.len() as u32);
+    packet.put_slice(string);
+}
+
+pub(crate) fn init() -> Bytes {
+    let mut packet = BytesMut::with_capacity(9);
+    packet.put_u32(5);
+    packet.put_u8(packet::INIT);
+    packet.put_u32(VERSION);
+    packet.freeze()
+}
+
+pub(crate) fn open(id: u32, path: &str, flags: OpenFlags) -> Bytes {
+    let mut packet = request(packet::OPEN, id, 4 + path.len() + 4 + 4);
+    put_string(&mut packet, path.as_bytes());
+    packet.put_u32(flags.0);
+    packet.put_u32(0); // no attributes: the server's own mode
+    packet.freeze()
+}
+
+pub(crate) fn close(id: u32, handle: &[u8]) -> Bytes {
+    with_string(packet::CLOSE, id, handle)
+}
+
+pub(crate) fn fstat(id: u32, handle: &[u8]) -> Bytes {
+    with_string(packet::FSTAT, id, handle)
+}
+
+pub(crate) fn stat(id: u32, path: &str) -> Bytes {
+    with_string(packet::STAT, id, path.as_bytes())
+}
+
+pub(crate) fn remove(id: u32, path: &str) -> Bytes {
+    with_string(packet::REMOVE, id, path.as_bytes())
+}
+
+fn with_string(kind: u8, id: u32, string: &[u8]) -> Bytes {
+    let mut packet = request(kind, id, 4 + string.len());
+    put_string(&mut packet, string);
+    packet.freeze()
+}
+
+pub(crate) fn mkdir(id: u32, path: &str) -> Bytes {
+    let mut packet = request(packet::MKDIR, id, 4 + path.len() + 4);
+    put_string(&mut packet, path.as_bytes());
+    packet.put_u32(0);
+    packet.freeze()
+}
+
+pub(crate) fn rename(id: u32, from: &str, to: &str) -> Bytes {
+    let mut packet = request(packet::RENAME, id, 8 + from.len() + to.len());
+    put_string(&mut packet, from.as_bytes());
+    put_string(&mut packet, to.as_bytes());
+    packet.freeze()
+}
+
+pub(crate) fn read(id: u32, handle: &[u8], offset: u64, length: u32) -> Bytes {
+    let mut packet = request(packet::READ, id, 4 + handle.len() + 12);
+    put_string(&mut packet, handle);
+    packet.put_u64(offset);
+    packet.put_u32(length);
+    packet.freeze()
+}
+
+/// The head of a WRITE; `length` bytes of data follow it on the wire, uncopied.
+pub(crate) fn write_head(id: u32, handle: &[u8], offset: u64, length: u32) -> Bytes {
+    let head_length = 4 + handle.len() + 12;
+    let mut packet = BytesMut::with_capacity(9 + head_length);
+    packet.put_u32(5 + head_length as u32 + length);
+    packet.put_u8(packet::WRITE);
+    packet.put_u32(id);
+    put_string(&mut packet, handle);
+    packet.put_u64(offset);
+    packet.put_u32(length);
+    packet.freeze()
+}
+
+/// An extended request; `body` is what follows its name.
+pub(crate) fn extended(id: u32, name: &str, body: &[u8]) -> Bytes {
+    let mut packet = request(packet::EXTENDED, id, 4 + name.len() + body.len());
+    put_string(&mut packet, name.as_bytes());
+    packet.put_slice(body);
+    packet.freeze()
+}
+
+/// The body of an extended request, from strings and numbers.
+#[derive(Default)]
+pub(crate) struct Body(BytesMut);
+
+impl Body {
+    pub(crate) fn string(mut self, string: &[u8]) -> Self {
+        put_string(&mut self.0, string);
+        self
+    }
+
+    pub(crate) fn u64(mut self, number: u64) -> Self {
+        self.0.put_u64(number);
+        self
+    }
+
+    pub(crate) fn u32(mut self, number: u32) -> Self {
+        self.0.put_u32(number);
+        self
+    }
+
+    pub(crate) fn finish(self) -> Bytes {
+        self.0.freeze()
+    }
+}
+
+/// Cuts the byte stream of a channel into replies.
+#[derive(Default)]
+pub(crate) struct Decoder {
+    buffer: BytesMut,
+}
+
+impl Decoder {
+    /// Adds bytes as they came.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole reply and the id of its request (a VERSION has none: 0).
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Reply)>, Malformed> {
+        let Some(mut head) = self.buffer.get(..4) else { return Ok(None) };
+        let length = head.get_u32() as usize;
+        if length > REPLY_MAX {
+            return Err(Malformed::TooLong(length));
+        }
+        if self.buffer.len() < 4 + length {
+            self.buffer.reserve(4 + length - self.buffer.len());
+            return Ok(None);
+        }
+        self.buffer.advance(4);
+        reply(self.buffer.split_to(length).freeze()).map(Some)
+    }
+}
+
+fn reply(mut packet: Bytes) -> Result<(u32, Reply), Malformed> {
+    let kind = u8_of(&mut packet)?;
+    if kind == packet::VERSION {
+        let version = u32_of(&mut packet)?;
+        let mut extensions = Vec::new();
+        // Extensions that cannot be read are as good as none.
+        while let (Ok(name), Ok(data)) = (string_of(&mut packet), string_of(&mut packet)) {
+            extensions.push((name, data));
+        }
+        return Ok((0, Reply::Version { version, extensions }));
+    }
+    let id = u32_of(&mut packet)?;
+    let reply = match kind {
+        packet::STATUS => {
+            let code = u32_of(&mut packet)?;
+            // Some servers leave out the two strings.
+            let message = string_of(&mut packet).unwrap_or_default();
+            Reply::Status { code, message: String::from_utf8_lossy(&message).into_owned() }
+        }
+        packet::HANDLE => Reply::Handle(string_of(&mut packet)?),
+        packet::DATA => Reply::Data(string_of(&mut packet)?),
+        packet::ATTRS => Reply::Attributes(attributes_of(&mut packet)?),
+        packet::EXTENDED_REPLY => Reply::Extended(packet),
+        packet::NAME => Reply::Other(kind),
+        other => Reply::Other(other),
+    };
+    Ok((id, reply))
+}
+
+pub(crate) fn u8_of(packet: &mut Bytes) -> Result<u8, Malformed> {
+    packet.try_get_u8().map_err(|_| Malformed::Short)
+}
+
+pub(crate) fn u32_of(packet: &mut Bytes) -> Result<u32, Malformed> {
+    packet.try_get_u32().map_err(|_| Malformed::Short)
+}
+
+pub(crate) fn u64_of(packet: &mut Bytes) -> Result<u64, Malformed> {
+    packet.try_get_u64().map_err(|_| Malformed::Short)
+}
+
+pub(crate) fn string_of(packet: &mut Bytes) -> Result<Bytes, Malformed> {
+    let length = u32_of(packet)? as usize;
+    if length > packet.len() {
+        return Err(Malformed::Short);
+    }
+    Ok(packet.split_to(length))
+}
+
+fn attributes_of(packet: &mut Bytes) -> Result<Attributes, Malformed> {
+    let flags = u32_of(packet)?;
+    let mut attributes = Attributes::default();
+    if flags & 0x01 != 0 {
+        attributes.size = Some(u64_of(packet)?);
+    }
+    if flags & 0x02 != 0 {
+        u64_of(packet)?; // uid, gid
+    }
+    if flags & 0x04 != 0 {
+        attributes.permissions = Some(u32_of(packet)?);
+    }
+    if flags & 0x08 != 0 {
+        u32_of(packet)?; // atime
+        attributes.modified = Some(u32_of(packet)?);
+    }
+    Ok(attributes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn framed(body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32).to_be_bytes(), body].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Option<(u32, Reply)>, Malformed> {
+        let mut decoder = Decoder::default();
+        decoder.push(bytes);
+        decoder.next()
+    }
+
+    #[test]
+    fn story_19_a_status_without_its_strings_is_an_answer() {
+        let bare = framed(&[101, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff]);
+        assert_eq!(decode(&bare), Ok(Some((7, Reply::Status { code: u32::MAX, message: String::new() }))));
+        let latin = framed(&[101, 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 2, b'a', 0xe4]);
+        assert_eq!(decode(&latin), Ok(Some((7, Reply::Status { code: 4, message: "a\u{fffd}".into() }))));
+    }
+
+    #[test]
+    fn story_19_handles_are_opaque_bytes() {
+        let handle = framed(&[102, 0, 0, 0, 1, 0, 0, 0, 3, 0xff, 0x00, 0xfe]);
+        assert_eq!(decode(&handle), Ok(Some((1, Reply::Handle(Bytes::from_static(&[0xff, 0, 0xfe]))))));
+    }
+
+    #[test]
+    fn a_hostile_length_is_refused_before_it_is_allocated() {
+        assert_eq!(decode(&u32::MAX.to_be_bytes()), Err(Malformed::TooLong(u32::MAX as usize)));
+        assert_eq!(decode(&framed(&[102, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff])), Err(Malformed::Short));
+        assert_eq!(decode(&framed(&[])), Err(Malformed::Short));
+    }
+
+    #[test]
+    fn attributes_that_are_left_out_stay_unknown() {
+        let size_and_times =
+            framed(&[105, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2]);
+        let expected = Attributes { size: Some(5), permissions: None, modified: Some(2) };
+        assert_eq!(decode(&size_and_times), Ok(Some((1, Reply::Attributes(expected)))));
+    }
+
+    #[test]
+    fn a_write_is_its_head_and_its_data() {
+        let head = write_head(9, b"h", 1 << 33, 5);
+        assert_eq!(head.len(), 4 + 1 + 4 + 5 + 8 + 4);
+        assert_eq!(u32::from_be_bytes(head[..4].try_into().unwrap()) as usize, head.len() - 4 + 5);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics_and_cuts_do_not_matter(bytes in prop::collection::vec(any::<u8>(), 0..600), cut in 0usize..600) {
+            let all = |parts: &[&[u8]]| {
+                let mut decoder = Decoder::default();
+                let mut replies = Vec::new();
+                for part in parts {
+                    decoder.push(part);
+                    loop {
+                        match decoder.next() {
+                            Ok(Some(reply)) => replies.push(Ok(reply)),
+                            Ok(None) => break,
+                            Err(error) => { replies.push(Err(error)); return replies; }
+                        }
+                    }
+                }
+                replies
+            };
+            let (head, tail) = bytes.split_at(cut.min(bytes.len()));
+            prop_assert_eq!(all(&[&bytes]), all(&[head, tail]));
+        }
+    }
+}
