@@ -1,1 +1,19 @@
-//! Placeholder.
+//! What the functions share of AWS: the pinned object, the credential, logs and metrics, and the Lambda runtime.
+
+pub mod clients;
+pub mod credential;
+mod error;
+pub mod lambda;
+pub mod metrics;
+mod object;
+pub mod telemetry;
+
+pub use credential::Credential;
+pub use object::{ObjectReader, Pin, pin, superseded_by};
+
+/// Now, RFC 3339, UTC.
+pub fn now() -> String {
+    let now = aws_sdk_s3::primitives::DateTime::from(std::time::SystemTime::now());
+    let now = aws_sdk_s3::primitives::DateTime::from_millis(now.to_millis().unwrap_or_default());
+    now.fmt(aws_sdk_s3::primitives::DateTimeFormat::DateTime).unwrap_or_default()
+}

@@ -2,51 +2,98 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use crc_fast::CrcAlgorithm::Crc64Nvme as ALGORITHM;
+use crc_fast::CrcAlgorithm;
 use serde::{Deserialize, Serialize};
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256};
 
 use crate::{ErrorName, Result};
 
-/// A running CRC-64/NVME, the checksum that S3 keeps of a whole object by default. Written as S3 writes it: base64
-/// of the 8 bytes, most significant first.
-#[derive(Clone, Debug)]
-pub struct Crc64Nvme(crc_fast::Digest);
+/// The checksums that S3 keeps of a whole object and that can be computed in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChecksumAlgorithm {
+    /// CRC-64/NVME, S3's default.
+    #[serde(rename = "CRC64NVME")]
+    Crc64Nvme,
+    /// CRC-32 (ISO-HDLC), the default of several SDKs.
+    #[serde(rename = "CRC32")]
+    Crc32,
+    /// CRC-32C (iSCSI).
+    #[serde(rename = "CRC32C")]
+    Crc32C,
+}
 
-impl Crc64Nvme {
+impl ChecksumAlgorithm {
+    fn implementation(self) -> CrcAlgorithm {
+        match self {
+            Self::Crc64Nvme => CrcAlgorithm::Crc64Nvme,
+            Self::Crc32 => CrcAlgorithm::Crc32IsoHdlc,
+            Self::Crc32C => CrcAlgorithm::Crc32Iscsi,
+        }
+    }
+
+    /// Length of the checksum, bytes.
+    fn length(self) -> usize {
+        match self {
+            Self::Crc64Nvme => 8,
+            Self::Crc32 | Self::Crc32C => 4,
+        }
+    }
+}
+
+/// A checksum as S3 writes it: base64 of its bytes, most significant first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checksum {
+    /// Which.
+    pub algorithm: ChecksumAlgorithm,
+    /// Base64.
+    pub value: String,
+}
+
+/// A checksum of the bytes so far.
+#[derive(Clone, Debug)]
+pub struct RunningChecksum {
+    algorithm: ChecksumAlgorithm,
+    digest: crc_fast::Digest,
+}
+
+impl RunningChecksum {
     /// Of no bytes.
-    pub fn new() -> Self {
-        Self(crc_fast::Digest::new(ALGORITHM))
+    pub fn new(algorithm: ChecksumAlgorithm) -> Self {
+        Self { algorithm, digest: crc_fast::Digest::new(algorithm.implementation()) }
     }
 
     /// Goes on from the checksum of the bytes so far.
     ///
     /// # Errors
-    /// `InvalidInput` if it is not base64 of 8 bytes.
-    pub fn resume(checksum: &str) -> Result<Self> {
-        let bytes = BASE64.decode(checksum).ok().and_then(|bytes| bytes.try_into().ok());
-        let bytes: [u8; 8] =
-            bytes.ok_or_else(|| ErrorName::InvalidInput.error("field `crc64nvme`: expected base64 of 8 bytes"))?;
+    /// `InvalidInput` if the value is not base64 of the algorithm's length.
+    pub fn resume(checksum: &Checksum) -> Result<Self> {
+        let algorithm = checksum.algorithm;
+        let length = algorithm.length();
+        let bytes = BASE64.decode(&checksum.value).ok().filter(|bytes| bytes.len() == length);
+        let bytes = bytes.ok_or_else(|| {
+            ErrorName::InvalidInput
+                .error(format!("field `checksum.value`: expected base64 of {length} bytes"))
+        })?;
+        let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
         // The running state is the checksum before its final inversion.
-        Ok(Self(crc_fast::Digest::new_with_init_state(ALGORITHM, !u64::from_be_bytes(bytes))))
+        let state = value ^ (u64::MAX >> (64 - 8 * length));
+        Ok(Self {
+            algorithm,
+            digest: crc_fast::Digest::new_with_init_state(algorithm.implementation(), state),
+        })
     }
 
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.digest.update(bytes);
     }
-}
 
-impl Default for Crc64Nvme {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl std::fmt::Display for Crc64Nvme {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&BASE64.encode(self.0.finalize().to_be_bytes()))
+    /// The checksum of the bytes so far.
+    pub fn checksum(&self) -> Checksum {
+        let value = self.digest.finalize().to_be_bytes();
+        let value = BASE64.encode(&value[value.len() - self.algorithm.length()..]);
+        Checksum { algorithm: self.algorithm, value }
     }
 }
 
@@ -92,7 +139,9 @@ impl<'de> Deserialize<'de> for RunningSha256 {
         let state = BASE64.decode(text).ok();
         let state = state.and_then(|bytes| SerializedState::<Sha256>::try_from(bytes.as_slice()).ok());
         let state = state.and_then(|state| Sha256::deserialize(&state).ok());
-        state.map(Self).ok_or_else(|| serde::de::Error::custom("not a state, expected a SHA-256 state in base64"))
+        state
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom("not a state, expected a SHA-256 state in base64"))
     }
 }
 
@@ -100,42 +149,54 @@ impl<'de> Deserialize<'de> for RunningSha256 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_check_value_of_crc64nvme() {
-        // CRC RevEng catalogue: CRC-64/NVME, check = 0xae8b14860a799888 over "123456789".
-        let mut crc = Crc64Nvme::new();
-        crc.update(b"123456789");
-        assert_eq!(crc.to_string(), BASE64.encode(0xae8b_1486_0a79_9888_u64.to_be_bytes()));
-        assert_eq!(Crc64Nvme::new().to_string(), "AAAAAAAAAAA=");
+    const ALGORITHMS: [ChecksumAlgorithm; 3] =
+        [ChecksumAlgorithm::Crc64Nvme, ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32C];
+
+    fn checksum(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Checksum {
+        let mut running = RunningChecksum::new(algorithm);
+        running.update(bytes);
+        running.checksum()
     }
 
     #[test]
-    fn both_go_on_where_they_stopped() {
+    fn the_check_values_of_the_catalogue() {
+        // CRC RevEng catalogue, "check" over "123456789".
+        let checks = [
+            &0xae8b_1486_0a79_9888_u64.to_be_bytes()[..],
+            &0xcbf4_3926_u32.to_be_bytes(),
+            &0xe306_9283_u32.to_be_bytes(),
+        ];
+        for (algorithm, check) in ALGORITHMS.into_iter().zip(checks) {
+            assert_eq!(checksum(algorithm, b"123456789").value, BASE64.encode(check));
+        }
+        assert_eq!(checksum(ChecksumAlgorithm::Crc64Nvme, b"").value, "AAAAAAAAAAA=");
+    }
+
+    #[test]
+    fn all_go_on_where_they_stopped() {
         let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
-        let mut crc = Crc64Nvme::new();
-        crc.update(&bytes);
-        let whole = Sha256::digest(&bytes);
         for cut in [0, 1, 63, 64, 65, 12_345, bytes.len()] {
             let (head, tail) = bytes.split_at(cut);
-            let mut first = Crc64Nvme::new();
-            first.update(head);
-            let mut second = Crc64Nvme::resume(&first.to_string()).unwrap();
-            second.update(tail);
-            assert_eq!(second.to_string(), crc.to_string());
-
+            for algorithm in ALGORITHMS {
+                let mut second = RunningChecksum::resume(&checksum(algorithm, head)).unwrap();
+                second.update(tail);
+                assert_eq!(second.checksum(), checksum(algorithm, &bytes));
+            }
             let mut first = RunningSha256::default();
             first.update(head);
             let json = serde_json::to_value(&first).unwrap();
             let mut second: RunningSha256 = serde_json::from_value(json).unwrap();
             assert_eq!(first, second);
             second.update(tail);
-            assert_eq!(second.digest()[..], whole[..]);
+            assert_eq!(second.digest()[..], Sha256::digest(&bytes)[..]);
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(Crc64Nvme::resume("AAAA").is_err());
+        for algorithm in ALGORITHMS {
+            assert!(RunningChecksum::resume(&Checksum { algorithm, value: "AAAA".into() }).is_err());
+        }
         assert!(serde_json::from_value::<RunningSha256>("AAAA".into()).is_err());
     }
 }

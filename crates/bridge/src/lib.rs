@@ -2,6 +2,7 @@
 //! client, no SSH session; everything here can be tested with values alone.
 
 mod checksum;
+mod deadline;
 mod decode;
 mod error;
 mod event;
@@ -10,15 +11,16 @@ mod payload;
 mod remote_path;
 mod settings;
 
-pub use checksum::{Crc64Nvme, RunningSha256};
+pub use checksum::{Checksum, ChecksumAlgorithm, RunningChecksum, RunningSha256};
+pub use deadline::Deadline;
 pub use decode::decode;
 pub use error::{Error, ErrorName, Result};
 pub use event::ObjectCreated;
 pub use host_key::{TrustedHostKey, TrustedHostKeys};
 pub use payload::{
     Checkpoint, CredentialReference, Execution, Failure, FetchKeyInput, FetchKeyOutput, Outcome,
-    PinnedObject, Progress, Proof, ReadBack, Receipt, RecordFailureInput, SecretLocation, SourceChecksum,
-    Status, TransferInput, VerifyRemoteInput,
+    PinnedObject, Progress, Proof, ReadBack, Receipt, RecordFailureInput, SecretLocation, Status,
+    TransferInput, VerifyRemoteInput,
 };
 pub use remote_path::RemotePaths;
 pub use settings::{CredentialLocation, ProofPolicy, RecordSettings, SETTINGS, Setting, Settings, Variables};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{RemotePaths, RunningSha256};
+use crate::{Checksum, RemotePaths, RunningSha256};
 
 /// The execution a call belongs to, from the state machine's context object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,13 +88,6 @@ pub struct FetchKeyOutput {
     pub credential: CredentialReference,
 }
 
-/// The checksum that S3 keeps of the whole object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceChecksum {
-    /// CRC-64/NVME, base64 of 8 bytes, as S3 writes it.
-    pub crc64nvme: String,
-}
-
 /// The object version that is delivered, pinned: every read asks for exactly this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinnedObject {
@@ -114,7 +107,7 @@ pub struct PinnedObject {
     pub last_modified: Option<i64>,
     /// S3's checksum of the whole object, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checksum: Option<SourceChecksum>,
+    pub checksum: Option<Checksum>,
 }
 
 /// How far a delivery has come.
@@ -142,8 +135,8 @@ pub struct Checkpoint {
     pub remote: RemotePaths,
     /// Bytes from the start that the server has acknowledged without a gap.
     pub offset: u64,
-    /// CRC-64/NVME of those bytes, base64 of 8 bytes.
-    pub crc64nvme: String,
+    /// Of those bytes; in the algorithm that S3 used for the whole object, else CRC-64/NVME.
+    pub checksum: Checksum,
     /// Running SHA-256 of those bytes, where the server can hash the file and the hash is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<RunningSha256>,
@@ -168,8 +161,8 @@ pub struct Checkpoint {
 pub struct ReadBack {
     /// Bytes read from the start.
     pub offset: u64,
-    /// CRC-64/NVME of those bytes, base64 of 8 bytes.
-    pub crc64nvme: String,
+    /// Of those bytes; in the algorithm that S3 used for the whole object, else CRC-64/NVME.
+    pub checksum: Checksum,
 }
 
 /// Input of `transfer`.
@@ -261,9 +254,9 @@ pub struct Receipt {
     /// How the contents were proved; absent if nothing was delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
-    /// CRC-64/NVME of the file, base64 of 8 bytes.
+    /// Of the bytes sent, in the algorithm that S3 used for the whole object, else CRC-64/NVME.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crc64nvme: Option<String>,
+    pub checksum: Option<Checksum>,
     /// Whether the bytes read agree with the checksum that S3 stored; absent if S3 has none of the whole object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_checksum_matched: Option<bool>,

@@ -1,0 +1,240 @@
+//! The credential: pinned by `fetch-key`, read again by the functions that connect.
+
+use aws_sdk_s3::primitives::ByteStream;
+use bridge::{CredentialLocation, Error, ErrorName, Result, SecretLocation};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::error::Failed;
+
+/// Clients that a credential may be read with.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// For `SFTP_SECRET_ID`.
+    pub secrets_manager: aws_sdk_secretsmanager::Client,
+    /// For `SFTP_S3_SSH_KEY`.
+    pub s3: aws_sdk_s3::Client,
+}
+
+/// What the secret holds. Its `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// `Username`.
+    pub user_name: Option<String>,
+    /// `PrivateKey`.
+    pub private_key: Option<SecretString>,
+    /// `Passphrase` of the private key.
+    pub passphrase: Option<SecretString>,
+    /// `Password`.
+    pub password: Option<SecretString>,
+}
+
+/// Reads the current version and says which one that is.
+///
+/// # Errors
+/// `SecretUnavailable`, `SecretUnreadable`.
+pub async fn pin(clients: &Clients, location: &CredentialLocation) -> Result<(SecretLocation, Credential)> {
+    match location {
+        CredentialLocation::SecretsManager { secret_id } => {
+            let (arn, version_id, text) =
+                secret_value(clients, secret_id, None).await.map_err(|failed| failed.named(secret_id))?;
+            let pinned = SecretLocation::SecretsManager { arn, version_id };
+            Ok((pinned, parse(&text, secret_id)?))
+        }
+        CredentialLocation::S3 { bucket, object_key } => {
+            let name = format!("s3://{bucket}/{object_key}");
+            let (version_id, etag, text) = object_text(clients, bucket, object_key, None, None)
+                .await
+                .map_err(|failed| failed.named(&name))?;
+            let pinned = SecretLocation::S3 {
+                bucket: bucket.clone(),
+                object_key: object_key.clone(),
+                version_id,
+                etag,
+            };
+            Ok((pinned, parse(&text, &name)?))
+        }
+    }
+}
+
+/// Reads the pinned version.
+///
+/// # Errors
+/// `CredentialExpired` if that version is gone, else as [`pin`].
+pub async fn read(clients: &Clients, location: &SecretLocation) -> Result<Credential> {
+    match location {
+        SecretLocation::SecretsManager { arn, version_id } => {
+            let value = secret_value(clients, arn, Some(version_id)).await;
+            let (_, _, text) = value.map_err(|failed| failed.expired_or_named(arn))?;
+            parse(&text, arn)
+        }
+        SecretLocation::S3 { bucket, object_key, version_id, etag } => {
+            let name = format!("s3://{bucket}/{object_key}");
+            let text = object_text(clients, bucket, object_key, version_id.clone(), Some(etag)).await;
+            let (_, _, text) = text.map_err(|failed| failed.expired_or_named(&name))?;
+            parse(&text, &name)
+        }
+    }
+}
+
+enum Problem {
+    Call(Failed),
+    /// The body broke off, or is not what was expected.
+    Body(&'static str, ErrorName),
+}
+
+impl Problem {
+    fn named(self, what: &str) -> Error {
+        match self {
+            Self::Call(failed) if failed.is_transient() => {
+                ErrorName::SecretUnavailable.error(format!("reading the credential {what}: {failed}"))
+            }
+            Self::Call(failed) => {
+                ErrorName::SecretUnreadable.error(format!("reading the credential {what}: {failed}"))
+            }
+            Self::Body(words, name) => name.error(format!("the credential {what} {words}")),
+        }
+    }
+
+    fn expired_or_named(self, what: &str) -> Error {
+        match &self {
+            Self::Call(failed)
+                if matches!(failed.status, Some(404 | 412))
+                    || failed.code.as_deref() == Some("ResourceNotFoundException") =>
+            {
+                ErrorName::CredentialExpired
+                    .error(format!("the pinned version of the credential {what} is gone: {failed}"))
+            }
+            _ => self.named(what),
+        }
+    }
+}
+
+type Text = SecretString;
+
+async fn secret_value(
+    clients: &Clients,
+    secret_id: &str,
+    version_id: Option<&String>,
+) -> std::result::Result<(String, String, Text), Problem> {
+    let request =
+        clients.secrets_manager.get_secret_value().secret_id(secret_id).set_version_id(version_id.cloned());
+    let value = request.send().await.map_err(|error| Problem::Call(Failed::of(&error)))?;
+    let text = match (value.secret_string, value.secret_binary) {
+        (Some(text), _) => text,
+        (None, Some(bytes)) => utf8(bytes.into_inner())?,
+        (None, None) => return Err(Problem::Body("has no value", ErrorName::SecretUnreadable)),
+    };
+    match (value.arn, value.version_id) {
+        (Some(arn), Some(version_id)) => Ok((arn, version_id, text.into())),
+        _ => Err(Problem::Body("came without ARN or version id", ErrorName::SecretUnavailable)),
+    }
+}
+
+async fn object_text(
+    clients: &Clients,
+    bucket: &str,
+    object_key: &str,
+    version_id: Option<String>,
+    etag: Option<&String>,
+) -> std::result::Result<(Option<String>, String, Text), Problem> {
+    let request = clients.s3.get_object().bucket(bucket).key(object_key).set_version_id(version_id);
+    let request = request.set_if_match(etag.map(|etag| format!("\"{etag}\"")));
+    let object = request.send().await.map_err(|error| Problem::Call(Failed::of(&error)))?;
+    // No private key is that long; an object that is was named by mistake.
+    if object.content_length.is_some_and(|length| length > 64 * 1024) {
+        return Err(Problem::Body("is longer than 64 KiB: not a private key", ErrorName::SecretUnreadable));
+    }
+    let etag = object.e_tag.unwrap_or_default().trim_matches('"').to_owned();
+    let version_id = object.version_id.filter(|version_id| version_id != "null");
+    let bytes = ByteStream::collect(object.body).await;
+    let bytes =
+        bytes.map_err(|_| Problem::Body("broke off while it was read", ErrorName::SecretUnavailable))?;
+    Ok((version_id, etag, utf8(bytes.to_vec())?.into()))
+}
+
+fn utf8(bytes: Vec<u8>) -> std::result::Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|_| Problem::Body("is not text", ErrorName::SecretUnreadable))
+}
+
+/// JSON as AWS Transfer Family writes it, or a bare private key. The messages name fields and never values.
+fn parse(text: &Text, what: &str) -> Result<Credential> {
+    let unreadable =
+        |problem: String| ErrorName::SecretUnreadable.error(format!("the credential {what} {problem}"));
+    let bare = text.expose_secret().trim();
+    if bare.is_empty() {
+        return Err(unreadable("is empty".into()));
+    }
+    if !bare.starts_with('{') {
+        let private_key = Some(SecretString::from(bare.to_owned()));
+        return Ok(Credential { user_name: None, private_key, passphrase: None, password: None });
+    }
+    let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(bare) else {
+        return Err(unreadable("starts with `{` and is not JSON".into()));
+    };
+    let mut field = |name: &str| match fields.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Some(_) => Err(unreadable(format!("has a field `{name}` that is not a string"))),
+    };
+    let user_name = field("Username")?;
+    let [private_key, passphrase, password] =
+        [field("PrivateKey")?, field("Passphrase")?, field("Password")?];
+    if private_key.is_none() && password.is_none() {
+        return Err(unreadable("has neither `PrivateKey` nor `Password`".into()));
+    }
+    Ok(Credential {
+        user_name,
+        private_key: private_key.map(Into::into),
+        passphrase: passphrase.map(Into::into),
+        password: password.map(Into::into),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Credential> {
+        parse(&text.into(), "partner")
+    }
+
+    #[test]
+    fn transfer_familys_json_with_extra_fields() {
+        let text = r#"{"Username":"u","PrivateKey":"k","Passphrase":"p","Password":"","HostKey":["x"]}"#;
+        let credential = parsed(text).unwrap();
+        assert_eq!(credential.user_name.as_deref(), Some("u"));
+        assert_eq!(credential.private_key.unwrap().expose_secret(), "k");
+        assert_eq!(credential.passphrase.unwrap().expose_secret(), "p");
+        assert!(credential.password.is_none());
+    }
+
+    #[test]
+    fn a_bare_private_key() {
+        let credential = parsed("\n-----BEGIN X-----\nabc\n").unwrap();
+        assert_eq!(credential.private_key.unwrap().expose_secret(), "-----BEGIN X-----\nabc");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_without_the_value() {
+        for (text, words) in [
+            ("", "empty"),
+            ("{hunter2", "not JSON"),
+            (r#"{"Username":"hunter2"}"#, "neither"),
+            (r#"{"PrivateKey":["hunter2"]}"#, "`PrivateKey`"),
+        ] {
+            let error = parsed(text).unwrap_err();
+            assert_eq!(error.name, ErrorName::SecretUnreadable);
+            assert!(error.message().contains(words) && !error.message().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let shown = format!(
+            "{:?}",
+            parsed(r#"{"Username":"u","PrivateKey":"hunter2","Password":"hunter2"}"#).unwrap()
+        );
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,0 +1,70 @@
+//! What an AWS call's failure means for the bridge.
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::RequestId;
+
+/// A failed call, told apart and put into words.
+pub(crate) struct Failed {
+    /// HTTP status, if there was an answer.
+    pub(crate) status: Option<u16>,
+    /// The service's error code, if it gave one.
+    pub(crate) code: Option<String>,
+    words: String,
+}
+
+/// Codes that the SDK retries as throttling although their HTTP status is below 500.
+const THROTTLED: &[&str] = &[
+    "BandwidthLimitExceeded",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+
+impl Failed {
+    pub(crate) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let code = error.code().map(str::to_owned);
+        let words = match (error, &code) {
+            (SdkError::ServiceError(_), Some(code)) => {
+                let message = error.message().map(|message| format!(": {message}")).unwrap_or_default();
+                format!("{code}{message}")
+            }
+            (SdkError::ServiceError(_), None) => String::new(),
+            (SdkError::TimeoutError(_), _) => "no answer in time".into(),
+            (SdkError::DispatchFailure(failure), _) => match failure.as_connector_error() {
+                Some(error) => format!("{error}"),
+                None => "the request could not be sent".into(),
+            },
+            (SdkError::ConstructionFailure(_), _) => {
+                "the request could not be built; check the AWS region and credentials of the environment"
+                    .into()
+            }
+            _ => "the answer could not be read".into(),
+        };
+        let request_id = error.raw_response().and_then(|response| response.request_id());
+        let request_id = request_id.map(|id| format!(", request id {id}")).unwrap_or_default();
+        let words = match (status, words.as_str()) {
+            (Some(status), "") => format!("HTTP status {status}{request_id}"),
+            (Some(status), words) => format!("{words} (HTTP status {status}{request_id})"),
+            (None, words) => words.to_owned(),
+        };
+        Self { status, code, words }
+    }
+
+    /// Whether another try may succeed with nothing changed.
+    pub(crate) fn is_transient(&self) -> bool {
+        let throttled = self.code.as_deref().is_some_and(|code| THROTTLED.contains(&code));
+        self.status.is_none_or(|status| status >= 500 || status == 429) || throttled
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.words)
+    }
+}

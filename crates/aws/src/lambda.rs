@@ -1,0 +1,76 @@
+//! From a handler to the Lambda runtime: the error's name becomes the `errorType` that Step Functions matches.
+
+use std::time::SystemTime;
+
+use bridge::Deadline;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde_json::Value;
+use tracing::Instrument as _;
+
+/// A failed invocation: any name, because `record-failure` raises Lambda's own names, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Lambda's `errorType`.
+    pub error: String,
+    /// Lambda's `errorMessage`.
+    pub message: String,
+}
+
+impl From<bridge::Error> for Failed {
+    fn from(error: bridge::Error) -> Self {
+        Self { error: error.name.to_string(), message: error.message().to_owned() }
+    }
+}
+
+impl From<Failed> for Diagnostic {
+    fn from(failed: Failed) -> Self {
+        Self { error_type: failed.error, error_message: failed.message }
+    }
+}
+
+/// Runs a function until Lambda ends the process.
+///
+/// # Errors
+/// When the runtime API cannot be reached.
+pub async fn run<F, Fut>(handler: F) -> Result<(), lambda_runtime::Error>
+where
+    F: Fn(Value, Deadline) -> Fut,
+    Fut: Future<Output = Result<Value, Failed>>,
+{
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        let span = invocation_span(&event.payload, &event.context.request_id);
+        let outcome = handler(event.payload, Deadline::after(left)).instrument(span.clone()).await;
+        let _entered = span.enter();
+        match &outcome {
+            Ok(_) => tracing::info!("done"),
+            Err(failed) => tracing::error!(error = failed.error, message = failed.message, "failed"),
+        }
+        outcome
+    }))
+    .await
+}
+
+/// What every log line of an invocation says.
+fn invocation_span(payload: &Value, request_id: &str) -> tracing::Span {
+    let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let number = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    tracing::info_span!(
+        "invocation",
+        request_id,
+        execution = text("/execution/id"),
+        bucket = text("/event/detail/bucket/name"),
+        object_key = text("/event/detail/object/key"),
+        attempt = number("/execution/retry_count") + 1,
+        redrive_count = number("/execution/redrive_count"),
+    )
+}
+
+/// The output as JSON.
+///
+/// # Errors
+/// `Internal`; it does not happen with our types.
+pub fn to_value<T: serde::Serialize>(output: &T) -> Result<Value, Failed> {
+    serde_json::to_value(output)
+        .map_err(|error| bridge::ErrorName::Internal.error(format!("encoding the output: {error}")).into())
+}

@@ -1,0 +1,237 @@
+//! The object, pinned to one version and read in order from any offset.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use bridge::{Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, PinnedObject, Result};
+use bytes::Bytes;
+
+use crate::error::Failed;
+
+/// What became of the object between the event and now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// This is the version to deliver.
+    Object(PinnedObject),
+    /// A newer upload has taken its place, and has an event of its own.
+    Superseded {
+        /// What the event spoke of, as far as it said.
+        object: PinnedObject,
+        /// What is there now, for the receipt.
+        by: String,
+    },
+}
+
+/// Pins what the event speaks of: its version, else its etag, else what is there now.
+///
+/// # Errors
+/// `ObjectUnreadable`, `ObjectReadInterrupted`.
+pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
+    let current = head(s3, &event.bucket, &event.object_key, None).await?;
+    let version_id = event.version_id.as_deref().filter(|version_id| *version_id != "null");
+    if let Some(version_id) = version_id {
+        if let Some(current) = current.as_ref().filter(|current| current.version_id() == Some(version_id)) {
+            return Ok(Pin::Object(pinned(event, current)));
+        }
+        let Some(wanted) = head(s3, &event.bucket, &event.object_key, Some(version_id)).await? else {
+            return Err(missing(&event.bucket, &event.object_key, Some(version_id)));
+        };
+        let object = pinned(event, &wanted);
+        return Ok(match current {
+            Some(current) => Pin::Superseded { object, by: describe(&current) },
+            // Deleted meanwhile; the version is still there, and was owed.
+            None => Pin::Object(object),
+        });
+    }
+    let Some(current) = current else { return Err(missing(&event.bucket, &event.object_key, None)) };
+    let object = pinned(event, &current);
+    match &event.etag {
+        Some(etag) if *etag != object.etag => {
+            let by = describe(&current);
+            let size = event.size.unwrap_or(object.size);
+            let object = PinnedObject {
+                etag: etag.clone(),
+                version_id: None,
+                size,
+                last_modified: None,
+                checksum: None,
+                ..object
+            };
+            Ok(Pin::Superseded { object, by })
+        }
+        _ => Ok(Pin::Object(object)),
+    }
+}
+
+/// What has taken the object's place, if anything has. Asked again just before publishing.
+///
+/// # Errors
+/// `ObjectUnreadable`, `ObjectReadInterrupted`.
+pub async fn superseded_by(s3: &Client, object: &PinnedObject) -> Result<Option<String>> {
+    let current = head(s3, &object.bucket, &object.object_key, None).await?;
+    Ok(current.filter(|current| !is(current, object)).map(|current| describe(&current)))
+}
+
+fn is(current: &HeadObjectOutput, object: &PinnedObject) -> bool {
+    match &object.version_id {
+        Some(version_id) => current.version_id() == Some(version_id),
+        None => etag(current) == object.etag,
+    }
+}
+
+fn describe(current: &HeadObjectOutput) -> String {
+    match current.version_id().filter(|version_id| *version_id != "null") {
+        Some(version_id) => format!("version {version_id}"),
+        None => format!("etag {}", etag(current)),
+    }
+}
+
+fn etag(head: &HeadObjectOutput) -> String {
+    head.e_tag().unwrap_or_default().trim_matches('"').to_owned()
+}
+
+fn pinned(event: &ObjectCreated, head: &HeadObjectOutput) -> PinnedObject {
+    PinnedObject {
+        bucket: event.bucket.clone(),
+        object_key: event.object_key.clone(),
+        etag: etag(head),
+        version_id: head.version_id().filter(|version_id| *version_id != "null").map(str::to_owned),
+        size: head.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
+        last_modified: head.last_modified().map(|time| time.secs()),
+        checksum: checksum(head),
+    }
+}
+
+/// Only a checksum of the whole object; that of a multipart upload may be one of its parts' checksums.
+fn checksum(head: &HeadObjectOutput) -> Option<Checksum> {
+    if head.checksum_type().is_some_and(|kind| *kind != ChecksumType::FullObject) {
+        return None;
+    }
+    let stored = [
+        (ChecksumAlgorithm::Crc64Nvme, head.checksum_crc64_nvme()),
+        (ChecksumAlgorithm::Crc32C, head.checksum_crc32_c()),
+        (ChecksumAlgorithm::Crc32, head.checksum_crc32()),
+    ];
+    let (algorithm, value) = stored.into_iter().find_map(|(algorithm, value)| Some((algorithm, value?)))?;
+    // A composite one ends in `-` and the number of parts.
+    (!value.contains('-')).then(|| Checksum { algorithm, value: value.to_owned() })
+}
+
+async fn head(
+    s3: &Client,
+    bucket: &str,
+    object_key: &str,
+    version_id: Option<&str>,
+) -> Result<Option<HeadObjectOutput>> {
+    let request =
+        s3.head_object().bucket(bucket).key(object_key).set_version_id(version_id.map(str::to_owned));
+    match request.checksum_mode(ChecksumMode::Enabled).send().await {
+        Ok(head) => Ok(Some(head)),
+        Err(error) => match Failed::of(&error) {
+            failed if failed.status == Some(404) => Ok(None),
+            // S3 answers 400 to a version id that it never gave out, and to 405 for a delete marker.
+            failed if version_id.is_some() && matches!(failed.status, Some(400 | 405)) => Ok(None),
+            failed => Err(unreadable(bucket, object_key, &failed)),
+        },
+    }
+}
+
+fn missing(bucket: &str, object_key: &str, version_id: Option<&str>) -> Error {
+    let version = version_id.map(|version_id| format!(" in version {version_id}")).unwrap_or_default();
+    ErrorName::ObjectUnreadable.error(format!("s3://{bucket}/{object_key} does not exist{version}"))
+}
+
+fn unreadable(bucket: &str, object_key: &str, failed: &Failed) -> Error {
+    let name =
+        if failed.is_transient() { ErrorName::ObjectReadInterrupted } else { ErrorName::ObjectUnreadable };
+    let hint = match failed.status {
+        Some(403) => {
+            "; the role needs s3:GetObject (and kms:Decrypt for a key of your own), and an archived object has to be restored first"
+        }
+        _ => "",
+    };
+    name.error(format!("reading s3://{bucket}/{object_key}: {failed}{hint}"))
+}
+
+/// Reads the pinned version in order. A body that breaks off is asked for again from where it broke.
+pub struct ObjectReader<'a> {
+    s3: &'a Client,
+    object: &'a PinnedObject,
+    offset: u64,
+    body: Option<ByteStream>,
+    failures: u32,
+}
+
+/// So many bodies may break off in a row without a single byte.
+const BROKEN_BODIES_MAX: u32 = 3;
+
+impl<'a> ObjectReader<'a> {
+    /// From `offset` to the end.
+    pub fn new(s3: &'a Client, object: &'a PinnedObject, offset: u64) -> Self {
+        Self { s3, object, offset, body: None, failures: 0 }
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// `ObjectReadInterrupted`, `ObjectUnreadable`, `ObjectChanged`.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        let PinnedObject { bucket, object_key, size, .. } = self.object;
+        while self.offset < *size {
+            let body = match &mut self.body {
+                Some(body) => body,
+                None => self.body.insert(self.open().await?),
+            };
+            match body.next().await {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(bytes)) => {
+                    self.failures = 0;
+                    self.offset += bytes.len() as u64;
+                    if self.offset > *size {
+                        return Err(ErrorName::ObjectChanged.error(format!(
+                            "s3://{bucket}/{object_key} is longer than the {size} bytes that were pinned"
+                        )));
+                    }
+                    return Ok(Some(bytes));
+                }
+                broken => {
+                    self.body = None;
+                    self.failures += 1;
+                    let problem = match broken {
+                        Some(Err(error)) => error.to_string(),
+                        _ => "it ended early".into(),
+                    };
+                    tracing::warn!(
+                        offset = self.offset,
+                        problem,
+                        "the object's body broke off; asking for the rest"
+                    );
+                    if self.failures >= BROKEN_BODIES_MAX {
+                        return Err(ErrorName::ObjectReadInterrupted.error(format!(
+                            "reading s3://{bucket}/{object_key} broke off at byte {} of {size}, {} times: {problem}",
+                            self.offset, self.failures
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn open(&self) -> Result<ByteStream> {
+        let PinnedObject { bucket, object_key, etag, version_id, .. } = self.object;
+        let request = self.s3.get_object().bucket(bucket).key(object_key).set_version_id(version_id.clone());
+        let request = request.if_match(format!("\"{etag}\""));
+        let range = (self.offset > 0).then(|| format!("bytes={}-", self.offset));
+        match request.set_range(range).send().await {
+            Ok(object) => Ok(object.body),
+            Err(error) => Err(match Failed::of(&error) {
+                failed if failed.status == Some(412) => ErrorName::ObjectChanged
+                    .error(format!("s3://{bucket}/{object_key} changed while it was read: {failed}")),
+                failed if failed.status == Some(404) => missing(bucket, object_key, version_id.as_deref()),
+                failed => unreadable(bucket, object_key, &failed),
+            }),
+        }
+    }
+}
