@@ -1,0 +1,298 @@
+//! A TCP proxy on loopback that can be told to misbehave while connections run through it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// What the proxy does to the connections through it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: it forwards.
+    #[default]
+    None,
+    /// Resets every connection when the client has sent this many bytes through it.
+    CutAfter(u64),
+    /// Like [`Fault::CutAfter`], for the next connection to reach that many bytes only.
+    CutOnceAfter(u64),
+    /// Stops forwarding, both ways, without a word: running connections fall silent, new ones are accepted
+    /// and hear nothing. TCP's view of a pulled cable.
+    Swallow,
+    /// Closes the port and resets what runs through it.
+    Refuse,
+    /// Holds every byte this long, each way, without slowing the stream down.
+    Delay(Duration),
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    up: AtomicU64,
+    down: AtomicU64,
+    connections: AtomicU64,
+}
+
+/// The running proxy; it ends, and its connections with it, on drop.
+#[derive(Debug)]
+pub struct FaultProxy {
+    /// Where clients connect to.
+    pub port: u16,
+    counters: Arc<Counters>,
+    fault: Arc<watch::Sender<Fault>>,
+    cut: watch::Sender<()>,
+    orders: mpsc::Sender<oneshot::Sender<()>>,
+    listening: tokio::task::JoinHandle<()>,
+}
+
+impl FaultProxy {
+    /// Forwards to a port of the loopback interface.
+    pub async fn start(target: u16) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        let fault = Arc::new(watch::Sender::new(Fault::None));
+        let cut = watch::Sender::new(());
+        let (orders, queue) = mpsc::channel(1);
+        let counters = Arc::new(Counters::default());
+        let server = Server {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            target: SocketAddr::from(([127, 0, 0, 1], target)),
+            fault: fault.clone(),
+            cut: cut.clone(),
+            counters: counters.clone(),
+        };
+        let listening = tokio::spawn(server.run(listener, queue));
+        Ok(Self { port, counters, fault, cut, orders, listening })
+    }
+
+    /// Misbehaves from now on; returns when the change has taken hold.
+    pub async fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+        if fault == Fault::Refuse {
+            self.cut();
+        }
+        let (done, wait) = oneshot::channel();
+        if self.orders.send(done).await.is_ok() {
+            let _ = wait.await;
+        }
+    }
+
+    /// Resets every connection that runs now; new ones are served.
+    pub fn cut(&self) {
+        self.cut.send_replace(());
+    }
+
+    /// Bytes forwarded from client to server.
+    pub fn bytes_up(&self) -> u64 {
+        self.counters.up.load(Ordering::Relaxed)
+    }
+
+    /// Bytes forwarded from server to client.
+    pub fn bytes_down(&self) -> u64 {
+        self.counters.down.load(Ordering::Relaxed)
+    }
+
+    /// Connections accepted so far.
+    pub fn connections(&self) -> u64 {
+        self.counters.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.listening.abort();
+        self.cut();
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    target: SocketAddr,
+    fault: Arc<watch::Sender<Fault>>,
+    cut: watch::Sender<()>,
+    counters: Arc<Counters>,
+}
+
+impl Server {
+    async fn run(self, listener: TcpListener, mut orders: mpsc::Receiver<oneshot::Sender<()>>) {
+        let mut listener = Some(listener);
+        loop {
+            let accepted = async {
+                match &listener {
+                    Some(listener) => listener.accept().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(done) = orders.recv() => {
+                    // A port that refuses is one on which nobody listens.
+                    if *self.fault.borrow() == Fault::Refuse {
+                        listener = None;
+                    } else if listener.is_none() {
+                        listener = TcpListener::bind(self.address).await.ok();
+                    }
+                    let _ = done.send(());
+                }
+                Ok((client, _)) = accepted => {
+                    self.counters.connections.fetch_add(1, Ordering::Relaxed);
+                    tokio::spawn(self.connection(client));
+                }
+            }
+        }
+    }
+
+    fn connection(&self, client: TcpStream) -> impl Future<Output = ()> + use<> {
+        let mut cut = self.cut.subscribe();
+        let (target, counters, fault) = (self.target, self.counters.clone(), self.fault.clone());
+        async move {
+            let Ok(server) = TcpStream::connect(target).await else { return };
+            for stream in [&client, &server] {
+                let _ = stream.set_nodelay(true);
+                // Dropped halves then send a reset, as a cut cable's other end or a firewall does.
+                let _ = stream.set_zero_linger();
+            }
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            let count_up = |n| counters.up.fetch_add(n, Ordering::Relaxed);
+            let count_down = |n| counters.down.fetch_add(n, Ordering::Relaxed);
+            let both = async {
+                tokio::try_join!(
+                    pump(from_client, to_server, &fault, true, count_up),
+                    pump(from_server, to_client, &fault, false, count_down),
+                )
+            };
+            tokio::select! {
+                _ = both => {}
+                _ = cut.changed() => {}
+            }
+        }
+    }
+}
+
+/// The connection is to be reset.
+struct Cut;
+
+/// Forwards one direction until its end, which is passed on, or until a fault cuts it.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    fault: &Arc<watch::Sender<Fault>>,
+    upward: bool,
+    count: impl Fn(u64) -> u64,
+) -> Result<(), Cut> {
+    // The queue is what holds delayed bytes; its length bounds the memory that they take.
+    let (queue, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(256);
+    let reader = async move {
+        let mut seen = 0;
+        let mut changed = fault.subscribe();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let _ = changed.wait_for(|fault| *fault != Fault::Swallow).await;
+            let now = *changed.borrow_and_update();
+            let mut wanted = buffer.len();
+            if let (Fault::CutAfter(limit) | Fault::CutOnceAfter(limit), true) = (now, upward) {
+                if seen >= limit {
+                    if let Fault::CutOnceAfter(_) = now {
+                        fault.send_replace(Fault::None);
+                    }
+                    return Err(Cut);
+                }
+                wanted = wanted.min((limit - seen) as usize);
+            }
+            let read = tokio::select! {
+                read = from.read(&mut buffer[..wanted]) => read.map_err(|_| Cut)?,
+                // A read that began before the fault must not carry on past it.
+                _ = changed.changed() => continue,
+            };
+            if read == 0 {
+                return Ok(());
+            }
+            seen += read as u64;
+            let delay = if let Fault::Delay(delay) = now { delay } else { Duration::ZERO };
+            let _ = queue.send((Instant::now() + delay, buffer[..read].to_vec())).await;
+        }
+    };
+    // Ends when the reader has ended and the queue is empty: what came before a cut still arrives.
+    let writer = async {
+        while let Some((time, bytes)) = due.recv().await {
+            tokio::time::sleep_until(time).await;
+            to.write_all(&bytes).await.map_err(|_| Cut)?;
+            count(bytes.len() as u64);
+        }
+        Ok(())
+    };
+    let (read, written) = tokio::join!(reader, writer);
+    read.and(written)?;
+    to.shutdown().await.map_err(|_| Cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn echo() -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                });
+            }
+        });
+        port
+    }
+
+    async fn round_trip(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+        stream.write_all(bytes).await?;
+        let mut back = vec![0; bytes.len()];
+        stream.read_exact(&mut back).await?;
+        assert_eq!(back, bytes);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn forwards_delays_cuts_swallows_and_refuses() {
+        let proxy = FaultProxy::start(echo().await).await.unwrap();
+        let connect = || TcpStream::connect(("127.0.0.1", proxy.port));
+
+        let mut stream = connect().await.unwrap();
+        round_trip(&mut stream, b"hello").await.unwrap();
+        assert_eq!((proxy.bytes_up(), proxy.bytes_down()), (5, 5));
+
+        proxy.set(Fault::Delay(Duration::from_millis(60))).await;
+        let start = Instant::now();
+        round_trip(&mut stream, b"hello").await.unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(120));
+
+        proxy.set(Fault::CutOnceAfter(100)).await;
+        let mut cut = connect().await.unwrap();
+        assert!(round_trip(&mut cut, &[7; 200]).await.is_err());
+        let mut stream = connect().await.unwrap();
+        round_trip(&mut stream, &[7; 200]).await.unwrap();
+
+        proxy.set(Fault::CutAfter(100)).await;
+        for _ in 0..2 {
+            assert!(round_trip(&mut connect().await.unwrap(), &[7; 200]).await.is_err());
+        }
+
+        proxy.set(Fault::None).await;
+        let mut silent = connect().await.unwrap();
+        round_trip(&mut silent, b"before").await.unwrap();
+        proxy.set(Fault::Swallow).await;
+        let answer =
+            tokio::time::timeout(Duration::from_millis(100), round_trip(&mut silent, b"after")).await;
+        assert!(answer.is_err(), "neither bytes nor an end: {answer:?}");
+
+        proxy.set(Fault::Refuse).await;
+        assert!(connect().await.is_err());
+        proxy.set(Fault::None).await;
+        round_trip(&mut connect().await.unwrap(), b"again").await.unwrap();
+    }
+}

@@ -1,0 +1,81 @@
+//! SSH keys for tests, made by OpenSSH's own `ssh-keygen` so that their encodings are the real ones.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// What kind of key to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `ssh-ed25519`
+    Ed25519,
+    /// `ecdsa-sha2-nistp256`
+    Ecdsa,
+    /// `ssh-rsa` with this many bits
+    Rsa(u32),
+}
+
+/// How the private key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// `BEGIN OPENSSH PRIVATE KEY`
+    OpenSsh,
+    /// `BEGIN RSA PRIVATE KEY`, `BEGIN EC PRIVATE KEY`
+    Pem,
+    /// `BEGIN PRIVATE KEY`, `BEGIN ENCRYPTED PRIVATE KEY`
+    Pkcs8,
+}
+
+/// A key pair as text.
+#[derive(Clone, Debug)]
+pub struct KeyPair {
+    /// The private key file's contents.
+    pub private: String,
+    /// `ssh-ed25519 AAAA...`, without a comment.
+    pub public: String,
+}
+
+impl KeyPair {
+    /// An Ed25519 pair in OpenSSH's encoding, without a passphrase: what most partners hand out.
+    pub fn ed25519() -> Result<Self> {
+        Self::generate(Kind::Ed25519, Encoding::OpenSsh, "")
+    }
+
+    /// Any pair; an empty passphrase means none.
+    pub fn generate(kind: Kind, encoding: Encoding, passphrase: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("key");
+        let bits;
+        let mut arguments = match kind {
+            Kind::Ed25519 => vec!["-t", "ed25519"],
+            Kind::Ecdsa => vec!["-t", "ecdsa", "-b", "256"],
+            Kind::Rsa(size) => {
+                bits = size.to_string();
+                vec!["-t", "rsa", "-b", &bits]
+            }
+        };
+        ssh_keygen(&path, &[&arguments[..], &["-q", "-C", "", "-N", passphrase]].concat())?;
+        // A key is made in OpenSSH's encoding and rewritten: ssh-keygen has no other way for all kinds.
+        let format = match encoding {
+            Encoding::OpenSsh => None,
+            Encoding::Pem => Some("PEM"),
+            Encoding::Pkcs8 => Some("PKCS8"),
+        };
+        if let Some(format) = format {
+            arguments = vec!["-q", "-p", "-m", format, "-P", passphrase, "-N", passphrase];
+            ssh_keygen(&path, &arguments)?;
+        }
+        let public = std::fs::read_to_string(path.with_extension("pub"))?;
+        Ok(Self { private: std::fs::read_to_string(&path)?, public: public.trim().to_owned() })
+    }
+}
+
+fn ssh_keygen(path: &Path, arguments: &[&str]) -> Result<()> {
+    let output = Command::new("ssh-keygen").args(arguments).arg("-f").arg(path).output();
+    let output = output.context("ssh-keygen is needed: install OpenSSH's client (openssh-client)")?;
+    if !output.status.success() {
+        bail!("ssh-keygen failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}

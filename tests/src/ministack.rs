@@ -1,0 +1,175 @@
+//! MiniStack, the local AWS: S3, EventBridge, Step Functions, Lambda, CloudFormation on one loopback port.
+//!
+//! Nothing here can reach a real AWS account: the environment is built from nothing, the credentials are dummies and
+//! every client is given the endpoint by hand.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+
+use crate::process::{Leashed, free_port, tail};
+use crate::tools;
+
+/// The region that everything local is said to be in: the one that S3 takes for granted.
+pub const REGION: &str = "us-east-1";
+
+/// A running MiniStack. Ends on drop, with its Lambda processes and its folder.
+#[derive(Debug)]
+pub struct MiniStack {
+    /// `http://127.0.0.1:PORT`
+    pub endpoint: String,
+    /// What it and the functions print to their standard output.
+    pub log: PathBuf,
+    folder: PathBuf,
+    process: Leashed,
+}
+
+/// How to run it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// By what the waits of state machines and retriers are multiplied.
+    pub wait_scale: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { wait_scale: 0.01 }
+    }
+}
+
+static SHARED: OnceCell<MiniStack> = OnceCell::const_new();
+
+/// One MiniStack for all the tests of a test binary: use names of your own in it. Its leash ends it with the
+/// test binary.
+pub async fn shared() -> &'static MiniStack {
+    SHARED.get_or_init(async || MiniStack::start(Options::default()).await.unwrap()).await
+}
+
+impl MiniStack {
+    /// Installs it if need be, starts it on a free port and waits until it answers.
+    pub async fn start(options: Options) -> Result<Self> {
+        let tool = tools::ministack().await?;
+        // Kept apart from TempDir: the leash removes it, also when this process has no time to.
+        let folder = tempfile::Builder::new().prefix("ministack-").tempdir()?.keep();
+        let port = free_port()?;
+        let endpoint = format!("http://127.0.0.1:{port}");
+        std::fs::create_dir_all(tools::logs())?;
+        let log = tools::logs().join(format!("ministack-{port}.log"));
+        let _ = std::fs::remove_file(&log);
+
+        let mut command = Leashed::command(Some(&folder));
+        command.arg(tool.program("ministack")).env_clear().current_dir(&folder);
+        command.env("PATH", tool.path()).envs(environment(&endpoint, &folder));
+        // The functions get MiniStack's environment: where it points is where they send their requests.
+        command.env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
+        command.env("GATEWAY_PORT", port.to_string()).env("MINISTACK_REGION", REGION);
+        command.env("SFN_WAIT_SCALE", options.wait_scale.to_string());
+        // The CPU-bound Python of a local AWS must not crowd out what is being tested.
+        command.env("MINISTACK_WORKER_THREADS", "32").env("PYTHONUNBUFFERED", "1");
+        let process = Leashed::start(command, &log)?;
+        let mut stack = Self { endpoint, log, folder, process };
+        stack.wait_until_healthy().await?;
+        Ok(stack)
+    }
+
+    async fn wait_until_healthy(&mut self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.request("GET", "/_ministack/health").await.is_err() {
+            if !self.process.is_running() || Instant::now() > deadline {
+                bail!("MiniStack did not start; the end of {}:\n{}", self.log.display(), tail(&self.log));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Forgets everything: buckets, functions, executions.
+    pub async fn reset(&self) -> Result<()> {
+        self.request("POST", "/_ministack/reset").await
+    }
+
+    async fn request(&self, method: &str, path: &str) -> Result<()> {
+        let address = self.endpoint.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await?;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        if !answer.starts_with("HTTP/1.1 200") {
+            bail!("{method} {path}: {}", answer.lines().next().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// What a program needs in its otherwise empty environment to use this AWS and no other.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        environment(&self.endpoint, &self.folder)
+    }
+
+    /// A client; made anew each time, since its connections belong to the runtime that uses it.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(credentials())
+            .region(Region::new(REGION))
+            .endpoint_url(&self.endpoint)
+            .force_path_style(true);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// A client for Step Functions.
+    pub fn sfn(&self) -> aws_sdk_sfn::Client {
+        let config = aws_sdk_sfn::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(credentials())
+            .region(Region::new(REGION))
+            .endpoint_url(&self.endpoint);
+        aws_sdk_sfn::Client::from_conf(config.build())
+    }
+
+    /// A client for Secrets Manager.
+    pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
+        let config = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(credentials())
+            .region(Region::new(REGION))
+            .endpoint_url(&self.endpoint);
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
+    /// Makes a secret and returns its ARN.
+    pub async fn create_secret(&self, name: &str, value: &str) -> Result<String> {
+        let created = self.secrets().create_secret().name(name).secret_string(value).send().await?;
+        created.arn.context("a secret without an ARN")
+    }
+}
+
+fn credentials() -> Credentials {
+    Credentials::new("test", "test", None, None, "local")
+}
+
+fn environment(endpoint: &str, home: &Path) -> Vec<(&'static str, String)> {
+    let home = home.display().to_string();
+    vec![
+        ("HOME", home.clone()),
+        ("TMPDIR", home.clone()),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("AWS_ENDPOINT_URL", endpoint.to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", REGION.to_owned()),
+        // Neither the user's profiles nor a cloud machine's role may be asked for anything.
+        ("AWS_CONFIG_FILE", format!("{home}/none")),
+        ("AWS_SHARED_CREDENTIALS_FILE", format!("{home}/none")),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ("NO_PROXY", "127.0.0.1".to_owned()),
+    ]
+}

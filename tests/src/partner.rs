@@ -1,0 +1,181 @@
+//! A partner: an SFTP server on loopback which serves a folder of this machine.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::embedded::{Embedded, Quirks};
+use crate::keys::{Encoding, KeyPair, Kind};
+use crate::process::{Leashed, free_port, wait_for_port};
+use crate::tools::{self, Sshd};
+
+/// A running partner server. Ends on drop, with its folder.
+#[derive(Debug)]
+pub struct Partner {
+    /// `127.0.0.1`
+    pub host: String,
+    /// The same for as long as the partner lives, through stops and starts.
+    pub port: u16,
+    /// The user who may log in.
+    pub user: String,
+    /// The key with which the user may log in.
+    pub client_key: KeyPair,
+    /// The server's own key; its `public` line is what clients are to trust.
+    pub host_key: KeyPair,
+    /// The folder that it serves, which is also where a session begins.
+    pub root: PathBuf,
+    engine: Engine,
+    folder: TempDir,
+}
+
+#[derive(Debug)]
+enum Engine {
+    OpenSsh { sshd: Sshd, settings: String, process: Option<Leashed> },
+    Embedded { quirks: Quirks, server: Option<Embedded> },
+}
+
+/// How a partner differs from the ordinary one.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The kind of the server's host key.
+    pub host_key: Kind,
+    /// The key with which the user may log in; one is made if none is given.
+    pub client_key: Option<KeyPair>,
+    /// More lines for `sshd_config`. They stand first: sshd heeds the first of two equal settings.
+    pub settings: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { host_key: Kind::Ed25519, client_key: None, settings: String::new() }
+    }
+}
+
+impl Partner {
+    /// OpenSSH, or the embedded server where OpenSSH is not to be had.
+    pub async fn start() -> Result<Self> {
+        match tools::sshd().await? {
+            Some(sshd) => Self::open_ssh(sshd, Options::default()).await,
+            None => Self::embedded(Quirks::default()).await,
+        }
+    }
+
+    /// OpenSSH's server, the one that most partners run.
+    pub async fn open_ssh(sshd: Sshd, options: Options) -> Result<Self> {
+        let engine = Engine::OpenSsh { sshd, settings: options.settings.clone(), process: None };
+        Self::with_engine(engine, options).await
+    }
+
+    /// The server inside this process, with quirks if wanted.
+    pub async fn embedded(quirks: Quirks) -> Result<Self> {
+        Self::with_engine(Engine::Embedded { quirks, server: None }, Options::default()).await
+    }
+
+    async fn with_engine(engine: Engine, options: Options) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("partner-").tempdir()?;
+        let root = folder.path().join("files");
+        std::fs::create_dir(&root)?;
+        let client_key = options.client_key.map_or_else(KeyPair::ed25519, Ok)?;
+        let user = tokio::process::Command::new("id").arg("-un").output().await.context("cannot run id")?;
+        let mut partner = Self {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port: free_port()?,
+            user: String::from_utf8(user.stdout)?.trim().to_owned(),
+            client_key,
+            host_key: KeyPair::generate(options.host_key, Encoding::OpenSsh, "")?,
+            root,
+            engine,
+            folder,
+        };
+        partner.start_again().await?;
+        Ok(partner)
+    }
+
+    /// Starts a stopped server on its old port with the host key of [`Partner::host_key`].
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.stop();
+        match &mut self.engine {
+            Engine::OpenSsh { sshd, settings, process } => {
+                let log = self.folder.path().join("sshd.log");
+                let config = self.folder.path().join("sshd_config");
+                std::fs::write(self.folder.path().join("authorized_keys"), &self.client_key.public)?;
+                write_private(&self.folder.path().join("host_key"), &self.host_key.private)?;
+                let text = format!("{settings}{}{SSHD_CONFIG}", sshd.settings)
+                    .replace("FOLDER", &self.folder.path().display().to_string())
+                    .replace("PORT", &self.port.to_string());
+                std::fs::write(&config, text)?;
+                let mut command = Leashed::command(None);
+                if let Some(libraries) = &sshd.libraries {
+                    command.env("LD_LIBRARY_PATH", libraries);
+                }
+                command.arg(&sshd.program).args(["-D", "-e", "-f"]).arg(&config);
+                let mut server = Leashed::start(command, &log)?;
+                wait_for_port(&mut server, self.port, &log).await?;
+                *process = Some(server);
+            }
+            Engine::Embedded { quirks, server } => {
+                let (host_key, client_key) = (&self.host_key.private, &self.client_key.public);
+                let quirks = quirks.clone();
+                let started =
+                    Embedded::start(self.port, &self.root, host_key, &self.user, client_key, quirks);
+                *server = Some(started.await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the server and ends its sessions. The files stay.
+    pub fn stop(&mut self) {
+        match &mut self.engine {
+            Engine::OpenSsh { process, .. } => *process = None,
+            Engine::Embedded { server, .. } => *server = None,
+        }
+    }
+
+    /// Starts the server again with a host key that nobody has seen before.
+    pub async fn change_host_key(&mut self) -> Result<()> {
+        self.host_key = KeyPair::ed25519()?;
+        self.start_again().await
+    }
+
+    /// What the partner is, for people.
+    pub fn kind(&self) -> &'static str {
+        match self.engine {
+            Engine::OpenSsh { .. } => "OpenSSH",
+            Engine::Embedded { .. } => "embedded SFTP server",
+        }
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("sshd.log")).unwrap_or_default()
+    }
+}
+
+/// The client's and the server's folders belong to whoever runs the tests, so sshd's doubts about owners and
+/// modes are off. Nothing here limits clients: that is for a test to ask for.
+const SSHD_CONFIG: &str = "
+ListenAddress 127.0.0.1
+Port PORT
+HostKey FOLDER/host_key
+AuthorizedKeysFile FOLDER/authorized_keys
+PidFile none
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+MaxStartups 500
+LoginGraceTime 20
+LogLevel VERBOSE
+Subsystem sftp internal-sftp -d FOLDER/files
+";
+
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text)?;
+    // sshd refuses a host key that others may read.
+    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?)
+}

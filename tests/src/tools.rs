@@ -1,0 +1,264 @@
+//! The outside tools that tests and the demo use, installed once into `target/tools`, pinned by hash.
+//!
+//! Nothing is installed into the system but, for root on Debian and Ubuntu, the user `sshd` which OpenSSH's
+//! server wants to exist.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use tokio::process::Command;
+
+use crate::process::tail;
+
+/// The workspace's root folder.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The tools' folder. Beside cargo's own output, so that `cargo clean` and git know what to do with it.
+pub fn folder() -> PathBuf {
+    workspace().join("target/tools")
+}
+
+/// Where the logs of installations and builds go.
+pub fn logs() -> PathBuf {
+    folder().join("logs")
+}
+
+/// A tool that was installed.
+#[derive(Clone, Debug)]
+pub struct Tool {
+    folder: PathBuf,
+    /// False if it had been there already.
+    pub fresh: bool,
+}
+
+impl Tool {
+    /// A program of the tool.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    /// The user's `PATH` with this tool's programs first.
+    pub fn path(&self) -> OsString {
+        let mut path = OsString::from(self.folder.join("bin"));
+        if let Some(rest) = std::env::var_os("PATH") {
+            path.push(":");
+            path.push(rest);
+        }
+        path
+    }
+}
+
+/// MiniStack, the local AWS, and the translator of SAM templates which it needs; boto3 comes with them.
+pub async fn ministack() -> Result<Tool> {
+    python_tool("ministack").await
+}
+
+/// The SAM CLI, cargo-lambda with its own C compiler and linker, and cfn-lint.
+pub async fn sam() -> Result<Tool> {
+    python_tool("sam").await
+}
+
+/// Installs `xtask/tools/NAME.txt` into a virtual environment.
+async fn python_tool(name: &str) -> Result<Tool> {
+    let requirements = workspace().join(format!("xtask/tools/{name}.txt"));
+    install(name, &std::fs::read(&requirements)?, async |folder, log| {
+        let python = python().await?;
+        run(Command::new(python).args(["-m", "venv"]).arg(folder), log).await.context(
+            "Python cannot make virtual environments here; on Debian and Ubuntu install python3-venv",
+        )?;
+        let mut pip = Command::new(folder.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--require-hashes", "--no-input", "--requirement"])
+            .arg(&requirements);
+        // The user's index and proxy settings are kept; these three would send the packages elsewhere.
+        pip.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_USER", "0");
+        pip.env_remove("PIP_TARGET").env_remove("PIP_PREFIX").env_remove("PYTHONPATH");
+        run(&mut pip, log).await.with_context(|| format!("could not install {name}"))
+    })
+    .await
+}
+
+/// Installs an npm tool from a folder of the repository which holds its `package-lock.json`. None if npm is
+/// not there.
+pub async fn npm_tool(name: &str, package: &Path) -> Result<Option<Tool>> {
+    if !runs("npm", "--version").await {
+        return Ok(None);
+    }
+    let lock = std::fs::read(package.join("package-lock.json"))?;
+    let tool = install(name, &lock, async |folder, log| {
+        std::fs::create_dir_all(folder)?;
+        for file in ["package.json", "package-lock.json"] {
+            std::fs::copy(package.join(file), folder.join(file))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(folder);
+        run(&mut npm, log).await?;
+        std::os::unix::fs::symlink("node_modules/.bin", folder.join("bin"))?;
+        Ok(())
+    });
+    Ok(Some(tool.await?))
+}
+
+/// The folder of a tool, filled unless its stamp says that it holds just this.
+async fn install(
+    name: &str,
+    pinned: &[u8],
+    fill: impl AsyncFnOnce(&Path, &Path) -> Result<()>,
+) -> Result<Tool> {
+    let folder = folder().join(name);
+    // Virtual environments hold their own path: one that was moved is made again.
+    let stamp = format!("{:x?}\n{}\n", Sha256::digest(pinned), folder.display());
+    let stamp_file = folder.join(".installed");
+    let log = logs().join(format!("{name}.log"));
+    std::fs::create_dir_all(logs())?;
+    let is_there = || std::fs::read_to_string(&stamp_file).is_ok_and(|found| found == stamp);
+    if is_there() && folder.join("bin").exists() {
+        return Ok(Tool { folder, fresh: false });
+    }
+    // Test binaries may run side by side; one of them installs, the others wait.
+    let lock = File::create(logs().join(format!("{name}.lock")))?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
+    if !is_there() {
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        let _ = std::fs::remove_file(&log);
+        fill(&folder, &log).await?;
+        std::fs::write(&stamp_file, &stamp)?;
+    }
+    drop(lock);
+    Ok(Tool { folder, fresh: true })
+}
+
+/// The first Python on the PATH that is new enough.
+async fn python() -> Result<&'static str> {
+    for name in ["python3", "python3.14", "python3.13", "python3.12", "python3.11"] {
+        let check = "import sys; sys.exit(sys.version_info < (3, 11))";
+        let output = Command::new(name).args(["-c", check]).output().await;
+        if output.is_ok_and(|output| output.status.success()) {
+            return Ok(name);
+        }
+    }
+    bail!(
+        "Python 3.11 or newer is needed for the local AWS and the SAM CLI, and none is on the PATH.\n\
+         On Debian and Ubuntu: apt-get install python3 python3-venv"
+    )
+}
+
+/// OpenSSH's server.
+#[derive(Clone, Debug)]
+pub struct Sshd {
+    /// The program, by its whole path: it starts itself again for each connection.
+    pub program: PathBuf,
+    /// Where its own libraries are, if it was unpacked and not installed.
+    pub libraries: Option<PathBuf>,
+    /// Settings which this build of it needs.
+    pub settings: String,
+}
+
+/// The system's OpenSSH server, or else one unpacked from the distribution's package into the tools' folder:
+/// installing the package would start a server for the whole network. None where neither is to be had.
+pub async fn sshd() -> Result<Option<Sshd>> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let installed = folders.map(|folder| folder.join("sshd")).find(|program| program.is_file());
+    let sshd = match installed {
+        Some(program) => Sshd { program, libraries: None, settings: String::new() },
+        None => match unpack_sshd().await? {
+            Some(sshd) => sshd,
+            None => return Ok(None),
+        },
+    };
+    if is_root().await {
+        // Both are what the package's own installation makes.
+        std::fs::create_dir_all("/run/sshd")?;
+        if !runs("id", "sshd").await {
+            let mut add = Command::new("useradd");
+            add.args(["--system", "--no-create-home", "--home-dir", "/run/sshd"]);
+            add.args(["--shell", "/usr/sbin/nologin", "sshd"]);
+            run(&mut add, &logs().join("sshd.log")).await.context("OpenSSH needs a user named sshd")?;
+        }
+    }
+    Ok(Some(sshd))
+}
+
+async fn unpack_sshd() -> Result<Option<Sshd>> {
+    if !runs("apt-get", "--version").await || !runs("dpkg", "--version").await {
+        return Ok(None);
+    }
+    let tool = install("openssh", b"openssh-server libwrap0", async |folder, log| {
+        std::fs::create_dir_all(folder)?;
+        if is_root().await {
+            run(Command::new("apt-get").args(["-q", "update"]), log).await?;
+        }
+        // libwrap0 is the one library of the server that a small system may lack; newer ones have dropped it.
+        for package in ["openssh-server", "libwrap0"] {
+            let fetched =
+                run(Command::new("apt-get").args(["download", package]).current_dir(folder), log).await;
+            if package == "openssh-server" {
+                fetched?;
+            }
+        }
+        for file in std::fs::read_dir(folder)? {
+            run(Command::new("dpkg").arg("-x").arg(file?.path()).arg(folder), log).await?;
+        }
+        std::os::unix::fs::symlink("usr/sbin", folder.join("bin"))?;
+        Ok(())
+    })
+    .await;
+    let Ok(tool) = tool else { return Ok(None) };
+    let mut libraries = Vec::new();
+    for base in ["usr/lib", "lib"] {
+        let Ok(entries) = std::fs::read_dir(tool.folder.join(base)) else { continue };
+        libraries.extend(entries.flatten().map(|entry| entry.path()).filter(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().contains("-linux-gnu"))
+        }));
+    }
+    let libraries = libraries.into_iter().next();
+    // From 9.8 on the server consists of several programs which it looks for at their installed places.
+    let mut settings = String::new();
+    for (name, setting) in [("sshd-session", "SshdSessionPath"), ("sshd-auth", "SshdAuthPath")] {
+        let program = tool.folder.join("usr/lib/openssh").join(name);
+        if program.is_file() {
+            settings += &format!("{setting} {}\n", program.display());
+        }
+    }
+    let sshd = Sshd { program: tool.program("sshd"), libraries, settings };
+    // A library may still be missing: ask the program itself.
+    let mut probe = Command::new(&sshd.program);
+    if let Some(libraries) = &sshd.libraries {
+        probe.env("LD_LIBRARY_PATH", libraries);
+    }
+    // Without host keys it complains, but only a program that could be loaded complains.
+    let complaint = probe.args(["-t", "-f", "/dev/null"]).output().await;
+    let loaded = complaint.is_ok_and(|output| output.status.code() != Some(127));
+    Ok(loaded.then_some(sshd))
+}
+
+/// Whether this process is root's.
+pub async fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().await;
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Whether a program is there and content with its argument.
+pub async fn runs(program: &str, argument: &str) -> bool {
+    let output = Command::new(program).arg(argument).output().await;
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Runs a command to its end, with what it prints in a log; the error holds the log's end.
+pub async fn run(command: &mut Command, log: &Path) -> Result<()> {
+    let file = File::options().create(true).append(true).open(log)?;
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    command.stdin(std::process::Stdio::null()).stdout(file.try_clone()?).stderr(file).kill_on_drop(true);
+    let status = command.status().await.with_context(|| format!("cannot start {name}"))?;
+    if !status.success() {
+        bail!("{name} failed ({status}); the end of {}:\n{}", log.display(), tail(log));
+    }
+    Ok(())
+}
