@@ -68,3 +68,8 @@ impl std::fmt::Display for Failed {
         f.write_str(&self.words)
     }
 }
+
+/// A failed call in words, for a message.
+pub fn in_words<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
+    Failed::of(error).to_string()
+}

@@ -9,6 +9,7 @@ mod object;
 pub mod telemetry;
 
 pub use credential::Credential;
+pub use error::in_words;
 pub use object::{ObjectReader, Pin, pin, superseded_by};
 
 /// Now, RFC 3339, UTC.

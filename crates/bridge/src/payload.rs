@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Checksum, RemotePaths, RunningSha256};
+use crate::{Checksum, ChecksumAlgorithm, RemotePaths, RunningChecksum, RunningSha256};
 
 /// The execution a call belongs to, from the state machine's context object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +156,27 @@ pub struct Checkpoint {
     pub started_at: String,
 }
 
+impl Checkpoint {
+    /// Nothing sent yet.
+    pub fn start(object: PinnedObject, remote: RemotePaths, started_at: String) -> Self {
+        let algorithm =
+            object.checksum.as_ref().map_or(ChecksumAlgorithm::Crc64Nvme, |stored| stored.algorithm);
+        Self {
+            status: Status::InProgress,
+            object,
+            remote,
+            offset: 0,
+            checksum: RunningChecksum::new(algorithm).checksum(),
+            sha256: None,
+            bytes_sent: 0,
+            resumes: 0,
+            already_there: false,
+            read_back: None,
+            started_at,
+        }
+    }
+}
+
 /// How far reading back has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadBack {
@@ -283,6 +304,38 @@ pub struct Receipt {
     /// What a person should know although the delivery succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+impl Receipt {
+    /// A receipt of what the checkpoint says; what was proved is filled in by whoever proved it.
+    pub fn new(
+        outcome: Outcome,
+        checkpoint: &Checkpoint,
+        remote_host: &str,
+        credential: &CredentialReference,
+        execution: &Execution,
+        finished_at: String,
+    ) -> Self {
+        Self {
+            outcome,
+            reason: None,
+            object: checkpoint.object.clone(),
+            remote_host: remote_host.to_owned(),
+            remote_path: None,
+            proof: None,
+            checksum: None,
+            source_checksum_matched: None,
+            host_key_fingerprint: None,
+            user_name: credential.user_name.clone(),
+            public_key_fingerprint: credential.public_key_fingerprint.clone(),
+            bytes_sent: checkpoint.bytes_sent,
+            resumes: checkpoint.resumes,
+            execution_id: execution.id.clone(),
+            started_at: checkpoint.started_at.clone(),
+            finished_at,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// What a Catch of the state machine saw.

@@ -41,6 +41,22 @@ pub struct Login {
     pub password: Option<SecretString>,
 }
 
+impl Login {
+    /// From what the credential holds, as text.
+    ///
+    /// # Errors
+    /// `InvalidPrivateKey`.
+    pub fn new(
+        user_name: String,
+        private_key: Option<&SecretString>,
+        passphrase: Option<&SecretString>,
+        password: Option<SecretString>,
+    ) -> std::result::Result<Self, Error> {
+        let private_key = private_key.map(|text| PrivateKey::parse(text, passphrase)).transpose()?;
+        Ok(Self { user_name, private_key, password })
+    }
+}
+
 /// How long to wait, and how much to keep in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {

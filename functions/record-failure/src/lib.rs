@@ -1,1 +1,99 @@
-//! Placeholder.
+//! Step `RecordFailure`: writes one record per failed execution and redrive, then raises the original error, so that
+//! the execution fails at a Task and can be redriven. On a redrive it returns, and the run starts again at FetchKey.
+
+mod attempts;
+mod record;
+
+use aws::lambda::Failed;
+use aws::metrics::{self, Metric};
+use aws_sdk_s3::primitives::ByteStream;
+use bridge::{Failure, RecordFailureInput, RecordSettings};
+use serde::Serialize;
+
+pub use attempts::Attempt;
+pub use record::Record;
+
+/// What the handler works with.
+pub struct Deps {
+    /// The settings. If they are wrong, the original error is raised all the same.
+    pub settings: bridge::Result<RecordSettings>,
+    /// For the record.
+    pub s3: aws_sdk_s3::Client,
+    /// For the attempts; `None` where there is no execution to ask about.
+    pub step_functions: Option<aws_sdk_sfn::Client>,
+}
+
+/// Output of `record-failure`, on a redrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Output {
+    /// Always true.
+    pub resumed: bool,
+}
+
+/// Records the failure and raises it again.
+///
+/// # Errors
+/// The original error, with its own name and message, whatever happens to the record.
+pub async fn handle(deps: &Deps, input: RecordFailureInput) -> Result<Output, Failed> {
+    if input.execution.redrive_count > input.failure.redrive_count {
+        tracing::info!(redrive_count = input.execution.redrive_count, "redriven: starting again at FetchKey");
+        return Ok(Output { resumed: true });
+    }
+    let original = original(&input.failure);
+    let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
+    let one = Metric { name: "Failures", unit: "Count", value: 1.0 };
+    metrics::emit(&[("StateMachine", machine), ("Error", &original.error)], &[one]);
+    match write_record(deps, &input, &original).await {
+        Ok(location) => tracing::info!(location, "the failure is recorded"),
+        Err(problem) => tracing::error!(problem, "the failure could not be recorded"),
+    }
+    Err(original)
+}
+
+/// The error as it was raised first. For a Lambda error, Step Functions' cause is JSON around the message; raising
+/// that JSON again would wrap it once more.
+fn original(failure: &Failure) -> Failed {
+    let message = serde_json::from_str::<serde_json::Value>(&failure.cause).ok();
+    let message = message.and_then(|cause| cause.get("errorMessage")?.as_str().map(str::to_owned));
+    Failed { error: failure.error.clone(), message: message.unwrap_or_else(|| failure.cause.clone()) }
+}
+
+/// Returns where the record lies. Tried again, it overwrites the same one.
+async fn write_record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> Result<String, String> {
+    let settings = deps.settings.as_ref().map_err(ToString::to_string)?;
+    let attempts = match &deps.step_functions {
+        Some(client) => attempts::of(client, &input.execution.id).await,
+        None => Ok(Vec::new()),
+    };
+    let record = Record::new(settings, input, original, attempts, aws::now());
+    let key = record.key(&settings.prefix);
+    let body = serde_json::to_vec_pretty(&record).map_err(|error| error.to_string())?;
+    let put = deps.s3.put_object().bucket(&settings.bucket).key(&key).content_type("application/json");
+    match put.body(ByteStream::from(body)).send().await {
+        Ok(_) => Ok(format!("s3://{}/{key}", settings.bucket)),
+        Err(error) => Err(format!("writing s3://{}/{key}: {}", settings.bucket, aws::in_words(&error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(cause: &str) -> Failure {
+        Failure {
+            state: "Transfer".into(),
+            error: "RemoteFull".into(),
+            cause: cause.into(),
+            redrive_count: 0,
+        }
+    }
+
+    #[test]
+    fn the_cause_is_raised_as_it_was() {
+        let cause = r#"{"errorType":"RemoteFull","errorMessage":"disk full: \"x\"","stackTrace":[]}"#;
+        assert_eq!(original(&failure(cause)).message, "disk full: \"x\"");
+        assert_eq!(original(&failure("plain words")).message, "plain words");
+        assert_eq!(original(&failure("")).message, "");
+        assert_eq!(original(&failure("[1]")), Failed { error: "RemoteFull".into(), message: "[1]".into() });
+    }
+}

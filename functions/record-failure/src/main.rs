@@ -1,2 +1,20 @@
-//! Placeholder.
-fn main() {}
+//! The Lambda function `record-failure`.
+
+use aws::{clients, lambda};
+use bridge::{RecordSettings, Variables};
+use record_failure::{Deps, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    aws::telemetry::init();
+    let config = clients::config().await;
+    let deps = &Deps {
+        settings: RecordSettings::parse(&Variables::from_environment()),
+        s3: clients::s3(&config),
+        step_functions: Some(clients::step_functions(&config)),
+    };
+    lambda::run(async |payload, _deadline| {
+        lambda::to_value(&handle(deps, bridge::decode(payload).map_err(lambda::Failed::from)?).await?)
+    })
+    .await
+}

@@ -1,1 +1,109 @@
-//! Placeholder.
+//! Step `Transfer`: streams the pinned object into the partial file, and says how far it came.
+
+mod acknowledged;
+mod slice;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws::Pin;
+use aws::credential::Clients;
+use bridge::{
+    Checkpoint, Deadline, ErrorName, ObjectCreated, Outcome, PinnedObject, Progress, Receipt, RemotePaths,
+    Result, Settings, Status, TransferInput,
+};
+
+use crate::acknowledged::Acknowledged;
+use crate::slice::Slice;
+
+/// What the handler works with.
+pub struct Deps {
+    /// The settings.
+    pub settings: Settings,
+    /// Clients for the object and the credential.
+    pub clients: Clients,
+    /// How the partner's server is talked to.
+    pub sftp: sftp::Options,
+    /// Hears how many bytes the server has acknowledged, and of how many.
+    pub on_progress: OnProgress,
+}
+
+/// Told of progress: bytes done, bytes in all.
+pub type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
+/// Time for the last acknowledgements and the answer.
+const RESERVE: Duration = Duration::from_secs(20);
+
+/// Sends what is left of the object, until it is complete or the deadline is near.
+///
+/// An error means that this call made no progress. If it did, it returns a checkpoint whatever stopped it; the next
+/// call goes on there, and meets the same error at once if it is still there.
+///
+/// # Errors
+/// Any of the runbook's but `RemoteMismatch`.
+pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Result<Progress> {
+    let event = ObjectCreated::from_event(input.event.clone())?;
+    let checkpoint = match &input.checkpoint {
+        Some(checkpoint) if checkpoint.status != Status::InProgress => {
+            return Ok(Progress { checkpoint: Some(checkpoint.clone()), receipt: None });
+        }
+        Some(checkpoint) => match aws::superseded_by(&deps.clients.s3, &checkpoint.object).await? {
+            Some(by) => return Ok(superseded(deps, &input, checkpoint.object.clone(), &by)),
+            None => Checkpoint { resumes: checkpoint.resumes + 1, ..checkpoint.clone() },
+        },
+        None => match aws::pin(&deps.clients.s3, &event).await? {
+            Pin::Superseded { object, by } => return Ok(superseded(deps, &input, object, &by)),
+            Pin::Object(object) if object.size == 0 && object.object_key.ends_with('/') => {
+                let reason = "a folder marker: the key ends in `/` and the object is empty".to_owned();
+                return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
+            }
+            Pin::Object(object) => {
+                let remote = RemotePaths::new(&deps.settings.location, &object)?;
+                Checkpoint::start(object, remote, aws::now())
+            }
+        },
+    };
+    let start = checkpoint.offset;
+    let acknowledged = Acknowledged::new(checkpoint)?;
+    let slice = Slice { deps, input: &input, acknowledged: &acknowledged, stop: deadline.less(RESERVE) };
+    // The slice looks at its stop between writes; this limit is for a server that keeps us waiting in one.
+    let outcome = tokio::time::timeout(deadline.less(RESERVE / 4).remaining(), Box::pin(slice.run())).await;
+    let outcome = outcome.unwrap_or_else(|_| {
+        Err(ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", deps.settings.host)))
+    });
+    let checkpoint = acknowledged.into_checkpoint();
+    match outcome {
+        Ok(()) => {}
+        Err(error) if checkpoint.offset > start => {
+            tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
+        }
+        Err(error) => return Err(error),
+    }
+    let (offset, size) = (checkpoint.offset, checkpoint.object.size);
+    tracing::info!(offset, size, status = ?checkpoint.status, "acknowledged");
+    Ok(Progress { checkpoint: Some(checkpoint), receipt: None })
+}
+
+fn superseded(deps: &Deps, input: &TransferInput, object: PinnedObject, by: &str) -> Progress {
+    let reason = format!("a newer upload has taken its place, {by}, and has an event of its own");
+    nothing_to_send(deps, input, Status::Superseded, Outcome::Superseded, object, reason)
+}
+
+fn nothing_to_send(
+    deps: &Deps,
+    input: &TransferInput,
+    status: Status,
+    outcome: Outcome,
+    object: PinnedObject,
+    reason: String,
+) -> Progress {
+    tracing::info!(?outcome, reason, "nothing to send");
+    let nowhere = RemotePaths { path: String::new(), partial: String::new() };
+    let checkpoint = match &input.checkpoint {
+        Some(checkpoint) => Checkpoint { status, ..checkpoint.clone() },
+        None => Checkpoint { status, ..Checkpoint::start(object, nowhere, aws::now()) },
+    };
+    let host = &deps.settings.host;
+    let receipt = Receipt::new(outcome, &checkpoint, host, &input.credential, &input.execution, aws::now());
+    Progress { checkpoint: Some(checkpoint), receipt: Some(Receipt { reason: Some(reason), ..receipt }) }
+}

@@ -1,2 +1,29 @@
-//! Placeholder.
-fn main() {}
+//! The Lambda function `verify-remote`.
+
+use std::sync::Arc;
+
+use aws::{clients, lambda};
+use bridge::{Settings, Variables};
+use verify_remote::{Deps, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    aws::telemetry::init();
+    let config = clients::config().await;
+    let clients = aws::credential::Clients {
+        secrets_manager: clients::secrets_manager(&config),
+        s3: clients::s3(&config),
+    };
+    // Wrong settings are an answer to the invocation, not a crash at start.
+    let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps {
+        settings,
+        clients,
+        sftp: sftp::Options::default(),
+        on_progress: Arc::new(|_, _| {}),
+    });
+    lambda::run(async |payload, deadline| {
+        let deps = deps.as_ref().map_err(Clone::clone)?;
+        lambda::to_value(&handle(deps, bridge::decode(payload)?, deadline).await?)
+    })
+    .await
+}

@@ -1,0 +1,110 @@
+//! What was tried, from the execution's history.
+
+use aws_sdk_sfn::types::HistoryEvent;
+use serde::Serialize;
+
+/// One try that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// The state.
+    pub state: String,
+    /// When it failed, RFC 3339.
+    pub at: String,
+    /// The error's name.
+    pub error: String,
+    /// What happened.
+    pub message: String,
+}
+
+/// So many of the last events are looked at: a page. A delivery that loops through many slices has more.
+const EVENTS_MAX: i32 = 1_000;
+/// So many attempts are kept, the last ones.
+const ATTEMPTS_MAX: usize = 50;
+
+pub(crate) async fn of(client: &aws_sdk_sfn::Client, execution_arn: &str) -> Result<Vec<Attempt>, String> {
+    let request = client.get_execution_history().execution_arn(execution_arn);
+    let request = request.reverse_order(true).max_results(EVENTS_MAX).include_execution_data(true);
+    let history = request.send().await.map_err(|error| aws::in_words(&error))?;
+    let mut events = history.events;
+    events.reverse();
+    let mut attempts = failed(&events);
+    attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_MAX));
+    Ok(attempts)
+}
+
+/// The machine runs one state at a time: a failure belongs to the state entered last.
+fn failed(events: &[HistoryEvent]) -> Vec<Attempt> {
+    let mut state = String::new();
+    let mut attempts = Vec::new();
+    for event in events {
+        if let Some(entered) = event.state_entered_event_details() {
+            state = entered.name().to_owned();
+        }
+        let (error, cause) = if let Some(failed) = event.task_failed_event_details() {
+            (failed.error(), failed.cause())
+        } else if let Some(timed_out) = event.task_timed_out_event_details() {
+            (timed_out.error(), timed_out.cause())
+        } else if let Some(failed) = event.task_submit_failed_event_details() {
+            (failed.error(), failed.cause())
+        } else if let Some(failed) = event.task_start_failed_event_details() {
+            (failed.error(), failed.cause())
+        } else if let Some(failed) = event.evaluation_failed_event_details() {
+            (failed.error(), failed.cause())
+        } else {
+            continue;
+        };
+        let failure = bridge::Failure {
+            state: state.clone(),
+            error: error.unwrap_or_default().to_owned(),
+            cause: cause.unwrap_or_default().to_owned(),
+            redrive_count: 0,
+        };
+        let original = crate::original(&failure);
+        let at = event.timestamp().fmt(aws_sdk_sfn::primitives::DateTimeFormat::DateTime).unwrap_or_default();
+        attempts.push(Attempt { state: failure.state, at, error: original.error, message: original.message });
+    }
+    attempts
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sfn::primitives::DateTime;
+    use aws_sdk_sfn::types::{HistoryEventType, StateEnteredEventDetails, TaskFailedEventDetails};
+
+    use super::*;
+
+    #[test]
+    fn a_failure_belongs_to_the_state_entered_last() {
+        let event = |id: i64| HistoryEvent::builder().id(id).timestamp(DateTime::from_secs(id));
+        let entered = |id: i64, name: &str| {
+            let details = StateEnteredEventDetails::builder().name(name).build().unwrap();
+            event(id)
+                .r#type(HistoryEventType::TaskStateEntered)
+                .state_entered_event_details(details)
+                .build()
+                .unwrap()
+        };
+        let task_failed = |id: i64, error: &str, cause: &str| {
+            let details = TaskFailedEventDetails::builder();
+            let details =
+                details.resource_type("lambda").resource("invoke").error(error).cause(cause).build().unwrap();
+            event(id).r#type(HistoryEventType::TaskFailed).task_failed_event_details(details).build().unwrap()
+        };
+        let events = [
+            entered(1, "FetchKey"),
+            entered(2, "Transfer"),
+            task_failed(3, "ConnectFailed", r#"{"errorMessage":"refused"}"#),
+            task_failed(4, "States.Timeout", "late"),
+        ];
+        let attempt = |second: u32, error: &str, message: &str| Attempt {
+            state: "Transfer".into(),
+            at: format!("1970-01-01T00:00:0{second}Z"),
+            error: error.into(),
+            message: message.into(),
+        };
+        assert_eq!(
+            failed(&events),
+            [attempt(3, "ConnectFailed", "refused"), attempt(4, "States.Timeout", "late")]
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! The record: what failed, why, what to do, and the command that reruns it.
+
+use aws::lambda::Failed;
+use bridge::{Checkpoint, ErrorName, ObjectCreated, RecordFailureInput, RecordSettings};
+use serde::Serialize;
+
+use crate::Attempt;
+
+/// One failed execution, or one redrive of it. Written for a person; the fields are for programs, too.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Record {
+    /// The error's name, a heading of the runbook.
+    pub error: String,
+    /// What happened.
+    pub cause: String,
+    /// The state that failed.
+    pub state: String,
+    /// What to do next, in a sentence.
+    pub what_to_do: String,
+    /// Where the runbook says more.
+    pub runbook: String,
+    /// The command that finishes the job once the cause is gone.
+    pub redrive_command: String,
+    /// The execution in the Step Functions console, with its Redrive button.
+    pub console: String,
+    /// `s3://…` of what was to be delivered, if the event says.
+    pub object: Option<String>,
+    /// Its version, if the event says or it was pinned.
+    pub version_id: Option<String>,
+    /// Bytes, as far as known.
+    pub size: Option<u64>,
+    /// Bytes that the partner's server has acknowledged; a redrive goes on there.
+    pub acknowledged: u64,
+    /// Where it was to go: host and path, or the directory if it did not come that far.
+    pub destination: String,
+    /// The execution's ARN.
+    pub execution: String,
+    /// How often it had been redriven.
+    pub redrive_count: u32,
+    /// When the execution started, RFC 3339.
+    pub started_at: String,
+    /// When this was written, RFC 3339.
+    pub recorded_at: String,
+    /// What was tried, the last ones; see `attempts_problem` if it is empty.
+    pub attempts: Vec<Attempt>,
+    /// Why the attempts could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts_problem: Option<String>,
+    /// The execution's name, part of this record's key.
+    execution_name: String,
+}
+
+impl Record {
+    pub(crate) fn new(
+        settings: &RecordSettings,
+        input: &RecordFailureInput,
+        original: &Failed,
+        attempts: Result<Vec<Attempt>, String>,
+        recorded_at: String,
+    ) -> Self {
+        let execution = &input.execution;
+        let event = ObjectCreated::from_event(input.event.clone()).ok();
+        let checkpoint = input.document.get("checkpoint").cloned();
+        let checkpoint = checkpoint.and_then(|checkpoint| bridge::decode::<Checkpoint>(checkpoint).ok());
+        let region = execution.id.split(':').nth(3).unwrap_or_default();
+        let pinned = checkpoint.as_ref().map(|checkpoint| &checkpoint.object);
+        let path = checkpoint.as_ref().map(|checkpoint| checkpoint.remote.path.as_str());
+        let path = path.filter(|path| !path.is_empty()).or(settings.location.as_deref()).unwrap_or_default();
+        let (attempts, attempts_problem) = match attempts {
+            Ok(attempts) => (attempts, None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        };
+        Self {
+            error: original.error.clone(),
+            cause: original.message.clone(),
+            state: input.failure.state.clone(),
+            what_to_do: what_to_do(&original.error).to_owned(),
+            runbook: format!("docs/errors.md#{}", anchor(&original.error)),
+            redrive_command: format!(
+                "aws stepfunctions redrive-execution --region {region} --execution-arn {}",
+                execution.id
+            ),
+            console: format!(
+                "https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{}",
+                execution.id
+            ),
+            object: event.as_ref().map(|event| format!("s3://{}/{}", event.bucket, event.object_key)),
+            version_id: pinned
+                .and_then(|object| object.version_id.clone())
+                .or_else(|| event.as_ref()?.version_id.clone()),
+            size: pinned.map(|object| object.size).or_else(|| event.as_ref()?.size),
+            acknowledged: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.offset),
+            destination: format!("sftp://{}/{path}", settings.remote_host.as_deref().unwrap_or_default()),
+            execution: execution.id.clone(),
+            redrive_count: execution.redrive_count,
+            started_at: execution.start_time.clone(),
+            recorded_at,
+            attempts,
+            attempts_problem,
+            execution_name: execution.name.clone(),
+        }
+    }
+
+    /// `{prefix}{day}/{execution}/{redrive count}.json`: found by day, one a redrive.
+    pub(crate) fn key(&self, prefix: &str) -> String {
+        let started_at = if self.started_at.is_empty() { &self.recorded_at } else { &self.started_at };
+        let day = started_at.get(..10).unwrap_or("undated");
+        let name = if self.execution_name.is_empty() { "unnamed" } else { &self.execution_name };
+        format!("{prefix}{day}/{name}/{}.json", self.redrive_count)
+    }
+}
+
+/// Our own errors have their hint; Lambda's and Step Functions' own are few.
+fn what_to_do(error: &str) -> &'static str {
+    match ErrorName::parse(error) {
+        Some(name) => name.hint(),
+        None if error == "Lambda.TooManyRequestsException" => {
+            "More deliveries wait than MaxConnections lets through: raise it if the partner allows, then redrive."
+        }
+        None if error.starts_with("Sandbox.")
+            || error == "Runtime.ExitError"
+            || error == "Lambda.Unknown" =>
+        {
+            "The function crashed or ran out of time or memory: look at its log, then redrive, the transfer resumes."
+        }
+        None if error.starts_with("Lambda.") => "AWS Lambda could not run the function: redrive.",
+        None => "Step Functions stopped the state: read the cause, then redrive.",
+    }
+}
+
+/// GitHub's anchor of the runbook's heading.
+fn anchor(error: &str) -> String {
+    match ErrorName::parse(error) {
+        Some(name) => name.as_str().to_lowercase(),
+        None => "errors-of-lambda-and-step-functions".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bridge::{Execution, Failure};
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(event: serde_json::Value, document: serde_json::Value) -> Record {
+        let settings = RecordSettings {
+            bucket: "failures".into(),
+            prefix: "failures/".into(),
+            remote_host: Some("sftp.example.com".into()),
+            location: Some("in".into()),
+        };
+        let input = RecordFailureInput {
+            execution: Execution {
+                id: "arn:aws:states:eu-west-1:1:execution:bridge:e1".into(),
+                name: "e1".into(),
+                start_time: "2026-11-23T20:00:00Z".into(),
+                redrive_count: 2,
+                ..Execution::default()
+            },
+            event,
+            document,
+            failure: Failure {
+                state: "Transfer".into(),
+                error: String::new(),
+                cause: String::new(),
+                redrive_count: 2,
+            },
+        };
+        let original = Failed { error: "RemoteFull".into(), message: "disk full".into() };
+        Record::new(&settings, &input, &original, Err("denied".into()), "2026-11-24T00:00:00Z".into())
+    }
+
+    #[test]
+    fn it_says_what_failed_and_how_to_rerun_it() {
+        let event = json!({"detail": {"bucket": {"name": "b"}, "object": {"key": "a b.txt", "size": 5}}});
+        let record = record(event, json!({}));
+        assert_eq!(record.object.as_deref(), Some("s3://b/a b.txt"));
+        assert_eq!(record.destination, "sftp://sftp.example.com/in");
+        assert!(
+            record.redrive_command.ends_with(
+                "--region eu-west-1 --execution-arn arn:aws:states:eu-west-1:1:execution:bridge:e1"
+            )
+        );
+        assert_eq!(record.key("failures/"), "failures/2026-11-23/e1/2.json");
+        assert_eq!((record.runbook.as_str(), record.size), ("docs/errors.md#remotefull", Some(5)));
+        assert_eq!(record.attempts_problem.as_deref(), Some("denied"));
+    }
+
+    #[test]
+    fn an_event_that_is_garbage_is_recorded_too() {
+        let record = record(json!("garbage"), json!(null));
+        assert_eq!((record.object, record.acknowledged), (None, 0));
+    }
+
+    #[test]
+    fn every_error_has_something_to_do() {
+        for error in [
+            "RemoteFull",
+            "Lambda.TooManyRequestsException",
+            "Sandbox.Timedout",
+            "Lambda.X",
+            "States.Timeout",
+        ] {
+            assert!(what_to_do(error).contains("redrive"), "{error}");
+        }
+    }
+}

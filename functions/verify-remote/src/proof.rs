@@ -1,0 +1,258 @@
+//! Proving that the file on the server is the pinned object.
+
+use aws::ObjectReader;
+use bridge::{
+    Checkpoint, Checksum, Deadline, ErrorName, Proof, ProofPolicy, ReadBack, Result, RunningChecksum,
+    RunningSha256,
+};
+use sftp::{FileHandle, OpenFlags, Sftp};
+
+use crate::Deps;
+
+/// The file to prove.
+pub(crate) struct Subject {
+    path: String,
+    partial: bool,
+    /// Bytes, if the server says.
+    size: Option<u64>,
+}
+
+impl Subject {
+    /// The partial file; or the final one, if the transfer found it there or the partial file has become it.
+    pub(crate) async fn find(sftp: &Sftp, checkpoint: &Checkpoint) -> Result<Self> {
+        let remote = &checkpoint.remote;
+        let candidates = [(&remote.partial, true), (&remote.path, false)];
+        for (path, partial) in candidates.into_iter().skip(usize::from(checkpoint.already_there)) {
+            match sftp.stat(path).await {
+                Ok(Some(attributes)) => {
+                    return Ok(Self { path: path.clone(), partial, size: attributes.size });
+                }
+                Ok(None) => {}
+                // A server that lets nothing be seen: what was acknowledged is all that is known.
+                Err(error) if error.is_status() => {
+                    return Ok(Self { path: path.clone(), partial, size: None });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ErrorName::RemoteMismatch.error(format!(
+            "{:?} is gone: the server, or someone on it, removed it after every byte was acknowledged",
+            remote.partial
+        )))
+    }
+
+    pub(crate) fn is_partial(&self) -> bool {
+        self.partial
+    }
+}
+
+pub(crate) enum Verdict {
+    Proved {
+        proof: Proof,
+        warnings: Vec<String>,
+    },
+    /// Reading back was cut short; the checkpoint says where.
+    StopCame,
+}
+
+pub(crate) struct Prover<'a> {
+    pub(crate) deps: &'a Deps,
+    pub(crate) sftp: &'a Sftp,
+    pub(crate) stop: Deadline,
+}
+
+/// Whether a way of proving could be gone.
+enum Attempt {
+    Done(Verdict),
+    /// The server doesn't offer it, or refuses; says why.
+    Refused(String),
+}
+
+impl Prover<'_> {
+    /// Proves the size always, where the server tells it; then the contents as `SFTP_PROOF` asks.
+    pub(crate) async fn prove(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Verdict> {
+        let expected = checkpoint.object.size;
+        if let Some(size) = subject.size.filter(|size| *size != expected) {
+            return Err(ErrorName::RemoteMismatch
+                .error(format!("{:?} has {size} bytes on the server; {expected} were sent", subject.path)));
+        }
+        let policy = match self.deps.settings.proof {
+            // A file that someone else may have put there is taken for ours on the strength of its contents only.
+            ProofPolicy::Size | ProofPolicy::None if checkpoint.already_there => ProofPolicy::ReadBack,
+            policy => policy,
+        };
+        let attempt = match policy {
+            ProofPolicy::None => done(Proof::Unverified),
+            ProofPolicy::Size => self.size(subject),
+            ProofPolicy::Hash => self.server_hash(subject, checkpoint, true).await?,
+            ProofPolicy::ReadBack => self.read_back(subject, checkpoint).await?,
+            ProofPolicy::Auto => return self.best(subject, checkpoint).await,
+        };
+        match attempt {
+            Attempt::Done(verdict) => Ok(verdict),
+            Attempt::Refused(_) if checkpoint.already_there => Err(ErrorName::RemoteMismatch
+                .error(format!("{:?} may be this file already, but cannot be read to prove it", subject.path))),
+            Attempt::Refused(why) => Err(ErrorName::InvalidConfig.error(format!(
+                "SFTP_PROOF demands a proof that the server does not give: {why}; nothing was published. Set it to auto, or to what the server gives"
+            ))),
+        }
+    }
+
+    /// `auto`: the best that the server allows, and what it did not allow as warnings.
+    async fn best(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Verdict> {
+        let mut refusals = Vec::new();
+        if let Attempt::Done(verdict) = self.server_hash(subject, checkpoint, false).await? {
+            return Ok(verdict);
+        }
+        match self.read_back(subject, checkpoint).await? {
+            Attempt::Done(verdict) => return Ok(verdict),
+            Attempt::Refused(why) => refusals.push(why),
+        }
+        if checkpoint.already_there {
+            return Err(ErrorName::RemoteMismatch.error(format!(
+                "{:?} may be this file already, but cannot be read to prove it",
+                subject.path
+            )));
+        }
+        let proof = match self.size(subject) {
+            Attempt::Done(_) => Proof::Size,
+            Attempt::Refused(why) => {
+                refusals.push(why);
+                Proof::Unverified
+            }
+        };
+        tracing::warn!(?proof, ?refusals, "the server does not let the contents be proved");
+        Ok(Verdict::Proved { proof, warnings: refusals })
+    }
+
+    /// [`prove`](Self::prove) has compared the size already, if there is one.
+    fn size(&self, subject: &Subject) -> Attempt {
+        match subject.size {
+            Some(_) => done(Proof::Size),
+            None => Attempt::Refused("the server does not tell the size".into()),
+        }
+    }
+
+    /// With `at_any_price`, the object is read from S3 once more if its SHA-256 was not computed on the way.
+    async fn server_hash(
+        &self,
+        subject: &Subject,
+        checkpoint: &Checkpoint,
+        at_any_price: bool,
+    ) -> Result<Attempt> {
+        if !self.sftp.can_hash() {
+            return Ok(Attempt::Refused("it offers no check-file extension".into()));
+        }
+        let expected = match &checkpoint.sha256 {
+            Some(sha256) => sha256.digest(),
+            None if at_any_price => self.hash_object(checkpoint).await?,
+            None => return Ok(Attempt::Refused("no SHA-256 was computed on the way".into())),
+        };
+        let file = match self.open(subject).await? {
+            Ok(file) => file,
+            Err(why) => return Ok(Attempt::Refused(why)),
+        };
+        let hash = self.sftp.sha256(&file, checkpoint.object.size).await;
+        self.close(file).await?;
+        match hash {
+            Ok(Some(hash)) if hash == expected => Ok(done(Proof::ServerHash)),
+            Ok(Some(_)) => Err(ErrorName::RemoteMismatch.error(format!(
+                "{:?}: the server's SHA-256 differs from that of the bytes sent",
+                subject.path
+            ))),
+            Ok(None) => Ok(Attempt::Refused("it hashes, but not with SHA-256".into())),
+            Err(error) if error.is_status() => Ok(Attempt::Refused(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn hash_object(&self, checkpoint: &Checkpoint) -> Result<[u8; 32]> {
+        let mut sha256 = RunningSha256::default();
+        let mut reader = ObjectReader::new(&self.deps.clients.s3, &checkpoint.object, 0);
+        while let Some(bytes) = reader.next().await? {
+            sha256.update(&bytes);
+        }
+        Ok(sha256.digest())
+    }
+
+    async fn read_back(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {
+        // What the transfer found under the final name is compared with what S3 says of the object.
+        let stored = checkpoint.object.checksum.clone().filter(|_| checkpoint.already_there);
+        let expected = stored.unwrap_or_else(|| checkpoint.checksum.clone());
+        let file = match self.open(subject).await? {
+            Ok(file) => file,
+            Err(why) => return Ok(Attempt::Refused(why)),
+        };
+        let outcome = self.read(&file, subject, checkpoint, &expected).await;
+        if outcome.is_ok() {
+            self.close(file).await?;
+        }
+        outcome
+    }
+
+    async fn read(
+        &self,
+        file: &FileHandle,
+        subject: &Subject,
+        checkpoint: &mut Checkpoint,
+        expected: &Checksum,
+    ) -> Result<Attempt> {
+        let size = checkpoint.object.size;
+        let (start, mut running) = match &checkpoint.read_back {
+            Some(read_back) => (read_back.offset, RunningChecksum::resume(&read_back.checksum)?),
+            None => (0, RunningChecksum::new(expected.algorithm)),
+        };
+        let mut offset = start;
+        let mut download = self.sftp.download(file, start, size);
+        loop {
+            let next = download.next().await;
+            if let Ok(Some(bytes)) = &next {
+                running.update(bytes);
+                offset += bytes.len() as u64;
+                checkpoint.read_back = Some(ReadBack { offset, checksum: running.checksum() });
+                (self.deps.on_progress)(offset, size);
+            }
+            match next {
+                Ok(Some(_)) if self.stop.has_passed() && offset < size => {
+                    return Ok(Attempt::Done(Verdict::StopCame));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) if error.is_status() && offset == start => {
+                    return Ok(Attempt::Refused(error.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let read = running.checksum();
+        if offset == size && read == *expected {
+            return Ok(done(Proof::ReadBack));
+        }
+        // Read from the start if it comes to that again.
+        checkpoint.read_back = None;
+        Err(ErrorName::RemoteMismatch.error(format!(
+            "{:?}: {offset} of {size} bytes were read back, with the checksum {}; that of the bytes sent is {}",
+            subject.path, read.value, expected.value
+        )))
+    }
+
+    async fn open(&self, subject: &Subject) -> Result<std::result::Result<FileHandle, String>> {
+        match self.sftp.open(&subject.path, OpenFlags::READ).await {
+            Ok(file) => Ok(Ok(file)),
+            Err(error) if error.is_status() => Ok(Err(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A file that was only read: how its close is answered does not matter.
+    async fn close(&self, file: FileHandle) -> Result<()> {
+        match self.sftp.close(file).await {
+            Err(error) if !error.is_status() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn done(proof: Proof) -> Attempt {
+    Attempt::Done(Verdict::Proved { proof, warnings: Vec::new() })
+}
