@@ -21,6 +21,8 @@ pub struct Deps {
     pub s3: aws_sdk_s3::Client,
     /// For the attempts; `None` where there is no execution to ask about.
     pub step_functions: Option<aws_sdk_sfn::Client>,
+    /// Whether to write the metric to standard output, where Lambda picks it up.
+    pub metrics: bool,
 }
 
 /// Output of `record-failure`, on a redrive.
@@ -41,8 +43,10 @@ pub async fn handle(deps: &Deps, input: RecordFailureInput) -> Result<Output, Fa
     }
     let original = original(&input.failure);
     let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
-    let one = Metric { name: "Failures", unit: "Count", value: 1.0 };
-    metrics::emit(&[("StateMachine", machine), ("Error", &original.error)], &[one]);
+    if deps.metrics {
+        let one = Metric { name: "Failures", unit: "Count", value: 1.0 };
+        metrics::emit(&[("StateMachine", machine), ("Error", &original.error)], &[one]);
+    }
     match write_record(deps, &input, &original).await {
         Ok(location) => tracing::info!(location, "the failure is recorded"),
         Err(problem) => tracing::error!(problem, "the failure could not be recorded"),

@@ -12,6 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         settings: RecordSettings::parse(&Variables::from_environment()),
         s3: clients::s3(&config),
         step_functions: Some(clients::step_functions(&config)),
+        metrics: true,
     };
     lambda::run(async |payload, _deadline| {
         lambda::to_value(&handle(deps, bridge::decode(payload).map_err(lambda::Failed::from)?).await?)
