@@ -15,9 +15,11 @@ use russh::keys::{PrivateKey, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Msg, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId};
 use russh_sftp::protocol::{
-    Attrs, Data, File as Entry, FileAttributes, Handle, Name, OpenFlags, Packet, Status, StatusCode, Version,
+    Attrs, Data, ExtendedReply, File as Entry, FileAttributes, Handle, Name, OpenFlags, Packet, Status,
+    StatusCode, Version,
 };
 use russh_sftp::server::StatusReply;
+use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -26,6 +28,12 @@ use tokio::task::{JoinHandle, JoinSet};
 pub struct Quirks {
     /// Renames onto an existing name are impossible: the extension for it is missing.
     pub no_posix_rename: bool,
+    /// Files cannot grow beyond this many bytes: the disk is full.
+    pub capacity: Option<u64>,
+    /// A drop box: nothing can be looked at or read.
+    pub write_only: bool,
+    /// Files are hashed on the server (`check-file`, as ProFTPD does).
+    pub check_file: bool,
 }
 
 /// The running server; its connections end with it.
@@ -200,6 +208,10 @@ impl Files {
         Handle { id, handle }
     }
 
+    fn look(&self) -> Result<(), StatusReply> {
+        if self.quirks.write_only { Err(StatusCode::PermissionDenied.into()) } else { Ok(()) }
+    }
+
     fn file(&self, handle: &str) -> Result<&File, StatusReply> {
         match self.open.get(handle) {
             Some(Open::File(file)) => Ok(file),
@@ -253,6 +265,9 @@ impl russh_sftp::server::Handler for Files {
         if !self.quirks.no_posix_rename {
             version.extensions.insert("posix-rename@openssh.com".to_owned(), "1".to_owned());
         }
+        if self.quirks.check_file {
+            version.extensions.insert("check-file".to_owned(), String::new());
+        }
         Ok(version)
     }
 
@@ -263,6 +278,9 @@ impl russh_sftp::server::Handler for Files {
         flags: OpenFlags,
         _: FileAttributes,
     ) -> Result<Handle, Self::Error> {
+        if flags.contains(OpenFlags::READ) {
+            self.look()?;
+        }
         let file = OpenOptions::from(flags).open(self.local(&path)).map_err(refuse)?;
         Ok(self.remember(id, Open::File(file)))
     }
@@ -289,20 +307,26 @@ impl russh_sftp::server::Handler for Files {
         offset: u64,
         data: Vec<u8>,
     ) -> Result<Status, Self::Error> {
+        if self.quirks.capacity.is_some_and(|capacity| offset + data.len() as u64 > capacity) {
+            return Err(StatusCode::Failure.with_message("No space left on device"));
+        }
         answer(id, self.file(&handle)?.write_all_at(&data, offset))
     }
 
     async fn stat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
+        self.look()?;
         let metadata = std::fs::metadata(self.local(&path)).map_err(refuse)?;
         Ok(Attrs { id, attrs: (&metadata).into() })
     }
 
     async fn lstat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
+        self.look()?;
         let metadata = std::fs::symlink_metadata(self.local(&path)).map_err(refuse)?;
         Ok(Attrs { id, attrs: (&metadata).into() })
     }
 
     async fn fstat(&mut self, id: u32, handle: String) -> Result<Attrs, Self::Error> {
+        self.look()?;
         let metadata = self.file(&handle)?.metadata().map_err(refuse)?;
         Ok(Attrs { id, attrs: (&metadata).into() })
     }
@@ -368,14 +392,30 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn extended(&mut self, id: u32, request: String, data: Vec<u8>) -> Result<Packet, Self::Error> {
-        if request != "posix-rename@openssh.com" || self.quirks.no_posix_rename {
-            return Err(self.unimplemented());
-        }
         let mut rest = &data[..];
-        let (Some(old), Some(new)) = (string(&mut rest), string(&mut rest)) else {
-            return Err(StatusCode::BadMessage.into());
-        };
-        Ok(answer(id, std::fs::rename(self.local(&old), self.local(&new)))?.into())
+        match request.as_str() {
+            "posix-rename@openssh.com" if !self.quirks.no_posix_rename => {
+                let (Some(old), Some(new)) = (string(&mut rest), string(&mut rest)) else {
+                    return Err(StatusCode::BadMessage.into());
+                };
+                Ok(answer(id, std::fs::rename(self.local(&old), self.local(&new)))?.into())
+            }
+            // string handle, string algorithms, uint64 offset, uint64 length, uint32 block size
+            "check-file-handle" if self.quirks.check_file => {
+                let Some(handle) = string(&mut rest) else { return Err(StatusCode::BadMessage.into()) };
+                let length = self.file(&handle)?.metadata().map_err(refuse)?.len();
+                let mut content = vec![0; length as usize];
+                self.file(&handle)?.read_exact_at(&mut content, 0).map_err(refuse)?;
+                let mut data = Vec::new();
+                for string in ["check-file", "sha256"] {
+                    data.extend((string.len() as u32).to_be_bytes());
+                    data.extend(string.as_bytes());
+                }
+                data.extend(Sha256::digest(content));
+                Ok(Packet::ExtendedReply(ExtendedReply { id, data }))
+            }
+            _ => Err(self.unimplemented()),
+        }
     }
 }
 

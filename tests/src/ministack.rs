@@ -113,6 +113,11 @@ impl MiniStack {
         environment(&self.endpoint, &self.folder)
     }
 
+    /// The same without home and temporary folder, for programs that have a home of their own.
+    pub(crate) fn environment_of_clients(&self) -> Vec<(&'static str, String)> {
+        self.environment().into_iter().filter(|(name, _)| name.starts_with("AWS_")).collect()
+    }
+
     /// A client; made anew each time, since its connections belong to the runtime that uses it.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::Config::builder()

@@ -1,1 +1,334 @@
-//! Placeholder.
+//! The bridge itself on the local AWS: the unchanged template, built with `sam build`, deployed with `sam deploy`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::ministack::{MiniStack, REGION};
+use crate::partner::Partner;
+use crate::tools::{self, Tool, run, workspace};
+
+static BUILT: OnceCell<()> = OnceCell::const_new();
+
+/// Builds the four functions with `sam build`, once per process. What has not changed is not built again.
+pub async fn build() -> Result<()> {
+    BUILT.get_or_try_init(build_now).await.copied()
+}
+
+async fn build_now() -> Result<()> {
+    let sam = tools::sam().await?;
+    let log = fresh_log("sam-build")?;
+    let mut command = sam_command(&sam, &["build"])?;
+    command.arg("--template-file").arg(workspace().join("sam/template.yaml"));
+    command.arg("--build-dir").arg(build_folder());
+    command.args(["--parameter-overrides", &format!("Architecture={}", architecture())]);
+    // The same code without the minutes of link-time optimisation. Cargo keeps both kinds of build side by side.
+    command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2");
+    run(&mut command, &log).await.context("sam build failed")
+}
+
+/// Where `sam build` puts the functions.
+pub fn build_folder() -> PathBuf {
+    workspace().join("target/sam-build")
+}
+
+/// This machine's processor by the name that Lambda gives it.
+pub fn architecture() -> &'static str {
+    if std::env::consts::ARCH == "aarch64" { "arm64" } else { "x86_64" }
+}
+
+/// A deployed bridge.
+#[derive(Debug)]
+pub struct Stack<'a> {
+    /// The AWS that it is deployed to.
+    pub aws: &'a MiniStack,
+    /// The outputs of the template.
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// The end, or the present state, of an execution.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// Which one.
+    pub arn: String,
+    /// RUNNING, SUCCEEDED, FAILED...
+    pub status: ExecutionStatus,
+    /// What it was started with.
+    pub input: Value,
+    /// What it ended with, if it succeeded.
+    pub output: Option<Value>,
+    /// The error's name, if it failed.
+    pub error: Option<String>,
+    /// The error's message.
+    pub cause: Option<String>,
+}
+
+impl Execution {
+    /// The object that was to be delivered.
+    pub fn object_key(&self) -> &str {
+        self.input["detail"]["object"]["key"].as_str().unwrap_or_default()
+    }
+
+    /// The receipt. MiniStack ignores the Output of a Succeed state: there the receipt is still in the document.
+    pub fn receipt(&self) -> Option<&Value> {
+        self.output.as_ref().map(|output| output.get("receipt").unwrap_or(output))
+    }
+
+    /// The last part of its ARN.
+    pub fn name(&self) -> &str {
+        self.arn.rsplit(':').next().unwrap_or_default()
+    }
+}
+
+/// What one state of an execution took, its retries and their pauses included.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The state's name.
+    pub state: String,
+    /// From its entry to its exit; to the execution's end where it was not left.
+    pub took: Duration,
+}
+
+impl<'a> Stack<'a> {
+    /// Builds and deploys the bridge. `parameters` are the template's; nothing is asked.
+    pub async fn deploy(aws: &'a MiniStack, name: &str, parameters: &[(&str, &str)]) -> Result<Self> {
+        build().await?;
+        let sam = tools::sam().await?;
+        let log = fresh_log(&format!("sam-deploy-{name}"))?;
+        // A bucket for the code: what `--resolve-s3` makes is named after account and region, one for all.
+        let code = format!("code-{name}");
+        aws.s3().create_bucket().bucket(&code).send().await?;
+        let mut command = sam_command(&sam, &["deploy"])?;
+        command.envs(aws.environment_of_clients());
+        command.arg("--template-file").arg(build_folder().join("template.yaml"));
+        command.args(["--stack-name", name, "--s3-bucket", &code, "--region", REGION]);
+        command.args(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]);
+        command.args(["--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset"]);
+        command.arg("--parameter-overrides").arg(format!("Architecture={}", architecture()));
+        command.args(parameters.iter().map(|(name, value)| format!("{name}=\"{value}\"")));
+        command.env("SAM_CLI_POLL_DELAY", "0.5");
+        run(&mut command, &log).await.context("sam deploy failed")?;
+
+        let mut command = sam_command(&sam, &["list", "stack-outputs"])?;
+        command.envs(aws.environment_of_clients());
+        command.args(["--stack-name", name, "--output", "json", "--region", REGION]);
+        let listed = command.output().await?;
+        let listed: Vec<BTreeMap<String, Value>> = serde_json::from_slice(&listed.stdout)
+            .with_context(|| format!("sam list: {}", String::from_utf8_lossy(&listed.stderr)))?;
+        let text = |output: &BTreeMap<String, Value>, field| {
+            output.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let outputs =
+            listed.iter().map(|output| (text(output, "OutputKey"), text(output, "OutputValue"))).collect();
+        Ok(Self { aws, outputs })
+    }
+
+    /// Deploys a bridge to this partner, with the secret that it needs. `more` are further parameters.
+    pub async fn deploy_for(
+        aws: &'a MiniStack,
+        name: &str,
+        partner: &Partner,
+        more: &[(&str, &str)],
+    ) -> Result<Self> {
+        let secret =
+            serde_json::json!({ "Username": partner.user, "PrivateKey": partner.client_key.private });
+        let secret = aws.create_secret(&format!("{name}/sftp"), &secret.to_string()).await?;
+        let port = partner.port.to_string();
+        let parameters = [
+            ("SftpHost", partner.host.as_str()),
+            ("SftpPort", &port),
+            ("SftpSecretId", &secret),
+            ("SftpTrustedHostKeys", &partner.host_key.public),
+        ];
+        Self::deploy(aws, name, &[&parameters, more].concat()).await
+    }
+
+    fn output(&self, name: &str) -> &str {
+        self.outputs.get(name).unwrap_or_else(|| panic!("the template has no output {name}"))
+    }
+
+    /// The bucket whose objects are delivered.
+    pub fn bucket(&self) -> &str {
+        self.output("BucketName")
+    }
+
+    /// Where failure records go.
+    pub fn failure_bucket(&self) -> &str {
+        self.output("FailureBucketName")
+    }
+
+    /// The state machine.
+    pub fn state_machine(&self) -> &str {
+        self.output("StateMachineArn")
+    }
+
+    /// Uploads an object; S3's event does the rest.
+    pub async fn upload(&self, object_key: &str, body: impl Into<ByteStream>) -> Result<()> {
+        let put = self.aws.s3().put_object().bucket(self.bucket()).key(object_key).body(body.into());
+        put.send().await.with_context(|| format!("cannot upload {object_key}"))?;
+        Ok(())
+    }
+
+    /// Starts an execution by hand, as one would in the console.
+    pub async fn start(&self, input: &Value) -> Result<String> {
+        let start = self.aws.sfn().start_execution().state_machine_arn(self.state_machine());
+        Ok(start.input(input.to_string()).send().await?.execution_arn)
+    }
+
+    /// All executions so far, the youngest first.
+    pub async fn executions(&self) -> Result<Vec<Execution>> {
+        let sfn = self.aws.sfn();
+        let mut pages =
+            sfn.list_executions().state_machine_arn(self.state_machine()).into_paginator().items().send();
+        let mut executions = Vec::new();
+        while let Some(item) = pages.next().await {
+            executions.push(self.execution(&item?.execution_arn).await?);
+        }
+        Ok(executions)
+    }
+
+    /// One execution as it is now.
+    pub async fn execution(&self, arn: &str) -> Result<Execution> {
+        let found = self.aws.sfn().describe_execution().execution_arn(arn).send().await?;
+        Ok(Execution {
+            arn: arn.to_owned(),
+            status: found.status,
+            input: serde_json::from_str(found.input.as_deref().unwrap_or("null"))?,
+            output: found.output.as_deref().map(serde_json::from_str).transpose()?,
+            error: found.error,
+            cause: found.cause,
+        })
+    }
+
+    /// Waits until an execution has ended.
+    pub async fn wait(&self, arn: &str, patience: Duration) -> Result<Execution> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let execution = self.execution(arn).await?;
+            if execution.status != ExecutionStatus::Running {
+                return Ok(execution);
+            }
+            if Instant::now() > deadline {
+                bail!("{} still runs after {patience:?}: {:?}", execution.name(), self.steps(arn).await?);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits for the youngest execution that an object's upload has started to end.
+    pub async fn wait_for_object(&self, object_key: &str, patience: Duration) -> Result<Execution> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let all = self.executions().await?;
+            if let Some(execution) = all.iter().find(|execution| execution.object_key() == object_key) {
+                return self.wait(&execution.arn, deadline - Instant::now()).await;
+            }
+            if Instant::now() > deadline {
+                bail!("no execution was started for {object_key}; is the event rule at work?");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Uploads an object and waits for the end of its execution.
+    pub async fn deliver(&self, object_key: &str, body: impl Into<ByteStream>) -> Result<Execution> {
+        self.upload(object_key, body).await?;
+        self.wait_for_object(object_key, Duration::from_secs(120)).await
+    }
+
+    /// Everything that happened in an execution.
+    pub async fn history(&self, arn: &str) -> Result<Vec<HistoryEvent>> {
+        let sfn = self.aws.sfn();
+        let events = sfn.get_execution_history().execution_arn(arn).include_execution_data(true);
+        Ok(events.into_paginator().items().send().collect::<Result<_, _>>().await?)
+    }
+
+    /// The states that an execution went through, in order, and what each took.
+    pub async fn steps(&self, arn: &str) -> Result<Vec<Step>> {
+        let mut steps: Vec<(String, SystemTime, Option<SystemTime>)> = Vec::new();
+        let mut end = SystemTime::UNIX_EPOCH;
+        for event in self.history(arn).await? {
+            end = SystemTime::try_from(event.timestamp)?;
+            if let Some(details) = event.state_entered_event_details {
+                steps.push((details.name, end, None));
+            } else if let (Some(details), Some(step)) = (event.state_exited_event_details, steps.last_mut())
+                && step.0 == details.name
+            {
+                step.2 = Some(end);
+            }
+        }
+        let took = |from: SystemTime, to: Option<SystemTime>| to.unwrap_or(end).duration_since(from);
+        let steps = steps.into_iter();
+        Ok(steps.map(|(state, from, to)| Step { state, took: took(from, to).unwrap_or_default() }).collect())
+    }
+
+    /// The failure records, by their object keys.
+    pub async fn failure_records(&self) -> Result<BTreeMap<String, Value>> {
+        let s3 = self.aws.s3();
+        let mut records = BTreeMap::new();
+        for object in s3.list_objects_v2().bucket(self.failure_bucket()).send().await?.contents() {
+            let object_key = object.key().unwrap_or_default();
+            let record = s3.get_object().bucket(self.failure_bucket()).key(object_key).send().await?;
+            let record = record.body.collect().await?.into_bytes();
+            records.insert(object_key.to_owned(), serde_json::from_slice(&record)?);
+        }
+        Ok(records)
+    }
+
+    /// The latest failure record of an execution.
+    pub async fn failure_record(&self, execution: &Execution) -> Result<Option<Value>> {
+        let records = self.failure_records().await?;
+        Ok(records
+            .into_iter()
+            .rfind(|(object_key, _)| object_key.contains(execution.name()))
+            .map(|(_, it)| it))
+    }
+}
+
+/// The SAM CLI, without anything of the user's AWS settings and without talking to anybody.
+pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
+    let home = tools::folder().join("home");
+    std::fs::create_dir_all(&home)?;
+    // Instead of `sam/samconfig.toml`, which holds the answers of a real deployment.
+    let config = home.join("samconfig.toml");
+    std::fs::write(&config, "version = 0.1\n")?;
+    let mut command = Command::new(sam.program("sam"));
+    command.args(subcommand).arg("--config-file").arg(config).current_dir(workspace());
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        // cargo tells the programs that it runs about their own package, which is none of the functions' business.
+        if ["AWS_", "SAM_", "CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    if let Some(user) = std::env::home_dir() {
+        for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            if std::env::var_os(name).is_none() {
+                command.env(name, user.join(folder));
+            }
+        }
+    }
+    command.env("HOME", &home).env("PATH", sam.path());
+    command.env("SAM_CLI_TELEMETRY", "0").env("AWS_REGION", REGION).env("AWS_DEFAULT_REGION", REGION);
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ACCESS_KEY_ID", "test");
+    command.env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    Ok(command)
+}
+
+fn fresh_log(name: &str) -> Result<PathBuf> {
+    std::fs::create_dir_all(tools::logs())?;
+    let log = tools::logs().join(format!("{name}.log"));
+    if Path::exists(&log) {
+        std::fs::remove_file(&log)?;
+    }
+    Ok(log)
+}

@@ -82,25 +82,24 @@ async fn python_tool(name: &str) -> Result<Tool> {
     .await
 }
 
-/// Installs an npm tool from a folder of the repository which holds its `package-lock.json`. None if npm is
-/// not there.
-pub async fn npm_tool(name: &str, package: &Path) -> Result<Option<Tool>> {
+/// Installs the npm packages of a folder of the repository, where its scripts look for them, by its
+/// `package-lock.json`. False if npm is not there.
+pub async fn npm_packages(package: &Path) -> Result<bool> {
     if !runs("npm", "--version").await {
-        return Ok(None);
+        return Ok(false);
     }
+    let stamp_file = package.join("node_modules/.installed");
     let lock = std::fs::read(package.join("package-lock.json"))?;
-    let tool = install(name, &lock, async |folder, log| {
-        std::fs::create_dir_all(folder)?;
-        for file in ["package.json", "package-lock.json"] {
-            std::fs::copy(package.join(file), folder.join(file))?;
-        }
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(folder);
-        run(&mut npm, log).await?;
-        std::os::unix::fs::symlink("node_modules/.bin", folder.join("bin"))?;
-        Ok(())
-    });
-    Ok(Some(tool.await?))
+    let stamp = format!("{:x?}\n", Sha256::digest(lock));
+    if std::fs::read_to_string(&stamp_file).is_ok_and(|found| found == stamp) {
+        return Ok(true);
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(package);
+    std::fs::create_dir_all(logs())?;
+    run(&mut npm, &logs().join("npm.log")).await?;
+    std::fs::write(&stamp_file, stamp)?;
+    Ok(true)
 }
 
 /// The folder of a tool, filled unless its stamp says that it holds just this.
@@ -240,7 +239,7 @@ async fn unpack_sshd() -> Result<Option<Sshd>> {
 }
 
 /// Whether this process is root's.
-pub async fn is_root() -> bool {
+async fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().await;
     output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
