@@ -239,7 +239,7 @@ async fn unpack_sshd() -> Result<Option<Sshd>> {
 }
 
 /// Whether this process is root's.
-async fn is_root() -> bool {
+pub async fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().await;
     output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

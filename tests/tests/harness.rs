@@ -6,7 +6,7 @@ use integration_tests::embedded::Quirks;
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::ministack;
 use integration_tests::partner::{Options, Partner};
-use integration_tests::tools;
+use integration_tests::{skip, tools};
 
 /// Runs OpenSSH's own `sftp` with a batch of commands; what it printed if it succeeded.
 async fn sftp(partner: &Partner, batch: &str) -> Result<String, String> {
@@ -58,7 +58,7 @@ async fn serves_stops_and_returns(mut partner: Partner) {
 #[tokio::test]
 async fn the_openssh_partner_serves_stops_and_returns() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        println!("skipped: OpenSSH's server is neither installed nor to be had");
+        skip("OpenSSH as a partner: its server is neither installed nor to be had");
         return;
     };
     serves_stops_and_returns(Partner::open_ssh(sshd, Options::default()).await.unwrap()).await;

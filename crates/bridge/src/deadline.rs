@@ -15,9 +15,9 @@ impl Deadline {
         Self(Instant::now().checked_add(duration))
     }
 
-    /// This moment less what is needed to come to an end: a quarter of the time left, at most `reserve`.
-    pub fn less(self, reserve: Duration) -> Self {
-        Self(self.0.map(|instant| instant - (self.remaining() / 4).min(reserve)))
+    /// This moment less `reserve`, or less this `share` of the time left where that is shorter.
+    pub fn less(self, reserve: Duration, share: u32) -> Self {
+        Self(self.0.map(|instant| instant - (self.remaining() / share).min(reserve)))
     }
 
     /// The time left; a year if there is no limit.
@@ -39,14 +39,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reserve_is_at_most_a_quarter() {
-        let lambda = Deadline::after(Duration::from_secs(900)).less(Duration::from_secs(20));
+    fn the_reserve_is_at_most_its_share() {
+        let lambda = Deadline::after(Duration::from_secs(900)).less(Duration::from_secs(20), 4);
         assert!(
             lambda.remaining() > Duration::from_secs(870) && lambda.remaining() <= Duration::from_secs(880)
         );
-        let short = Deadline::after(Duration::from_secs(4)).less(Duration::from_secs(20));
+        let short = Deadline::after(Duration::from_secs(4)).less(Duration::from_secs(20), 4);
         assert!(short.remaining() > Duration::from_secs(2) && short.remaining() <= Duration::from_secs(3));
-        assert!(Deadline::after(Duration::ZERO).less(Duration::from_secs(1)).has_passed());
-        assert!(!Deadline::NEVER.less(Duration::from_secs(1)).has_passed());
+        assert!(Deadline::after(Duration::ZERO).less(Duration::from_secs(1), 4).has_passed());
+        assert!(!Deadline::NEVER.less(Duration::from_secs(1), 4).has_passed());
     }
 }

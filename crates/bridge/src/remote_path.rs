@@ -24,10 +24,7 @@ impl RemotePaths {
     /// # Errors
     /// `RemotePathRejected` naming the component that is unsafe or too long.
     pub fn new(location: &str, object: &PinnedObject) -> Result<Self> {
-        let components: Vec<&str> = object.object_key.split('/').collect();
-        for component in &components {
-            check_component(component)?;
-        }
+        Self::check(&object.object_key)?;
         let location = match location {
             "" => String::new(),
             "/" => "/".to_owned(),
@@ -39,6 +36,14 @@ impl RemotePaths {
             .map_or(("", path.as_str()), |(_, name)| (&path[..path.len() - name.len()], name));
         let partial = format!("{directory}{}", partial_name(name, object));
         Ok(Self { path, partial })
+    }
+
+    /// Checks the object key alone, before anything is asked of anyone.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn check(object_key: &str) -> Result<()> {
+        object_key.split('/').try_for_each(check_component)
     }
 
     /// The directories above the file, outermost first; without those of the root.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use aws::Pin;
 use aws::credential::Clients;
 use bridge::{
-    Checkpoint, Deadline, ErrorName, ObjectCreated, Outcome, PinnedObject, Progress, Receipt, RemotePaths,
-    Result, Settings, Status, TransferInput,
+    Checkpoint, CredentialLocation, Deadline, ErrorName, ObjectCreated, Outcome, PinnedObject, Progress,
+    Receipt, RemotePaths, Result, Settings, Status, TransferInput,
 };
 
 use crate::acknowledged::Acknowledged;
@@ -43,6 +43,8 @@ const RESERVE: Duration = Duration::from_secs(20);
 /// Any of the runbook's but `RemoteMismatch`.
 pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Result<Progress> {
     let event = ObjectCreated::from_event(input.event.clone())?;
+    // A folder marker ends in `/`; what makes it one is known later.
+    RemotePaths::check(event.object_key.strip_suffix('/').unwrap_or(&event.object_key))?;
     let checkpoint = match &input.checkpoint {
         Some(checkpoint) if checkpoint.status != Status::InProgress => {
             return Ok(Progress { checkpoint: Some(checkpoint.clone()), receipt: None });
@@ -57,6 +59,10 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
                 let reason = "a folder marker: the key ends in `/` and the object is empty".to_owned();
                 return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
             }
+            Pin::Object(object) if is_credential(&deps.settings, &object) => {
+                let reason = "this object is the bridge's own private key; it is never delivered".to_owned();
+                return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
+            }
             Pin::Object(object) => {
                 let remote = RemotePaths::new(&deps.settings.location, &object)?;
                 Checkpoint::start(object, remote, aws::now())
@@ -65,9 +71,10 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     };
     let start = checkpoint.offset;
     let acknowledged = Acknowledged::new(checkpoint)?;
-    let slice = Slice { deps, input: &input, acknowledged: &acknowledged, stop: deadline.less(RESERVE) };
+    let slice = Slice { deps, input: &input, acknowledged: &acknowledged, stop: deadline.less(RESERVE, 4) };
     // The slice looks at its stop between writes; this limit is for a server that keeps us waiting in one.
-    let outcome = tokio::time::timeout(deadline.less(RESERVE / 4).remaining(), Box::pin(slice.run())).await;
+    let outcome =
+        tokio::time::timeout(deadline.less(RESERVE / 4, 16).remaining(), Box::pin(slice.run())).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", deps.settings.host)))
     });
@@ -77,11 +84,28 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         Err(error) if checkpoint.offset > start => {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
         }
+        Err(error) if error.name == ErrorName::ObjectChanged => {
+            // Changed by a newer upload: no failure of anything.
+            match aws::superseded_by(&deps.clients.s3, &checkpoint.object).await? {
+                Some(by) => return Ok(superseded(deps, &input, checkpoint.object, &by)),
+                None => return Err(error),
+            }
+        }
         Err(error) => return Err(error),
     }
     let (offset, size) = (checkpoint.offset, checkpoint.object.size);
     tracing::info!(offset, size, status = ?checkpoint.status, "acknowledged");
     Ok(Progress { checkpoint: Some(checkpoint), receipt: None })
+}
+
+/// With `SFTP_S3_SSH_KEY` the key may lie in the very bucket that is watched.
+fn is_credential(settings: &Settings, object: &PinnedObject) -> bool {
+    match &settings.credential {
+        CredentialLocation::S3 { bucket, object_key } => {
+            *bucket == object.bucket && *object_key == object.object_key
+        }
+        CredentialLocation::SecretsManager { .. } => false,
+    }
 }
 
 fn superseded(deps: &Deps, input: &TransferInput, object: PinnedObject, by: &str) -> Progress {

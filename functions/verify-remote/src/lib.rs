@@ -43,8 +43,8 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     }
     let read_back_start = input.checkpoint.read_back.clone();
     let mut checkpoint = input.checkpoint.clone();
-    let stop = deadline.less(RESERVE);
-    let limit = deadline.less(RESERVE / 4).remaining();
+    let stop = deadline.less(RESERVE, 4);
+    let limit = deadline.less(RESERVE / 4, 16).remaining();
     let outcome = tokio::time::timeout(limit, Box::pin(run(deps, &input, &mut checkpoint, stop))).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", deps.settings.host)))

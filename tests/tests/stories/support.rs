@@ -1,0 +1,242 @@
+//! One partner, one bucket, and the handlers between them, called as the state machine calls them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use aws::credential::Clients;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use bridge::{
+    Checkpoint, CredentialReference, Deadline, Error, ErrorName, Execution, FetchKeyInput, Outcome, Progress,
+    Receipt, Settings, Status, TransferInput, Variables, VerifyRemoteInput,
+};
+use integration_tests::ministack::{self, MiniStack};
+use integration_tests::partner::Partner;
+use serde_json::{Value, json};
+
+/// An error and the state it came from.
+pub(crate) type Failed = (&'static str, Error);
+
+pub(crate) struct Bridge {
+    pub(crate) aws: &'static MiniStack,
+    pub(crate) partner: Partner,
+    pub(crate) bucket: String,
+    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) options: sftp::Options,
+    /// The deadline of each call.
+    pub(crate) slice: Option<Duration>,
+}
+
+/// A name that no other test of this binary uses.
+pub(crate) fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Bridge {
+    pub(crate) async fn new() -> Self {
+        Self::to(Partner::start().await.unwrap()).await
+    }
+
+    /// To a partner, with its key in Secrets Manager.
+    pub(crate) async fn to(partner: Partner) -> Self {
+        let aws = ministack::shared().await;
+        let bucket = unique("bucket");
+        aws.s3().create_bucket().bucket(&bucket).send().await.unwrap();
+        let secret = unique("secret");
+        let value = json!({"Username": partner.user, "PrivateKey": partner.client_key.private});
+        aws.create_secret(&secret, &value.to_string()).await.unwrap();
+        let variables = [
+            ("SFTP_HOST", partner.host.clone()),
+            ("SFTP_PORT", partner.port.to_string()),
+            ("SFTP_SECRET_ID", secret),
+            ("SFTP_TRUSTED_HOST_KEYS", partner.host_key.public.clone()),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+        Self { aws, partner, bucket, variables, options: sftp::Options::default(), slice: None }
+    }
+
+    pub(crate) async fn versioned(self) -> Self {
+        let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let request = self.aws.s3().put_bucket_versioning().bucket(&self.bucket);
+        request.versioning_configuration(versioning).send().await.unwrap();
+        self
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.insert(name.into(), value.into());
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings::parse(&self.variables.clone().into_iter().collect::<Variables>()).unwrap()
+    }
+
+    pub(crate) fn clients(&self) -> Clients {
+        Clients { secrets_manager: self.aws.secrets(), s3: self.aws.s3() }
+    }
+
+    /// Uploads and returns the event that S3 sends for it.
+    pub(crate) async fn put(&self, object_key: &str, body: impl Into<ByteStream>) -> Value {
+        let request = self.aws.s3().put_object().bucket(&self.bucket).key(object_key).body(body.into());
+        let put = request.send().await.unwrap();
+        let mut object = json!({"key": object_key, "etag": put.e_tag().unwrap().trim_matches('"')});
+        if let Some(version_id) = put.version_id() {
+            object["version-id"] = json!(version_id);
+        }
+        json!({"detail": {"version": "0", "bucket": {"name": self.bucket}, "object": object}})
+    }
+
+    pub(crate) async fn fetch_key(&self, event: &Value) -> Result<CredentialReference, Error> {
+        let deps = fetch_key::Deps { settings: self.settings(), clients: self.clients() };
+        let input = FetchKeyInput { execution: execution(), event: event.clone() };
+        fetch_key::handle(&deps, input).await.map(|output| output.credential)
+    }
+
+    fn deadline(&self) -> Deadline {
+        self.slice.map_or(Deadline::NEVER, Deadline::after)
+    }
+
+    pub(crate) async fn transfer(
+        &self,
+        event: &Value,
+        credential: &CredentialReference,
+        checkpoint: Option<Checkpoint>,
+        resends: u32,
+    ) -> Result<Progress, Error> {
+        let (settings, clients) = (self.settings(), self.clients());
+        let deps = transfer::Deps { settings, clients, sftp: self.options, on_progress: Arc::new(|_, _| {}) };
+        let (event, credential) = (event.clone(), credential.clone());
+        let input = TransferInput { execution: execution(), event, credential, checkpoint, resends };
+        through_json(transfer::handle(&deps, through_json_value(input), self.deadline()).await)
+    }
+
+    pub(crate) async fn verify_remote(
+        &self,
+        event: &Value,
+        credential: &CredentialReference,
+        checkpoint: Checkpoint,
+    ) -> Result<Progress, Error> {
+        let (settings, clients) = (self.settings(), self.clients());
+        let deps =
+            verify_remote::Deps { settings, clients, sftp: self.options, on_progress: Arc::new(|_, _| {}) };
+        let (event, credential) = (event.clone(), credential.clone());
+        let input = VerifyRemoteInput { execution: execution(), event, credential, checkpoint };
+        through_json(verify_remote::handle(&deps, through_json_value(input), self.deadline()).await)
+    }
+
+    /// Transfer until complete. The second number counts the calls.
+    pub(crate) async fn transfer_all(&self, event: &Value, resends: u32) -> Result<(Progress, u32), Failed> {
+        let credential = self.fetch_key(event).await.map_err(|error| ("FetchKey", error))?;
+        let mut checkpoint = None;
+        for calls in 1.. {
+            let progress = self.transfer(event, &credential, checkpoint, resends).await;
+            let progress = progress.map_err(|error| ("Transfer", error))?;
+            if progress.checkpoint.as_ref().unwrap().status != Status::InProgress {
+                return Ok((progress, calls));
+            }
+            checkpoint = progress.checkpoint;
+        }
+        unreachable!()
+    }
+
+    /// The whole state machine but its retries: FetchKey, Transfer until complete, VerifyRemote until done, and one
+    /// more time from Transfer after a mismatch.
+    pub(crate) async fn deliver(&self, event: &Value) -> Result<Receipt, Failed> {
+        for resends in 0.. {
+            let (progress, _) = self.transfer_all(event, resends).await?;
+            if let Some(receipt) = progress.receipt {
+                return Ok(receipt);
+            }
+            let credential = self.fetch_key(event).await.map_err(|error| ("FetchKey", error))?;
+            match self.verify_all(event, &credential, progress.checkpoint.unwrap()).await {
+                Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {}
+                other => return other.map(|(receipt, _)| receipt).map_err(|error| ("VerifyRemote", error)),
+            }
+        }
+        unreachable!()
+    }
+
+    /// VerifyRemote until there is a receipt. The second number counts the calls.
+    pub(crate) async fn verify_all(
+        &self,
+        event: &Value,
+        credential: &CredentialReference,
+        mut checkpoint: Checkpoint,
+    ) -> Result<(Receipt, u32), Error> {
+        for calls in 1.. {
+            let progress = self.verify_remote(event, credential, checkpoint).await?;
+            if let Some(receipt) = progress.receipt {
+                return Ok((receipt, calls));
+            }
+            checkpoint = progress.checkpoint.unwrap();
+        }
+        unreachable!()
+    }
+
+    /// Delivers an object whose body is `body`, and checks that it arrived.
+    pub(crate) async fn delivers(&self, object_key: &str, body: &[u8]) -> Receipt {
+        let event = self.put(object_key, body.to_vec()).await;
+        let receipt = self.deliver(&event).await.unwrap();
+        assert_eq!(receipt.outcome, Outcome::Delivered, "{receipt:?}");
+        assert!(self.remote(object_key).as_deref() == Some(body), "{object_key} differs");
+        self.assert_no_partial_files();
+        receipt
+    }
+
+    /// A file on the partner's disk.
+    pub(crate) fn remote(&self, path: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.partner.root.join(path)).ok()
+    }
+
+    /// Every file on the partner's disk, by path.
+    pub(crate) fn remote_files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.partner.root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push(path.strip_prefix(&self.partner.root).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    pub(crate) fn assert_no_partial_files(&self) {
+        let files = self.remote_files();
+        assert!(!files.iter().any(|file| file.ends_with(".partial")), "{files:?}");
+    }
+}
+
+pub(crate) fn execution() -> Execution {
+    Execution { id: "arn:aws:states:us-east-1:0:execution:bridge:test".into(), ..Execution::default() }
+}
+
+/// Bytes that are the same in every run and repeat nowhere near.
+pub(crate) fn bytes(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// What travels between the states is JSON: what does not survive that would be lost.
+fn through_json(progress: Result<Progress, Error>) -> Result<Progress, Error> {
+    progress.map(through_json_value)
+}
+
+fn through_json_value<T: serde::Serialize + serde::de::DeserializeOwned>(value: T) -> T {
+    bridge::decode(serde_json::to_value(value).unwrap()).unwrap()
+}
