@@ -9,3 +9,17 @@ pub mod partner;
 pub mod process;
 pub mod stack;
 pub mod tools;
+
+/// The environment variable that names the file where [`skip`] writes; `cargo xtask test` sets it.
+pub const SKIPPED_FILE: &str = "BRIDGE_SKIPPED_TESTS";
+
+/// Says why a test cannot do its work on this machine. The reason ends up in the summary of `cargo xtask test`; a
+/// test that only returned would count as passed.
+pub fn skip(reason: &str) {
+    use std::io::Write;
+    println!("skipped: {reason}");
+    if let Some(path) = std::env::var_os(SKIPPED_FILE) {
+        let mut file = std::fs::File::options().append(true).open(path).unwrap();
+        writeln!(file, "{reason}").unwrap();
+    }
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
@@ -79,7 +80,7 @@ impl MiniStack {
 
     async fn wait_until_healthy(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.request("GET", "/_ministack/health").await.is_err() {
+        while self.request("GET", "/_ministack/health", "", "").await.is_err() {
             if !self.process.is_running() || Instant::now() > deadline {
                 bail!("MiniStack did not start; the end of {}:\n{}", self.log.display(), tail(&self.log));
             }
@@ -90,22 +91,59 @@ impl MiniStack {
 
     /// Forgets everything: buckets, functions, executions.
     pub async fn reset(&self) -> Result<()> {
-        self.request("POST", "/_ministack/reset").await
+        self.request("POST", "/_ministack/reset", "", "").await.map(drop)
     }
 
-    async fn request(&self, method: &str, path: &str) -> Result<()> {
+    /// Everything that functions and state machines have logged, a line per event, group by group. By hand: an SDK
+    /// crate for two calls would cost more than it gives.
+    pub async fn logs(&self) -> Result<String> {
+        let call = async |operation: &str, body: Value| -> Result<Value> {
+            let headers = format!(
+                "X-Amz-Target: Logs_20140328.{operation}\r\nContent-Type: application/x-amz-json-1.1\r\n\
+                 Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/logs/aws4_request\r\n"
+            );
+            Ok(serde_json::from_str(&self.request("POST", "/", &headers, &body.to_string()).await?)?)
+        };
+        let mut text = String::new();
+        let groups = call("DescribeLogGroups", json!({})).await?;
+        for group in groups["logGroups"].as_array().into_iter().flatten() {
+            let name = &group["logGroupName"];
+            let mut token = Value::Null;
+            loop {
+                let mut body = json!({ "logGroupName": name });
+                if !token.is_null() {
+                    body["nextToken"] = token;
+                }
+                let page = call("FilterLogEvents", body).await?;
+                for event in page["events"].as_array().into_iter().flatten() {
+                    let message = event["message"].as_str().unwrap_or_default();
+                    text += &format!("{} {}\n", name.as_str().unwrap_or_default(), message.trim_end());
+                }
+                token = page["nextToken"].clone();
+                if token.is_null() {
+                    break;
+                }
+            }
+        }
+        Ok(text)
+    }
+
+    async fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Result<String> {
         let address = self.endpoint.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await?;
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\
+             {headers}\r\n{body}"
         );
-        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        if !answer.starts_with("HTTP/1.1 200") {
-            bail!("{method} {path}: {}", answer.lines().next().unwrap_or_default());
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        if !head.starts_with("HTTP/1.1 200") {
+            bail!("{method} {path}: {} {body}", head.lines().next().unwrap_or_default());
         }
-        Ok(())
+        Ok(body.to_owned())
     }
 
     /// What a program needs in its otherwise empty environment to use this AWS and no other.

@@ -79,6 +79,7 @@ impl Partner {
         std::fs::create_dir(&root)?;
         let client_key = options.client_key.map_or_else(KeyPair::ed25519, Ok)?;
         let user = tokio::process::Command::new("id").arg("-un").output().await.context("cannot run id")?;
+        write_private(&folder.path().join("client_key"), &client_key.private)?;
         let mut partner = Self {
             host: Ipv4Addr::LOCALHOST.to_string(),
             port: free_port()?,
@@ -138,6 +139,11 @@ impl Partner {
     pub async fn change_host_key(&mut self) -> Result<()> {
         self.host_key = KeyPair::ed25519()?;
         self.start_again().await
+    }
+
+    /// A file with the private key with which the user may log in.
+    pub fn client_key_file(&self) -> PathBuf {
+        self.folder.path().join("client_key")
     }
 
     /// What the partner is, for people.

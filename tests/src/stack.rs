@@ -271,21 +271,21 @@ impl<'a> Stack<'a> {
         Ok(steps.map(|(state, from, to)| Step { state, took: took(from, to).unwrap_or_default() }).collect())
     }
 
-    /// The failure records, by their object keys.
-    pub async fn failure_records(&self) -> Result<BTreeMap<String, Value>> {
+    /// The failure records as they were written, by their object keys.
+    pub async fn failure_records(&self) -> Result<BTreeMap<String, String>> {
         let s3 = self.aws.s3();
         let mut records = BTreeMap::new();
         for object in s3.list_objects_v2().bucket(self.failure_bucket()).send().await?.contents() {
             let object_key = object.key().unwrap_or_default();
             let record = s3.get_object().bucket(self.failure_bucket()).key(object_key).send().await?;
             let record = record.body.collect().await?.into_bytes();
-            records.insert(object_key.to_owned(), serde_json::from_slice(&record)?);
+            records.insert(object_key.to_owned(), String::from_utf8(record.into())?);
         }
         Ok(records)
     }
 
-    /// The latest failure record of an execution.
-    pub async fn failure_record(&self, execution: &Execution) -> Result<Option<Value>> {
+    /// The latest failure record of an execution, as it was written.
+    pub async fn failure_record(&self, execution: &Execution) -> Result<Option<String>> {
         let records = self.failure_records().await?;
         Ok(records
             .into_iter()

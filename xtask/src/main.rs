@@ -1,2 +1,61 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: everything that a developer of the bridge runs.
+
+mod checks;
+mod demo;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Everything that a developer of the bridge runs. It installs what it needs into `target/tools` and never
+/// touches an AWS account.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Shows the whole chain on this machine: upload, event, state machine, functions, SFTP server; a failure, too.
+    Demo {
+        /// Leave everything running until Ctrl-C, to upload more.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Runs the lints and all tests, on the local AWS and real SFTP servers.
+    Test {
+        /// Only the tests whose names contain this, and no lints.
+        filter: Option<String>,
+    },
+    /// Checks format, code, state machine and template.
+    Lint,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let task = async {
+        match Arguments::parse().task {
+            Task::Demo { keep } => demo::run(keep).await,
+            Task::Test { filter } => checks::test(filter.as_deref()).await,
+            Task::Lint => checks::lint().await,
+        }
+    };
+    let result = tokio::select! {
+        result = task => result,
+        // What runs is ended by its owners as they are dropped.
+        _ = tokio::signal::ctrl_c() => {
+            eprintln!("\nstopped");
+            return ExitCode::from(130);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
