@@ -143,7 +143,7 @@ pub struct Checkpoint {
     /// Bytes sent in all, re-sent ones included.
     #[serde(default)]
     pub bytes_sent: u64,
-    /// How often a session was lost and the transfer went on.
+    /// How often the transfer went on in another session: after a lost one, or in the next invocation.
     #[serde(default)]
     pub resumes: u32,
     /// The final name already holds a file of this size, stored after the object: prove it instead of sending.
@@ -292,7 +292,7 @@ pub struct Receipt {
     /// Bytes sent in all, re-sent ones included.
     #[serde(default)]
     pub bytes_sent: u64,
-    /// How often a session was lost and the transfer went on.
+    /// How often the transfer went on in another session: after a lost one, or in the next invocation.
     #[serde(default)]
     pub resumes: u32,
     /// The execution's ARN.
@@ -369,6 +369,8 @@ pub struct RecordFailureInput {
     pub document: Value,
     /// What failed.
     pub failure: Failure,
+    /// Whether to raise the error instead of recording it.
+    pub raise: bool,
 }
 
 #[cfg(test)]

@@ -160,8 +160,8 @@ impl Delivery {
             redrive_count: 0,
         };
         let (execution, event) = (self.execution.clone(), self.event.clone());
-        let input = RecordFailureInput { execution, event, document, failure };
-        // It raises the original error, which the caller has already.
+        let input = RecordFailureInput { execution, event, document, failure, raise: false };
+        // Whether there is a record or not: the error is the caller's.
         let _ = record_failure::handle(&deps, input).await;
     }
 }

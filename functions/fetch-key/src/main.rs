@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps { settings, clients });
     lambda::run(async |payload, _deadline| {
         let deps = deps.as_ref().map_err(Clone::clone)?;
-        lambda::to_value(&handle(deps, bridge::decode(payload)?).await?)
+        lambda::to_value(&Box::pin(handle(deps, bridge::decode(payload)?)).await?)
     })
     .await
 }

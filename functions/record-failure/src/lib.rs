@@ -1,5 +1,7 @@
-//! Step `RecordFailure`: writes one record per failed execution and redrive, then raises the original error, so that
-//! the execution fails at a Task and can be redriven. On a redrive it returns, and the run starts again at FetchKey.
+//! Steps `RecordFailure` and `RaiseOriginal`: the first call writes one record per failed execution and redrive, the
+//! second raises the original error, so that the execution fails at a Task and can be redriven. On a redrive the
+//! second call returns, and the run starts again at FetchKey. They are two, because retriers and catchers match names:
+//! in one state they could not tell a failure of this function from the failure that it raises.
 
 mod attempts;
 mod record;
@@ -25,33 +27,58 @@ pub struct Deps {
     pub metrics: bool,
 }
 
-/// Output of `record-failure`, on a redrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Output {
-    /// Always true.
-    pub resumed: bool,
+/// Output of `record-failure`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Of the first call.
+    Record(Recorded),
+    /// Of the second call, on a redrive; always true.
+    Resumed(bool),
 }
 
-/// Records the failure and raises it again.
+/// Whether there is a record. If there is not, the failure is raised all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// Where it lies.
+    Location(String),
+    /// Why there is none.
+    Error(String),
+}
+
+/// Records the failure, or raises it again.
 ///
 /// # Errors
-/// The original error, with its own name and message, whatever happens to the record.
+/// When it is asked to raise: the original error, with its own name and message.
 pub async fn handle(deps: &Deps, input: RecordFailureInput) -> Result<Output, Failed> {
-    if input.execution.redrive_count > input.failure.redrive_count {
-        tracing::info!(redrive_count = input.execution.redrive_count, "redriven: starting again at FetchKey");
-        return Ok(Output { resumed: true });
-    }
     let original = original(&input.failure);
-    let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
+    if !input.raise {
+        return Ok(Output::Record(record(deps, &input, &original).await));
+    }
+    if input.execution.redrive_count > input.failure.redrive_count {
+        tracing::info!("redriven: starting again at FetchKey");
+        return Ok(Output::Resumed(true));
+    }
+    Err(original)
+}
+
+async fn record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> Recorded {
     if deps.metrics {
+        let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
         let one = Metric { name: "Failures", unit: "Count", value: 1.0 };
         metrics::emit(&[("StateMachine", machine), ("Error", &original.error)], &[one]);
     }
-    match write_record(deps, &input, &original).await {
-        Ok(location) => tracing::info!(location, "the failure is recorded"),
-        Err(problem) => tracing::error!(problem, "the failure could not be recorded"),
+    match write_record(deps, input, original).await {
+        Ok(location) => {
+            tracing::info!(location, "the failure is recorded");
+            Recorded::Location(location)
+        }
+        Err(problem) => {
+            tracing::error!(problem, "the failure could not be recorded");
+            Recorded::Error(problem)
+        }
     }
-    Err(original)
 }
 
 /// The error as it was raised first. For a Lambda error, Step Functions' cause is JSON around the message; raising
@@ -90,6 +117,19 @@ mod tests {
             cause: cause.into(),
             redrive_count: 0,
         }
+    }
+
+    #[test]
+    fn the_outputs_are_what_the_state_machine_reads() {
+        let location = Output::Record(Recorded::Location("s3://f/k".into()));
+        assert_eq!(
+            serde_json::to_value(location).unwrap(),
+            serde_json::json!({"record": {"location": "s3://f/k"}})
+        );
+        assert_eq!(
+            serde_json::to_value(Output::Resumed(true)).unwrap(),
+            serde_json::json!({"resumed": true})
+        );
     }
 
     #[test]

@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         metrics: true,
     };
     lambda::run(async |payload, _deadline| {
-        lambda::to_value(&handle(deps, bridge::decode(payload).map_err(lambda::Failed::from)?).await?)
+        let input = bridge::decode(payload).map_err(lambda::Failed::from)?;
+        lambda::to_value(&Box::pin(handle(deps, input)).await?)
     })
     .await
 }

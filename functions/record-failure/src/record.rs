@@ -19,10 +19,11 @@ pub struct Record {
     pub what_to_do: String,
     /// Where the runbook says more.
     pub runbook: String,
-    /// The command that finishes the job once the cause is gone.
+    /// The command that finishes the job once the cause is gone, within 14 days.
     pub redrive_command: String,
-    /// The execution in the Step Functions console, with its Redrive button.
-    pub console: String,
+    /// The execution in the Step Functions console, with its Redrive button; none if it was run by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
     /// `s3://…` of what was to be delivered, if the event says.
     pub object: Option<String>,
     /// Its version, if the event says or it was pinned.
@@ -62,7 +63,8 @@ impl Record {
         let event = ObjectCreated::from_event(input.event.clone()).ok();
         let checkpoint = input.document.get("checkpoint").cloned();
         let checkpoint = checkpoint.and_then(|checkpoint| bridge::decode::<Checkpoint>(checkpoint).ok());
-        let region = execution.id.split(':').nth(3).unwrap_or_default();
+        let object = event.as_ref().map(|event| format!("s3://{}/{}", event.bucket, event.object_key));
+        let (redrive_command, console) = rerun(&execution.id, object.as_deref().unwrap_or_default());
         let pinned = checkpoint.as_ref().map(|checkpoint| &checkpoint.object);
         let path = checkpoint.as_ref().map(|checkpoint| checkpoint.remote.path.as_str());
         let path = path.filter(|path| !path.is_empty()).or(settings.location.as_deref()).unwrap_or_default();
@@ -76,15 +78,9 @@ impl Record {
             state: input.failure.state.clone(),
             what_to_do: what_to_do(&original.error).to_owned(),
             runbook: format!("docs/errors.md#{}", anchor(&original.error)),
-            redrive_command: format!(
-                "aws stepfunctions redrive-execution --region {region} --execution-arn {}",
-                execution.id
-            ),
-            console: format!(
-                "https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{}",
-                execution.id
-            ),
-            object: event.as_ref().map(|event| format!("s3://{}/{}", event.bucket, event.object_key)),
+            redrive_command,
+            console,
+            object,
             version_id: pinned
                 .and_then(|object| object.version_id.clone())
                 .or_else(|| event.as_ref()?.version_id.clone()),
@@ -108,6 +104,19 @@ impl Record {
         let name = if self.execution_name.is_empty() { "unnamed" } else { &self.execution_name };
         format!("{prefix}{day}/{name}/{}.json", self.redrive_count)
     }
+}
+
+/// The command, and the console's page of the execution. `s3-sftp-bridge deliver` has no ARN.
+fn rerun(execution: &str, object: &str) -> (String, Option<String>) {
+    let Some(region) = execution.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2)) else {
+        return (format!("s3-sftp-bridge deliver '{}'", object.replace('\'', r"'\''")), None);
+    };
+    let command =
+        format!("aws stepfunctions redrive-execution --region {region} --execution-arn {execution}");
+    let console = format!(
+        "https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
+    );
+    (command, Some(console))
 }
 
 /// Our own errors have their hint; Lambda's and Step Functions' own are few.
@@ -166,6 +175,7 @@ mod tests {
                 cause: String::new(),
                 redrive_count: 2,
             },
+            raise: false,
         };
         let original = Failed { error: "RemoteFull".into(), message: "disk full".into() };
         Record::new(&settings, &input, &original, Err("denied".into()), "2026-11-24T00:00:00Z".into())
@@ -185,6 +195,12 @@ mod tests {
         assert_eq!(record.key("failures/"), "failures/2026-11-23/e1/2.json");
         assert_eq!((record.runbook.as_str(), record.size), ("docs/errors.md#remotefull", Some(5)));
         assert_eq!(record.attempts_problem.as_deref(), Some("denied"));
+    }
+
+    #[test]
+    fn what_was_run_by_hand_is_rerun_by_hand() {
+        let (command, console) = rerun("s3-sftp-bridge deliver", "s3://b/it's");
+        assert_eq!((command.as_str(), console), (r"s3-sftp-bridge deliver 's3://b/it'\''s'", None));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bridge::{Checkpoint, Result, RunningChecksum, RunningSha256, Status};
+use bridge::{Checkpoint, Checksum, Result, RunningChecksum, RunningSha256, Status};
 
 /// **Invariant:** offset, checksum and SHA-256 speak of the same bytes, all of them acknowledged without a gap.
 pub(crate) struct Acknowledged(Mutex<State>);
@@ -46,11 +46,14 @@ impl Acknowledged {
         checkpoint.sha256 = hash.then(RunningSha256::default);
     }
 
-    /// The final name seems to hold the file already: there is nothing to send, and all to prove.
-    pub(crate) fn is_already_there(&self) {
-        let mut state = self.lock();
-        state.checkpoint.already_there = true;
-        state.checkpoint.status = Status::Complete;
+    /// The final name seems to hold the file already: there is nothing to send, and all to prove. What is to be proved
+    /// is that it has the checksum that S3 stored.
+    pub(crate) fn is_already_there(&self, stored: &Checksum) -> Result<()> {
+        let State { checkpoint, checksum } = &mut *self.lock();
+        *checksum = RunningChecksum::resume(stored)?;
+        checkpoint.already_there = true;
+        checkpoint.status = Status::Complete;
+        Ok(())
     }
 
     pub(crate) fn complete(&self) {

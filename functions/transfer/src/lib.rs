@@ -34,6 +34,9 @@ pub type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 /// Time for the last acknowledgements and the answer.
 const RESERVE: Duration = Duration::from_secs(20);
 
+/// Before the state machine calls again after a lost session.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Sends what is left of the object, until it is complete or the deadline is near.
 ///
 /// An error means that this call made no progress. If it did, it returns a checkpoint whatever stopped it; the next
@@ -49,10 +52,7 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         Some(checkpoint) if checkpoint.status != Status::InProgress => {
             return Ok(Progress { checkpoint: Some(checkpoint.clone()), receipt: None });
         }
-        Some(checkpoint) => match aws::superseded_by(&deps.clients.s3, &checkpoint.object).await? {
-            Some(by) => return Ok(superseded(deps, &input, checkpoint.object.clone(), &by)),
-            None => Checkpoint { resumes: checkpoint.resumes + 1, ..checkpoint.clone() },
-        },
+        Some(checkpoint) => Checkpoint { resumes: checkpoint.resumes + 1, ..checkpoint.clone() },
         None => match aws::pin(&deps.clients.s3, &event).await? {
             Pin::Superseded { object, by } => return Ok(superseded(deps, &input, object, &by)),
             Pin::Object(object) if object.size == 0 && object.object_key.ends_with('/') => {
@@ -70,29 +70,37 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         },
     };
     let start = checkpoint.offset;
+    let object = checkpoint.object.clone();
     let acknowledged = Acknowledged::new(checkpoint)?;
     let slice = Slice { deps, input: &input, acknowledged: &acknowledged, stop: deadline.less(RESERVE, 4) };
+    if input.checkpoint.is_some()
+        && let Some(by) = aws::superseded_by(&deps.clients.s3, &object).await?
+    {
+        slice.discard().await;
+        return Ok(superseded(deps, &input, object, &by));
+    }
     // The slice looks at its stop between writes; this limit is for a server that keeps us waiting in one.
-    let outcome =
-        tokio::time::timeout(deadline.less(RESERVE / 4, 16).remaining(), Box::pin(slice.run())).await;
+    let outcome = tokio::time::timeout(deadline.less(RESERVE / 4, 16).remaining(), slice.run()).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", deps.settings.host)))
     });
-    let checkpoint = acknowledged.into_checkpoint();
+    let progressed = acknowledged.checkpoint().offset > start;
     match outcome {
         Ok(()) => {}
-        Err(error) if checkpoint.offset > start => {
+        Err(error) if progressed => {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
+            // A partner who cuts every connection is not to be called back at once.
+            tokio::time::sleep(PAUSE.min(deadline.remaining() / 2)).await;
         }
         Err(error) if error.name == ErrorName::ObjectChanged => {
             // Changed by a newer upload: no failure of anything.
-            match aws::superseded_by(&deps.clients.s3, &checkpoint.object).await? {
-                Some(by) => return Ok(superseded(deps, &input, checkpoint.object, &by)),
-                None => return Err(error),
-            }
+            let Some(by) = aws::superseded_by(&deps.clients.s3, &object).await? else { return Err(error) };
+            slice.discard().await;
+            return Ok(superseded(deps, &input, object, &by));
         }
         Err(error) => return Err(error),
     }
+    let checkpoint = acknowledged.into_checkpoint();
     let (offset, size) = (checkpoint.offset, checkpoint.object.size);
     tracing::info!(offset, size, status = ?checkpoint.status, "acknowledged");
     Ok(Progress { checkpoint: Some(checkpoint), receipt: None })

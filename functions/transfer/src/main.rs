@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     });
     lambda::run(async |payload, deadline| {
         let deps = deps.as_ref().map_err(Clone::clone)?;
-        lambda::to_value(&handle(deps, bridge::decode(payload)?, deadline).await?)
+        lambda::to_value(&Box::pin(handle(deps, bridge::decode(payload)?, deadline)).await?)
     })
     .await
 }

@@ -2,7 +2,7 @@
 
 use aws::{ObjectReader, credential};
 use bridge::{
-    Checkpoint, Deadline, ErrorName, PinnedObject, ProofPolicy, RemotePaths, Result, TransferInput,
+    Checkpoint, Checksum, Deadline, ErrorName, PinnedObject, ProofPolicy, RemotePaths, Result, TransferInput,
 };
 use sftp::{Endpoint, FileHandle, Login, OpenFlags, Session, Sftp};
 
@@ -20,6 +20,28 @@ pub(crate) struct Slice<'a> {
 impl Slice<'_> {
     /// Sends until the object is complete or the stop has come; `acknowledged` says how far.
     pub(crate) async fn run(&self) -> Result<()> {
+        let session = self.connect().await?;
+        let outcome = self.send(session.sftp()).await;
+        session.disconnect().await;
+        outcome
+    }
+
+    /// Removes the partial file of a version that is not to be published any more. One that cannot be removed is not
+    /// worth failing for: it is not under the final name.
+    pub(crate) async fn discard(&self) {
+        let partial = self.acknowledged.checkpoint().remote.partial;
+        let removing = async {
+            let session = self.connect().await?;
+            let removed = session.sftp().remove(&partial).await;
+            session.disconnect().await;
+            Ok::<(), bridge::Error>(removed?)
+        };
+        if let Err(error) = removing.await {
+            tracing::warn!(%error, partial, "the partial file could not be removed");
+        }
+    }
+
+    async fn connect(&self) -> Result<Session> {
         let Deps { settings, clients, sftp: options, .. } = self.deps;
         let reference = &self.input.credential;
         let credential = credential::read(clients, &reference.location).await?;
@@ -30,21 +52,19 @@ impl Slice<'_> {
             credential.password,
         )?;
         let endpoint = Endpoint { host: settings.host.clone(), port: settings.port };
-        let session = Session::connect(&endpoint, &login, &settings.trusted_host_keys, options).await?;
-        let outcome = self.send(session.sftp()).await;
-        session.disconnect().await;
-        outcome
+        Ok(Session::connect(&endpoint, &login, &settings.trusted_host_keys, options).await?)
     }
 
     async fn send(&self, sftp: &Sftp) -> Result<()> {
         let Checkpoint { object, remote, offset, .. } = self.acknowledged.checkpoint();
-        if offset == 0 && self.is_already_there(sftp, &object, &remote).await? {
+        if offset == 0
+            && let Some(stored) = self.is_already_there(sftp, &object, &remote).await?
+        {
             tracing::info!(
                 path = remote.path,
                 "the final name holds a file of this size, stored after the object"
             );
-            self.acknowledged.is_already_there();
-            return Ok(());
+            return self.acknowledged.is_already_there(stored);
         }
         let file = open_partial(sftp, &remote).await?;
         let offset = self.continue_at(sftp, &file, offset).await?;
@@ -55,30 +75,33 @@ impl Slice<'_> {
         // An error on close is an error: some servers commit the file, or check the quota, only now.
         sftp.close(file).await?;
         if complete {
-            self.check_source(&object)?;
             self.acknowledged.complete();
         }
         Ok(())
     }
 
-    /// A duplicate event or a rerun: is there a file under the final name that may be this very version? What is
-    /// found here is proved by `verify-remote` before anyone relies on it.
-    async fn is_already_there(
+    /// A duplicate event or a rerun: is there a file under the final name that may be this very version? Returns the
+    /// checksum by which `verify-remote` proves it before anyone relies on it.
+    async fn is_already_there<'o>(
         &self,
         sftp: &Sftp,
-        object: &PinnedObject,
+        object: &'o PinnedObject,
         remote: &RemotePaths,
-    ) -> Result<bool> {
-        let (Some(stored), Some(_)) = (object.last_modified, &object.checksum) else { return Ok(false) };
+    ) -> Result<Option<&'o Checksum>> {
+        let (Some(stored_at), Some(checksum)) = (object.last_modified, &object.checksum) else {
+            return Ok(None);
+        };
         if self.input.resends > 0 {
-            return Ok(false);
+            return Ok(None);
         }
         match sftp.stat(&remote.path).await {
-            Ok(Some(attributes)) => Ok(attributes.size == Some(object.size)
-                && attributes.modified.is_some_and(|modified| i64::from(modified) >= stored)),
-            Ok(None) => Ok(false),
+            Ok(Some(attributes)) => {
+                let later = attributes.modified.is_some_and(|modified| i64::from(modified) >= stored_at);
+                Ok((later && attributes.size == Some(object.size)).then_some(checksum))
+            }
+            Ok(None) => Ok(None),
             // A server that lets nothing be seen is no reason not to deliver.
-            Err(error) if error.is_status() => Ok(false),
+            Err(error) if error.is_status() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -125,18 +148,6 @@ impl Slice<'_> {
         }
         upload.flush().await?;
         Ok(upload.acknowledged() == object.size)
-    }
-
-    /// The bytes that were read have to have the checksum that S3 stored.
-    fn check_source(&self, object: &PinnedObject) -> Result<()> {
-        let read = self.acknowledged.checkpoint().checksum;
-        match &object.checksum {
-            Some(stored) if *stored != read => Err(ErrorName::ObjectChanged.error(format!(
-                "the bytes read from s3://{}/{} have the checksum {}, but S3 stored {}",
-                object.bucket, object.object_key, read.value, stored.value
-            ))),
-            _ => Ok(()),
-        }
     }
 }
 

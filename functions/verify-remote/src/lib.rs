@@ -45,7 +45,7 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     let mut checkpoint = input.checkpoint.clone();
     let stop = deadline.less(RESERVE, 4);
     let limit = deadline.less(RESERVE / 4, 16).remaining();
-    let outcome = tokio::time::timeout(limit, Box::pin(run(deps, &input, &mut checkpoint, stop))).await;
+    let outcome = tokio::time::timeout(limit, run(deps, &input, &mut checkpoint, stop)).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", deps.settings.host)))
     });
@@ -103,16 +103,19 @@ async fn prove_and_publish(
         Verdict::StopCame => return Ok(None),
     };
     let mut outcome = Outcome::AlreadyDelivered;
-    if subject.is_partial() {
-        if let Some(by) = aws::superseded_by(&deps.clients.s3, &checkpoint.object).await? {
+    if !checkpoint.already_there
+        && let Some(by) = aws::superseded_by(&deps.clients.s3, &checkpoint.object).await?
+    {
+        if subject.is_partial() {
             discard(sftp, &checkpoint.remote.partial).await;
-            let (credential, execution) = (&input.credential, &input.execution);
-            let receipt =
-                Receipt::new(Outcome::Superseded, checkpoint, host, credential, execution, aws::now());
-            let reason = format!("a newer upload has taken its place, {by}, and has an event of its own");
-            tracing::info!(reason, "not published");
-            return Ok(Some(Receipt { reason: Some(reason), ..receipt }));
         }
+        let (credential, execution) = (&input.credential, &input.execution);
+        let receipt = Receipt::new(Outcome::Superseded, checkpoint, host, credential, execution, aws::now());
+        let reason = format!("a newer upload has taken its place, {by}, and has an event of its own");
+        tracing::info!(reason, "not published");
+        return Ok(Some(Receipt { reason: Some(reason), ..receipt }));
+    }
+    if subject.is_partial() {
         match publish(sftp, &checkpoint.remote, checkpoint.object.size).await? {
             Published::Now(more) => {
                 outcome = Outcome::Delivered;

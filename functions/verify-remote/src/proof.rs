@@ -76,6 +76,14 @@ impl Prover<'_> {
             return Err(ErrorName::RemoteMismatch
                 .error(format!("{:?} has {size} bytes on the server; {expected} were sent", subject.path)));
         }
+        if let Some(stored) =
+            checkpoint.object.checksum.as_ref().filter(|stored| **stored != checkpoint.checksum)
+        {
+            return Err(ErrorName::RemoteMismatch.error(format!(
+                "the bytes sent to {:?} have the checksum {}, but S3 stored {} for the object",
+                subject.path, checkpoint.checksum.value, stored.value
+            )));
+        }
         let policy = match self.deps.settings.proof {
             // A file that someone else may have put there is taken for ours on the strength of its contents only.
             ProofPolicy::Size | ProofPolicy::None if checkpoint.already_there => ProofPolicy::ReadBack,
@@ -176,9 +184,7 @@ impl Prover<'_> {
     }
 
     async fn read_back(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {
-        // What the transfer found under the final name is compared with what S3 says of the object.
-        let stored = checkpoint.object.checksum.clone().filter(|_| checkpoint.already_there);
-        let expected = stored.unwrap_or_else(|| checkpoint.checksum.clone());
+        let expected = checkpoint.checksum.clone();
         let file = match self.open(subject).await? {
             Ok(file) => file,
             Err(why) => return Ok(Attempt::Refused(why)),

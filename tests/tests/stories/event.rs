@@ -2,7 +2,7 @@
 
 use aws::ObjectReader;
 use bridge::{ErrorName, Outcome, PinnedObject};
-use integration_tests::fault_proxy::FaultProxy;
+use integration_tests::fault_proxy::{Fault, FaultProxy};
 use serde_json::{Value, json};
 
 use crate::support::{Bridge, bytes};
@@ -130,6 +130,22 @@ async fn story_06_a_newer_upload_between_transfer_and_publishing() {
     assert_eq!(receipt.outcome, Outcome::Superseded);
     assert!(bridge.remote_files().is_empty(), "neither published nor left behind");
     assert_eq!(bridge.deliver(&newer).await.unwrap().outcome, Outcome::Delivered);
+}
+
+#[tokio::test]
+async fn story_06_a_newer_upload_in_the_middle_of_a_transfer_leaves_nothing_behind() {
+    let mut bridge = Bridge::new().await;
+    let proxy = FaultProxy::start(bridge.partner.port).await.unwrap();
+    bridge.set("SFTP_PORT", proxy.port.to_string());
+    let older = bridge.put("report.bin", bytes(4_000_000)).await;
+    let credential = bridge.fetch_key(&older).await.unwrap();
+    proxy.set(Fault::CutOnceAfter(2_000_000)).await;
+    let checkpoint = bridge.transfer(&older, &credential, None, 0).await.unwrap().checkpoint;
+    assert_eq!(bridge.remote_files().len(), 1, "a partial file");
+    bridge.put("report.bin", b"newer".to_vec()).await;
+    let progress = bridge.transfer(&older, &credential, checkpoint, 0).await.unwrap();
+    assert_eq!(progress.receipt.unwrap().outcome, Outcome::Superseded);
+    assert!(bridge.remote_files().is_empty());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bridge::{ErrorName, Failure, Outcome, Proof, RecordFailureInput, RecordSettings, Status};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
+use record_failure::{Output, Recorded};
 use serde_json::json;
 
 use crate::support::{Bridge, bytes, execution, unique};
@@ -82,6 +83,7 @@ async fn story_30_a_rerun_of_a_finished_delivery_sends_nothing() {
             (Outcome::AlreadyDelivered, 0),
             "{proof} after {receipt:?}"
         );
+        assert_eq!((&again.checksum, again.source_checksum_matched), (&again.object.checksum, Some(true)));
         assert_eq!(again.proof, Some(Proof::ReadBack), "contents are what makes it the same file");
         assert!(proxy.bytes_up() - before < 100_000);
     }
@@ -106,11 +108,12 @@ fn failure_of(error: &str, cause: &str, redrive_count: u32) -> RecordFailureInpu
             cause: cause.into(),
             redrive_count,
         },
+        raise: false,
     }
 }
 
 #[tokio::test]
-async fn story_30_record_failure_raises_and_on_a_redrive_returns() {
+async fn story_30_record_failure_records_raises_and_on_a_redrive_resumes() {
     let bridge = Bridge::new().await;
     let settings = RecordSettings {
         bucket: bridge.bucket.clone(),
@@ -123,18 +126,28 @@ async fn story_30_record_failure_raises_and_on_a_redrive_returns() {
         record_failure::Deps { settings: Ok(settings), s3: bridge.aws.s3(), step_functions, metrics: false };
     let cause = json!({"errorType": "RemoteFull", "errorMessage": "disk full"}).to_string();
 
-    let raised = record_failure::handle(&deps, failure_of("RemoteFull", &cause, 0)).await.unwrap_err();
+    // State RecordFailure, tried twice: one record.
+    for _ in 0..2 {
+        let output = record_failure::handle(&deps, failure_of("RemoteFull", &cause, 0)).await.unwrap();
+        assert!(matches!(output, Output::Record(Recorded::Location(_))), "{output:?}");
+    }
+    // State RaiseOriginal.
+    let raise = |input| RecordFailureInput { raise: true, ..input };
+    let raised = record_failure::handle(&deps, raise(failure_of("RemoteFull", &cause, 0))).await.unwrap_err();
     assert_eq!((raised.error.as_str(), raised.message.as_str()), ("RemoteFull", "disk full"));
 
     // Redriven: the count is higher than when it was caught.
-    let mut redriven = failure_of("RemoteFull", &cause, 0);
+    let mut redriven = raise(failure_of("RemoteFull", &cause, 0));
     redriven.execution.redrive_count = 1;
-    assert!(record_failure::handle(&deps, redriven).await.unwrap().resumed);
+    assert_eq!(record_failure::handle(&deps, redriven).await.unwrap(), Output::Resumed(true));
 
-    // It fails again after the redrive: a second record.
+    // It fails again after the redrive: a second record, and it can be redriven again.
     let mut again = failure_of("ConnectFailed", &cause, 1);
     again.execution.redrive_count = 1;
-    assert_eq!(record_failure::handle(&deps, again).await.unwrap_err().error, "ConnectFailed");
+    record_failure::handle(&deps, again.clone()).await.unwrap();
+    assert_eq!(record_failure::handle(&deps, raise(again.clone())).await.unwrap_err().error, "ConnectFailed");
+    again.execution.redrive_count = 2;
+    assert_eq!(record_failure::handle(&deps, raise(again)).await.unwrap(), Output::Resumed(true));
 
     let listed =
         bridge.aws.s3().list_objects_v2().bucket(&bridge.bucket).prefix("failures/").send().await.unwrap();
@@ -156,8 +169,11 @@ async fn story_31_record_failure_itself_fails() {
     for settings in [Ok(missing), unset] {
         let deps =
             record_failure::Deps { settings, s3: bridge.aws.s3(), step_functions: None, metrics: false };
-        let raised =
-            record_failure::handle(&deps, failure_of("HostKeyMismatch", "plain words", 0)).await.unwrap_err();
+        let failure = failure_of("HostKeyMismatch", "plain words", 0);
+        let output = record_failure::handle(&deps, failure.clone()).await.unwrap();
+        assert!(matches!(output, Output::Record(Recorded::Error(_))), "{output:?}");
+        let failure = RecordFailureInput { raise: true, ..failure };
+        let raised = record_failure::handle(&deps, failure).await.unwrap_err();
         assert_eq!((raised.error.as_str(), raised.message.as_str()), ("HostKeyMismatch", "plain words"));
     }
 }

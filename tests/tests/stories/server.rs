@@ -142,6 +142,20 @@ async fn story_26_a_file_that_was_altered_is_never_published() {
 }
 
 #[tokio::test]
+async fn story_26_bytes_that_are_not_what_s3_stored_are_never_published() {
+    let bridge = Bridge::new().await;
+    let event = bridge.put("source.bin", bytes(100_000)).await;
+    let credential = bridge.fetch_key(&event).await.unwrap();
+    let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
+    let mut checkpoint = progress.checkpoint.unwrap();
+    let stored = checkpoint.object.checksum.as_mut().expect("the local S3 keeps the uploader's checksum");
+    stored.value = "AAAAAA==".into();
+    let error = bridge.verify_all(&event, &credential, checkpoint).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::RemoteMismatch, "{error}");
+    assert!(bridge.remote_files().is_empty());
+}
+
+#[tokio::test]
 async fn story_27_a_reader_never_sees_a_part() {
     for no_posix_rename in [false, true] {
         let bridge = quirky(Quirks { no_posix_rename, ..Quirks::default() }).await;
