@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -78,7 +79,7 @@ impl Partner {
         let root = folder.path().join("files");
         std::fs::create_dir(&root)?;
         let client_key = options.client_key.map_or_else(KeyPair::ed25519, Ok)?;
-        let user = tokio::process::Command::new("id").arg("-un").output().await.context("cannot run id")?;
+        let user = Command::new("id").arg("-un").output().context("cannot run id")?;
         write_private(&folder.path().join("client_key"), &client_key.private)?;
         let mut partner = Self {
             host: Ipv4Addr::LOCALHOST.to_string(),

@@ -4,26 +4,72 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 /// The leash: a shell that leads a process group of its own and holds the other end of a pipe. The pipe ends
 /// when its holder lets go or dies, whatever it died of; then the child and its descendants get a TERM (sshd's
-/// sessions leave the group), and when the child is gone the whole group gets a KILL.
+/// sessions leave the group), and 5 s later the whole group gets a KILL. A server that has ended takes its group
+/// with it; a task's exit status is passed on.
 const LEASH: &str = r#"
 exec 3<&0
-rubbish=$1; shift
+kind=$1 rubbish=$2; shift 2
 family() { for pid in $(cat /proc/$1/task/*/children 2>/dev/null); do echo $pid; family $pid; done; }
 "$@" </dev/null 3<&- &
 child=$!
 (cat >/dev/null; kill -TERM $child $(family $child); sleep 5; kill -9 -$$) <&3 3<&- >/dev/null 2>&1 &
+watcher=$!
 exec 3<&-
 wait $child
+status=$?
 [ -z "$rubbish" ] || rm -rf "$rubbish"
-kill -9 -$$
+[ $kind = task ] || kill -9 -$$
+kill $watcher
+exit $status
 "#;
+
+/// A command that runs this one on a leash: to be spawned, and its standard input to be held for as long as it may
+/// run.
+pub fn task(command: &Command) -> tokio::process::Command {
+    let mut leashed = tokio::process::Command::new("sh");
+    leashed.args(["-c", LEASH, "leash", "task", ""]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => leashed.env(name, value),
+            None => leashed.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        leashed.current_dir(folder);
+    }
+    leashed.process_group(0).stdin(Stdio::piped());
+    leashed
+}
+
+/// Runs a command on a leash to its end and returns what it printed.
+pub async fn output(command: &Command) -> Result<Output> {
+    let mut child = task(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let leash = child.stdin.take();
+    let output = child.wait_with_output().await?;
+    drop(leash);
+    Ok(output)
+}
+
+/// Runs a command on a leash to its end, with what it prints in a log; the error holds the log's end.
+pub async fn run(command: &Command, log: &Path) -> Result<()> {
+    let file = File::options().create(true).append(true).open(log)?;
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default().display();
+    let mut child = task(command).stdout(file.try_clone()?).stderr(file).spawn()?;
+    let leash = child.stdin.take();
+    let status = child.wait().await.with_context(|| format!("cannot start {name}"))?;
+    drop(leash);
+    if !status.success() {
+        bail!("{name} failed ({status}); the end of {}:\n{}", log.display(), tail(log));
+    }
+    Ok(())
+}
 
 /// A running server and everything it started. Ends on drop, and also when this process ends in any way.
 #[derive(Debug)]
@@ -36,7 +82,7 @@ impl Leashed {
     /// `rubbish`, if any, is removed when the program has ended.
     pub fn command(rubbish: Option<&Path>) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", LEASH, "leash"]).arg(rubbish.unwrap_or(Path::new("")));
+        command.args(["-c", LEASH, "leash", "server"]).arg(rubbish.unwrap_or(Path::new("")));
         command
     }
 

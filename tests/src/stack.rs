@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use serde_json::Value;
-use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::ministack::{MiniStack, REGION};
 use crate::partner::Partner;
-use crate::tools::{self, Tool, run, workspace};
+use crate::process::{output, run};
+use crate::tools::{self, Tool, workspace};
 
 static BUILT: OnceCell<()> = OnceCell::const_new();
 
@@ -32,8 +33,8 @@ async fn build_now() -> Result<()> {
     command.args(["--parameter-overrides", &format!("Architecture={}", architecture())]);
     // The same code without the minutes of link-time optimisation. Cargo keeps both kinds of build side by side.
     command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2");
-    run(&mut command, &log).await.context("sam build failed")
+    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    run(&command, &log).await.context("sam build failed")
 }
 
 /// Where `sam build` puts the functions.
@@ -116,12 +117,12 @@ impl<'a> Stack<'a> {
         command.arg("--parameter-overrides").arg(format!("Architecture={}", architecture()));
         command.args(parameters.iter().map(|(name, value)| format!("{name}=\"{value}\"")));
         command.env("SAM_CLI_POLL_DELAY", "0.5");
-        run(&mut command, &log).await.context("sam deploy failed")?;
+        run(&command, &log).await.context("sam deploy failed")?;
 
         let mut command = sam_command(&sam, &["list", "stack-outputs"])?;
         command.envs(aws.environment_of_clients());
         command.args(["--stack-name", name, "--output", "json", "--region", REGION]);
-        let listed = command.output().await?;
+        let listed = output(&command).await?;
         let listed: Vec<BTreeMap<String, Value>> = serde_json::from_slice(&listed.stdout)
             .with_context(|| format!("sam list: {}", String::from_utf8_lossy(&listed.stderr)))?;
         let text = |output: &BTreeMap<String, Value>, field| {

@@ -6,12 +6,11 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use crate::process::run;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
-use tokio::process::Command;
-
-use crate::process::tail;
 
 /// The workspace's root folder.
 pub fn workspace() -> &'static Path {
@@ -67,7 +66,7 @@ pub async fn sam() -> Result<Tool> {
 async fn python_tool(name: &str) -> Result<Tool> {
     let requirements = workspace().join(format!("xtask/tools/{name}.txt"));
     install(name, &std::fs::read(&requirements)?, async |folder, log| {
-        let python = python().await?;
+        let python = python()?;
         run(Command::new(python).args(["-m", "venv"]).arg(folder), log).await.context(
             "Python cannot make virtual environments here; on Debian and Ubuntu install python3-venv",
         )?;
@@ -77,7 +76,7 @@ async fn python_tool(name: &str) -> Result<Tool> {
         // The user's index and proxy settings are kept; these three would send the packages elsewhere.
         pip.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_USER", "0");
         pip.env_remove("PIP_TARGET").env_remove("PIP_PREFIX").env_remove("PYTHONPATH");
-        run(&mut pip, log).await.with_context(|| format!("could not install {name}"))
+        run(&pip, log).await.with_context(|| format!("could not install {name}"))
     })
     .await
 }
@@ -85,7 +84,7 @@ async fn python_tool(name: &str) -> Result<Tool> {
 /// Installs the npm packages of a folder of the repository, where its scripts look for them, by its
 /// `package-lock.json`. False if npm is not there.
 pub async fn npm_packages(package: &Path) -> Result<bool> {
-    if !runs("npm", "--version").await {
+    if !runs("npm", "--version") {
         return Ok(false);
     }
     let stamp_file = package.join("node_modules/.installed");
@@ -97,7 +96,7 @@ pub async fn npm_packages(package: &Path) -> Result<bool> {
     let mut npm = Command::new("npm");
     npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(package);
     std::fs::create_dir_all(logs())?;
-    run(&mut npm, &logs().join("npm.log")).await?;
+    run(&npm, &logs().join("npm.log")).await?;
     std::fs::write(&stamp_file, stamp)?;
     Ok(true)
 }
@@ -134,10 +133,10 @@ async fn install(
 }
 
 /// The first Python on the PATH that is new enough.
-async fn python() -> Result<&'static str> {
+fn python() -> Result<&'static str> {
     for name in ["python3", "python3.14", "python3.13", "python3.12", "python3.11"] {
         let check = "import sys; sys.exit(sys.version_info < (3, 11))";
-        let output = Command::new(name).args(["-c", check]).output().await;
+        let output = Command::new(name).args(["-c", check]).output();
         if output.is_ok_and(|output| output.status.success()) {
             return Ok(name);
         }
@@ -175,18 +174,18 @@ pub async fn sshd() -> Result<Option<Sshd>> {
     if is_root().await {
         // Both are what the package's own installation makes.
         std::fs::create_dir_all("/run/sshd")?;
-        if !runs("id", "sshd").await {
+        if !runs("id", "sshd") {
             let mut add = Command::new("useradd");
             add.args(["--system", "--no-create-home", "--home-dir", "/run/sshd"]);
             add.args(["--shell", "/usr/sbin/nologin", "sshd"]);
-            run(&mut add, &logs().join("sshd.log")).await.context("OpenSSH needs a user named sshd")?;
+            run(&add, &logs().join("sshd.log")).await.context("OpenSSH needs a user named sshd")?;
         }
     }
     Ok(Some(sshd))
 }
 
 async fn unpack_sshd() -> Result<Option<Sshd>> {
-    if !runs("apt-get", "--version").await || !runs("dpkg", "--version").await {
+    if !runs("apt-get", "--version") || !runs("dpkg", "--version") {
         return Ok(None);
     }
     let tool = install("openssh", b"openssh-server libwrap0", async |folder, log| {
@@ -233,31 +232,19 @@ async fn unpack_sshd() -> Result<Option<Sshd>> {
         probe.env("LD_LIBRARY_PATH", libraries);
     }
     // Without host keys it complains, but only a program that could be loaded complains.
-    let complaint = probe.args(["-t", "-f", "/dev/null"]).output().await;
+    let complaint = probe.args(["-t", "-f", "/dev/null"]).output();
     let loaded = complaint.is_ok_and(|output| output.status.code() != Some(127));
     Ok(loaded.then_some(sshd))
 }
 
 /// Whether this process is root's.
 pub async fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output().await;
+    let output = Command::new("id").arg("-u").output();
     output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// Whether a program is there and content with its argument.
-pub async fn runs(program: &str, argument: &str) -> bool {
-    let output = Command::new(program).arg(argument).output().await;
+pub fn runs(program: &str, argument: &str) -> bool {
+    let output = Command::new(program).arg(argument).output();
     output.is_ok_and(|output| output.status.success())
-}
-
-/// Runs a command to its end, with what it prints in a log; the error holds the log's end.
-pub async fn run(command: &mut Command, log: &Path) -> Result<()> {
-    let file = File::options().create(true).append(true).open(log)?;
-    let name = command.as_std().get_program().to_string_lossy().into_owned();
-    command.stdin(std::process::Stdio::null()).stdout(file.try_clone()?).stderr(file).kill_on_drop(true);
-    let status = command.status().await.with_context(|| format!("cannot start {name}"))?;
-    if !status.success() {
-        bail!("{name} failed ({status}); the end of {}:\n{}", log.display(), tail(log));
-    }
-    Ok(())
 }

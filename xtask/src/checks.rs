@@ -1,13 +1,12 @@
 //! `cargo xtask test` and `cargo xtask lint`.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use integration_tests::tools::{self, workspace};
-use integration_tests::{SKIPPED_FILE, stack};
+use integration_tests::{SKIPPED_FILE, process, stack};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
 
 use crate::report::{seconds, step};
 
@@ -93,8 +92,9 @@ async fn tests(filter: Option<&str>, count: &mut Count) -> Result<()> {
     std::fs::create_dir_all(tools::logs())?;
     std::fs::write(&skipped, "")?;
     let mut command = cargo_command(&["test", "--workspace", "--no-fail-fast"]);
-    command.args(filter).env(SKIPPED_FILE, &skipped).stdout(Stdio::piped());
-    let mut child = command.spawn()?;
+    command.args(filter).env(SKIPPED_FILE, &skipped);
+    let mut child = process::task(&command).stdout(Stdio::piped()).spawn()?;
+    let leash = child.stdin.take();
     if let Some(stdout) = child.stdout.take() {
         let mut lines = BufReader::new(stdout).lines();
         while let Some(line) = lines.next_line().await? {
@@ -102,8 +102,10 @@ async fn tests(filter: Option<&str>, count: &mut Count) -> Result<()> {
             count.add(&line);
         }
     }
+    let status = child.wait().await?;
+    drop(leash);
     // A test that does not compile, or dies, has no line of its own.
-    if !child.wait().await?.success() && count.failed == 0 {
+    if !status.success() && count.failed == 0 {
         count.failed += 1;
     }
     count.skipped.extend(std::fs::read_to_string(&skipped)?.lines().map(str::to_owned));
@@ -139,7 +141,7 @@ fn conclude(count: Count) -> Result<()> {
 
 fn cargo_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    command.args(arguments).current_dir(workspace()).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).current_dir(workspace());
     command
 }
 
@@ -148,8 +150,8 @@ async fn cargo(arguments: &[&str]) -> Result<()> {
 }
 
 /// Runs a command whose output is of interest only if it fails.
-async fn quiet(mut command: Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
+async fn quiet(command: Command) -> Result<()> {
+    let output = process::output(&command).await?;
     if !output.status.success() {
         bail!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     }

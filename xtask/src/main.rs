@@ -6,7 +6,9 @@ mod report;
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Everything that a developer of the bridge runs. It installs what it needs into `target/tools` and never
 /// touches an AWS account.
@@ -43,13 +45,12 @@ async fn main() -> ExitCode {
             Task::Lint => checks::lint().await,
         }
     };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return ExitCode::FAILURE };
+    // What runs is ended by its owners as they are dropped.
     let result = tokio::select! {
         result = task => result,
-        // What runs is ended by its owners as they are dropped.
-        _ = tokio::signal::ctrl_c() => {
-            eprintln!("\nstopped");
-            return ExitCode::from(130);
-        }
+        _ = terminate.recv() => Err(anyhow!("terminated")),
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
