@@ -70,8 +70,7 @@ impl MiniStack {
         command.env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
         command.env("GATEWAY_PORT", port.to_string()).env("MINISTACK_REGION", REGION);
         command.env("SFN_WAIT_SCALE", options.wait_scale.to_string());
-        // The CPU-bound Python of a local AWS must not crowd out what is being tested.
-        command.env("MINISTACK_WORKER_THREADS", "32").env("PYTHONUNBUFFERED", "1");
+        command.env("PYTHONUNBUFFERED", "1");
         let process = Leashed::start(command, &log)?;
         let mut stack = Self { endpoint, log, folder, process };
         stack.wait_until_healthy().await?;

@@ -86,7 +86,10 @@ impl Partner {
             port: free_port()?,
             user: String::from_utf8(user.stdout)?.trim().to_owned(),
             client_key,
-            host_key: KeyPair::generate(options.host_key, Encoding::OpenSsh, "")?,
+            host_key: match options.host_key {
+                Kind::Ed25519 => KeyPair::ed25519()?,
+                kind => KeyPair::generate(kind, Encoding::OpenSsh, "")?,
+            },
             root,
             engine,
             folder,

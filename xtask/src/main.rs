@@ -6,7 +6,6 @@ mod report;
 
 use std::process::ExitCode;
 
-use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,11 +45,10 @@ async fn main() -> ExitCode {
         }
     };
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return ExitCode::FAILURE };
-    // What runs is ended by its owners as they are dropped.
     let result = tokio::select! {
         result = task => result,
-        _ = terminate.recv() => Err(anyhow!("terminated")),
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+        _ = terminate.recv() => return stopped(),
+        _ = tokio::signal::ctrl_c() => return stopped(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,4 +57,10 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What still runs has been ended by its owners, as they were dropped.
+fn stopped() -> ExitCode {
+    eprintln!("\nstopped");
+    ExitCode::from(130)
 }
