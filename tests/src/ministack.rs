@@ -127,6 +127,32 @@ impl MiniStack {
         Ok(text)
     }
 
+    /// What one state does when its task answers so or fails so: TestState with a mock. By hand, because the SDK's
+    /// client sends it to a host of its own. MiniStack evaluates no JSONata of a Task here; what is to be believed is
+    /// `status`, `error` and `nextState`.
+    pub async fn test_state(
+        &self,
+        definition: &Value,
+        state: &str,
+        input: &Value,
+        mock: &Value,
+    ) -> Result<Value> {
+        let headers = format!(
+            "X-Amz-Target: AWSStepFunctions.TestState\r\nContent-Type: application/x-amz-json-1.0\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/states/aws4_request\r\n"
+        );
+        let mut body = json!({
+            "definition": definition.to_string(),
+            "stateName": state,
+            "input": input.to_string(),
+            "roleArn": "arn:aws:iam::000000000000:role/none",
+        });
+        if !mock.is_null() {
+            body["mock"] = mock.clone();
+        }
+        Ok(serde_json::from_str(&self.request("POST", "/", &headers, &body.to_string()).await?)?)
+    }
+
     async fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Result<String> {
         let address = self.endpoint.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await?;

@@ -5,7 +5,7 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use bridge::{Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, PinnedObject, Result};
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use crate::error::Failed;
 
@@ -160,6 +160,8 @@ pub struct ObjectReader<'a> {
     object: &'a PinnedObject,
     offset: u64,
     body: Option<ByteStream>,
+    /// Bytes of the body that lie before `offset`.
+    skip: u64,
     failures: u32,
 }
 
@@ -169,7 +171,7 @@ const BROKEN_BODIES_MAX: u32 = 3;
 impl<'a> ObjectReader<'a> {
     /// From `offset` to the end.
     pub fn new(s3: &'a Client, object: &'a PinnedObject, offset: u64) -> Self {
-        Self { s3, object, offset, body: None, failures: 0 }
+        Self { s3, object, offset, body: None, skip: 0, failures: 0 }
     }
 
     /// The next bytes; `None` at the end.
@@ -179,13 +181,14 @@ impl<'a> ObjectReader<'a> {
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         let PinnedObject { bucket, object_key, size, .. } = self.object;
         while self.offset < *size {
-            let body = match &mut self.body {
-                Some(body) => body,
-                None => self.body.insert(self.open().await?),
-            };
+            if self.body.is_none() {
+                self.open().await?;
+            }
+            let Some(body) = &mut self.body else { continue };
             match body.next().await {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                Some(Ok(bytes)) => {
+                Some(Ok(bytes)) if bytes.len() as u64 <= self.skip => self.skip -= bytes.len() as u64,
+                Some(Ok(mut bytes)) => {
+                    bytes.advance(std::mem::take(&mut self.skip) as usize);
                     self.failures = 0;
                     self.offset += bytes.len() as u64;
                     if self.offset > *size {
@@ -219,13 +222,19 @@ impl<'a> ObjectReader<'a> {
         Ok(None)
     }
 
-    async fn open(&self) -> Result<ByteStream> {
+    async fn open(&mut self) -> Result<()> {
         let PinnedObject { bucket, object_key, etag, version_id, .. } = self.object;
         let request = self.s3.get_object().bucket(bucket).key(object_key).set_version_id(version_id.clone());
         let request = request.if_match(format!("\"{etag}\""));
         let range = (self.offset > 0).then(|| format!("bytes={}-", self.offset));
         match request.set_range(range).send().await {
-            Ok(object) => Ok(object.body),
+            Ok(object) => {
+                // Some S3-compatible stores ignore a range, MiniStack with a version id is one: then all of it comes.
+                let ranged = object.content_range.is_some();
+                self.skip = if ranged { 0 } else { self.offset };
+                self.body = Some(object.body);
+                Ok(())
+            }
             Err(error) => Err(match Failed::of(&error) {
                 failed if failed.status == Some(412) => ErrorName::ObjectChanged
                     .error(format!("s3://{bucket}/{object_key} changed while it was read: {failed}")),

@@ -6,7 +6,7 @@ use bridge::{ErrorName, Outcome, Status};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::partner::{Options, Partner};
-use integration_tests::tools;
+use integration_tests::{skip, tools};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -37,7 +37,9 @@ async fn story_09_the_host_key_changed_unknown_or_second_of_two() {
 
 #[tokio::test]
 async fn story_09_a_pinned_ed25519_key_is_asked_for_although_the_server_has_others() {
-    let Some(sshd) = tools::sshd().await.unwrap() else { return eprintln!("skipped: needs OpenSSH") };
+    let Some(sshd) = tools::sshd().await.unwrap() else {
+        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
+    };
     let rsa = tempfile::tempdir().unwrap();
     let rsa_key = rsa.path().join("rsa");
     std::fs::write(&rsa_key, KeyPair::generate(Kind::Rsa(2048), Encoding::OpenSsh, "").unwrap().private)
@@ -54,28 +56,34 @@ fn fingerprint(key: &KeyPair) -> String {
 
 #[tokio::test]
 async fn story_10_a_connection_cut_in_the_middle_resumes() {
-    let mut bridge = Bridge::new().await;
-    let proxy = FaultProxy::start(bridge.partner.port).await.unwrap();
-    bridge.set("SFTP_PORT", proxy.port.to_string());
-    let body = bytes(8_000_000);
-    let event = bridge.put("cut.bin", body.clone()).await;
-    proxy.set(Fault::CutOnceAfter(4_000_000)).await;
+    for versioned in [false, true] {
+        let mut bridge = Bridge::new().await;
+        if versioned {
+            bridge = bridge.versioned().await;
+        }
+        let proxy = FaultProxy::start(bridge.partner.port).await.unwrap();
+        bridge.set("SFTP_PORT", proxy.port.to_string());
+        let body = bytes(8_000_000);
+        let event = bridge.put("cut.bin", body.clone()).await;
+        proxy.set(Fault::CutOnceAfter(4_000_000)).await;
 
-    let credential = bridge.fetch_key(&event).await.unwrap();
-    let progress = bridge.transfer(&event, &credential, None, 0).await.unwrap();
-    let checkpoint = progress.checkpoint.unwrap();
-    assert_eq!(checkpoint.status, Status::InProgress, "progress was made, so it is no error");
-    assert!(checkpoint.offset > 1_000_000 && checkpoint.offset < 4_000_000, "{}", checkpoint.offset);
-    assert!(bridge.remote("cut.bin").is_none());
+        let credential = bridge.fetch_key(&event).await.unwrap();
+        let progress = bridge.transfer(&event, &credential, None, 0).await.unwrap();
+        let checkpoint = progress.checkpoint.unwrap();
+        assert_eq!(checkpoint.status, Status::InProgress, "progress was made, so it is no error");
+        assert!(checkpoint.offset > 1_000_000 && checkpoint.offset < 4_000_000, "{}", checkpoint.offset);
+        assert!(bridge.remote("cut.bin").is_none());
 
-    let before = proxy.bytes_up();
-    let progress = bridge.transfer(&event, &credential, Some(checkpoint.clone()), 0).await.unwrap();
-    let sent = proxy.bytes_up() - before;
-    assert!(sent < 8_000_000 - checkpoint.offset + 200_000, "only the rest is sent: {sent}");
-    let (receipt, _) = bridge.verify_all(&event, &credential, progress.checkpoint.unwrap()).await.unwrap();
-    assert_eq!((receipt.outcome, receipt.resumes), (Outcome::Delivered, 1));
-    assert!(bridge.remote("cut.bin").unwrap() == body);
-    bridge.assert_no_partial_files();
+        let before = proxy.bytes_up();
+        let progress = bridge.transfer(&event, &credential, Some(checkpoint.clone()), 0).await.unwrap();
+        let sent = proxy.bytes_up() - before;
+        assert!(sent < 8_000_000 - checkpoint.offset + 200_000, "only the rest is sent: {sent}");
+        let (receipt, _) =
+            bridge.verify_all(&event, &credential, progress.checkpoint.unwrap()).await.unwrap();
+        assert_eq!((receipt.outcome, receipt.resumes), (Outcome::Delivered, 1));
+        assert!(bridge.remote("cut.bin").unwrap() == body);
+        bridge.assert_no_partial_files();
+    }
 }
 
 #[tokio::test]
@@ -138,7 +146,9 @@ async fn story_13_a_server_that_cannot_be_reached_says_where() {
 
 #[tokio::test]
 async fn story_17_kinds_and_encodings_of_private_keys() {
-    let Some(sshd) = tools::sshd().await.unwrap() else { return eprintln!("skipped: needs OpenSSH") };
+    let Some(sshd) = tools::sshd().await.unwrap() else {
+        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
+    };
     for (kind, encoding, passphrase) in [
         (Kind::Ed25519, Encoding::OpenSsh, "correct horse"),
         (Kind::Ecdsa, Encoding::OpenSsh, ""),

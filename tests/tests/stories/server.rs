@@ -8,7 +8,7 @@ use std::time::Duration;
 use bridge::{ErrorName, Outcome, Proof};
 use integration_tests::embedded::Quirks;
 use integration_tests::partner::{Options, Partner};
-use integration_tests::tools;
+use integration_tests::{skip, tools};
 
 use crate::support::{Bridge, bytes};
 
@@ -31,12 +31,12 @@ async fn story_21_a_full_disk_is_a_failure_and_never_a_success() {
 async fn story_21_a_full_disk_behind_openssh() {
     let bridge = Bridge::new().await;
     if bridge.partner.kind() != "OpenSSH" || !tools::is_root().await {
-        return eprintln!("skipped: a file system of its own needs OpenSSH and root");
+        return skip("a full disk behind OpenSSH: it needs OpenSSH, and root to mount a small one");
     }
     let root = bridge.partner.root.clone();
     let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&root).status();
     if !mount.is_ok_and(|status| status.success()) {
-        return eprintln!("skipped: no tmpfs can be mounted here");
+        return skip("a full disk behind OpenSSH: no tmpfs can be mounted here");
     }
     let event = bridge.put("big.bin", bytes(3_000_000)).await;
     let failed = bridge.deliver(&event).await.unwrap_err();
@@ -48,7 +48,9 @@ async fn story_21_a_full_disk_behind_openssh() {
 
 #[tokio::test]
 async fn a_read_only_directory_is_a_rejected_path() {
-    let Some(sshd) = tools::sshd().await.unwrap() else { return eprintln!("skipped: needs OpenSSH") };
+    let Some(sshd) = tools::sshd().await.unwrap() else {
+        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
+    };
     let settings = "ForceCommand internal-sftp -R -d FOLDER/files\n".into();
     let partner = Partner::open_ssh(sshd, Options { settings, ..Options::default() }).await.unwrap();
     let bridge = Bridge::to(partner).await;
