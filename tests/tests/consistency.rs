@@ -132,6 +132,22 @@ fn the_readme_shows_the_settings_as_they_are() {
 }
 
 #[test]
+fn the_readme_names_no_test_that_is_not_there() {
+    let mut sources = String::new();
+    for folder in ["tests/tests", "tests/tests/stories", "crates/aws/src"] {
+        for file in std::fs::read_dir(workspace().join(folder)).unwrap() {
+            sources += &std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+        }
+    }
+    let readme = read("README.md");
+    let named: Vec<&str> = readme.split('`').filter(|word| word.starts_with("story_")).collect();
+    assert!(named.len() > 20);
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}()")), "{name}");
+    }
+}
+
+#[test]
 fn the_runbook_has_a_heading_for_every_error() {
     let runbook = read("docs/errors.md");
     let headings: Vec<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
