@@ -5,6 +5,7 @@ use bridge::{CredentialLocation, Error, ErrorName, Result, SecretLocation};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::clients;
 use crate::error::Failed;
 
 /// Clients that a credential may be read with.
@@ -14,6 +15,13 @@ pub struct Clients {
     pub secrets_manager: aws_sdk_secretsmanager::Client,
     /// For `SFTP_S3_SSH_KEY`.
     pub s3: aws_sdk_s3::Client,
+}
+
+impl Clients {
+    /// From the configuration of the environment.
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self { secrets_manager: clients::secrets_manager(config), s3: clients::s3(config) }
+    }
 }
 
 /// What the secret holds. Its `Debug` shows no secret.

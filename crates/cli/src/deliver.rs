@@ -31,11 +31,11 @@ pub(crate) fn parse_object(text: &str) -> std::result::Result<Object, String> {
 pub(crate) async fn run(object: &Object) -> Result<Receipt> {
     let variables = Variables::from_environment();
     let settings = Settings::parse(&variables)?;
-    let config = clients::config().await;
-    let s3 = clients::s3(&config);
+    let clients = Clients::new(&clients::config().await);
+    let s3 = clients.s3.clone();
     let delivery = Delivery {
         settings,
-        clients: Clients { secrets_manager: clients::secrets_manager(&config), s3: s3.clone() },
+        clients,
         event: json!({"detail": {"bucket": {"name": object.bucket}, "object": {"key": object.object_key}}}),
         execution: Execution {
             id: "s3-sftp-bridge deliver".into(),

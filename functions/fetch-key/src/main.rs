@@ -1,5 +1,6 @@
 //! The Lambda function `fetch-key`.
 
+use aws::credential::Clients;
 use aws::{clients, lambda};
 use bridge::{Settings, Variables};
 use fetch_key::{Deps, handle};
@@ -7,11 +8,7 @@ use fetch_key::{Deps, handle};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     aws::telemetry::init();
-    let config = clients::config().await;
-    let clients = aws::credential::Clients {
-        secrets_manager: clients::secrets_manager(&config),
-        s3: clients::s3(&config),
-    };
+    let clients = Clients::new(&clients::config().await);
     // Wrong settings are an answer to the invocation, not a crash at start.
     let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps { settings, clients });
     lambda::run(async |payload, _deadline| {
