@@ -19,7 +19,7 @@ pub enum Pin {
         /// What the event spoke of, as far as it said.
         object: PinnedObject,
         /// What is there now, for the receipt.
-        by: String,
+        reason: String,
     },
 }
 
@@ -39,7 +39,7 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
         };
         let object = pinned(event, &wanted);
         return Ok(match current {
-            Some(current) => Pin::Superseded { object, by: describe(&current) },
+            Some(current) => Pin::Superseded { object, reason: superseded(&current) },
             // Deleted meanwhile; the version is still there, and was owed.
             None => Pin::Object(object),
         });
@@ -48,7 +48,7 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
     let object = pinned(event, &current);
     match &event.etag {
         Some(etag) if *etag != object.etag => {
-            let by = describe(&current);
+            let reason = superseded(&current);
             let size = event.size.unwrap_or(object.size);
             let object = PinnedObject {
                 etag: etag.clone(),
@@ -58,19 +58,20 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
                 checksum: None,
                 ..object
             };
-            Ok(Pin::Superseded { object, by })
+            Ok(Pin::Superseded { object, reason })
         }
         _ => Ok(Pin::Object(object)),
     }
 }
 
-/// What has taken the object's place, if anything has. Asked again just before publishing.
+/// What has taken the object's place, as a reason for the receipt, if anything has. Asked again just before
+/// publishing.
 ///
 /// # Errors
 /// `ObjectUnreadable`, `ObjectReadInterrupted`.
 pub async fn superseded_by(s3: &Client, object: &PinnedObject) -> Result<Option<String>> {
     let current = head(s3, &object.bucket, &object.object_key, None).await?;
-    Ok(current.filter(|current| !is(current, object)).map(|current| describe(&current)))
+    Ok(current.filter(|current| !is(current, object)).map(|current| superseded(&current)))
 }
 
 fn is(current: &HeadObjectOutput, object: &PinnedObject) -> bool {
@@ -80,11 +81,12 @@ fn is(current: &HeadObjectOutput, object: &PinnedObject) -> bool {
     }
 }
 
-fn describe(current: &HeadObjectOutput) -> String {
-    match current.version_id().filter(|version_id| *version_id != "null") {
+fn superseded(current: &HeadObjectOutput) -> String {
+    let current = match current.version_id().filter(|version_id| *version_id != "null") {
         Some(version_id) => format!("version {version_id}"),
         None => format!("etag {}", etag(current)),
-    }
+    };
+    format!("a newer upload has taken its place, {current}, and has an event of its own")
 }
 
 fn etag(head: &HeadObjectOutput) -> String {

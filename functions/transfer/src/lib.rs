@@ -54,7 +54,7 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         }
         Some(checkpoint) => Checkpoint { resumes: checkpoint.resumes + 1, ..checkpoint.clone() },
         None => match aws::pin(&deps.clients.s3, &event).await? {
-            Pin::Superseded { object, by } => return Ok(superseded(deps, &input, object, &by)),
+            Pin::Superseded { object, reason } => return Ok(superseded(deps, &input, object, reason)),
             Pin::Object(object) if object.size == 0 && object.object_key.ends_with('/') => {
                 let reason = "a folder marker: the key ends in `/` and the object is empty".to_owned();
                 return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
@@ -74,10 +74,10 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     let acknowledged = Acknowledged::new(checkpoint)?;
     let slice = Slice { deps, input: &input, acknowledged: &acknowledged, stop: deadline.less(RESERVE, 4) };
     if input.checkpoint.is_some()
-        && let Some(by) = aws::superseded_by(&deps.clients.s3, &object).await?
+        && let Some(reason) = aws::superseded_by(&deps.clients.s3, &object).await?
     {
         slice.discard().await;
-        return Ok(superseded(deps, &input, object, &by));
+        return Ok(superseded(deps, &input, object, reason));
     }
     // The slice looks at its stop between writes; this limit is for a server that keeps us waiting in one.
     let outcome = tokio::time::timeout(deadline.less(RESERVE / 4, 16).remaining(), slice.run()).await;
@@ -94,9 +94,11 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         }
         Err(error) if error.name == ErrorName::ObjectChanged => {
             // Changed by a newer upload: no failure of anything.
-            let Some(by) = aws::superseded_by(&deps.clients.s3, &object).await? else { return Err(error) };
+            let Some(reason) = aws::superseded_by(&deps.clients.s3, &object).await? else {
+                return Err(error);
+            };
             slice.discard().await;
-            return Ok(superseded(deps, &input, object, &by));
+            return Ok(superseded(deps, &input, object, reason));
         }
         Err(error) => return Err(error),
     }
@@ -116,8 +118,7 @@ fn is_credential(settings: &Settings, object: &PinnedObject) -> bool {
     }
 }
 
-fn superseded(deps: &Deps, input: &TransferInput, object: PinnedObject, by: &str) -> Progress {
-    let reason = format!("a newer upload has taken its place, {by}, and has an event of its own");
+fn superseded(deps: &Deps, input: &TransferInput, object: PinnedObject, reason: String) -> Progress {
     nothing_to_send(deps, input, Status::Superseded, Outcome::Superseded, object, reason)
 }
 

@@ -88,7 +88,6 @@ async fn prove_and_publish(
     sftp: &Sftp,
     stop: Deadline,
 ) -> Result<Option<Receipt>> {
-    let host = &deps.settings.host;
     let subject = Subject::find(sftp, checkpoint).await?;
     let prover = Prover { deps, sftp, stop };
     let verdict = match prover.prove(&subject, checkpoint).await {
@@ -102,46 +101,42 @@ async fn prove_and_publish(
         Verdict::Proved { proof, warnings } => (proof, warnings),
         Verdict::StopCame => return Ok(None),
     };
-    let mut outcome = Outcome::AlreadyDelivered;
+    let receipt = |outcome, checkpoint: &Checkpoint| {
+        tracing::info!(?outcome, ?proof, path = checkpoint.remote.path, "the delivery has ended");
+        let (host, credential, execution) = (&deps.settings.host, &input.credential, &input.execution);
+        Receipt::new(outcome, checkpoint, host, credential, execution, aws::now())
+    };
     if !checkpoint.already_there
-        && let Some(by) = aws::superseded_by(&deps.clients.s3, &checkpoint.object).await?
+        && let reason @ Some(_) = aws::superseded_by(&deps.clients.s3, &checkpoint.object).await?
     {
         if subject.is_partial() {
             discard(sftp, &checkpoint.remote.partial).await;
         }
-        let (credential, execution) = (&input.credential, &input.execution);
-        let receipt = Receipt::new(Outcome::Superseded, checkpoint, host, credential, execution, aws::now());
-        let reason = format!("a newer upload has taken its place, {by}, and has an event of its own");
-        tracing::info!(reason, "not published");
-        return Ok(Some(Receipt { reason: Some(reason), ..receipt }));
+        return Ok(Some(Receipt { reason, ..receipt(Outcome::Superseded, checkpoint) }));
     }
-    if subject.is_partial() {
+    let outcome = if subject.is_partial() {
         match publish(sftp, &checkpoint.remote, checkpoint.object.size).await? {
             Published::Now(more) => {
-                outcome = Outcome::Delivered;
                 warnings.extend(more);
+                Outcome::Delivered
             }
-            Published::ByAnother => {}
+            Published::ByAnother => Outcome::AlreadyDelivered,
         }
-    } else if !checkpoint.already_there {
+    } else if checkpoint.already_there {
+        Outcome::AlreadyDelivered
+    } else {
         // What we sent is under the final name already: the answer to an earlier rename was lost, or another
         // execution of the same version was faster.
-        outcome = Outcome::Delivered;
-    }
-    tracing::info!(path = checkpoint.remote.path, ?proof, ?outcome, "published");
-    let (credential, execution) = (&input.credential, &input.execution);
-    let receipt = Receipt::new(outcome, checkpoint, host, credential, execution, aws::now());
+        Outcome::Delivered
+    };
+    let stored = checkpoint.object.checksum.as_ref();
     Ok(Some(Receipt {
         remote_path: Some(checkpoint.remote.path.clone()),
         proof: Some(proof),
         checksum: Some(checkpoint.checksum.clone()),
-        source_checksum_matched: checkpoint
-            .object
-            .checksum
-            .as_ref()
-            .map(|stored| *stored == checkpoint.checksum),
+        source_checksum_matched: stored.map(|stored| *stored == checkpoint.checksum),
         warnings,
-        ..receipt
+        ..receipt(outcome, checkpoint)
     }))
 }
 
