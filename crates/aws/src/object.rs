@@ -82,11 +82,16 @@ fn is(current: &HeadObjectOutput, object: &PinnedObject) -> bool {
 }
 
 fn superseded(current: &HeadObjectOutput) -> String {
-    let current = match current.version_id().filter(|version_id| *version_id != "null") {
+    let current = match version_id(current) {
         Some(version_id) => format!("version {version_id}"),
         None => format!("etag {}", etag(current)),
     };
     format!("a newer upload has taken its place, {current}, and has an event of its own")
+}
+
+/// An object from before the bucket was versioned has the version `null`: none.
+fn version_id(head: &HeadObjectOutput) -> Option<&str> {
+    head.version_id().filter(|version_id| *version_id != "null")
 }
 
 fn etag(head: &HeadObjectOutput) -> String {
@@ -98,7 +103,7 @@ fn pinned(event: &ObjectCreated, head: &HeadObjectOutput) -> PinnedObject {
         bucket: event.bucket.clone(),
         object_key: event.object_key.clone(),
         etag: etag(head),
-        version_id: head.version_id().filter(|version_id| *version_id != "null").map(str::to_owned),
+        version_id: version_id(head).map(str::to_owned),
         size: head.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
         last_modified: head.last_modified().map(|time| time.secs()),
         checksum: checksum(head),
@@ -132,7 +137,7 @@ async fn head(
         Ok(head) => Ok(Some(head)),
         Err(error) => match Failed::of(&error) {
             failed if failed.status == Some(404) => Ok(None),
-            // S3 answers 400 to a version id that it never gave out, and to 405 for a delete marker.
+            // S3 answers 400 to a version id that it never gave out, and 405 to that of a delete marker.
             failed if version_id.is_some() && matches!(failed.status, Some(400 | 405)) => Ok(None),
             failed => Err(unreadable(bucket, object_key, &failed)),
         },

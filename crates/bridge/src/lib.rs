@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod host_key;
 mod payload;
+mod progress;
 mod remote_path;
 mod settings;
 
@@ -22,5 +23,6 @@ pub use payload::{
     PinnedObject, Progress, Proof, ReadBack, Receipt, RecordFailureInput, SecretLocation, Status,
     TransferInput, VerifyRemoteInput,
 };
+pub use progress::OnProgress;
 pub use remote_path::RemotePaths;
 pub use settings::{CredentialLocation, ProofPolicy, RecordSettings, SETTINGS, Setting, Settings, Variables};

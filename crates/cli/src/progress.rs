@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
+use bridge::OnProgress;
 use indicatif::{ProgressBar, ProgressStyle};
-
-/// What the handlers tell of their progress: bytes done, bytes in all.
-pub(crate) type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// A bar on standard error. indicatif draws nothing where that is no terminal.
 pub(crate) fn bar(what: &'static str) -> (ProgressBar, OnProgress) {

@@ -64,8 +64,4 @@ impl Acknowledged {
         let state = self.lock();
         Checkpoint { checksum: state.checksum.checksum(), ..state.checkpoint.clone() }
     }
-
-    pub(crate) fn into_checkpoint(self) -> Checkpoint {
-        self.checkpoint()
-    }
 }

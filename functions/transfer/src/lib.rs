@@ -3,14 +3,13 @@
 mod acknowledged;
 mod slice;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws::Pin;
 use aws::credential::Clients;
 use bridge::{
-    Checkpoint, CredentialLocation, Deadline, ErrorName, ObjectCreated, Outcome, PinnedObject, Progress,
-    Receipt, RemotePaths, Result, Settings, Status, TransferInput,
+    Checkpoint, CredentialLocation, Deadline, ErrorName, ObjectCreated, OnProgress, Outcome, PinnedObject,
+    Progress, Receipt, RemotePaths, Result, Settings, Status, TransferInput,
 };
 
 use crate::acknowledged::Acknowledged;
@@ -27,9 +26,6 @@ pub struct Deps {
     /// Hears how many bytes the server has acknowledged, and of how many.
     pub on_progress: OnProgress,
 }
-
-/// Told of progress: bytes done, bytes in all.
-pub type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// Time for the last acknowledgements and the answer.
 const RESERVE: Duration = Duration::from_secs(20);
@@ -84,10 +80,10 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", deps.settings.host)))
     });
-    let progressed = acknowledged.checkpoint().offset > start;
+    let checkpoint = acknowledged.checkpoint();
     match outcome {
         Ok(()) => {}
-        Err(error) if progressed => {
+        Err(error) if checkpoint.offset > start => {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
             // A partner who cuts every connection is not to be called back at once.
             tokio::time::sleep(PAUSE.min(deadline.remaining() / 2)).await;
@@ -102,7 +98,6 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         }
         Err(error) => return Err(error),
     }
-    let checkpoint = acknowledged.into_checkpoint();
     let (offset, size) = (checkpoint.offset, checkpoint.object.size);
     tracing::info!(offset, size, status = ?checkpoint.status, "acknowledged");
     Ok(Progress { checkpoint: Some(checkpoint), receipt: None })

@@ -3,12 +3,12 @@
 mod proof;
 mod publish;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws::credential::{self, Clients};
 use bridge::{
-    Checkpoint, Deadline, ErrorName, Outcome, Progress, Receipt, Result, Settings, Status, VerifyRemoteInput,
+    Checkpoint, Deadline, ErrorName, OnProgress, Outcome, Progress, Receipt, Result, Settings, Status,
+    VerifyRemoteInput,
 };
 use sftp::{Endpoint, Login, Session, Sftp};
 
@@ -26,9 +26,6 @@ pub struct Deps {
     /// Hears how many bytes were read back, and of how many.
     pub on_progress: OnProgress,
 }
-
-/// Told of progress: bytes done, bytes in all.
-pub type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// Time for publishing and the answer.
 const RESERVE: Duration = Duration::from_secs(20);

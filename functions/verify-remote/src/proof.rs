@@ -94,7 +94,7 @@ impl Prover<'_> {
             ProofPolicy::Size => self.size(subject),
             ProofPolicy::Hash => self.server_hash(subject, checkpoint, true).await?,
             ProofPolicy::ReadBack => self.read_back(subject, checkpoint).await?,
-            ProofPolicy::Auto => return self.best(subject, checkpoint).await,
+            ProofPolicy::Auto => self.best(subject, checkpoint).await?,
         };
         match attempt {
             Attempt::Done(verdict) => Ok(verdict),
@@ -107,21 +107,14 @@ impl Prover<'_> {
     }
 
     /// `auto`: the best that the server allows, and what it did not allow as warnings.
-    async fn best(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Verdict> {
-        let mut refusals = Vec::new();
-        if let Attempt::Done(verdict) = self.server_hash(subject, checkpoint, false).await? {
-            return Ok(verdict);
+    async fn best(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {
+        if let hashed @ Attempt::Done(_) = self.server_hash(subject, checkpoint, false).await? {
+            return Ok(hashed);
         }
-        match self.read_back(subject, checkpoint).await? {
-            Attempt::Done(verdict) => return Ok(verdict),
-            Attempt::Refused(why) => refusals.push(why),
-        }
-        if checkpoint.already_there {
-            return Err(ErrorName::RemoteMismatch.error(format!(
-                "{:?} may be this file already, but cannot be read to prove it",
-                subject.path
-            )));
-        }
+        let mut refusals = match self.read_back(subject, checkpoint).await? {
+            Attempt::Refused(why) if !checkpoint.already_there => vec![why],
+            read_or_needed => return Ok(read_or_needed),
+        };
         let proof = match self.size(subject) {
             Attempt::Done(_) => Proof::Size,
             Attempt::Refused(why) => {
@@ -130,7 +123,7 @@ impl Prover<'_> {
             }
         };
         tracing::warn!(?proof, ?refusals, "the server does not let the contents be proved");
-        Ok(Verdict::Proved { proof, warnings: refusals })
+        Ok(Attempt::Done(Verdict::Proved { proof, warnings: refusals }))
     }
 
     /// [`prove`](Self::prove) has compared the size already, if there is one.
