@@ -9,7 +9,7 @@ use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// What the proxy does to the connections through it.
@@ -174,6 +174,9 @@ impl Server {
     }
 }
 
+/// Of each direction of a connection: enough for 500 MB/s that are 100 ms late.
+const QUEUED_BYTES_MAX: usize = 64 << 20;
+
 /// The connection is to be reset.
 struct Cut;
 
@@ -185,8 +188,10 @@ async fn pump(
     upward: bool,
     count: impl Fn(u64) -> u64,
 ) -> Result<(), Cut> {
-    // The queue is what holds delayed bytes; its length bounds the memory that they take.
-    let (queue, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(256);
+    // The queue is what holds delayed bytes. Bounded by them and not by their pieces, of which an answer a packet
+    // makes many: they are to be late and not slow.
+    let (queue, mut due) = mpsc::unbounded_channel();
+    let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
     let reader = async move {
         let mut seen = 0;
         let mut changed = fault.subscribe();
@@ -214,12 +219,14 @@ async fn pump(
             }
             seen += read as u64;
             let delay = if let Fault::Delay(delay) = now { delay } else { Duration::ZERO };
-            let _ = queue.send((Instant::now() + delay, buffer[..read].to_vec())).await;
+            let due = Instant::now() + delay;
+            let taken = room.clone().acquire_many_owned(read as u32).await;
+            let _ = queue.send((due, buffer[..read].to_vec(), taken));
         }
     };
     // Ends when the reader has ended and the queue is empty: what came before a cut still arrives.
     let writer = async {
-        while let Some((time, bytes)) = due.recv().await {
+        while let Some((time, bytes, _taken)) = due.recv().await {
             tokio::time::sleep_until(time).await;
             to.write_all(&bytes).await.map_err(|_| Cut)?;
             count(bytes.len() as u64);

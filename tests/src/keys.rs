@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::{HashAlg, PrivateKey, PublicKey};
 
 /// What kind of key to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,11 @@ impl KeyPair {
         }
         let public = std::fs::read_to_string(path.with_extension("pub"))?;
         Ok(Self { private: std::fs::read_to_string(&path)?, public: public.trim().to_owned() })
+    }
+
+    /// `SHA256:...`
+    pub fn fingerprint(&self) -> Result<String> {
+        Ok(PublicKey::from_openssh(&self.public)?.fingerprint(HashAlg::Sha256).to_string())
     }
 }
 

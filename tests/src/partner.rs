@@ -46,11 +46,13 @@ pub struct Options {
     pub client_key: Option<KeyPair>,
     /// More lines for `sshd_config`. They stand first: sshd heeds the first of two equal settings.
     pub settings: String,
+    /// Where its folder is made; among the temporary files if not said.
+    pub parent: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { host_key: Kind::Ed25519, client_key: None, settings: String::new() }
+        Self { host_key: Kind::Ed25519, client_key: None, settings: String::new(), parent: None }
     }
 }
 
@@ -75,7 +77,8 @@ impl Partner {
     }
 
     async fn with_engine(engine: Engine, options: Options) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("partner-").tempdir()?;
+        let parent = options.parent.unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("partner-").tempdir_in(parent)?;
         let root = folder.path().join("files");
         std::fs::create_dir(&root)?;
         let client_key = options.client_key.map_or_else(KeyPair::ed25519, Ok)?;

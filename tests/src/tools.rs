@@ -62,6 +62,11 @@ pub async fn sam() -> Result<Tool> {
     python_tool("sam").await
 }
 
+/// What the benchmarks compare with: rclone, and boto3 with paramiko.
+pub async fn bench() -> Result<Tool> {
+    python_tool("bench").await
+}
+
 /// Installs `xtask/tools/NAME.txt` into a virtual environment.
 async fn python_tool(name: &str) -> Result<Tool> {
     let requirements = workspace().join(format!("xtask/tools/{name}.txt"));

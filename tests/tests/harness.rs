@@ -1,12 +1,15 @@
 //! The harness itself: every server starts, does what it says, and is gone afterwards.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, EncodingType};
 use integration_tests::embedded::Quirks;
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::ministack;
+use integration_tests::object_source::{Body, ObjectSource, Pace};
 use integration_tests::partner::{Options, Partner};
-use integration_tests::{skip, tools};
+use integration_tests::{pattern, skip, tools};
 
 /// Runs OpenSSH's own `sftp` with a batch of commands; what it printed if it succeeded.
 async fn sftp(partner: &Partner, batch: &str) -> Result<String, String> {
@@ -104,4 +107,96 @@ async fn ministack_runs_and_forgets() {
     let arn = stack.create_secret("harness", "value").await.unwrap();
     assert!(arn.contains(ministack::REGION), "{arn}");
     assert!(stack.sfn().list_state_machines().send().await.unwrap().state_machines.is_empty());
+}
+
+/// An S3 client for the object source.
+fn s3(source: &ObjectSource) -> aws_sdk_s3::Client {
+    use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
+    let config = Builder::new().behavior_version(BehaviorVersion::latest()).endpoint_url(source.endpoint());
+    let config = config.region(Region::new("us-east-1")).force_path_style(true);
+    let credentials = Credentials::new("id", "secret", None, None, "harness");
+    aws_sdk_s3::Client::from_conf(config.credentials_provider(credentials).build())
+}
+
+#[tokio::test]
+async fn the_object_source_reads_like_s3() {
+    let source = ObjectSource::start().unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    pattern::write(file.as_file(), 700_001).unwrap();
+    source.put("b/plain", Body::Bytes(pattern::bytes(0, 700_001))).unwrap();
+    source.put("b/file", Body::File(file.path().into())).unwrap();
+    source.put_with_checksum("b/d\u{e4}r & <d\u{e4}r>/noise", Body::Pattern(700_001)).unwrap();
+    let s3 = s3(&source);
+
+    for key in ["plain", "file", "d\u{e4}r & <d\u{e4}r>/noise"] {
+        let head =
+            s3.head_object().bucket("b").key(key).checksum_mode(ChecksumMode::Enabled).send().await.unwrap();
+        assert_eq!(head.content_length(), Some(700_001));
+        assert_eq!(head.last_modified().unwrap().secs(), 1_767_225_600);
+        let etag = head.e_tag().unwrap();
+        // The SDK proves the body against the checksum if there is one.
+        let get = || s3.get_object().bucket("b").key(key).checksum_mode(ChecksumMode::Enabled);
+        let whole = get().if_match(etag).send().await.unwrap().body.collect().await.unwrap().to_vec();
+        assert!(pattern::difference(&whole[..], 700_001).unwrap().is_none(), "{key}");
+        for (range, offset, length) in
+            [("bytes=5-4100", 5, 4096), ("bytes=300000-", 300_000, 400_001), ("bytes=-7", 699_994, 7)]
+        {
+            let part = get().range(range).send().await.unwrap();
+            let expected = format!("bytes {offset}-{}/700001", offset + length - 1);
+            assert_eq!(part.content_range(), Some(expected.as_str()));
+            assert_eq!(part.checksum_crc64_nvme(), None);
+            let part = part.body.collect().await.unwrap().to_vec();
+            assert!(part == pattern::bytes(offset as u64, length), "{key} {range}");
+        }
+        let status = |error: aws_sdk_s3::error::SdkError<_>| error.raw_response().unwrap().status().as_u16();
+        assert_eq!(get().if_match("\"other\"").send().await.map_err(status).unwrap_err(), 412);
+        assert_eq!(get().range("bytes=700001-").send().await.map_err(status).unwrap_err(), 416);
+    }
+    let head = s3.head_object().bucket("b").key("d\u{e4}r & <d\u{e4}r>/noise");
+    let checksum = head.checksum_mode(ChecksumMode::Enabled).send().await.unwrap();
+    assert_eq!(checksum.checksum_type(), Some(&ChecksumType::FullObject));
+    let missing = s3.get_object().bucket("b").key("none").send().await.unwrap_err();
+    assert!(missing.as_service_error().unwrap().is_no_such_key());
+    assert!(source.requests() > 20 && source.bytes() > 2_000_000);
+}
+
+#[tokio::test]
+async fn the_object_source_lists_page_by_page() {
+    let source = ObjectSource::start().unwrap();
+    for number in 0..25 {
+        source.put(&format!("b/in/{number:02} & <more>"), Body::Bytes(vec![0; number])).unwrap();
+    }
+    for name in ["b/in/sub/1", "b/in/sub/2", "b/other", "c/in/no"] {
+        source.put(name, Body::Pattern(1)).unwrap();
+    }
+    let s3 = s3(&source);
+    for encoding in [None, Some(EncodingType::Url)] {
+        let list = s3.list_objects_v2().bucket("b").prefix("in/").max_keys(10).set_encoding_type(encoding);
+        let mut pages = list.into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            found.push(page.unwrap().contents.unwrap_or_default());
+        }
+        assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 7]);
+        assert_eq!(found[1][2].size(), Some(12));
+    }
+    let list =
+        s3.list_objects_v2().bucket("b").prefix("in/").delimiter("/").max_keys(26).send().await.unwrap();
+    assert_eq!((list.contents().len(), list.common_prefixes()[0].prefix()), (25, Some("in/sub/")));
+    assert_eq!(list.contents()[3].key(), Some("in/03 & <more>"));
+    assert_eq!(list.is_truncated(), Some(false));
+}
+
+#[tokio::test]
+async fn the_object_source_can_be_as_slow_as_s3() {
+    let source = ObjectSource::start().unwrap();
+    source.put("b/k", Body::Pattern(1_000_000)).unwrap();
+    source.pace(Pace { first_byte_delay: Duration::from_millis(50), bytes_per_second: Some(10_000_000) });
+    let s3 = s3(&source);
+    let get = || async { s3.get_object().bucket("b").key("k").send().await.unwrap().body.collect().await };
+    let start = Instant::now();
+    let (one, two) = tokio::join!(get(), get());
+    assert_eq!(one.unwrap().to_vec().len() + two.unwrap().to_vec().len(), 2_000_000);
+    assert!(start.elapsed() >= Duration::from_millis(150), "{:?}", start.elapsed());
+    assert_eq!(source.bodies_max(), 2);
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that a developer of the bridge runs.
 
+mod bench;
 mod checks;
 mod demo;
 mod report;
@@ -31,6 +32,8 @@ enum Task {
         /// Only the tests whose names contain this, and no lints.
         filter: Option<String>,
     },
+    /// Measures the bridge beside the tools that people would use instead, on this machine.
+    Bench(bench::Options),
     /// Checks format, code, state machine and template.
     Lint,
 }
@@ -41,6 +44,7 @@ async fn main() -> ExitCode {
         match Arguments::parse().task {
             Task::Demo { keep } => demo::run(keep).await,
             Task::Test { filter } => checks::test(filter.as_deref()).await,
+            Task::Bench(options) => bench::run(&options).await,
             Task::Lint => checks::lint().await,
         }
     };

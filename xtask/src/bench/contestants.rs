@@ -1,0 +1,334 @@
+//! The programs that are compared, each as its users would run it, and tuned where it has knobs for the case.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use integration_tests::pattern;
+use integration_tests::tools::{runs, workspace};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+
+use super::measure::{self, Sample};
+use super::place::{BUCKET, CREDENTIAL, MANY, MANY_COUNT, MANY_SIZE, Place, built};
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// One file of so many bytes to the server.
+    Copy(u64),
+    /// [`MANY_COUNT`] files of [`MANY_SIZE`] bytes to the server.
+    CopyMany,
+    /// A file of so many bytes that is on the server already: its hash.
+    Hash(u64),
+    /// No more than an SFTP session.
+    Connect,
+    /// A process that is ready to work.
+    Start,
+}
+
+/// Who does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contestant {
+    /// The bridge with its defaults.
+    Bridge,
+    /// The bridge with at most so many connections.
+    BridgeWith(u32),
+    /// OpenSSH's `sftp` and `ssh` with their defaults.
+    OpenSsh,
+    /// OpenSSH's `sftp` with the cipher that is fastest here.
+    OpenSshAesGcm,
+    Rclone,
+    /// Python with boto3 and paramiko.
+    Predecessor,
+}
+
+use Contestant::{Bridge, BridgeWith, OpenSsh, OpenSshAesGcm, Predecessor, Rclone};
+
+impl Contestant {
+    pub(crate) fn name(self) -> String {
+        match self {
+            Bridge => "s3-sftp-bridge".into(),
+            BridgeWith(1) => "s3-sftp-bridge, 1 connection".into(),
+            BridgeWith(connections) => format!("s3-sftp-bridge, {connections} connections"),
+            OpenSsh => "OpenSSH".into(),
+            OpenSshAesGcm => "OpenSSH with aes128-gcm".into(),
+            Rclone => "rclone".into(),
+            Predecessor => "boto3 and paramiko".into(),
+        }
+    }
+
+    /// Why it cannot do this yet, if it cannot.
+    pub(crate) async fn cannot(self, work: Work) -> Option<String> {
+        let example = |name: &str| {
+            let there = workspace().join(format!("crates/sftp/examples/{name}.rs")).exists();
+            (!there).then(|| format!("crates/sftp/examples/{name}.rs is not there"))
+        };
+        match (self, work) {
+            (Bridge, Work::Hash(_)) => example("read_back"),
+            (Bridge, Work::Connect) => example("connect"),
+            (Bridge, Work::CopyMany) => {
+                let help = Command::new(built("s3-sftp-bridge")).args(["deliver", "--help"]).output().ok()?;
+                let there = String::from_utf8_lossy(&help.stdout).contains("--recursive");
+                (!there).then(|| "`deliver --recursive` is not there".to_owned())
+            }
+            (OpenSsh | OpenSshAesGcm, _) if !runs("ssh", "-V") => {
+                Some("OpenSSH's client is not installed (apt-get install openssh-client)".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One run, and the proof that it did what it was to do; the proof is not in its time.
+pub(crate) async fn run(place: &Place, who: Contestant, work: Work, rtt: Duration) -> Result<Sample> {
+    let at = At { place, port: place.port(rtt).await };
+    let remote = |name: &str| place.partner.root.join(name);
+    match work {
+        Work::Copy(size) => {
+            let name = size.to_string();
+            let command = at.copy(who, size, &name)?;
+            let (sample, _) = measure::run(command).await?;
+            let path = remote(&name);
+            check(&path, size).await?;
+            std::fs::remove_file(path)?;
+            Ok(sample)
+        }
+        Work::CopyMany => {
+            let (sample, _) = measure::run(at.copy_many(who)?).await?;
+            for number in 0..MANY_COUNT {
+                let path = remote(MANY).join(format!("{number:04}"));
+                let found = std::fs::read(&path).with_context(|| format!("{} is missing", path.display()))?;
+                let expected = pattern::bytes(number * MANY_SIZE, MANY_SIZE as usize);
+                ensure!(found == expected, "{} differs", path.display());
+            }
+            std::fs::remove_dir_all(remote(MANY))?;
+            Ok(sample)
+        }
+        Work::Hash(size) => {
+            let path = remote("hashed");
+            if std::fs::metadata(&path).map_or(0, |metadata| metadata.len()) != size {
+                std::fs::copy(place.local_file(size)?, &path)?;
+            }
+            let (sample, printed) = measure::run(at.hash(who, "hashed")?).await?;
+            if who == Bridge {
+                let crc = pattern::crc64nvme(size);
+                ensure!(says_crc(&printed, crc), "the hash is {crc:016x} and not {printed}");
+            }
+            Ok(sample)
+        }
+        Work::Connect => Ok(measure::run(at.connect(who)?).await?.0),
+        Work::Start if who == Bridge => lambda_start(&at).await,
+        Work::Start => {
+            let mut python = at.command(place.peers.program("python"));
+            python.args(["-c", "import boto3, paramiko"]);
+            Ok(measure::run(python).await?.0)
+        }
+    }
+}
+
+async fn check(path: &Path, size: u64) -> Result<()> {
+    let file = std::fs::File::open(path).with_context(|| format!("{} did not arrive", path.display()))?;
+    let compare = tokio::task::spawn_blocking(move || pattern::difference(file, size));
+    match compare.await?? {
+        None => Ok(()),
+        Some(offset) => bail!("{} differs from byte {offset} on", path.display()),
+    }
+}
+
+/// Whether the JSON holds this CRC-64 in one of the ways in which one may write it.
+fn says_crc(printed: &str, crc: u64) -> bool {
+    use base64::Engine as _;
+    let base64 = base64::prelude::BASE64_STANDARD.encode(crc.to_be_bytes());
+    let forms = [base64, format!("{crc:016x}"), format!("{crc:x}"), crc.to_string()];
+    let Ok(Value::Object(fields)) = serde_json::from_str(printed) else { return false };
+    fields.values().any(|value| match value {
+        Value::String(text) => forms.contains(text),
+        other => forms.contains(&other.to_string()),
+    })
+}
+
+/// The place, and where to connect to.
+struct At<'a> {
+    place: &'a Place,
+    port: u16,
+}
+
+impl At<'_> {
+    /// With nothing of the user's environment.
+    fn command(&self, program: impl Into<PathBuf>) -> Command {
+        let mut command = Command::new(program.into());
+        let folder = &self.place.folder;
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", folder.join("home")).env("TMPDIR", folder.join("tmp"));
+        command.env("AWS_ACCESS_KEY_ID", "bench").env("AWS_SECRET_ACCESS_KEY", "bench");
+        command.env("AWS_REGION", "us-east-1").env("AWS_DEFAULT_REGION", "us-east-1");
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        command.env("AWS_ENDPOINT_URL", self.place.source.endpoint());
+        command
+    }
+
+    fn copy(&self, who: Contestant, size: u64, name: &str) -> Result<Command> {
+        match who {
+            Bridge | BridgeWith(_) => {
+                let mut bridge = self.bridge(who);
+                bridge.arg("deliver").arg(format!("s3://{BUCKET}/{name}"));
+                Ok(bridge)
+            }
+            OpenSsh | OpenSshAesGcm => {
+                self.sftp(who, &format!("put {} {name}\n", self.place.local_file(size)?.display()))
+            }
+            Rclone => {
+                let mut rclone = self.rclone()?;
+                rclone.arg("copyto").arg(format!("s3:{BUCKET}/{name}")).arg(format!("sftp:{name}"));
+                Ok(rclone)
+            }
+            Predecessor => {
+                let script = self.place.folder.join("predecessor.py");
+                std::fs::write(&script, include_str!("predecessor.py"))?;
+                let partner = &self.place.partner;
+                let mut python = self.command(self.place.peers.program("python"));
+                python.arg(script).args([BUCKET, name, &partner.host, &self.port.to_string(), &partner.user]);
+                python.arg(partner.client_key_file()).arg(name);
+                Ok(python)
+            }
+        }
+    }
+
+    fn copy_many(&self, who: Contestant) -> Result<Command> {
+        match who {
+            Bridge | BridgeWith(_) => {
+                let mut bridge = self.bridge(who);
+                bridge.arg("deliver").arg(format!("s3://{BUCKET}/{MANY}/")).arg("--recursive");
+                Ok(bridge)
+            }
+            OpenSsh | OpenSshAesGcm => {
+                self.sftp(who, &format!("put -r {}\n", self.place.local_folder()?.display()))
+            }
+            Rclone => {
+                let mut rclone = self.rclone()?;
+                rclone.args(["copy", "--transfers", "16", "--checkers", "16"]);
+                rclone.arg(format!("s3:{BUCKET}/{MANY}")).arg(format!("sftp:{MANY}"));
+                Ok(rclone)
+            }
+            Predecessor => bail!("the predecessor knows one object at a time"),
+        }
+    }
+
+    fn hash(&self, who: Contestant, name: &str) -> Result<Command> {
+        if who == Bridge {
+            let mut read_back = self.example("read_back")?;
+            read_back.arg(name);
+            return Ok(read_back);
+        }
+        let mut ssh = self.open_ssh("ssh", who);
+        let path = self.place.partner.root.join(name);
+        ssh.args(["-p", &self.port.to_string()]).arg(self.login()).arg(format!("md5sum {}", path.display()));
+        Ok(ssh)
+    }
+
+    fn connect(&self, who: Contestant) -> Result<Command> {
+        if who == Bridge { self.example("connect") } else { self.sftp(who, "bye\n") }
+    }
+
+    fn bridge(&self, who: Contestant) -> Command {
+        let mut bridge = self.command(built("s3-sftp-bridge"));
+        self.settings(&mut bridge);
+        if let BridgeWith(connections) = who {
+            bridge.env("SFTP_MAX_CONNECTIONS", connections.to_string());
+        }
+        bridge
+    }
+
+    fn settings(&self, command: &mut Command) {
+        let partner = &self.place.partner;
+        command.env("SFTP_HOST", &partner.host).env("SFTP_PORT", self.port.to_string());
+        command.env("SFTP_USER", &partner.user).env("SFTP_S3_SSH_KEY", CREDENTIAL);
+        command.env("SFTP_TRUSTED_HOST_KEYS", &partner.host_key.public).env("SFTP_PROOF", "size");
+    }
+
+    /// An example of the crate `sftp`: `HOST PORT USER KEYFILE HOSTKEYFINGERPRINT`.
+    fn example(&self, name: &str) -> Result<Command> {
+        let partner = &self.place.partner;
+        let mut example = self.command(built("examples").join(name));
+        example.args([&partner.host, &self.port.to_string(), &partner.user]);
+        example.arg(partner.client_key_file()).arg(partner.host_key.fingerprint()?);
+        Ok(example)
+    }
+
+    fn login(&self) -> String {
+        format!("{}@{}", self.place.partner.user, self.place.partner.host)
+    }
+
+    fn open_ssh(&self, program: &str, who: Contestant) -> Command {
+        let mut command = self.command(program);
+        command.args(["-F", "none", "-o", "IdentitiesOnly=yes", "-o", "PasswordAuthentication=no"]);
+        command.args(["-o", "BatchMode=yes", "-o", "HostKeyAlias=partner", "-o"]);
+        command.arg(format!("UserKnownHostsFile={}", self.place.known_hosts.display()));
+        command.arg("-i").arg(self.place.partner.client_key_file());
+        if who == OpenSshAesGcm {
+            command.args(["-o", "Ciphers=aes128-gcm@openssh.com"]);
+        }
+        command
+    }
+
+    fn sftp(&self, who: Contestant, batch: &str) -> Result<Command> {
+        let file = self.place.folder.join("batch");
+        std::fs::write(&file, batch)?;
+        let mut sftp = self.open_ssh("sftp", who);
+        sftp.arg("-q").arg("-b").arg(file).args(["-P", &self.port.to_string()]).arg(self.login());
+        Ok(sftp)
+    }
+
+    /// With every check, look and request left out that it lets one leave out, and more in flight than by default.
+    fn rclone(&self) -> Result<Command> {
+        let partner = &self.place.partner;
+        let config = self.place.folder.join("rclone.conf");
+        let text = format!(
+            "[s3]\ntype = s3\nprovider = Other\nendpoint = {}\naccess_key_id = bench\nsecret_access_key = bench\n\
+             region = us-east-1\nforce_path_style = true\nlist_version = 2\nno_check_bucket = true\n\n\
+             [sftp]\ntype = sftp\nhost = {}\nport = {}\nuser = {}\nkey_file = {}\nknown_hosts_file = {}\n\
+             shell_type = none\ndisable_hashcheck = true\nset_modtime = false\nconcurrency = 64\nchunk_size = 255Ki\n",
+            self.place.source.endpoint(),
+            partner.host,
+            self.port,
+            partner.user,
+            partner.client_key_file().display(),
+            self.place.known_hosts.display(),
+        );
+        std::fs::write(&config, text)?;
+        let mut rclone = self.command(self.place.peers.program("rclone"));
+        rclone.arg("--config").arg(config);
+        rclone.args(["--ignore-checksum", "--no-check-dest", "--inplace", "--use-server-modtime"]);
+        rclone.args(["--multi-thread-streams", "4", "--retries", "1", "--stats", "0"]);
+        Ok(rclone)
+    }
+}
+
+/// From the start of the Lambda function's process to its first question to the runtime API.
+async fn lambda_start(at: &At<'_>) -> Result<Sample> {
+    let api = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let mut function = at.command(built("transfer"));
+    at.settings(&mut function);
+    function.env("AWS_LAMBDA_RUNTIME_API", api.local_addr()?.to_string());
+    function.env("AWS_LAMBDA_FUNCTION_NAME", "transfer").env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
+    function.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512");
+    let mut function = tokio::process::Command::from(function);
+    function.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let start = Instant::now();
+    let mut function = function.spawn()?;
+    let question = async {
+        let (stream, _) = api.accept().await?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await?;
+        Ok::<_, anyhow::Error>(line)
+    };
+    let line = tokio::time::timeout(Duration::from_secs(10), question).await;
+    let wall = start.elapsed().as_secs_f64();
+    function.kill().await?;
+    let line = line.context("the function asks for nothing")??;
+    ensure!(line.starts_with("GET /2018-06-01/runtime/invocation/next"), "it asks for {line}");
+    Ok(Sample { wall, ..Sample::default() })
+}

@@ -1,0 +1,124 @@
+//! `cargo xtask bench`: the bridge beside the programs that people would use instead, on this machine. They take
+//! turns, round by round, so that whatever else the machine does meets all of them.
+
+mod cases;
+mod chart;
+mod contestants;
+mod measure;
+mod place;
+mod results;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use integration_tests::object_source::{Body, Pace};
+use integration_tests::tools::workspace;
+
+use crate::report::{heading, seconds};
+use cases::Case;
+use contestants::Work;
+use measure::Sample;
+use place::{BUCKET, Place};
+use results::{Measured, Series, Unit};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Smaller files and fewer rounds: within five minutes once everything is built.
+    #[arg(long)]
+    quick: bool,
+    /// Only the cases whose names contain this: 64k, 10m, 1g, rtt-50, many, memory, …
+    #[arg(long, value_name = "CASE")]
+    only: Option<String>,
+    /// Rounds of each case, instead of 3 (long ones) to 21 (short ones).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+}
+
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let mut cases = cases::all(options.quick, options.rounds);
+    let names: Vec<_> = cases.iter().map(|case| case.name.clone()).collect();
+    cases.retain(|case| options.only.as_ref().is_none_or(|only| case.name.contains(only)));
+    if cases.is_empty() {
+        bail!("no such case; there are {}", names.join(", "));
+    }
+    println!("The bridge beside other programs, on this machine. Nothing leaves it but the installations.\n");
+    if options.quick {
+        println!(
+            "  Quick: 256 MiB stand for 1 GiB, 64 MiB for the 256 MiB that are sent over round trips.\n"
+        );
+    }
+    let start = Instant::now();
+    let place = Place::prepare().await?;
+    let facts = place.facts().await;
+    heading("Medians; processor time and memory of the client");
+    let mut all = Vec::new();
+    for case in cases {
+        let measured = measure(&place, case).await?;
+        print!("{}", results::lines(&measured));
+        all.push(measured);
+    }
+    let failed = all.iter().flat_map(|measured| &measured.series).filter(|series| series.failed()).count();
+
+    let goals = results::goals(&all);
+    let table = results::table(&goals);
+    heading("What to reach");
+    println!("{table}");
+    let folder = workspace().join("target/bench");
+    std::fs::create_dir_all(&folder)?;
+    let report = results::json(facts, options.quick, &all, &goals);
+    std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(&report)? + "\n")?;
+    std::fs::write(folder.join("table.md"), results::markdown(&report, &table, &all))?;
+    std::fs::write(folder.join("throughput.svg"), chart::throughput(&all))?;
+    println!(
+        "target/bench has report.json, table.md and throughput.svg; all of it took {}",
+        seconds(start.elapsed())
+    );
+    if failed > 0 {
+        bail!("{failed} of the programs failed in a case");
+    }
+    Ok(())
+}
+
+/// All rounds of one case. A program that fails is out of the case; the others go on.
+async fn measure(place: &Place, case: Case) -> Result<Measured> {
+    let mut series = Vec::new();
+    let room = case.memory_needed <= place::memory_left();
+    for who in &case.contestants {
+        let cannot =
+            if room { who.cannot(case.work).await } else { Some("too little memory is free".into()) };
+        let samples = Vec::new();
+        series.push(Series { who: *who, samples, not_available: cannot, failure: None });
+    }
+    if let Work::Copy(size) = case.work {
+        place.source.put(&format!("{BUCKET}/{size}"), Body::Pattern(size))?;
+    }
+    place.source.pace(case.pace);
+    // What is read from disk for the first time, and what a program sets up for itself once, is not compared.
+    let rounds = case.rounds + u32::from(case.warm_up);
+    for round in 0..rounds {
+        for series in series.iter_mut().filter(|series| series.runs()) {
+            match contestants::run(place, series.who, case.work, case.rtt).await {
+                Ok(_) if case.warm_up && round == 0 => {}
+                Ok(sample) => series.samples.push(sample),
+                Err(error) => {
+                    series.failure = Some(format!("{error:#}"));
+                    // Half a file is not to be in the way of the others.
+                    place.clean()?;
+                }
+            }
+        }
+    }
+    place.source.pace(Pace::default());
+    place.clean()?;
+    Ok(Measured { case, series })
+}
+
+impl Sample {
+    fn value(&self, unit: Unit) -> f64 {
+        match unit {
+            Unit::Seconds => self.wall,
+            Unit::ProcessorSeconds => self.cpu,
+            Unit::Bytes => self.memory as f64,
+        }
+    }
+}
