@@ -60,7 +60,7 @@ pub(crate) fn all(quick: bool, rounds: Option<u32>) -> Vec<Case> {
     };
     let copiers = [Bridge, OpenSsh, OpenSshAesGcm, Rclone, Predecessor];
     let big = if quick { 256 * MIB } else { GIB };
-    let distant = if quick { 64 * MIB } else { 256 * MIB };
+    let distant = if quick { 128 * MIB } else { 256 * MIB };
     let mut cases = vec![
         case("64k", "64 KiB from S3".into(), Work::Copy(64 * KIB), &copiers),
         case("10m", "10 MiB from S3".into(), Work::Copy(10 * MIB), &copiers),
