@@ -6,11 +6,13 @@ mod error;
 pub mod lambda;
 pub mod metrics;
 mod object;
+mod reader;
 pub mod telemetry;
 
 pub use credential::Credential;
 pub use error::in_words;
-pub use object::{ObjectReader, Pin, pin, superseded_by};
+pub use object::{Pin, pin, superseded_by};
+pub use reader::ObjectReader;
 
 /// Now, RFC 3339, UTC.
 pub fn now() -> String {

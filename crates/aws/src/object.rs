@@ -1,11 +1,11 @@
-//! The object, pinned to one version and read in order from any offset.
+//! The object, pinned to one version.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
-use bridge::{Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, PinnedObject, Result};
-use bytes::{Buf as _, Bytes};
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
+use bridge::{
+    Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, ObjectHash, PinnedObject, Result,
+};
 
 use crate::error::Failed;
 
@@ -56,6 +56,7 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
                 size,
                 last_modified: None,
                 checksum: None,
+                hash: None,
                 ..object
             };
             Ok(Pin::Superseded { object, reason })
@@ -107,7 +108,26 @@ fn pinned(event: &ObjectCreated, head: &HeadObjectOutput) -> PinnedObject {
         size: head.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
         last_modified: head.last_modified().map(|time| time.secs()),
         checksum: checksum(head),
+        hash: hash(head),
     }
+}
+
+/// Only where there is no checksum: hashes take longer to compute.
+fn hash(head: &HeadObjectOutput) -> Option<ObjectHash> {
+    if checksum(head).is_some() {
+        return None;
+    }
+    let is_whole = head.checksum_type().is_none_or(|kind| *kind == ChecksumType::FullObject);
+    if let Some(sha256) = head.checksum_sha256().filter(|value| is_whole && !value.contains('-')) {
+        return Some(ObjectHash::Sha256(sha256.to_owned()));
+    }
+    // The entity tag of an object that is encrypted with a KMS or a customer's key is no MD5.
+    let encryption = head.server_side_encryption();
+    let is_md5 = encryption.is_none_or(|encryption| *encryption == ServerSideEncryption::Aes256)
+        && head.sse_customer_algorithm().is_none();
+    let etag = etag(head);
+    let hexadecimal = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_md5 && hexadecimal).then_some(ObjectHash::Md5(etag))
 }
 
 /// Only a checksum of the whole object; that of a multipart upload may be one of its parts' checksums.
@@ -144,12 +164,12 @@ async fn head(
     }
 }
 
-fn missing(bucket: &str, object_key: &str, version_id: Option<&str>) -> Error {
+pub(crate) fn missing(bucket: &str, object_key: &str, version_id: Option<&str>) -> Error {
     let version = version_id.map(|version_id| format!(" in version {version_id}")).unwrap_or_default();
     ErrorName::ObjectUnreadable.error(format!("s3://{bucket}/{object_key} does not exist{version}"))
 }
 
-fn unreadable(bucket: &str, object_key: &str, failed: &Failed) -> Error {
+pub(crate) fn unreadable(bucket: &str, object_key: &str, failed: &Failed) -> Error {
     let name =
         if failed.is_transient() { ErrorName::ObjectReadInterrupted } else { ErrorName::ObjectUnreadable };
     let hint = match failed.status {
@@ -159,95 +179,4 @@ fn unreadable(bucket: &str, object_key: &str, failed: &Failed) -> Error {
         _ => "",
     };
     name.error(format!("reading s3://{bucket}/{object_key}: {failed}{hint}"))
-}
-
-/// Reads the pinned version in order. A body that breaks off is asked for again from where it broke.
-pub struct ObjectReader<'a> {
-    s3: &'a Client,
-    object: &'a PinnedObject,
-    offset: u64,
-    body: Option<ByteStream>,
-    /// Bytes of the body that lie before `offset`.
-    skip: u64,
-    failures: u32,
-}
-
-/// So many bodies may break off in a row without a single byte.
-const BROKEN_BODIES_MAX: u32 = 3;
-
-impl<'a> ObjectReader<'a> {
-    /// From `offset` to the end.
-    pub fn new(s3: &'a Client, object: &'a PinnedObject, offset: u64) -> Self {
-        Self { s3, object, offset, body: None, skip: 0, failures: 0 }
-    }
-
-    /// The next bytes; `None` at the end.
-    ///
-    /// # Errors
-    /// `ObjectReadInterrupted`, `ObjectUnreadable`, `ObjectChanged`.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        let PinnedObject { bucket, object_key, size, .. } = self.object;
-        while self.offset < *size {
-            if self.body.is_none() {
-                self.open().await?;
-            }
-            let Some(body) = &mut self.body else { continue };
-            match body.next().await {
-                Some(Ok(bytes)) if bytes.len() as u64 <= self.skip => self.skip -= bytes.len() as u64,
-                Some(Ok(mut bytes)) => {
-                    bytes.advance(std::mem::take(&mut self.skip) as usize);
-                    self.failures = 0;
-                    self.offset += bytes.len() as u64;
-                    if self.offset > *size {
-                        return Err(ErrorName::ObjectChanged.error(format!(
-                            "s3://{bucket}/{object_key} is longer than the {size} bytes that were pinned"
-                        )));
-                    }
-                    return Ok(Some(bytes));
-                }
-                broken => {
-                    self.body = None;
-                    self.failures += 1;
-                    let problem = match broken {
-                        Some(Err(error)) => error.to_string(),
-                        _ => "it ended early".into(),
-                    };
-                    tracing::warn!(
-                        offset = self.offset,
-                        problem,
-                        "the object's body broke off; asking for the rest"
-                    );
-                    if self.failures >= BROKEN_BODIES_MAX {
-                        return Err(ErrorName::ObjectReadInterrupted.error(format!(
-                            "reading s3://{bucket}/{object_key} broke off at byte {} of {size}, {} times: {problem}",
-                            self.offset, self.failures
-                        )));
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    async fn open(&mut self) -> Result<()> {
-        let PinnedObject { bucket, object_key, etag, version_id, .. } = self.object;
-        let request = self.s3.get_object().bucket(bucket).key(object_key).set_version_id(version_id.clone());
-        let request = request.if_match(format!("\"{etag}\""));
-        let range = (self.offset > 0).then(|| format!("bytes={}-", self.offset));
-        match request.set_range(range).send().await {
-            Ok(object) => {
-                // Some S3-compatible stores ignore a range, MiniStack with a version id is one: then all of it comes.
-                let ranged = object.content_range.is_some();
-                self.skip = if ranged { 0 } else { self.offset };
-                self.body = Some(object.body);
-                Ok(())
-            }
-            Err(error) => Err(match Failed::of(&error) {
-                failed if failed.status == Some(412) => ErrorName::ObjectChanged
-                    .error(format!("s3://{bucket}/{object_key} changed while it was read: {failed}")),
-                failed if failed.status == Some(404) => missing(bucket, object_key, version_id.as_deref()),
-                failed => unreadable(bucket, object_key, &failed),
-            }),
-        }
-    }
 }

@@ -3,11 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use crc_fast::CrcAlgorithm;
+use md5::Md5;
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
-use sha2::{Digest as _, Sha256};
 
-use crate::{ErrorName, Result};
+use crate::{Checkpoint, ErrorName, Result};
 
 /// The checksums that S3 keeps of a whole object and that can be computed in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,57 +98,145 @@ impl RunningChecksum {
     }
 }
 
-/// A running SHA-256 that can be put into a checkpoint: for servers that hash a file themselves.
+/// A running hash that can be put into a checkpoint.
 #[derive(Clone, Default)]
-pub struct RunningSha256(Sha256);
+pub struct RunningHash<D>(D);
 
-impl RunningSha256 {
+/// For servers that hash a file themselves, and for objects that S3 keeps this hash of.
+pub type RunningSha256 = RunningHash<Sha256>;
+
+/// For objects of which S3 keeps nothing else: their entity tag is it.
+pub type RunningMd5 = RunningHash<Md5>;
+
+impl<D: sha2::Digest + Clone> RunningHash<D> {
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of the bytes so far.
-    pub fn digest(&self) -> [u8; 32] {
-        self.0.clone().finalize().into()
+    /// The hash of the bytes so far.
+    pub fn digest(&self) -> Vec<u8> {
+        self.0.clone().finalize().to_vec()
     }
 }
 
-impl std::fmt::Debug for RunningSha256 {
+impl<D> std::fmt::Debug for RunningHash<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RunningSha256")
+        f.write_str("RunningHash")
     }
 }
 
-impl PartialEq for RunningSha256 {
+impl<D: SerializableState> PartialEq for RunningHash<D> {
     fn eq(&self, other: &Self) -> bool {
         self.0.serialize() == other.0.serialize()
     }
 }
 
-impl Eq for RunningSha256 {}
+impl<D: SerializableState> Eq for RunningHash<D> {}
 
-impl Serialize for RunningSha256 {
+impl<D: SerializableState> Serialize for RunningHash<D> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64.encode(self.0.serialize()))
     }
 }
 
-impl<'de> Deserialize<'de> for RunningSha256 {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+impl<'de, D: SerializableState> Deserialize<'de> for RunningHash<D> {
+    fn deserialize<T: serde::Deserializer<'de>>(deserializer: T) -> std::result::Result<Self, T::Error> {
         let text = String::deserialize(deserializer)?;
         let state = BASE64.decode(text).ok();
-        let state = state.and_then(|bytes| SerializedState::<Sha256>::try_from(bytes.as_slice()).ok());
-        let state = state.and_then(|state| Sha256::deserialize(&state).ok());
+        let state = state.and_then(|bytes| SerializedState::<D>::try_from(bytes.as_slice()).ok());
+        let state = state.and_then(|state| D::deserialize(&state).ok());
         state
             .map(Self)
-            .ok_or_else(|| serde::de::Error::custom("not a state, expected a SHA-256 state in base64"))
+            .ok_or_else(|| serde::de::Error::custom("not a state, expected that of a hash in base64"))
     }
+}
+
+/// A hash that S3 keeps of a whole object, for objects without a [`Checksum`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "algorithm", content = "value")]
+pub enum ObjectHash {
+    /// Base64, as S3 writes it.
+    #[serde(rename = "SHA256")]
+    Sha256(String),
+    /// Hexadecimal: the entity tag of an object that was uploaded in one part and is not encrypted with a KMS key
+    /// (Amazon S3 API Reference, "Object": `ETag`).
+    #[serde(rename = "MD5")]
+    Md5(String),
+}
+
+/// All that is computed of the bytes on their way.
+#[derive(Clone, Debug)]
+pub struct Digests {
+    checksum: RunningChecksum,
+    sha256: Option<RunningSha256>,
+    md5: Option<RunningMd5>,
+}
+
+impl Digests {
+    /// Of no bytes yet. With `hash`, SHA-256 is among them.
+    pub fn new(checkpoint: &Checkpoint, hash: bool) -> Self {
+        let stored = checkpoint.object.hash.as_ref();
+        Self {
+            checksum: RunningChecksum::new(checkpoint.checksum.algorithm),
+            sha256: (hash || matches!(stored, Some(ObjectHash::Sha256(_)))).then(RunningSha256::default),
+            md5: matches!(stored, Some(ObjectHash::Md5(_))).then(RunningMd5::default),
+        }
+    }
+
+    /// Goes on from those in the checkpoint.
+    ///
+    /// # Errors
+    /// As [`RunningChecksum::resume`].
+    pub fn resume(checkpoint: &Checkpoint) -> Result<Self> {
+        Ok(Self {
+            checksum: RunningChecksum::resume(&checkpoint.checksum)?,
+            sha256: checkpoint.sha256.clone(),
+            md5: checkpoint.md5.clone(),
+        })
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.checksum.update(bytes);
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(bytes);
+        }
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
+    }
+
+    /// Puts them into the checkpoint.
+    pub fn store(&self, checkpoint: &mut Checkpoint) {
+        checkpoint.checksum = self.checksum.checksum();
+        checkpoint.sha256 = self.sha256.clone();
+        checkpoint.md5 = self.md5.clone();
+    }
+}
+
+/// Whether the bytes that were read are those that S3 stored, as far as S3 has a checksum or a hash of the whole object.
+/// `Err` has both, ours first.
+pub fn compare_with_stored(checkpoint: &Checkpoint) -> Option<std::result::Result<(), (String, String)>> {
+    let object = &checkpoint.object;
+    let (ours, stored) = match (&object.checksum, &object.hash) {
+        (Some(stored), _) => (checkpoint.checksum.value.clone(), stored.value.clone()),
+        (None, Some(ObjectHash::Sha256(stored))) => {
+            (BASE64.encode(checkpoint.sha256.as_ref()?.digest()), stored.clone())
+        }
+        (None, Some(ObjectHash::Md5(stored))) => {
+            let digest = checkpoint.md5.as_ref()?.digest();
+            (digest.iter().map(|byte| format!("{byte:02x}")).collect(), stored.to_ascii_lowercase())
+        }
+        (None, None) => return None,
+    };
+    Some(if ours == stored { Ok(()) } else { Err((ours, stored)) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{PinnedObject, RemotePaths};
 
     const ALGORITHMS: [ChecksumAlgorithm; 3] =
         [ChecksumAlgorithm::Crc64Nvme, ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32C];
@@ -182,14 +271,50 @@ mod tests {
                 second.update(tail);
                 assert_eq!(second.checksum(), checksum(algorithm, &bytes));
             }
-            let mut first = RunningSha256::default();
-            first.update(head);
-            let json = serde_json::to_value(&first).unwrap();
-            let mut second: RunningSha256 = serde_json::from_value(json).unwrap();
-            assert_eq!(first, second);
-            second.update(tail);
-            assert_eq!(second.digest()[..], Sha256::digest(&bytes)[..]);
+            hash_goes_on::<Sha256>(head, tail);
+            hash_goes_on::<Md5>(head, tail);
         }
+    }
+
+    fn hash_goes_on<D: sha2::Digest + SerializableState + Clone + Default>(head: &[u8], tail: &[u8]) {
+        let mut first = RunningHash::<D>::default();
+        first.update(head);
+        let json = serde_json::to_value(&first).unwrap();
+        let mut second: RunningHash<D> = serde_json::from_value(json).unwrap();
+        assert_eq!(first, second);
+        second.update(tail);
+        assert_eq!(second.digest(), D::digest([head, tail].concat()).to_vec());
+    }
+
+    #[test]
+    fn the_bytes_are_held_against_what_s3_stored() {
+        let object = |hash| PinnedObject {
+            bucket: "b".into(),
+            object_key: "k".into(),
+            etag: String::new(),
+            version_id: None,
+            size: 3,
+            last_modified: None,
+            checksum: None,
+            hash,
+        };
+        let compare = |hash| {
+            let remote = RemotePaths { path: String::new(), partial: String::new() };
+            let mut checkpoint = Checkpoint::start(object(hash), remote, String::new());
+            let mut digests = Digests::new(&checkpoint, false);
+            digests.update(b"a");
+            digests.store(&mut checkpoint);
+            let mut digests = Digests::resume(&checkpoint).unwrap();
+            digests.update(b"bc");
+            digests.store(&mut checkpoint);
+            compare_with_stored(&checkpoint)
+        };
+        assert_eq!(compare(None), None);
+        let md5 = "900150983CD24FB0D6963F7D28E17F72";
+        assert_eq!(compare(Some(ObjectHash::Md5(md5.into()))), Some(Ok(())));
+        assert!(matches!(compare(Some(ObjectHash::Md5("00".into()))), Some(Err(_))));
+        let sha256 = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
+        assert_eq!(compare(Some(ObjectHash::Sha256(sha256.into()))), Some(Ok(())));
     }
 
     #[test]

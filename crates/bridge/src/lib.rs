@@ -12,7 +12,10 @@ mod progress;
 mod remote_path;
 mod settings;
 
-pub use checksum::{Checksum, ChecksumAlgorithm, RunningChecksum, RunningSha256};
+pub use checksum::{
+    Checksum, ChecksumAlgorithm, Digests, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,
+    compare_with_stored,
+};
 pub use deadline::Deadline;
 pub use decode::decode;
 pub use error::{Error, ErrorName, Result};

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Checksum, ChecksumAlgorithm, RemotePaths, RunningChecksum, RunningSha256};
+use crate::{
+    Checksum, ChecksumAlgorithm, ObjectHash, RemotePaths, RunningChecksum, RunningMd5, RunningSha256,
+};
 
 /// The execution a call belongs to, from the state machine's context object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +110,9 @@ pub struct PinnedObject {
     /// S3's checksum of the whole object, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
+    /// A hash of the whole object, where S3 has that and no checksum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<ObjectHash>,
 }
 
 /// How far a delivery has come.
@@ -137,9 +142,12 @@ pub struct Checkpoint {
     pub offset: u64,
     /// Of those bytes; in the algorithm that S3 used for the whole object, else CRC-64/NVME.
     pub checksum: Checksum,
-    /// Running SHA-256 of those bytes, where the server can hash the file and the hash is wanted.
+    /// Running SHA-256 of those bytes, where the server can hash the file and the hash is wanted, or S3 has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<RunningSha256>,
+    /// Running MD5 of those bytes, where it is all that S3 has to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub md5: Option<RunningMd5>,
     /// Bytes sent in all, re-sent ones included.
     #[serde(default)]
     pub bytes_sent: u64,
@@ -168,6 +176,7 @@ impl Checkpoint {
             offset: 0,
             checksum: RunningChecksum::new(algorithm).checksum(),
             sha256: None,
+            md5: None,
             bytes_sent: 0,
             resumes: 0,
             already_there: false,

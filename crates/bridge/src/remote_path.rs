@@ -100,6 +100,7 @@ mod tests {
             size: 1,
             last_modified: None,
             checksum: None,
+            hash: None,
         }
     }
 

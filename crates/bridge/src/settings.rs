@@ -1,6 +1,8 @@
 //! The settings, from environment variables, parsed once; everything that is wrong is said at once.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::{ErrorName, Result, TrustedHostKeys};
 
@@ -51,6 +53,16 @@ pub const SETTINGS: &[Setting] = &[
         name: "SFTP_PROOF",
         default: Some("auto"),
         description: "How the contents are proved before publishing: `auto` (the best that the server allows), `hash` (by the server), `read-back`, `size`, `none`. A demanded proof that the server refuses is an error.",
+    },
+    Setting {
+        name: "SFTP_MAX_CONNECTIONS",
+        default: Some("1"),
+        description: "How many connections one file may use, 1 to 16; only large files use more than one. The partner sees up to this many from each transfer at once.",
+    },
+    Setting {
+        name: "SFTP_KEEP_CONNECTION",
+        default: Some("30"),
+        description: "Seconds for which an unused connection is kept for the next file, 0 to 600. 0 for a partner that allows a single connection: a kept one would keep the next step out.",
     },
     Setting {
         name: "FAILURE_BUCKET",
@@ -158,6 +170,10 @@ pub struct Settings {
     pub trusted_host_keys: TrustedHostKeys,
     /// `SFTP_PROOF`.
     pub proof: ProofPolicy,
+    /// `SFTP_MAX_CONNECTIONS`.
+    pub max_connections: usize,
+    /// `SFTP_KEEP_CONNECTION`.
+    pub keep_connection: Duration,
 }
 
 impl Settings {
@@ -177,11 +193,7 @@ impl Settings {
                 &format!("is {host:?}: expected a name or an address alone, without scheme, user or path"),
             );
         }
-        let port = variables.get("SFTP_PORT").unwrap_or("22");
-        let port = port.parse().ok().filter(|port| *port != 0).unwrap_or_else(|| {
-            problems.add("SFTP_PORT", &format!("is {port:?}: expected a number from 1 to 65535"));
-            22
-        });
+        let port = number(variables, &mut problems, "SFTP_PORT", "22", 1..=65535);
         let credential = credential_location(variables, &mut problems);
         let trusted_host_keys = match variables.get("SFTP_TRUSTED_HOST_KEYS") {
             Some(text) => TrustedHostKeys::parse(text)
@@ -200,15 +212,19 @@ impl Settings {
                 .add("SFTP_PROOF", &format!("is {proof:?}: expected auto, hash, read-back, size or none"));
             ProofPolicy::Auto
         });
+        let max_connections = number(variables, &mut problems, "SFTP_MAX_CONNECTIONS", "1", 1..=16);
+        let keep_connection = number(variables, &mut problems, "SFTP_KEEP_CONNECTION", "30", 0..=600);
         match (problems.into_error(), credential, trusted_host_keys) {
             (None, Some(credential), Ok(trusted_host_keys)) => Ok(Self {
                 host: host.to_owned(),
-                port,
+                port: port as u16,
                 user: variables.get("SFTP_USER").map(str::to_owned),
                 location: variables.get("SFTP_LOCATION").unwrap_or_default().to_owned(),
                 credential,
                 trusted_host_keys,
                 proof,
+                max_connections: max_connections as usize,
+                keep_connection: Duration::from_secs(keep_connection.into()),
             }),
             (error, _, _) => {
                 Err(error
@@ -216,6 +232,21 @@ impl Settings {
             }
         }
     }
+}
+
+fn number(
+    variables: &Variables,
+    problems: &mut Problems,
+    name: &'static str,
+    default: &str,
+    range: RangeInclusive<u32>,
+) -> u32 {
+    let text = variables.get(name).unwrap_or(default);
+    text.parse().ok().filter(|number| range.contains(number)).unwrap_or_else(|| {
+        let (first, last) = (range.start(), range.end());
+        problems.add(name, &format!("is {text:?}: expected a number from {first} to {last}"));
+        *first
+    })
 }
 
 fn credential_location(variables: &Variables, problems: &mut Problems) -> Option<CredentialLocation> {

@@ -1,104 +1,108 @@
 //! `deliver`: FetchKey, Transfer, VerifyRemote and, on failure, RecordFailure, in this process.
 
+use std::sync::Arc;
+
 use aws::clients;
 use aws::credential::Clients;
 use bridge::{
-    Deadline, Error, ErrorName, Execution, Failure, FetchKeyInput, Receipt, RecordFailureInput,
-    RecordSettings, Result, Settings, TransferInput, Variables, VerifyRemoteInput,
+    CredentialReference, Deadline, Error, ErrorName, Execution, Failure, FetchKeyInput, OnProgress, Receipt,
+    RecordFailureInput, RecordSettings, Result, Settings, TransferInput, Variables, VerifyRemoteInput,
 };
+use partner::Partner;
 use serde_json::{Value, json};
 
-use crate::progress;
+use crate::location::Location;
 
-/// What to deliver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Object {
-    bucket: String,
-    object_key: String,
+/// Hears how far sending and reading back have come.
+#[derive(Clone)]
+pub(crate) struct Observers {
+    pub(crate) sending: OnProgress,
+    pub(crate) verifying: OnProgress,
 }
 
-/// `s3://BUCKET/KEY` or `BUCKET/KEY`.
-pub(crate) fn parse_object(text: &str) -> std::result::Result<Object, String> {
-    match text.strip_prefix("s3://").unwrap_or(text).split_once('/') {
-        Some((bucket, object_key)) if !bucket.is_empty() && !object_key.is_empty() => {
-            Ok(Object { bucket: bucket.into(), object_key: object_key.into() })
-        }
-        _ => Err("expected s3://BUCKET/KEY or BUCKET/KEY".into()),
-    }
+/// One run of the command: everything that its deliveries share, the connection included.
+pub(crate) struct Bridge {
+    partner: Arc<Partner>,
+    credential: CredentialReference,
+    execution: Execution,
+    recorder: Option<Recorder>,
 }
 
-/// The states of the machine, one after the other. Its retries are left to whoever calls.
-pub(crate) async fn run(object: &Object) -> Result<Receipt> {
-    let variables = Variables::from_environment();
-    let settings = Settings::parse(&variables)?;
-    let clients = Clients::new(&clients::config().await);
-    let s3 = clients.s3.clone();
-    let delivery = Delivery {
-        settings,
-        clients,
-        event: json!({"detail": {"bucket": {"name": object.bucket}, "object": {"key": object.object_key}}}),
-        execution: Execution {
+impl Bridge {
+    /// With the settings of the environment; reads and checks the credential. `first` is what a failure is recorded for.
+    pub(crate) async fn start(first: &Location) -> Result<Self> {
+        let variables = Variables::from_environment();
+        let settings = Settings::parse(&variables)?;
+        let clients = Clients::new(&clients::config().await);
+        // A failure bucket is the stack's; by hand there need not be one.
+        let recorder = RecordSettings::parse(&variables)
+            .ok()
+            .map(|settings| Recorder { settings, s3: clients.s3.clone() });
+        let execution = Execution {
             id: "s3-sftp-bridge deliver".into(),
             name: format!("deliver-{}", aws::now().replace(':', "-")),
             start_time: aws::now(),
             ..Execution::default()
-        },
-    };
-    let mut state = "FetchKey";
-    let mut document = json!({});
-    match delivery.run(&mut state, &mut document).await {
-        Ok(receipt) => Ok(receipt),
-        Err(error) => {
-            // A failure bucket is the stack's; by hand there need not be one.
-            if let Ok(settings) = RecordSettings::parse(&variables) {
-                delivery.record(settings, s3, state, document, &error).await;
+        };
+        let fetch_key = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
+        let input = FetchKeyInput { execution: execution.clone(), event: event(first) };
+        let credential = match fetch_key::handle(&fetch_key, input).await {
+            Ok(output) => output.credential,
+            Err(error) => {
+                if let Some(recorder) = &recorder {
+                    recorder.record(&execution, event(first), "FetchKey", json!({}), &error).await;
+                }
+                return Err(error);
             }
-            Err(error)
-        }
+        };
+        let partner = Arc::new(Partner::new(settings, clients, sftp::Options::default()));
+        Ok(Self { partner, credential, execution, recorder })
     }
-}
 
-struct Delivery {
-    settings: Settings,
-    clients: Clients,
-    event: Value,
-    execution: Execution,
-}
+    pub(crate) fn s3(&self) -> &aws_sdk_s3::Client {
+        &self.partner.clients.s3
+    }
 
-impl Delivery {
-    async fn run(&self, state: &mut &'static str, document: &mut Value) -> Result<Receipt> {
-        let fetch_key = fetch_key::Deps { settings: self.settings.clone(), clients: self.clients.clone() };
-        let (sending, on_sent) = progress::bar("sending");
-        let transfer = transfer::Deps {
-            settings: self.settings.clone(),
-            clients: self.clients.clone(),
-            sftp: sftp::Options::default(),
-            on_progress: on_sent,
-        };
-        let (proving, on_read_back) = progress::bar("verifying");
-        let verify_remote = verify_remote::Deps {
-            settings: self.settings.clone(),
-            clients: self.clients.clone(),
-            sftp: sftp::Options::default(),
-            on_progress: on_read_back,
-        };
-        let (execution, event) = (self.execution.clone(), self.event.clone());
+    /// The states of the machine, one after the other. Its retries are left to whoever calls.
+    pub(crate) async fn deliver(&self, object: &Location, observers: Observers) -> Result<Receipt> {
+        let event = event(object);
+        let mut state = "Transfer";
+        let mut document = json!({});
+        let outcome = self.run(&event, observers, &mut state, &mut document).await;
+        if let (Err(error), Some(recorder)) = (&outcome, &self.recorder) {
+            recorder.record(&self.execution, event, state, document, error).await;
+        }
+        outcome
+    }
 
-        let input = FetchKeyInput { execution: execution.clone(), event: event.clone() };
-        let credential = fetch_key::handle(&fetch_key, input).await?.credential;
+    /// Says goodbye to the partner.
+    pub(crate) async fn end(&self) {
+        self.partner.disconnect().await;
+    }
+
+    async fn run(
+        &self,
+        event: &Value,
+        observers: Observers,
+        state: &mut &'static str,
+        document: &mut Value,
+    ) -> Result<Receipt> {
+        let transfer = transfer::Deps { partner: Arc::clone(&self.partner), on_progress: observers.sending };
+        let verify_remote =
+            verify_remote::Deps { partner: Arc::clone(&self.partner), on_progress: observers.verifying };
         let mut resends = 0;
         loop {
             *state = "Transfer";
             let mut checkpoint = None;
             let checkpoint = loop {
                 let input = TransferInput {
-                    execution: execution.clone(),
+                    execution: self.execution.clone(),
                     event: event.clone(),
-                    credential: credential.clone(),
+                    credential: self.credential.clone(),
                     checkpoint,
                     resends,
                 };
-                let progress = transfer::handle(&transfer, input, Deadline::NEVER).await?;
+                let progress = Box::pin(transfer::handle(&transfer, input, Deadline::NEVER)).await?;
                 *document = json!({"checkpoint": progress.checkpoint});
                 if let Some(receipt) = progress.receipt {
                     return Ok(receipt);
@@ -108,14 +112,10 @@ impl Delivery {
                     in_progress => checkpoint = in_progress,
                 }
             };
-            sending.finish_and_clear();
             *state = "VerifyRemote";
-            match self.verify(&verify_remote, &credential, checkpoint, document).await {
+            match self.verify(&verify_remote, event, checkpoint, document).await {
                 Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => resends += 1,
-                other => {
-                    proving.finish_and_clear();
-                    return other;
-                }
+                other => return other,
             }
         }
     }
@@ -123,18 +123,18 @@ impl Delivery {
     async fn verify(
         &self,
         deps: &verify_remote::Deps,
-        credential: &bridge::CredentialReference,
+        event: &Value,
         mut checkpoint: bridge::Checkpoint,
         document: &mut Value,
     ) -> Result<Receipt> {
         loop {
             let input = VerifyRemoteInput {
                 execution: self.execution.clone(),
-                event: self.event.clone(),
-                credential: credential.clone(),
+                event: event.clone(),
+                credential: self.credential.clone(),
                 checkpoint,
             };
-            let progress = verify_remote::handle(deps, input, Deadline::NEVER).await?;
+            let progress = Box::pin(verify_remote::handle(deps, input, Deadline::NEVER)).await?;
             *document = json!({"checkpoint": progress.checkpoint});
             match (progress.receipt, progress.checkpoint) {
                 (Some(receipt), _) => return Ok(receipt),
@@ -143,41 +143,37 @@ impl Delivery {
             }
         }
     }
+}
 
-    async fn record(
-        &self,
-        settings: RecordSettings,
-        s3: aws_sdk_s3::Client,
-        state: &str,
-        document: Value,
-        error: &Error,
-    ) {
-        let deps = record_failure::Deps { settings: Ok(settings), s3, step_functions: None, metrics: false };
+/// The least that a state machine would be started with.
+fn event(object: &Location) -> Value {
+    // Of a whole bucket, for want of a key.
+    let object_key = if object.object_key.is_empty() { "*" } else { &object.object_key };
+    json!({"detail": {"bucket": {"name": object.bucket}, "object": {"key": object_key}}})
+}
+
+struct Recorder {
+    settings: RecordSettings,
+    s3: aws_sdk_s3::Client,
+}
+
+impl Recorder {
+    async fn record(&self, execution: &Execution, event: Value, state: &str, document: Value, error: &Error) {
+        let deps = record_failure::Deps {
+            settings: Ok(self.settings.clone()),
+            s3: self.s3.clone(),
+            step_functions: None,
+            metrics: false,
+        };
         let failure = Failure {
             state: state.into(),
             error: error.name.to_string(),
             cause: error.message().into(),
             redrive_count: 0,
         };
-        let (execution, event) = (self.execution.clone(), self.event.clone());
+        let execution = execution.clone();
         let input = RecordFailureInput { execution, event, document, failure, raise: false };
         // Whether there is a record or not: the error is the caller's.
         let _ = record_failure::handle(&deps, input).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_an_object() {
-        let expected = Object { bucket: "b".into(), object_key: "a b+c%2B.txt".into() };
-        assert_eq!(parse_object("s3://b/a b+c%2B.txt"), Ok(expected.clone()));
-        assert_eq!(parse_object("b/a b+c%2B.txt"), Ok(expected));
-        assert_eq!(parse_object("b/../../x").map(|object| object.object_key), Ok("../../x".into()));
-        for text in ["", "b", "b/", "/k", "s3://b"] {
-            assert!(parse_object(text).is_err(), "{text}");
-        }
     }
 }

@@ -3,12 +3,18 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is what a command line tool is for")]
 
 mod deliver;
+mod location;
 mod progress;
+mod recursive;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use bridge::{ErrorName, Outcome, Receipt};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::deliver::Bridge;
+use crate::location::Location;
 
 /// Delivers S3 objects to partners' SFTP servers, whole and verified.
 #[derive(Parser)]
@@ -20,15 +26,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Delivers one object now, with the settings of the environment (SFTP_HOST, …), as the state machine would.
+    /// Delivers objects now, with the settings of the environment (SFTP_HOST, …), as the state machine would.
     ///
     /// The AWS configuration comes from the environment, too, AWS_ENDPOINT_URL included. Exit status: 0 delivered,
     /// or nothing to deliver; 1 not delivered; 2 bad usage or settings.
     Deliver {
         /// s3://BUCKET/KEY, or BUCKET/KEY. The key is taken as it is, not URL-decoded.
-        #[arg(value_parser = deliver::parse_object)]
-        object: deliver::Object,
-        /// Print the receipt as JSON, alone on standard output.
+        #[arg(value_parser = Location::parse)]
+        object: Location,
+        /// Deliver every object whose key begins with KEY, many at once; one that fails does not stop the others.
+        #[arg(long, short)]
+        recursive: bool,
+        /// Print the receipts as JSON, alone on standard output; with --recursive, one on each line.
         #[arg(long)]
         json: bool,
     },
@@ -37,24 +46,71 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     // Usage errors end here, with exit status 2.
-    let Command::Deliver { object, json } = Arguments::parse().command;
+    let Command::Deliver { object, recursive, json } = Arguments::parse().command;
+    if object.object_key.is_empty() && !recursive {
+        let message = "expected s3://BUCKET/KEY; for all objects of a bucket, add --recursive";
+        Arguments::command().error(clap::error::ErrorKind::ValueValidation, message).exit();
+    }
     if std::env::var_os("LOG_LEVEL").is_some() {
         aws::telemetry::init_to(std::io::stderr);
     }
-    match deliver::run(&object).await {
-        Ok(receipt) if json => match serde_json::to_string_pretty(&receipt) {
-            Ok(text) => {
-                println!("{text}");
+    let bridge = match Bridge::start(&object).await {
+        Ok(bridge) => Arc::new(bridge),
+        Err(error) => return failure(&error),
+    };
+    let code = if recursive {
+        deliver_all(&bridge, &object, json).await
+    } else {
+        let bar = progress::bar("sending");
+        let outcome = bridge.deliver(&object, progress::observers(&bar)).await;
+        bar.finish_and_clear();
+        match outcome {
+            Ok(receipt) => {
+                println!("{}", if json { pretty(&receipt) } else { summary(&receipt) });
                 ExitCode::SUCCESS
             }
-            Err(error) => failure(&ErrorName::Internal.error(error.to_string())),
-        },
-        Ok(receipt) => {
-            println!("{}", summary(&receipt));
-            ExitCode::SUCCESS
+            Err(error) => failure(&error),
         }
+    };
+    bridge.end().await;
+    code
+}
+
+async fn deliver_all(bridge: &Arc<Bridge>, prefix: &Location, json: bool) -> ExitCode {
+    let bar = progress::bar("sending");
+    let (mut delivered, mut others, mut failed) = (0, 0, 0);
+    let listed = recursive::run(Arc::clone(bridge), prefix, &bar, |object, outcome| {
+        bar.suspend(|| match outcome {
+            Ok(receipt) => {
+                match receipt.outcome {
+                    Outcome::Delivered => delivered += 1,
+                    _ => others += 1,
+                }
+                println!("{}", if json { one_line(receipt) } else { summary(receipt) });
+            }
+            Err(error) => {
+                failed += 1;
+                eprintln!("not delivered: {object}: {error}");
+            }
+        });
+    })
+    .await;
+    bar.finish_and_clear();
+    eprintln!("{delivered} delivered, {others} needed nothing, {failed} failed");
+    match listed {
         Err(error) => failure(&error),
+        Ok(()) if failed > 0 => ExitCode::from(1),
+        Ok(()) => ExitCode::SUCCESS,
     }
+}
+
+/// A receipt has nothing in it that JSON could not hold.
+fn pretty(receipt: &Receipt) -> String {
+    serde_json::to_string_pretty(receipt).unwrap_or_default()
+}
+
+fn one_line(receipt: &Receipt) -> String {
+    serde_json::to_string(receipt).unwrap_or_default()
 }
 
 fn failure(error: &bridge::Error) -> ExitCode {

@@ -1,17 +1,18 @@
 //! Requests and their replies over one SFTP channel.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bridge::ErrorName;
 use bytes::Bytes;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::codec::{self, Attributes, Body, Decoder, OpenFlags, Reply};
-use crate::transfer::{Download, Upload};
+use crate::download::Download;
 use crate::{Error, Result, StatusCode};
 
 /// Data in one READ or WRITE unless the server says that it takes more (draft 02, section 3: all servers take 34,000
@@ -33,21 +34,20 @@ pub struct FileHandle {
 }
 
 /// One SFTP channel. Requests may be made side by side; each gets its own reply, in whatever order they come.
-///
-/// A future of this type that is dropped while it sends may leave half a packet on the wire: after a time-out of your
-/// own, drop the whole [`Session`](crate::Session).
 pub struct Sftp {
-    // Packets are sent whole, one after the other.
-    writer: tokio::sync::Mutex<ChannelWriteHalf<Msg>>,
+    /// To the task that owns the channel's writing half: a packet is sent whole, whatever becomes of its sender.
+    outgoing: mpsc::UnboundedSender<Vec<Bytes>>,
     waiting: Arc<Waiting>,
     lost: watch::Receiver<Option<String>>,
     extensions: HashSet<String>,
+    /// The answer to a question that is not worth a round trip of its own: asked at start, read when a file is open.
+    limits: tokio::sync::Mutex<Option<Pending>>,
     /// Data in one READ and one WRITE, bytes.
-    read_length: u32,
-    write_length: u32,
-    /// Bytes in flight.
-    pub(crate) window: usize,
-    stall_timeout: Duration,
+    read_length: AtomicU32,
+    write_length: AtomicU32,
+    /// The shortest a request has taken, microseconds.
+    round_trip: AtomicU64,
+    pub(crate) stall_timeout: Duration,
 }
 
 /// The requests that wait for their reply, by id.
@@ -57,8 +57,42 @@ struct Waiting(Mutex<Requests>);
 #[derive(Default)]
 struct Requests {
     last_id: u32,
-    by_id: HashMap<u32, oneshot::Sender<Reply>>,
+    by_id: HashMap<u32, Waiter>,
     closed: bool,
+}
+
+enum Waiter {
+    /// For one reply.
+    One(oneshot::Sender<Reply>),
+    /// For the replies to many requests, of this and of other channels.
+    Of(Answers, u64),
+}
+
+/// Where the answers to many requests go.
+pub(crate) type Answers = mpsc::UnboundedSender<Answer>;
+
+/// The answer to one of many requests.
+pub(crate) struct Answer {
+    /// The number that the request was given.
+    pub(crate) number: u64,
+    /// `None`: the session is lost.
+    pub(crate) reply: Option<Reply>,
+}
+
+impl Waiter {
+    /// Whoever gave up waiting does not hear it.
+    fn tell(self, reply: Reply) {
+        match self {
+            Self::One(sender) => drop(sender.send(reply)),
+            Self::Of(answers, number) => drop(answers.send(Answer { number, reply: Some(reply) })),
+        }
+    }
+
+    fn give_up(self) {
+        if let Self::Of(answers, number) = self {
+            drop(answers.send(Answer { number, reply: None }));
+        }
+    }
 }
 
 impl Waiting {
@@ -66,22 +100,30 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn register(&self) -> (u32, oneshot::Receiver<Reply>) {
-        let (sender, receiver) = oneshot::channel();
+    /// Returns the id for the request.
+    fn register(&self, waiter: Waiter) -> u32 {
         let mut requests = self.lock();
         requests.last_id = requests.last_id.wrapping_add(1);
         let id = requests.last_id;
-        if !requests.closed {
-            requests.by_id.insert(id, sender);
+        if requests.closed {
+            drop(requests);
+            waiter.give_up();
+        } else {
+            requests.by_id.insert(id, waiter);
         }
-        (id, receiver)
+        id
     }
 
-    /// Dropping the senders wakes everyone who waits.
+    /// Wakes everyone who waits.
     fn close(&self) {
-        let mut requests = self.lock();
-        requests.closed = true;
-        requests.by_id.clear();
+        let waiters = {
+            let mut requests = self.lock();
+            requests.closed = true;
+            std::mem::take(&mut requests.by_id)
+        };
+        for waiter in waiters.into_values() {
+            waiter.give_up();
+        }
     }
 }
 
@@ -92,49 +134,62 @@ pub(crate) struct Pending {
 }
 
 impl Sftp {
-    /// Starts SFTP on a channel whose `sftp` subsystem runs.
+    /// Starts SFTP on an open channel. The request for the subsystem and the first packet travel together.
     pub(crate) async fn start(
         channel: Channel<Msg>,
         lost_reason: Arc<Mutex<Option<String>>>,
-        window: usize,
         stall_timeout: Duration,
     ) -> Result<Self> {
+        let starting = |error: russh::Error| Error::lost(format!("starting SFTP: {error}"));
         let (mut reader, writer) = channel.split();
-        writer
-            .data_bytes(codec::init())
-            .await
-            .map_err(|error| Error::lost(format!("starting SFTP: {error}")))?;
+        writer.request_subsystem(true, "sftp").await.map_err(starting)?;
+        writer.data_bytes(codec::init()).await.map_err(starting)?;
         let mut decoder = Decoder::default();
         let extensions = read_version(&mut reader, &mut decoder).await?;
         let waiting = Arc::new(Waiting::default());
         let (lost_sender, lost) = watch::channel(None);
+        let (outgoing, packets) = mpsc::unbounded_channel::<Vec<Bytes>>();
         let for_reader = Arc::clone(&waiting);
-        tokio::spawn(async move {
+        let reading = tokio::spawn(async move {
             let reason = read_replies(&mut reader, &mut decoder, &for_reader).await;
             let disconnected = lost_reason.lock().unwrap_or_else(PoisonError::into_inner).take();
             lost_sender.send_replace(Some(disconnected.unwrap_or(reason)));
             for_reader.close();
         });
-        let mut sftp = Self {
-            writer: tokio::sync::Mutex::new(writer),
+        let mut over = lost.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = send_packets(&writer, packets) => {}
+                // A channel whose session has ended never gets window again.
+                () = async { drop(over.wait_for(Option::is_some).await) } => {}
+            }
+            // The server is told, and what it still says is of no interest.
+            let _ = writer.close().await;
+            reading.abort();
+        });
+        let sftp = Self {
+            outgoing,
             waiting,
             lost,
             extensions,
-            read_length: DATA_DEFAULT,
-            write_length: DATA_DEFAULT,
-            window,
+            limits: tokio::sync::Mutex::default(),
+            read_length: AtomicU32::new(DATA_DEFAULT),
+            write_length: AtomicU32::new(DATA_DEFAULT),
+            round_trip: AtomicU64::new(u64::MAX),
             stall_timeout,
         };
-        sftp.ask_limits().await?;
+        if sftp.extensions.contains(LIMITS) {
+            let limits = sftp.begin("limits", |id| codec::extended(id, LIMITS, &[]));
+            *sftp.limits.lock().await = Some(limits);
+        }
         Ok(sftp)
     }
 
-    async fn ask_limits(&mut self) -> Result<()> {
-        if !self.extensions.contains(LIMITS) {
-            return Ok(());
-        }
+    /// Reads the limits, once; they came before anything that was asked after them.
+    async fn learn_limits(&self) {
+        let Some(pending) = self.limits.lock().await.take() else { return };
         // uint64 max-packet-length, max-read-length, max-write-length, max-open-handles; 0: not limited.
-        if let Ok(Reply::Extended(mut limits)) = self.extended("limits", "", LIMITS, Bytes::new()).await {
+        if let Ok(Reply::Extended(mut limits)) = self.settle(pending).await {
             let numbers = [(); 3].map(|()| codec::u64_of(&mut limits));
             if let [Ok(packet), Ok(read), Ok(write)] = numbers {
                 let data = |length: u64| {
@@ -143,20 +198,33 @@ impl Sftp {
                     let length = if length == 0 { longest } else { length.min(longest) };
                     u32::try_from(length).unwrap_or(DATA_MAX).clamp(1024, DATA_MAX)
                 };
-                (self.read_length, self.write_length) = (data(read), data(write));
+                self.read_length.store(data(read), Ordering::Relaxed);
+                self.write_length.store(data(write), Ordering::Relaxed);
             }
         }
-        Ok(())
     }
 
     /// Data in one WRITE, bytes.
     pub(crate) fn write_length(&self) -> usize {
-        self.write_length as usize
+        self.write_length.load(Ordering::Relaxed) as usize
     }
 
     /// Data asked for in one READ, bytes.
     pub(crate) fn read_length(&self) -> usize {
-        self.read_length as usize
+        self.read_length.load(Ordering::Relaxed) as usize
+    }
+
+    /// The shortest time that a request has taken so far; zero if there was none.
+    pub fn round_trip(&self) -> Duration {
+        match self.round_trip.load(Ordering::Relaxed) {
+            u64::MAX => Duration::ZERO,
+            microseconds => Duration::from_micros(microseconds),
+        }
+    }
+
+    /// Whether the session is over.
+    pub fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some()
     }
 
     /// Whether the server can hash a file itself (`check-file`, draft-ietf-secsh-filexfer-extensions-00).
@@ -174,7 +242,9 @@ impl Sftp {
     /// # Errors
     /// A status, or the loss of the session; so for all requests.
     pub async fn open(&self, path: &str, flags: OpenFlags) -> Result<FileHandle> {
-        match self.request("open", |id| codec::open(id, path, flags)).await? {
+        let reply = self.request("open", |id| codec::open(id, path, flags)).await?;
+        self.learn_limits().await;
+        match reply {
             Reply::Handle(handle) => Ok(FileHandle { handle, path: path.to_owned() }),
             other => Err(refused("open", path, other)),
         }
@@ -254,17 +324,6 @@ impl Sftp {
         }
     }
 
-    /// Sends to an open file from `offset` on. `on_acknowledged` sees the bytes in order, each once, when the server
-    /// has acknowledged all up to them.
-    pub fn upload<'a, F: FnMut(&[u8])>(
-        &'a self,
-        file: &'a FileHandle,
-        offset: u64,
-        on_acknowledged: F,
-    ) -> Upload<'a, F> {
-        Upload::new(self, file, offset, on_acknowledged)
-    }
-
     /// Reads an open file from `offset` up to `end`.
     pub fn download<'a>(&'a self, file: &'a FileHandle, offset: u64, end: u64) -> Download<'a> {
         Download::new(self, file, offset, end)
@@ -276,51 +335,45 @@ impl Sftp {
     }
 
     async fn request(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Result<Reply> {
-        let (id, reply) = self.waiting.register();
-        self.send(&[packet(id)]).await?;
-        self.settle(Pending { reply, operation }).await
+        let asked_at = Instant::now();
+        let reply = self.settle(self.begin(operation, packet)).await?;
+        let took = u64::try_from(asked_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.round_trip.fetch_min(took, Ordering::Relaxed);
+        Ok(reply)
     }
 
-    pub(crate) async fn send_read(&self, file: &FileHandle, offset: u64, length: u32) -> Result<Pending> {
-        let (id, reply) = self.waiting.register();
-        self.send(&[codec::read(id, &file.handle, offset, length)]).await?;
-        Ok(Pending { reply, operation: "read" })
+    /// Sends a request without waiting for its reply.
+    fn begin(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Pending {
+        let (sender, reply) = oneshot::channel();
+        let id = self.waiting.register(Waiter::One(sender));
+        self.send(vec![packet(id)]);
+        Pending { reply, operation }
     }
 
-    /// Sends a WRITE whose data is `parts`, uncopied.
-    pub(crate) async fn send_write(
+    pub(crate) fn send_read(&self, file: &FileHandle, offset: u64, length: u32) -> Pending {
+        self.begin("read", |id| codec::read(id, &file.handle, offset, length))
+    }
+
+    /// Sends a WRITE whose data is `parts`, uncopied. The answer goes to `answers`, with `number`.
+    pub(crate) fn send_write(
         &self,
         file: &FileHandle,
         offset: u64,
-        parts: &[Bytes],
-    ) -> Result<Pending> {
-        let (id, reply) = self.waiting.register();
+        parts: Vec<Bytes>,
+        answers: &Answers,
+        number: u64,
+    ) {
+        let id = self.waiting.register(Waiter::Of(answers.clone(), number));
         let length = parts.iter().map(Bytes::len).sum::<usize>() as u32;
         let mut packet = Vec::with_capacity(1 + parts.len());
         packet.push(codec::write_head(id, &file.handle, offset, length));
-        packet.extend_from_slice(parts);
-        self.send(&packet).await?;
-        Ok(Pending { reply, operation: "write" })
+        packet.extend(parts);
+        self.send(packet);
     }
 
-    async fn send(&self, parts: &[Bytes]) -> Result<()> {
-        let sending = async {
-            let writer = self.writer.lock().await;
-            for part in parts {
-                writer.data_bytes(part.clone()).await?;
-            }
-            Ok::<(), russh::Error>(())
-        };
-        let mut lost = self.lost.clone();
-        tokio::select! {
-            sent = tokio::time::timeout(self.stall_timeout, sending) => match sent {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(self.lost_error().await),
-                Err(_) => Err(self.stalled("taking data")),
-            },
-            // A channel whose session has ended never gets window again.
-            _ = lost.wait_for(Option::is_some) => Err(self.lost_error().await),
-        }
+    /// If the session is over, whoever waits for the reply hears of it.
+    fn send(&self, packet: Vec<Bytes>) {
+        let _ = self.outgoing.send(packet);
     }
 
     pub(crate) async fn settle(&self, pending: Pending) -> Result<Reply> {
@@ -331,19 +384,30 @@ impl Sftp {
         }
     }
 
-    fn stalled(&self, operation: &str) -> Error {
+    pub(crate) fn stalled(&self, operation: &str) -> Error {
         Error::lost(format!(
             "the server did not finish {operation} within {} s",
             self.stall_timeout.as_secs()
         ))
     }
 
-    async fn lost_error(&self) -> Error {
+    pub(crate) async fn lost_error(&self) -> Error {
         let mut lost = self.lost.clone();
         // The reader says why within moments, if it is still there to say it.
         let reason = tokio::time::timeout(Duration::from_secs(1), lost.wait_for(Option::is_some)).await;
         let reason = reason.ok().and_then(|reason| reason.ok().and_then(|reason| reason.clone()));
         Error::lost(reason.unwrap_or_else(|| "the connection was lost".into()))
+    }
+}
+
+/// Until there is nobody left to send for, or the session has ended.
+async fn send_packets(writer: &ChannelWriteHalf<Msg>, mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>) {
+    while let Some(packet) = packets.recv().await {
+        for part in packet {
+            if writer.data_bytes(part).await.is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -360,7 +424,10 @@ async fn read_version(reader: &mut ChannelReadHalf, decoder: &mut Decoder) -> Re
             }
             Some(_) => return Err(not_sftp("its first packet was not a version")),
             None => match reader.wait().await {
-                Some(ChannelMsg::Data { data }) => decoder.push(&data),
+                Some(ChannelMsg::Data { data }) => decoder.push(data),
+                Some(ChannelMsg::Failure) => {
+                    return Err(not_sftp("it offers no SFTP to this account"));
+                }
                 Some(ChannelMsg::Eof | ChannelMsg::Close) | None => {
                     return Err(not_sftp("it closed the channel; is the account allowed to use SFTP?"));
                 }
@@ -383,8 +450,7 @@ async fn read_replies(reader: &mut ChannelReadHalf, decoder: &mut Decoder, waiti
         loop {
             match decoder.next() {
                 Ok(Some((id, reply))) => match waiting.lock().by_id.remove(&id) {
-                    // Nobody waits any more: the request was given up.
-                    Some(sender) => drop(sender.send(reply)),
+                    Some(waiter) => waiter.tell(reply),
                     None => return format!("the server answered a request {id} that was not made"),
                 },
                 Ok(None) => break,
@@ -392,7 +458,7 @@ async fn read_replies(reader: &mut ChannelReadHalf, decoder: &mut Decoder, waiti
             }
         }
         match reader.wait().await {
-            Some(ChannelMsg::Data { data }) => decoder.push(&data),
+            Some(ChannelMsg::Data { data }) => decoder.push(data),
             Some(ChannelMsg::Eof | ChannelMsg::Close) => return "the server closed the SFTP channel".into(),
             None => return "the connection was lost".into(),
             Some(_) => {}

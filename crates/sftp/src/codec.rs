@@ -1,5 +1,7 @@
 //! The packets of SFTP version 3, as values: no I/O. Source: draft-ietf-secsh-filexfer-02.
 
+use std::collections::VecDeque;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// The protocol version that we speak.
@@ -8,6 +10,9 @@ pub(crate) const VERSION: u32 = 3;
 /// A reply is never longer than what we asked for (255 KiB of data) and its head; a server that announces more is
 /// broken or hostile.
 const REPLY_MAX: usize = 512 * 1024;
+
+/// A reply comes in a few pieces of 32 KiB.
+const PIECES_MAX: usize = 1024;
 
 mod packet {
     pub(crate) const INIT: u8 = 1;
@@ -24,7 +29,6 @@ mod packet {
     pub(crate) const STATUS: u8 = 101;
     pub(crate) const HANDLE: u8 = 102;
     pub(crate) const DATA: u8 = 103;
-    pub(crate) const NAME: u8 = 104;
     pub(crate) const ATTRS: u8 = 105;
     pub(crate) const EXTENDED: u8 = 200;
     pub(crate) const EXTENDED_REPLY: u8 = 201;
@@ -81,7 +85,8 @@ pub(crate) enum Reply {
         message: String,
     },
     Handle(Bytes),
-    Data(Bytes),
+    /// As it lies in the packets of the channel, uncopied.
+    Data(Vec<Bytes>),
     Attributes(Attributes),
     Extended(Bytes),
     /// A reply to a request that we never send, or of an unknown type.
@@ -218,31 +223,87 @@ impl Body {
     }
 }
 
-/// Cuts the byte stream of a channel into replies.
+/// Cuts the byte stream of a channel into replies, without copying what a file holds. It never keeps more than one
+/// reply and what came in the same piece.
 #[derive(Default)]
 pub(crate) struct Decoder {
-    buffer: BytesMut,
+    pieces: VecDeque<Bytes>,
+    length: usize,
 }
 
 impl Decoder {
     /// Adds bytes as they came.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+    pub(crate) fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.length += bytes.len();
+            self.pieces.push_back(bytes);
+        }
+        // A server that sends byte by byte must not cost a hundred times what it sends.
+        if self.pieces.len() > PIECES_MAX {
+            let length = self.length;
+            let joined = self.take(length).concat();
+            self.length = length;
+            self.pieces.push_back(joined.into());
+        }
     }
 
     /// The next whole reply and the id of its request (a VERSION has none: 0).
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Reply)>, Malformed> {
-        let Some(mut head) = self.buffer.get(..4) else { return Ok(None) };
-        let length = head.get_u32() as usize;
+        let Some(length) = self.peek::<4>().map(|head| u32::from_be_bytes(head) as usize) else {
+            return Ok(None);
+        };
         if length > REPLY_MAX {
             return Err(Malformed::TooLong(length));
         }
-        if self.buffer.len() < 4 + length {
-            self.buffer.reserve(4 + length - self.buffer.len());
+        if self.length < 4 + length {
             return Ok(None);
         }
-        self.buffer.advance(4);
-        reply(self.buffer.split_to(length).freeze()).map(Some)
+        self.take(4);
+        const DATA_HEAD: usize = 9;
+        match self.peek::<DATA_HEAD>() {
+            Some([packet::DATA, i0, i1, i2, i3, l0, l1, l2, l3]) if length >= DATA_HEAD => {
+                let data = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+                let rest = length - DATA_HEAD;
+                if data > rest {
+                    return Err(Malformed::Short);
+                }
+                self.take(DATA_HEAD);
+                let pieces = self.take(data);
+                // Some servers append an end-of-file flag, as later versions have it.
+                self.take(rest - data);
+                Ok(Some((u32::from_be_bytes([i0, i1, i2, i3]), Reply::Data(pieces))))
+            }
+            _ => {
+                let mut pieces = self.take(length);
+                let whole = if pieces.len() == 1 { pieces.pop() } else { None };
+                reply(whole.unwrap_or_else(|| pieces.concat().into())).map(Some)
+            }
+        }
+    }
+
+    /// The next bytes, left where they are.
+    fn peek<const N: usize>(&self) -> Option<[u8; N]> {
+        let mut head = [0; N];
+        let mut bytes = self.pieces.iter().flat_map(|piece| piece.iter());
+        for slot in &mut head {
+            *slot = *bytes.next()?;
+        }
+        Some(head)
+    }
+
+    /// Removes the next `length` bytes; there must be as many.
+    fn take(&mut self, mut length: usize) -> Vec<Bytes> {
+        self.length -= length;
+        let mut taken = Vec::new();
+        while length > 0 {
+            let Some(mut piece) = self.pieces.pop_front() else { break };
+            if piece.len() > length {
+                self.pieces.push_front(piece.split_off(length));
+            }
+            length -= piece.len();
+            taken.push(piece);
+        }
+        taken
     }
 }
 
@@ -266,10 +327,9 @@ fn reply(mut packet: Bytes) -> Result<(u32, Reply), Malformed> {
             Reply::Status { code, message: String::from_utf8_lossy(&message).into_owned() }
         }
         packet::HANDLE => Reply::Handle(string_of(&mut packet)?),
-        packet::DATA => Reply::Data(string_of(&mut packet)?),
         packet::ATTRS => Reply::Attributes(attributes_of(&mut packet)?),
         packet::EXTENDED_REPLY => Reply::Extended(packet),
-        packet::NAME => Reply::Other(kind),
+        packet::DATA => return Err(Malformed::Short),
         other => Reply::Other(other),
     };
     Ok((id, reply))
@@ -326,7 +386,7 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Result<Option<(u32, Reply)>, Malformed> {
         let mut decoder = Decoder::default();
-        decoder.push(bytes);
+        decoder.push(Bytes::copy_from_slice(bytes));
         decoder.next()
     }
 
@@ -352,6 +412,35 @@ mod tests {
     }
 
     #[test]
+    fn data_is_not_copied_and_may_come_in_any_pieces() {
+        let head = [103, 0, 0, 0, 5, 0, 0, 0, 6];
+        let whole = framed(&[&head[..], b"abcdef", &[1]].concat());
+        let data = |decoder: &mut Decoder| match decoder.next() {
+            Ok(Some((5, Reply::Data(pieces)))) => pieces.concat(),
+            other => panic!("{other:?}"),
+        };
+        let bytes = Bytes::from(whole.clone());
+        let mut decoder = Decoder::default();
+        decoder.push(bytes.clone());
+        let Ok(Some((5, Reply::Data(pieces)))) = decoder.next() else { panic!() };
+        assert_eq!(pieces, [bytes.slice(13..19)]);
+        assert_eq!(pieces[0].as_ptr(), bytes[13..].as_ptr());
+        let mut decoder = Decoder::default();
+        for _ in 0..1000 {
+            for byte in &whole {
+                decoder.push(Bytes::copy_from_slice(&[*byte]));
+            }
+        }
+        assert!(decoder.pieces.len() <= PIECES_MAX);
+        for _ in 0..1000 {
+            assert_eq!(data(&mut decoder), b"abcdef");
+        }
+        assert_eq!(decoder.next(), Ok(None));
+        assert_eq!(decode(&framed(&[103, 0, 0, 0, 5, 0, 0, 0, 1])), Err(Malformed::Short));
+        assert_eq!(decode(&framed(&head[..8])), Err(Malformed::Short));
+    }
+
+    #[test]
     fn attributes_that_are_left_out_stay_unknown() {
         let size_and_times =
             framed(&[105, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2]);
@@ -373,7 +462,7 @@ mod tests {
                 let mut decoder = Decoder::default();
                 let mut replies = Vec::new();
                 for part in parts {
-                    decoder.push(part);
+                    decoder.push(Bytes::copy_from_slice(part));
                     loop {
                         match decoder.next() {
                             Ok(Some(reply)) => replies.push(Ok(reply)),

@@ -1,8 +1,9 @@
 //! An SFTP client made for moving files to partners: SFTP version 3 (draft-ietf-secsh-filexfer-02, the version that
 //! OpenSSH and nearly everyone else speaks) over a russh channel.
 //!
-//! It knows nothing of AWS. What sets it apart from a general client: a window of requests in flight, in which only
-//! what the server has acknowledged without a gap counts as sent; handles are opaque bytes; every status code is an
+//! It knows nothing of AWS. What sets it apart from a general client: a window of requests in flight that adapts to the
+//! round trip, on several channels and connections where that helps, in which only what the server has acknowledged
+//! without a gap counts as sent; handles are opaque bytes; every status code is an
 //! answer and keeps the server's message; a host key is always pinned.
 //!
 //! ```no_run
@@ -16,12 +17,15 @@
 //! };
 //! let trusted = bridge::TrustedHostKeys::parse("SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ")?;
 //! let session = sftp::Session::connect(&endpoint, &login, &trusted, &sftp::Options::default()).await?;
+//! let session = std::sync::Arc::new(session);
 //! let sftp = session.sftp();
 //! let handle = sftp.open("report.csv.partial", sftp::OpenFlags::WRITE | sftp::OpenFlags::CREATE).await?;
-//! let mut upload = sftp.upload(&handle, 0, |_acknowledged| {});
-//! upload.push(Bytes::from_static(b"a,b\n1,2\n")).await?;
+//! let report = Bytes::from_static(b"a,b\n1,2\n");
+//! let length = report.len() as u64;
+//! let mut upload = session.upload(handle, 0..length, 0, sftp::Caps::default(), sftp::Unobserved);
+//! upload.push(report).await?;
 //! upload.flush().await?;
-//! sftp.close(handle).await?;
+//! upload.finish().await?;
 //! sftp.rename("report.csv.partial", "report.csv").await?;
 //! session.disconnect().await;
 //! # Ok(())
@@ -30,14 +34,22 @@
 
 mod client;
 mod codec;
+mod download;
 mod error;
+mod keeper;
+mod lanes;
 mod private_key;
 mod session;
-mod transfer;
+mod transport;
+mod upload;
+mod window;
 
 pub use client::{FileHandle, Sftp};
 pub use codec::{Attributes, OpenFlags};
+pub use download::Download;
 pub use error::{Error, Result, StatusCode};
+pub use keeper::Keeper;
+pub use lanes::Caps;
 pub use private_key::PrivateKey;
 pub use session::{Endpoint, Login, Options, Session};
-pub use transfer::{Download, Upload};
+pub use upload::{AHEAD_MAX, Journal, Unobserved, Upload};

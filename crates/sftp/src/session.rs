@@ -2,18 +2,21 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bridge::{Error, ErrorName, TrustedHostKeys};
 use russh::client::{self, AuthResult, DisconnectReason, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{ChannelMsg, Disconnect, MethodKind, MethodSet, Preferred, cipher, kex};
+use russh::{Disconnect, Limits, MethodKind, MethodSet, Preferred, cipher, kex};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{PrivateKey, Result, Sftp};
+use crate::lanes::{Lane, Lanes};
+use crate::transport::Transport;
+use crate::{Caps, FileHandle, Journal, PrivateKey, Result, Sftp, Upload};
 
 /// The partner's server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,17 +60,17 @@ impl Login {
     }
 }
 
-/// How long to wait, and how much to keep in flight.
+/// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// For looking the name up, TCP and key exchange together; then once more for logging in.
     pub connect_timeout: Duration,
     /// A keepalive is sent after this much silence; three without an answer end the session.
     pub keepalive_interval: Duration,
-    /// A single request may take this long on a session that is otherwise alive.
+    /// Of all that was asked on a session that is otherwise alive, something has to be answered within this.
     pub stall_timeout: Duration,
-    /// Bytes in flight.
-    pub window: usize,
+    /// New keys are agreed on after so many bytes, in either direction (RFC 4253, section 9, recommends each GiB).
+    pub rekey_after: usize,
 }
 
 impl Default for Options {
@@ -76,16 +79,28 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(20),
             keepalive_interval: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(60),
-            window: 1024 * 1024,
+            rekey_after: 1 << 30,
         }
     }
 }
 
-/// A connection to a server, logged in, with one SFTP channel.
+/// A connection to a server, logged in, with one SFTP channel; more are opened when they are asked for.
 pub struct Session {
     ssh: Handle<Handler>,
-    sftp: Sftp,
+    channels: tokio::sync::Mutex<Vec<Arc<Sftp>>>,
+    first: Arc<Sftp>,
     host_key_fingerprint: String,
+    lost: Arc<Mutex<Option<String>>>,
+    target: Target,
+}
+
+/// All that it takes to connect.
+#[derive(Clone)]
+struct Target {
+    endpoint: Endpoint,
+    login: Login,
+    trusted: TrustedHostKeys,
+    options: Options,
 }
 
 /// How many keepalives may go unanswered.
@@ -93,6 +108,9 @@ const KEEPALIVE_MAX: usize = 3;
 
 impl Session {
     /// Connects, checks the host key, logs in and starts SFTP.
+    ///
+    /// Round trips: TCP, the two identifications, the two lists of algorithms, key exchange, service, the offer of the
+    /// key, its signature, the channel, SFTP. The limits of the server come along with the first request.
     ///
     /// # Errors
     /// `ConnectFailed` with the step and the address, `HostKeyMismatch`, `NoCommonAlgorithm`,
@@ -103,44 +121,92 @@ impl Session {
         trusted: &TrustedHostKeys,
         options: &Options,
     ) -> Result<Self> {
+        let target = Target {
+            endpoint: endpoint.clone(),
+            login: login.clone(),
+            trusted: trusted.clone(),
+            options: *options,
+        };
+        Self::open(target).await
+    }
+
+    /// Another connection like this one.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn another(&self) -> Result<Self> {
+        Self::open(self.target.clone()).await
+    }
+
+    async fn open(target: Target) -> Result<Self> {
+        let Target { endpoint, login, trusted, options } = &target;
         let (mut ssh, state) = open(endpoint, trusted, options).await?;
-        let deadline = Instant::now() + options.connect_timeout;
         let logging_in = async {
             authenticate(&mut ssh, endpoint, login).await?;
-            let channel =
-                ssh.channel_open_session().await.map_err(|error| starting_sftp(endpoint, &error))?;
-            let mut channel = channel;
-            channel.request_subsystem(true, "sftp").await.map_err(|error| starting_sftp(endpoint, &error))?;
-            loop {
-                match channel.wait().await {
-                    Some(ChannelMsg::Success) => break,
-                    Some(ChannelMsg::Failure) => {
-                        return Err(starting_sftp(endpoint, &"the server offers no SFTP to this account"));
-                    }
-                    Some(ChannelMsg::Eof | ChannelMsg::Close) | None => {
-                        return Err(starting_sftp(endpoint, &"the server closed the channel"));
-                    }
-                    Some(_) => {}
-                }
-            }
-            Ok::<_, Error>(channel)
+            start_sftp(&ssh, endpoint, &state.lost, options).await
         };
-        let late = || {
+        let sftp = tokio::time::timeout(options.connect_timeout, logging_in).await.map_err(|_| {
             ErrorName::ConnectFailed.error(format!(
                 "logging in to {endpoint}: no answer within {} s",
                 options.connect_timeout.as_secs()
             ))
-        };
-        let channel = timeout_at(deadline, logging_in).await.map_err(|_| late())??;
-        let starting = Sftp::start(channel, Arc::clone(&state.lost), options.window, options.stall_timeout);
-        let sftp = timeout_at(deadline, starting).await.map_err(|_| late())??;
-        let host_key_fingerprint = state.presented().unwrap_or_default();
-        Ok(Self { ssh, sftp, host_key_fingerprint })
+        })??;
+        let first = Arc::new(sftp);
+        Ok(Self {
+            ssh,
+            channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
+            first,
+            host_key_fingerprint: state.presented().unwrap_or_default(),
+            lost: state.lost,
+            target,
+        })
     }
 
-    /// The SFTP channel.
-    pub fn sftp(&self) -> &Sftp {
-        &self.sftp
+    /// The first SFTP channel.
+    pub fn sftp(&self) -> &Arc<Sftp> {
+        &self.first
+    }
+
+    /// An SFTP channel by its number, from 0; opens the next one if there are not so many.
+    ///
+    /// # Errors
+    /// The server allows no more (OpenSSH's `MaxSessions`); the session goes on without.
+    pub(crate) async fn channel(&self, number: usize) -> Result<Arc<Sftp>> {
+        let mut channels = self.channels.lock().await;
+        if let Some(sftp) = channels.get(number) {
+            return Ok(Arc::clone(sftp));
+        }
+        let Target { endpoint, options, .. } = &self.target;
+        let starting = start_sftp(&self.ssh, endpoint, &self.lost, options);
+        let sftp = tokio::time::timeout(options.connect_timeout, starting).await;
+        let sftp = Arc::new(sftp.map_err(|_| starting_sftp(endpoint, &"no answer"))??);
+        channels.push(Arc::clone(&sftp));
+        Ok(sftp)
+    }
+
+    /// Sends to a file that is open on the first channel, from `offset` on up to `end`.
+    ///
+    /// `size` is what the file held when it was opened, bytes: by growing beyond it, it shows whether what one channel
+    /// writes is seen by the others. They stay unused until then.
+    pub fn upload<J: Journal>(
+        self: &Arc<Self>,
+        file: FileHandle,
+        Range { start, end }: Range<u64>,
+        size: u64,
+        caps: Caps,
+        journal: J,
+    ) -> Upload<J> {
+        let path = file.path.clone();
+        Upload::new(Lane::new(Arc::clone(&self.first), file), start, journal, |acknowledged| {
+            Lanes::open(self, &path, size, end.saturating_sub(start), caps, &acknowledged)
+        })
+    }
+
+    /// Whether the server still answers, within `patience`.
+    pub async fn is_alive(&self, patience: Duration) -> bool {
+        // A path that is there on every server; any answer is a sign of life.
+        let answered = tokio::time::timeout(patience, self.first.stat(".")).await;
+        matches!(answered, Ok(Ok(_) | Err(crate::Error::Status { .. })))
     }
 
     /// The fingerprint of the host key that the server presented, `SHA256:…`; it is one of the trusted ones.
@@ -149,10 +215,20 @@ impl Session {
     }
 
     /// Says goodbye. A session that is merely dropped is closed, too, but the server logs it as broken.
-    pub async fn disconnect(self) {
+    pub async fn disconnect(&self) {
         let goodbye = self.ssh.disconnect(Disconnect::ByApplication, "", "en");
         let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
     }
+}
+
+async fn start_sftp(
+    ssh: &Handle<Handler>,
+    endpoint: &Endpoint,
+    lost: &Arc<Mutex<Option<String>>>,
+    options: &Options,
+) -> Result<Sftp> {
+    let channel = ssh.channel_open_session().await.map_err(|error| starting_sftp(endpoint, &error))?;
+    Sftp::start(channel, Arc::clone(lost), options.stall_timeout).await
 }
 
 fn starting_sftp(endpoint: &Endpoint, problem: &dyn std::fmt::Display) -> Error {
@@ -182,7 +258,8 @@ async fn open(
 
     let state = State::default();
     let handler = Handler { trusted: trusted.clone(), state: state.clone() };
-    let handshake = client::connect_stream(Arc::new(config(trusted, options)), stream, handler);
+    let handshake =
+        client::connect_stream(Arc::new(config(trusted, options)), Transport::new(stream), handler);
     let step = format!("SSH key exchange with {endpoint} ({address})");
     match timeout_at(deadline, handshake).await {
         Err(_) => Err(failed(&step, &late).into()),
@@ -240,6 +317,9 @@ fn config(trusted: &TrustedHostKeys, options: &Options) -> client::Config {
         // Ends what is left of a session whose owner is gone.
         inactivity_timeout: Some(options.keepalive_interval * (KEEPALIVE_MAX as u32 + 2)),
         preferred: preferred(trusted),
+        limits: Limits::new(options.rekey_after, options.rekey_after, Duration::from_secs(3600)),
+        // What is asked for governs how much comes back, not the channel's window.
+        window_size: 16 * 1024 * 1024,
         ..Default::default()
     }
 }

@@ -1,56 +1,58 @@
-//! What the server has acknowledged so far. It outlives the slice, so that a slice that is given up loses nothing.
+//! What the server has acknowledged so far. It outlives the session, so that a session that is lost loses nothing.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bridge::{Checkpoint, Checksum, Result, RunningChecksum, RunningSha256, Status};
+use bridge::{Checkpoint, Checksum, Digests, OnProgress, Result, Status};
+use bytes::Bytes;
+use sftp::Journal;
 
-/// **Invariant:** offset, checksum and SHA-256 speak of the same bytes, all of them acknowledged without a gap.
+/// **Invariant:** offset and digests speak of the same bytes, all of them acknowledged without a gap.
 pub(crate) struct Acknowledged(Mutex<State>);
 
 struct State {
     checkpoint: Checkpoint,
-    checksum: RunningChecksum,
+    digests: Digests,
 }
 
 impl Acknowledged {
     pub(crate) fn new(checkpoint: Checkpoint) -> Result<Self> {
-        let checksum = RunningChecksum::resume(&checkpoint.checksum)?;
-        Ok(Self(Mutex::new(State { checkpoint, checksum })))
+        let digests = Digests::resume(&checkpoint)?;
+        Ok(Self(Mutex::new(State { checkpoint, digests })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The server has acknowledged these bytes, too. Returns the new offset.
-    pub(crate) fn add(&self, bytes: &[u8]) -> u64 {
-        let State { checkpoint, checksum } = &mut *self.lock();
-        checksum.update(bytes);
-        if let Some(sha256) = &mut checkpoint.sha256 {
-            sha256.update(bytes);
-        }
-        checkpoint.offset += bytes.len() as u64;
-        checkpoint.offset
+    pub(crate) fn offset(&self) -> u64 {
+        self.lock().checkpoint.offset
     }
 
-    /// These bytes were sent, acknowledged or not.
-    pub(crate) fn count_sent(&self, bytes: usize) {
-        self.lock().checkpoint.bytes_sent += bytes as u64;
+    /// Another session takes over.
+    pub(crate) fn resume(&self) {
+        self.lock().checkpoint.resumes += 1;
+    }
+
+    /// The server is known to hold these bytes, which follow those before, from an earlier session.
+    pub(crate) fn add_proved(&self, bytes: &[u8]) {
+        let State { checkpoint, digests } = &mut *self.lock();
+        digests.update(bytes);
+        checkpoint.offset += bytes.len() as u64;
     }
 
     /// The partial file cannot be continued: all starts over. With `hash`, SHA-256 is computed along.
     pub(crate) fn start_over(&self, hash: bool) {
-        let State { checkpoint, checksum } = &mut *self.lock();
-        *checksum = RunningChecksum::new(checkpoint.checksum.algorithm);
+        let State { checkpoint, digests } = &mut *self.lock();
+        *digests = Digests::new(checkpoint, hash);
         checkpoint.offset = 0;
-        checkpoint.sha256 = hash.then(RunningSha256::default);
     }
 
     /// The final name seems to hold the file already: there is nothing to send, and all to prove. What is to be proved
     /// is that it has the checksum that S3 stored.
     pub(crate) fn is_already_there(&self, stored: &Checksum) -> Result<()> {
-        let State { checkpoint, checksum } = &mut *self.lock();
-        *checksum = RunningChecksum::resume(stored)?;
+        let State { checkpoint, digests } = &mut *self.lock();
+        checkpoint.checksum = stored.clone();
+        *digests = Digests::resume(checkpoint)?;
         checkpoint.already_there = true;
         checkpoint.status = Status::Complete;
         Ok(())
@@ -61,7 +63,50 @@ impl Acknowledged {
     }
 
     pub(crate) fn checkpoint(&self) -> Checkpoint {
+        let State { checkpoint, digests } = &*self.lock();
+        let mut checkpoint = checkpoint.clone();
+        digests.store(&mut checkpoint);
+        checkpoint
+    }
+
+    /// For an upload that goes on from here.
+    pub(crate) fn journal<'a>(&'a self, on_progress: &'a OnProgress) -> Sending<'a> {
         let state = self.lock();
-        Checkpoint { checksum: state.checksum.checksum(), ..state.checkpoint.clone() }
+        Sending {
+            acknowledged: self,
+            on_progress,
+            size: state.checkpoint.object.size,
+            sent: state.digests.clone(),
+        }
+    }
+}
+
+/// Digests run ahead with what is sent, so that the bytes need not be kept until they are acknowledged.
+pub(crate) struct Sending<'a> {
+    acknowledged: &'a Acknowledged,
+    on_progress: &'a OnProgress,
+    size: u64,
+    sent: Digests,
+}
+
+impl Journal for Sending<'_> {
+    type Mark = Digests;
+
+    fn sent(&mut self, parts: &[Bytes]) -> Digests {
+        let mut length = 0;
+        for part in parts {
+            self.sent.update(part);
+            length += part.len() as u64;
+        }
+        self.acknowledged.lock().checkpoint.bytes_sent += length;
+        self.sent.clone()
+    }
+
+    fn acknowledged(&mut self, offset: u64, digests: Digests) {
+        let mut state = self.acknowledged.lock();
+        state.checkpoint.offset = offset;
+        state.digests = digests;
+        drop(state);
+        (self.on_progress)(offset, self.size);
     }
 }

@@ -1,28 +1,27 @@
 //! Step `Transfer`: streams the pinned object into the partial file, and says how far it came.
 
 mod acknowledged;
+mod remote;
 mod slice;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws::Pin;
-use aws::credential::Clients;
 use bridge::{
     Checkpoint, CredentialLocation, Deadline, ErrorName, ObjectCreated, OnProgress, Outcome, PinnedObject,
     Progress, Receipt, RemotePaths, Result, Settings, Status, TransferInput,
 };
+
+use partner::Partner;
 
 use crate::acknowledged::Acknowledged;
 use crate::slice::Slice;
 
 /// What the handler works with.
 pub struct Deps {
-    /// The settings.
-    pub settings: Settings,
-    /// Clients for the object and the credential.
-    pub clients: Clients,
-    /// How the partner's server is talked to.
-    pub sftp: sftp::Options,
+    /// The partner's server, with the settings and the clients.
+    pub partner: Arc<Partner>,
     /// Hears how many bytes the server has acknowledged, and of how many.
     pub on_progress: OnProgress,
 }
@@ -49,18 +48,18 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
             return Ok(Progress { checkpoint: Some(checkpoint.clone()), receipt: None });
         }
         Some(checkpoint) => Checkpoint { resumes: checkpoint.resumes + 1, ..checkpoint.clone() },
-        None => match aws::pin(&deps.clients.s3, &event).await? {
+        None => match aws::pin(&deps.partner.clients.s3, &event).await? {
             Pin::Superseded { object, reason } => return Ok(superseded(deps, &input, object, reason)),
             Pin::Object(object) if object.size == 0 && object.object_key.ends_with('/') => {
                 let reason = "a folder marker: the key ends in `/` and the object is empty".to_owned();
                 return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
             }
-            Pin::Object(object) if is_credential(&deps.settings, &object) => {
+            Pin::Object(object) if is_credential(&deps.partner.settings, &object) => {
                 let reason = "this object is the bridge's own private key; it is never delivered".to_owned();
                 return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
             }
             Pin::Object(object) => {
-                let remote = RemotePaths::new(&deps.settings.location, &object)?;
+                let remote = RemotePaths::new(&deps.partner.settings.location, &object)?;
                 Checkpoint::start(object, remote, aws::now())
             }
         },
@@ -70,7 +69,7 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     let acknowledged = Acknowledged::new(checkpoint)?;
     let slice = Slice { deps, input: &input, acknowledged: &acknowledged, stop: deadline.less(RESERVE, 4) };
     if input.checkpoint.is_some()
-        && let Some(reason) = aws::superseded_by(&deps.clients.s3, &object).await?
+        && let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object).await?
     {
         slice.discard().await;
         return Ok(superseded(deps, &input, object, reason));
@@ -78,7 +77,8 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     // The slice looks at its stop between writes; this limit is for a server that keeps us waiting in one.
     let outcome = tokio::time::timeout(deadline.less(RESERVE / 4, 16).remaining(), slice.run()).await;
     let outcome = outcome.unwrap_or_else(|_| {
-        Err(ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", deps.settings.host)))
+        Err(ErrorName::ConnectionLost
+            .error(format!("{}: no answer until the deadline", deps.partner.settings.host)))
     });
     let checkpoint = acknowledged.checkpoint();
     match outcome {
@@ -90,7 +90,7 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         }
         Err(error) if error.name == ErrorName::ObjectChanged => {
             // Changed by a newer upload: no failure of anything.
-            let Some(reason) = aws::superseded_by(&deps.clients.s3, &object).await? else {
+            let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object).await? else {
                 return Err(error);
             };
             slice.discard().await;
@@ -131,7 +131,7 @@ fn nothing_to_send(
         Some(checkpoint) => Checkpoint { status, ..checkpoint.clone() },
         None => Checkpoint { status, ..Checkpoint::start(object, nowhere, aws::now()) },
     };
-    let host = &deps.settings.host;
+    let host = &deps.partner.settings.host;
     let receipt = Receipt::new(outcome, &checkpoint, host, &input.credential, &input.execution, aws::now());
     Progress { checkpoint: Some(checkpoint), receipt: Some(Receipt { reason: Some(reason), ..receipt }) }
 }

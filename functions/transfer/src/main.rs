@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws::credential::Clients;
 use aws::{clients, lambda};
 use bridge::{Settings, Variables};
+use partner::Partner;
 use transfer::{Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -13,9 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let clients = Clients::new(&clients::config().await);
     // Wrong settings are an answer to the invocation, not a crash at start.
     let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps {
-        settings,
-        clients,
-        sftp: sftp::Options::default(),
+        partner: Arc::new(Partner::new(settings, clients, sftp::Options::default())),
         on_progress: Arc::new(|_, _| {}),
     });
     lambda::run(async |payload, deadline| {

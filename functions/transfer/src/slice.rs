@@ -1,13 +1,17 @@
-//! One session's share of a transfer.
+//! One call's share of a transfer.
 
-use aws::{ObjectReader, credential};
+use std::sync::Arc;
+
+use aws::ObjectReader;
 use bridge::{
     Checkpoint, Checksum, Deadline, ErrorName, PinnedObject, ProofPolicy, RemotePaths, Result, TransferInput,
 };
-use sftp::{Endpoint, FileHandle, Login, OpenFlags, Session, Sftp};
+use partner::Persistence;
+use sftp::{AHEAD_MAX, Attributes, Caps, Session, Sftp, Upload};
 
 use crate::Deps;
-use crate::acknowledged::Acknowledged;
+use crate::acknowledged::{Acknowledged, Sending};
+use crate::remote::{explain, open_partial};
 
 pub(crate) struct Slice<'a> {
     pub(crate) deps: &'a Deps,
@@ -18,11 +22,32 @@ pub(crate) struct Slice<'a> {
 }
 
 impl Slice<'_> {
-    /// Sends until the object is complete or the stop has come; `acknowledged` says how far.
+    /// Sends until the object is complete or the stop has come; `acknowledged` says how far. A session that is lost
+    /// on the way is followed by another.
     pub(crate) async fn run(&self) -> Result<()> {
-        let session = self.connect().await?;
-        let outcome = self.send(session.sftp()).await;
-        session.disconnect().await;
+        let mut persistence = Persistence::default();
+        let mut caps = self.deps.partner.caps();
+        loop {
+            let start = self.acknowledged.offset();
+            let Err(error) = self.run_session(caps).await else { return Ok(()) };
+            let progress = self.acknowledged.offset() > start;
+            if self.stop.has_passed() || !persistence.goes_on(&error, progress, self.stop).await {
+                return Err(error);
+            }
+            // A server that breaks off may do so because of a second channel or connection.
+            caps = Caps::ONE;
+            self.acknowledged.resume();
+        }
+    }
+
+    async fn run_session(&self, caps: Caps) -> Result<()> {
+        let partner = &self.deps.partner;
+        let session = partner.session(&self.input.credential).await?;
+        let outcome = self.send(&session, caps).await;
+        match &outcome {
+            Ok(()) => partner.give_back(session).await,
+            Err(_) => partner.discard(session).await,
+        }
         outcome
     }
 
@@ -31,9 +56,9 @@ impl Slice<'_> {
     pub(crate) async fn discard(&self) {
         let partial = self.acknowledged.checkpoint().remote.partial;
         let removing = async {
-            let session = self.connect().await?;
+            let session = self.deps.partner.session(&self.input.credential).await?;
             let removed = session.sftp().remove(&partial).await;
-            session.disconnect().await;
+            self.deps.partner.discard(session).await;
             Ok::<(), bridge::Error>(removed?)
         };
         if let Err(error) = removing.await {
@@ -41,40 +66,47 @@ impl Slice<'_> {
         }
     }
 
-    async fn connect(&self) -> Result<Session> {
-        let Deps { settings, clients, sftp: options, .. } = self.deps;
-        let reference = &self.input.credential;
-        let credential = credential::read(clients, &reference.location).await?;
-        let login = Login::new(
-            reference.user_name.clone(),
-            credential.private_key.as_ref(),
-            credential.passphrase.as_ref(),
-            credential.password,
-        )?;
-        let endpoint = Endpoint { host: settings.host.clone(), port: settings.port };
-        Ok(Session::connect(&endpoint, &login, &settings.trusted_host_keys, options).await?)
-    }
-
-    async fn send(&self, sftp: &Sftp) -> Result<()> {
+    async fn send(&self, session: &Arc<Session>, caps: Caps) -> Result<()> {
+        let sftp = session.sftp();
         let Checkpoint { object, remote, offset, .. } = self.acknowledged.checkpoint();
-        if offset == 0
-            && let Some(stored) = self.is_already_there(sftp, &object, &remote).await?
-        {
+        // Asked in one round trip; only the second answer is of use where bytes were acknowledged before.
+        let (already_there, partial) =
+            tokio::join!(self.is_already_there(sftp, &object, &remote, offset), async {
+                told_size(sftp.stat(&remote.partial).await)
+            });
+        if let Some(stored) = already_there? {
             tracing::info!(
                 path = remote.path,
                 "the final name holds a file of this size, stored after the object"
             );
             return self.acknowledged.is_already_there(stored);
         }
+        let mut partial = partial?;
         let file = open_partial(sftp, &remote).await?;
-        let offset = self.continue_at(sftp, &file, offset).await?;
-        let complete = match self.stream(sftp, &file, &object, offset).await {
+        if partial.is_none() && offset > 0 {
+            // A server that refuses STAT may answer FSTAT.
+            partial = told_size(sftp.fstat(&file).await.map(Some))?;
+        }
+        let mut reader = self.continue_at(sftp, &object, partial).await?;
+        let offset = self.acknowledged.offset();
+        let journal = self.acknowledged.journal(&self.deps.on_progress);
+        // Of a file whose size is not told, nobody can tell whether several channels write to the same.
+        let size = partial.unwrap_or(u64::MAX);
+        let mut upload = session.upload(file, offset..object.size, size, caps, journal);
+        let complete = match self.stream(&mut upload, &mut reader, &object).await {
             Err(error) if error.name == ErrorName::RemoteFailure => Err(explain(sftp, &remote, error).await),
             other => other,
         }?;
-        // An error on close is an error: some servers commit the file, or check the quota, only now.
-        sftp.close(file).await?;
+        let attributes = upload.finish().await?;
         if complete {
+            let size = attributes.and_then(|attributes| attributes.size);
+            if let Some(size) = size.filter(|size| *size != object.size) {
+                tracing::warn!(
+                    size,
+                    expected = object.size,
+                    "the server tells another size than it acknowledged"
+                );
+            }
             self.acknowledged.complete();
         }
         Ok(())
@@ -87,11 +119,12 @@ impl Slice<'_> {
         sftp: &Sftp,
         object: &'o PinnedObject,
         remote: &RemotePaths,
+        offset: u64,
     ) -> Result<Option<&'o Checksum>> {
         let (Some(stored_at), Some(checksum)) = (object.last_modified, &object.checksum) else {
             return Ok(None);
         };
-        if self.input.resends > 0 {
+        if offset > 0 || self.input.resends > 0 {
             return Ok(None);
         }
         match sftp.stat(&remote.path).await {
@@ -106,40 +139,51 @@ impl Slice<'_> {
         }
     }
 
-    /// Where to go on: where the checkpoint says, if the partial file reaches that far; else at the start.
-    async fn continue_at(&self, sftp: &Sftp, file: &FileHandle, offset: u64) -> Result<u64> {
-        if offset > 0 {
-            let size = match sftp.fstat(file).await {
-                Ok(attributes) => attributes.size,
-                Err(error) if error.is_status() => None,
-                Err(error) => return Err(error.into()),
-            };
-            if size.is_some_and(|size| size >= offset) {
-                tracing::info!(offset, "resuming");
-                return Ok(offset);
+    /// Brings `acknowledged` to where to go on, and returns a reader from there: the checkpoint, if the partial file
+    /// reaches that far; further, if it proves more; else the start.
+    async fn continue_at(
+        &self,
+        sftp: &Sftp,
+        object: &PinnedObject,
+        partial: Option<u64>,
+    ) -> Result<ObjectReader> {
+        let offset = self.acknowledged.offset();
+        let partial = partial.unwrap_or_default();
+        if partial < offset || offset == 0 {
+            if offset > 0 {
+                tracing::warn!(
+                    offset,
+                    partial,
+                    "the partial file does not reach the checkpoint; starting over"
+                );
             }
-            tracing::warn!(offset, ?size, "the partial file does not reach the checkpoint; starting over");
+            let wants_hash =
+                matches!(self.deps.partner.settings.proof, ProofPolicy::Auto | ProofPolicy::Hash);
+            self.acknowledged.start_over(wants_hash && sftp.can_hash());
         }
-        let hash =
-            sftp.can_hash() && matches!(self.deps.settings.proof, ProofPolicy::Auto | ProofPolicy::Hash);
-        self.acknowledged.start_over(hash);
-        Ok(0)
+        let offset = self.acknowledged.offset();
+        let mut reader = ObjectReader::new(&self.deps.partner.clients.s3, object, offset);
+        // A call that was killed left no checkpoint, but it never sent further than this ahead of what was acknowledged.
+        // Of a file that differed on arrival, nothing is believed.
+        let proved = partial.min(object.size).saturating_sub(AHEAD_MAX);
+        if self.input.resends == 0 && proved > offset {
+            tracing::info!(offset, proved, "the partial file proves more than the checkpoint says");
+            reader.pass(proved, |bytes| self.acknowledged.add_proved(bytes)).await?;
+        }
+        if self.acknowledged.offset() > 0 {
+            tracing::info!(offset = self.acknowledged.offset(), "resuming");
+        }
+        Ok(reader)
     }
 
     /// Returns whether every byte was sent and acknowledged.
     async fn stream(
         &self,
-        sftp: &Sftp,
-        file: &FileHandle,
+        upload: &mut Upload<Sending<'_>>,
+        reader: &mut ObjectReader,
         object: &PinnedObject,
-        offset: u64,
     ) -> Result<bool> {
-        let on_progress = &self.deps.on_progress;
-        let mut upload =
-            sftp.upload(file, offset, |bytes| on_progress(self.acknowledged.add(bytes), object.size));
-        let mut reader = ObjectReader::new(&self.deps.clients.s3, object, offset);
         while let Some(bytes) = reader.next().await? {
-            self.acknowledged.count_sent(bytes.len());
             upload.push(bytes).await?;
             if self.stop.has_passed() {
                 tracing::info!("the deadline is near");
@@ -151,49 +195,12 @@ impl Slice<'_> {
     }
 }
 
-/// Opens the partial file without truncating it: two executions of one version write the same bytes to the same
-/// places, and neither may cut the file under the other's feet.
-async fn open_partial(sftp: &Sftp, remote: &RemotePaths) -> Result<FileHandle> {
-    let flags = OpenFlags::WRITE | OpenFlags::CREATE;
-    match sftp.open(&remote.partial, flags).await {
-        Err(error) if error.is_not_found() => {
-            for directory in remote.directories() {
-                make_directory(sftp, directory).await?;
-            }
-            Ok(sftp.open(&remote.partial, flags).await?)
-        }
-        other => Ok(other?),
-    }
-}
-
-/// Another execution may make the same directory at the same time; version 3 has no word for "exists".
-async fn make_directory(sftp: &Sftp, directory: &str) -> Result<()> {
-    let is_directory = async || match sftp.stat(directory).await {
-        Ok(attributes) => Ok(attributes.map(|attributes| attributes.is_directory() != Some(false))),
-        // One that may not be looked at may still be passed through.
-        Err(error) if error.is_status() => Ok(Some(true)),
-        Err(error) => Err(error),
-    };
-    match is_directory().await? {
-        Some(true) => Ok(()),
-        Some(false) => {
-            Err(ErrorName::RemotePathRejected.error(format!("mkdir {directory:?}: a file has that name")))
-        }
-        None => match sftp.mkdir(directory).await {
-            Err(error) if error.is_status() && is_directory().await? != Some(true) => Err(error.into()),
-            Err(error) if !error.is_status() => Err(error.into()),
-            _ => Ok(()),
-        },
-    }
-}
-
-/// OpenSSH says no more than `Failure` when the disk is full; ask how much room there is.
-async fn explain(sftp: &Sftp, remote: &RemotePaths, error: bridge::Error) -> bridge::Error {
-    const NEXT_TO_NOTHING: u64 = 64 * 1024;
-    match sftp.free_bytes(&remote.partial).await {
-        Some(free) if free < NEXT_TO_NOTHING => {
-            ErrorName::RemoteFull.error(format!("{}; {free} bytes are free there", error.message()))
-        }
-        _ => error,
+/// Bytes, zero if there is no file; `None` if the server does not say.
+fn told_size(answer: sftp::Result<Option<Attributes>>) -> Result<Option<u64>> {
+    match answer {
+        Ok(Some(attributes)) => Ok(attributes.size),
+        Ok(None) => Ok(Some(0)),
+        Err(error) if error.is_status() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

@@ -3,26 +3,23 @@
 mod proof;
 mod publish;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use aws::credential::{self, Clients};
 use bridge::{
-    Checkpoint, Deadline, ErrorName, OnProgress, Outcome, Progress, Receipt, Result, Settings, Status,
-    VerifyRemoteInput,
+    Checkpoint, Deadline, ErrorName, OnProgress, Outcome, Progress, Receipt, Result, Status,
+    VerifyRemoteInput, compare_with_stored,
 };
-use sftp::{Endpoint, Login, Session, Sftp};
+use partner::{Partner, Persistence};
+use sftp::Sftp;
 
 use crate::proof::{Prover, Subject, Verdict};
 use crate::publish::{Published, publish};
 
 /// What the handler works with.
 pub struct Deps {
-    /// The settings.
-    pub settings: Settings,
-    /// Clients for the object and the credential.
-    pub clients: Clients,
-    /// How the partner's server is talked to.
-    pub sftp: sftp::Options,
+    /// The partner's server, with the settings and the clients.
+    pub partner: Arc<Partner>,
     /// Hears how many bytes were read back, and of how many.
     pub on_progress: OnProgress,
 }
@@ -38,17 +35,21 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     if input.checkpoint.status != Status::Complete {
         return Err(ErrorName::InvalidInput.error("field `checkpoint.status`: expected complete"));
     }
-    let read_back_start = input.checkpoint.read_back.clone();
+    let start = read_back(&input.checkpoint);
     let mut checkpoint = input.checkpoint.clone();
     let stop = deadline.less(RESERVE, 4);
     let limit = deadline.less(RESERVE / 4, 16).remaining();
     let outcome = tokio::time::timeout(limit, run(deps, &input, &mut checkpoint, stop)).await;
     let outcome = outcome.unwrap_or_else(|_| {
-        Err(ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", deps.settings.host)))
+        Err(ErrorName::ConnectionLost
+            .error(format!("{}: no answer until the deadline", deps.partner.settings.host)))
     });
     match outcome {
         Ok(receipt) => Ok(Progress { checkpoint: Some(checkpoint), receipt }),
-        Err(error) if error.name == ErrorName::ConnectionLost && checkpoint.read_back != read_back_start => {
+        Err(error)
+            if matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed)
+                && read_back(&checkpoint) > start =>
+        {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
             Ok(Progress { checkpoint: Some(checkpoint), receipt: None })
         }
@@ -56,26 +57,44 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     }
 }
 
+/// Bytes read back so far.
+fn read_back(checkpoint: &Checkpoint) -> u64 {
+    checkpoint.read_back.as_ref().map_or(0, |read_back| read_back.offset)
+}
+
+/// A session that is lost while reading back is followed by another.
 async fn run(
     deps: &Deps,
     input: &VerifyRemoteInput,
     checkpoint: &mut Checkpoint,
     stop: Deadline,
 ) -> Result<Option<Receipt>> {
-    let Deps { settings, clients, sftp: options, .. } = deps;
-    let credential = credential::read(clients, &input.credential.location).await?;
-    let login = Login::new(
-        input.credential.user_name.clone(),
-        credential.private_key.as_ref(),
-        credential.passphrase.as_ref(),
-        credential.password,
-    )?;
-    let endpoint = Endpoint { host: settings.host.clone(), port: settings.port };
-    let session = Session::connect(&endpoint, &login, &settings.trusted_host_keys, options).await?;
-    let outcome = prove_and_publish(deps, input, checkpoint, session.sftp(), stop).await;
-    let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
-    session.disconnect().await;
-    Ok(outcome?.map(|receipt| Receipt { host_key_fingerprint, ..receipt }))
+    let mut persistence = Persistence::default();
+    loop {
+        let start = read_back(checkpoint);
+        let session = deps.partner.session(&input.credential).await;
+        let error = match session {
+            Ok(session) => {
+                let outcome = prove_and_publish(deps, input, checkpoint, session.sftp(), stop).await;
+                let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
+                match outcome {
+                    Ok(receipt) => {
+                        deps.partner.give_back(session).await;
+                        return Ok(receipt.map(|receipt| Receipt { host_key_fingerprint, ..receipt }));
+                    }
+                    Err(error) => {
+                        deps.partner.discard(session).await;
+                        error
+                    }
+                }
+            }
+            Err(error) => error,
+        };
+        let progress = read_back(checkpoint) > start;
+        if stop.has_passed() || !persistence.goes_on(&error, progress, stop).await {
+            return Err(error);
+        }
+    }
 }
 
 async fn prove_and_publish(
@@ -100,11 +119,12 @@ async fn prove_and_publish(
     };
     let receipt = |outcome, checkpoint: &Checkpoint| {
         tracing::info!(?outcome, ?proof, path = checkpoint.remote.path, "the delivery has ended");
-        let (host, credential, execution) = (&deps.settings.host, &input.credential, &input.execution);
+        let (host, credential, execution) =
+            (&deps.partner.settings.host, &input.credential, &input.execution);
         Receipt::new(outcome, checkpoint, host, credential, execution, aws::now())
     };
     if !checkpoint.already_there
-        && let reason @ Some(_) = aws::superseded_by(&deps.clients.s3, &checkpoint.object).await?
+        && let reason @ Some(_) = aws::superseded_by(&deps.partner.clients.s3, &checkpoint.object).await?
     {
         if subject.is_partial() {
             discard(sftp, &checkpoint.remote.partial).await;
@@ -126,12 +146,11 @@ async fn prove_and_publish(
         // execution of the same version was faster.
         Outcome::Delivered
     };
-    let stored = checkpoint.object.checksum.as_ref();
     Ok(Some(Receipt {
         remote_path: Some(checkpoint.remote.path.clone()),
         proof: Some(proof),
         checksum: Some(checkpoint.checksum.clone()),
-        source_checksum_matched: stored.map(|stored| *stored == checkpoint.checksum),
+        source_checksum_matched: compare_with_stored(checkpoint).map(|compared| compared.is_ok()),
         warnings,
         ..receipt(outcome, checkpoint)
     }))

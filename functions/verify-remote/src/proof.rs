@@ -3,7 +3,7 @@
 use aws::ObjectReader;
 use bridge::{
     Checkpoint, Checksum, Deadline, ErrorName, Proof, ProofPolicy, ReadBack, Result, RunningChecksum,
-    RunningSha256,
+    RunningSha256, compare_with_stored,
 };
 use sftp::{FileHandle, OpenFlags, Sftp};
 
@@ -61,6 +61,9 @@ pub(crate) struct Prover<'a> {
     pub(crate) stop: Deadline,
 }
 
+/// How often the way read back is written into the checkpoint, bytes.
+const RECORD_AFTER: u64 = 4 * 1024 * 1024;
+
 /// Whether a way of proving could be gone.
 enum Attempt {
     Done(Verdict),
@@ -76,15 +79,13 @@ impl Prover<'_> {
             return Err(ErrorName::RemoteMismatch
                 .error(format!("{:?} has {size} bytes on the server; {expected} were sent", subject.path)));
         }
-        if let Some(stored) =
-            checkpoint.object.checksum.as_ref().filter(|stored| **stored != checkpoint.checksum)
-        {
+        if let Some(Err((ours, stored))) = compare_with_stored(checkpoint) {
             return Err(ErrorName::RemoteMismatch.error(format!(
-                "the bytes sent to {:?} have the checksum {}, but S3 stored {} for the object",
-                subject.path, checkpoint.checksum.value, stored.value
+                "the bytes sent to {:?} have the checksum {ours}, but S3 stored {stored} for the object",
+                subject.path
             )));
         }
-        let policy = match self.deps.settings.proof {
+        let policy = match self.deps.partner.settings.proof {
             // A file that someone else may have put there is taken for ours on the strength of its contents only.
             ProofPolicy::Size | ProofPolicy::None if checkpoint.already_there => ProofPolicy::ReadBack,
             policy => policy,
@@ -156,7 +157,7 @@ impl Prover<'_> {
         let hash = self.sftp.sha256(&file, checkpoint.object.size).await;
         self.close(file).await?;
         match hash {
-            Ok(Some(hash)) if hash == expected => Ok(done(Proof::ServerHash)),
+            Ok(Some(hash)) if hash[..] == expected[..] => Ok(done(Proof::ServerHash)),
             Ok(Some(_)) => Err(ErrorName::RemoteMismatch.error(format!(
                 "{:?}: the server's SHA-256 differs from that of the bytes sent",
                 subject.path
@@ -167,9 +168,9 @@ impl Prover<'_> {
         }
     }
 
-    async fn hash_object(&self, checkpoint: &Checkpoint) -> Result<[u8; 32]> {
+    async fn hash_object(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
         let mut sha256 = RunningSha256::default();
-        let mut reader = ObjectReader::new(&self.deps.clients.s3, &checkpoint.object, 0);
+        let mut reader = ObjectReader::new(&self.deps.partner.clients.s3, &checkpoint.object, 0);
         while let Some(bytes) = reader.next().await? {
             sha256.update(&bytes);
         }
@@ -208,13 +209,16 @@ impl Prover<'_> {
             if let Ok(Some(bytes)) = &next {
                 running.update(bytes);
                 offset += bytes.len() as u64;
-                checkpoint.read_back = Some(ReadBack { offset, checksum: running.checksum() });
                 (self.deps.on_progress)(offset, size);
             }
+            let recorded = checkpoint.read_back.as_ref().map_or(0, |read_back| read_back.offset);
+            let goes_on = matches!(next, Ok(Some(_))) && !self.stop.has_passed();
+            // Also now and then on the way: this future may be dropped at any moment.
+            if offset > recorded && (!goes_on || offset - recorded >= RECORD_AFTER) {
+                checkpoint.read_back = Some(ReadBack { offset, checksum: running.checksum() });
+            }
             match next {
-                Ok(Some(_)) if self.stop.has_passed() && offset < size => {
-                    return Ok(Attempt::Done(Verdict::StopCame));
-                }
+                Ok(Some(_)) if !goes_on && offset < size => return Ok(Attempt::Done(Verdict::StopCame)),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(error) if error.is_status() && offset == start => {

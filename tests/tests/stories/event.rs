@@ -180,6 +180,7 @@ async fn story_07_the_object_changes_while_it_is_read() {
         size: 3,
         last_modified: None,
         checksum: None,
+        hash: None,
     };
     let s3 = bridge.aws.s3();
     let error = ObjectReader::new(&s3, &pinned, 0).next().await.unwrap_err();

@@ -94,6 +94,11 @@ impl Bridge {
         fetch_key::handle(&deps, input).await.map(|output| output.credential)
     }
 
+    /// As a cold function reaches it.
+    fn reached(&self) -> Arc<partner::Partner> {
+        Arc::new(partner::Partner::new(self.settings(), self.clients(), self.options))
+    }
+
     fn deadline(&self) -> Deadline {
         self.slice.map_or(Deadline::NEVER, Deadline::after)
     }
@@ -105,8 +110,7 @@ impl Bridge {
         checkpoint: Option<Checkpoint>,
         resends: u32,
     ) -> Result<Progress, Error> {
-        let (settings, clients) = (self.settings(), self.clients());
-        let deps = transfer::Deps { settings, clients, sftp: self.options, on_progress: Arc::new(|_, _| {}) };
+        let deps = transfer::Deps { partner: self.reached(), on_progress: Arc::new(|_, _| {}) };
         let (event, credential) = (event.clone(), credential.clone());
         let input = TransferInput { execution: execution(), event, credential, checkpoint, resends };
         through_json(transfer::handle(&deps, through_json_value(input), self.deadline()).await)
@@ -118,9 +122,7 @@ impl Bridge {
         credential: &CredentialReference,
         checkpoint: Checkpoint,
     ) -> Result<Progress, Error> {
-        let (settings, clients) = (self.settings(), self.clients());
-        let deps =
-            verify_remote::Deps { settings, clients, sftp: self.options, on_progress: Arc::new(|_, _| {}) };
+        let deps = verify_remote::Deps { partner: self.reached(), on_progress: Arc::new(|_, _| {}) };
         let (event, credential) = (event.clone(), credential.clone());
         let input = VerifyRemoteInput { execution: execution(), event, credential, checkpoint };
         through_json(verify_remote::handle(&deps, through_json_value(input), self.deadline()).await)

@@ -1,0 +1,306 @@
+//! The pinned object's bytes, in order from any offset.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use bridge::{Error, ErrorName, PinnedObject, Result};
+use bytes::{Buf as _, Bytes};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::error::Failed;
+use crate::object::{missing, unreadable};
+
+/// Reads the pinned version in order. A body that breaks off is asked for again from where it broke.
+///
+/// It begins with one request for all of it. Where that turns out to be what everyone waits for (a single connection to
+/// S3 carries about 90 MB/s), it goes on in ranges that are fetched side by side; they are what is kept in memory, at
+/// most `STREAMS_MAX` times `RANGE` bytes.
+pub struct ObjectReader {
+    s3: Client,
+    object: Arc<PinnedObject>,
+    /// Where the next bytes come from.
+    offset: u64,
+    head: Source,
+    /// The ranges behind the head, in order.
+    ahead: VecDeque<Source>,
+    /// Up to where ranges have been asked for.
+    asked: u64,
+    fetching: JoinSet<()>,
+    streams: usize,
+    streams_max: usize,
+    pace: Pace,
+    /// Read, not yet handed out.
+    kept: Option<Bytes>,
+}
+
+/// One request for each; small enough to be kept whole, bytes.
+const RANGE: u64 = 4 * 1024 * 1024;
+const STREAMS_MAX: usize = 3;
+/// A source this fast does not get faster by being asked twice, bytes a second.
+const FAST: f64 = 200e6;
+/// So many bodies may break off in a row without a single byte.
+const BROKEN_BODIES_MAX: u32 = 3;
+
+enum Source {
+    Direct(Range),
+    /// Fetched by a task of its own, up to an offset.
+    Fetched(mpsc::UnboundedReceiver<Result<Bytes>>, u64),
+}
+
+/// How long the reader was waited for.
+struct Pace {
+    since: Instant,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    fn start() -> Self {
+        Self { since: Instant::now(), waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// After so many bytes that it can be told: is it S3 that everyone waits for?
+    fn is_slow(&self) -> Option<bool> {
+        let elapsed = self.since.elapsed();
+        let rate = self.bytes as f64 / elapsed.as_secs_f64().max(1e-6);
+        (self.bytes >= RANGE).then_some(rate < FAST && self.waited > elapsed / 2)
+    }
+}
+
+impl ObjectReader {
+    /// From `offset` to the end.
+    pub fn new(s3: &Client, object: &PinnedObject, offset: u64) -> Self {
+        let object = Arc::new(object.clone());
+        let head = Range::new(s3, &object, offset, object.size);
+        Self {
+            s3: s3.clone(),
+            asked: object.size,
+            object,
+            offset,
+            head: Source::Direct(head),
+            ahead: VecDeque::new(),
+            fetching: JoinSet::new(),
+            streams: 1,
+            streams_max: STREAMS_MAX,
+            pace: Pace::start(),
+            kept: None,
+        }
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// `ObjectReadInterrupted`, `ObjectUnreadable`, `ObjectChanged`.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        if let Some(bytes) = self.kept.take() {
+            self.offset += bytes.len() as u64;
+            return Ok(Some(bytes));
+        }
+        loop {
+            let asked_at = Instant::now();
+            let next = match &mut self.head {
+                Source::Direct(range) => range.next().await?,
+                Source::Fetched(bytes, end) => match bytes.recv().await {
+                    None if self.offset == *end => None,
+                    Some(Ok(bytes)) => Some(bytes),
+                    // This store knows no ranges, or the task is gone: the rest comes in one piece.
+                    Some(Err(Error { name: ErrorName::Internal, .. })) | None => {
+                        self.fall_back();
+                        continue;
+                    }
+                    Some(Err(error)) => return Err(error),
+                },
+            };
+            self.pace.waited += asked_at.elapsed();
+            match next {
+                Some(bytes) => {
+                    self.offset += bytes.len() as u64;
+                    self.pace.bytes += bytes.len() as u64;
+                    self.adapt();
+                    return Ok(Some(bytes));
+                }
+                None => match self.ahead.pop_front() {
+                    Some(source) => {
+                        self.head = source;
+                        self.fetch_ahead();
+                    }
+                    None => return Ok(None),
+                },
+            }
+        }
+    }
+
+    /// Reads up to `offset` without handing the bytes out.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn pass(&mut self, offset: u64, mut passed: impl FnMut(&[u8])) -> Result<()> {
+        while self.offset < offset {
+            let Some(mut bytes) = self.next().await? else { break };
+            let beyond = self.offset.saturating_sub(offset);
+            if beyond > 0 {
+                self.kept = Some(bytes.split_off(bytes.len() - beyond as usize));
+                self.offset = offset;
+            }
+            passed(&bytes);
+        }
+        Ok(())
+    }
+
+    fn adapt(&mut self) {
+        let Some(slow) = self.pace.is_slow() else { return };
+        self.pace = Pace::start();
+        if !slow || self.streams >= self.streams_max {
+            return;
+        }
+        self.streams += 1;
+        // The request for all of it is cut short where the first range begins.
+        if let Source::Direct(range) = &mut self.head {
+            let end = self.offset.saturating_add(RANGE).min(self.object.size);
+            if end < range.end {
+                range.end = end;
+                self.asked = end;
+            }
+        }
+        tracing::debug!(streams = self.streams, offset = self.offset, "fetching ahead");
+        self.fetch_ahead();
+    }
+
+    fn fetch_ahead(&mut self) {
+        while self.ahead.len() + 1 < self.streams && self.asked < self.object.size {
+            let end = (self.asked + RANGE).min(self.object.size);
+            let mut range = Range::new(&self.s3, &self.object, self.asked, end);
+            range.must_be_ranged = true;
+            let (sender, receiver) = mpsc::unbounded_channel();
+            self.fetching.spawn(async move {
+                loop {
+                    let next = range.next().await.transpose();
+                    let Some(next) = next else { break };
+                    let failed = next.is_err();
+                    if sender.send(next).is_err() || failed {
+                        break;
+                    }
+                }
+            });
+            self.ahead.push_back(Source::Fetched(receiver, end));
+            self.asked = end;
+        }
+        while self.fetching.try_join_next().is_some() {}
+    }
+
+    fn fall_back(&mut self) {
+        self.streams_max = 1;
+        self.streams = 1;
+        self.ahead.clear();
+        self.fetching.abort_all();
+        self.asked = self.object.size;
+        self.head = Source::Direct(Range::new(&self.s3, &self.object, self.offset, self.object.size));
+    }
+}
+
+/// A stretch of the object.
+struct Range {
+    s3: Client,
+    object: Arc<PinnedObject>,
+    offset: u64,
+    end: u64,
+    body: Option<ByteStream>,
+    /// Bytes of the body that lie before `offset`.
+    skip: u64,
+    failures: u32,
+    /// A store that answers with the whole object instead is an error.
+    must_be_ranged: bool,
+}
+
+impl Range {
+    fn new(s3: &Client, object: &Arc<PinnedObject>, offset: u64, end: u64) -> Self {
+        Self {
+            s3: s3.clone(),
+            object: Arc::clone(object),
+            offset,
+            end,
+            body: None,
+            skip: 0,
+            failures: 0,
+            must_be_ranged: false,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        let object = Arc::clone(&self.object);
+        let PinnedObject { bucket, object_key, size, .. } = &*object;
+        while self.offset < self.end {
+            if self.body.is_none() {
+                self.open().await?;
+            }
+            let Some(body) = &mut self.body else { continue };
+            match body.next().await {
+                Some(Ok(bytes)) if bytes.len() as u64 <= self.skip => self.skip -= bytes.len() as u64,
+                Some(Ok(mut bytes)) => {
+                    bytes.advance(std::mem::take(&mut self.skip) as usize);
+                    self.failures = 0;
+                    self.offset += bytes.len() as u64;
+                    if self.offset > *size {
+                        return Err(ErrorName::ObjectChanged.error(format!(
+                            "s3://{bucket}/{object_key} is longer than the {size} bytes that were pinned"
+                        )));
+                    }
+                    // The body may go on behind the end: it was asked for before there was one.
+                    let beyond = self.offset.saturating_sub(self.end) as usize;
+                    bytes.truncate(bytes.len() - beyond);
+                    return Ok(Some(bytes));
+                }
+                broken => {
+                    self.body = None;
+                    self.failures += 1;
+                    let problem = match broken {
+                        Some(Err(error)) => error.to_string(),
+                        _ => "it ended early".into(),
+                    };
+                    tracing::warn!(
+                        offset = self.offset,
+                        problem,
+                        "the object's body broke off; asking for the rest"
+                    );
+                    if self.failures >= BROKEN_BODIES_MAX {
+                        return Err(ErrorName::ObjectReadInterrupted.error(format!(
+                            "reading s3://{bucket}/{object_key} broke off at byte {} of {size}, {} times: {problem}",
+                            self.offset, self.failures
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn open(&mut self) -> Result<()> {
+        let PinnedObject { bucket, object_key, etag, version_id, size, .. } = &*self.object;
+        let request = self.s3.get_object().bucket(bucket).key(object_key).set_version_id(version_id.clone());
+        let request = request.if_match(format!("\"{etag}\""));
+        let whole = self.offset == 0 && self.end == *size;
+        let range = (!whole).then(|| format!("bytes={}-{}", self.offset, self.end - 1));
+        match request.set_range(range).send().await {
+            Ok(object) => {
+                // Some S3-compatible stores ignore a range, MiniStack with a version id is one: then all of it comes.
+                let ranged = object.content_range.is_some();
+                if self.must_be_ranged && !ranged {
+                    return Err(ErrorName::Internal.error("the object store ignores ranges"));
+                }
+                self.skip = if ranged { 0 } else { self.offset };
+                self.body = Some(object.body);
+                Ok(())
+            }
+            Err(error) => Err(match Failed::of(&error) {
+                failed if failed.status == Some(412) => ErrorName::ObjectChanged
+                    .error(format!("s3://{bucket}/{object_key} changed while it was read: {failed}")),
+                failed if failed.status == Some(404) => missing(bucket, object_key, version_id.as_deref()),
+                failed => unreadable(bucket, object_key, &failed),
+            }),
+        }
+    }
+}

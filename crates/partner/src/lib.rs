@@ -1,0 +1,73 @@
+//! The partner's server as the settings describe it, reached with the pinned credential: what `transfer` and
+//! `verify-remote` have in common.
+
+mod persistence;
+
+use std::sync::Arc;
+
+use aws::credential::{self, Clients};
+use bridge::{CredentialReference, Result, Settings};
+use sftp::{Caps, Endpoint, Keeper, Login, Session};
+
+pub use persistence::Persistence;
+
+/// The partner's server.
+pub struct Partner {
+    /// The settings.
+    pub settings: Settings,
+    /// Clients for the object and the credential.
+    pub clients: Clients,
+    options: sftp::Options,
+    keeper: Keeper,
+}
+
+impl Partner {
+    /// Nothing is connected to yet.
+    pub fn new(settings: Settings, clients: Clients, options: sftp::Options) -> Self {
+        let keeper = Keeper::new(settings.keep_connection);
+        Self { settings, clients, options, keeper }
+    }
+
+    /// How far a transfer may spread out.
+    pub fn caps(&self) -> Caps {
+        Caps { connections: self.settings.max_connections, ..Caps::default() }
+    }
+
+    /// A session that is logged in with this credential: the one of the last call, where it is known to be alive.
+    /// Give it back, or discard it.
+    ///
+    /// # Errors
+    /// Those of reading the credential and of connecting.
+    pub async fn session(&self, reference: &CredentialReference) -> Result<Arc<Session>> {
+        let Settings { host, port, trusted_host_keys, .. } = &self.settings;
+        // The settings are those of the process; what may change from call to call is the credential.
+        let identity = format!("{reference:?}");
+        let connect = async {
+            let credential = credential::read(&self.clients, &reference.location).await?;
+            let login = Login::new(
+                reference.user_name.clone(),
+                credential.private_key.as_ref(),
+                credential.passphrase.as_ref(),
+                credential.password,
+            )?;
+            let endpoint = Endpoint { host: host.clone(), port: *port };
+            Ok(Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await?)
+        };
+        self.keeper.session(&identity, connect).await
+    }
+
+    /// The session did its work.
+    pub async fn give_back(&self, session: Arc<Session>) {
+        self.keeper.give_back(session).await;
+    }
+
+    /// The session failed, or may have.
+    pub async fn discard(&self, session: Arc<Session>) {
+        self.keeper.discard(session).await;
+    }
+
+    /// Ends what is still connected.
+    pub async fn disconnect(&self) {
+        self.keeper.close().await;
+    }
+}

@@ -1,0 +1,18 @@
+//! How long it takes until SFTP is ready: `connect HOST PORT USER KEY_FILE HOST_KEY`.
+
+#![allow(clippy::print_stdout, reason = "it is what an example is for")]
+
+use std::time::Instant;
+
+#[path = "shared/arguments.rs"]
+mod arguments;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (partner, _) = arguments::parse()?;
+    let start = Instant::now();
+    let session = partner.connect().await?;
+    println!(r#"{{"seconds": {}}}"#, start.elapsed().as_secs_f64());
+    session.disconnect().await;
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! Sending a file: many WRITEs in flight, on one channel or on several; only what is acknowledged without a gap counts.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::client::{Answer, Answers, FileHandle, Sftp, done};
+use crate::codec::Attributes;
+use crate::lanes::{Lane, Lanes};
+use crate::window::Window;
+use crate::{Error, Result};
+
+/// Nothing is sent further ahead than this of what is acknowledged, bytes, whatever channel it takes. So a file whose
+/// size is known to be N holds its first N - `AHEAD_MAX` bytes: all of them were acknowledged before the last one
+/// was sent.
+pub const AHEAD_MAX: u64 = 16 * 1024 * 1024;
+
+/// Follows an upload. Both calls come in the order of the file, each byte once.
+pub trait Journal {
+    /// What is remembered of a WRITE until it counts, for example a checksum of all bytes up to its end.
+    type Mark;
+
+    /// These bytes are being sent.
+    fn sent(&mut self, parts: &[Bytes]) -> Self::Mark;
+
+    /// Every byte up to `offset` is acknowledged; the mark is that of the last WRITE among them.
+    fn acknowledged(&mut self, offset: u64, mark: Self::Mark);
+}
+
+/// A journal for those who need none.
+#[derive(Clone, Copy, Debug)]
+pub struct Unobserved;
+
+impl Journal for Unobserved {
+    type Mark = ();
+
+    fn sent(&mut self, _: &[Bytes]) {}
+
+    fn acknowledged(&mut self, _: u64, (): ()) {}
+}
+
+/// Sends a file. Push bytes as they come, then [`flush`](Self::flush) and [`finish`](Self::finish).
+///
+/// Where it is worth it, further channels and connections join in while it runs: see [`Caps`](crate::Caps).
+pub struct Upload<J: Journal> {
+    journal: J,
+    lanes: Vec<InUse>,
+    joining: Lanes,
+    /// Bytes that came but don't fill a WRITE yet.
+    staged: Vec<Bytes>,
+    staged_length: usize,
+    /// Where the next WRITE goes.
+    offset: u64,
+    acknowledged: watch::Sender<u64>,
+    /// In the order of the file. The first has the number `first`.
+    in_flight: VecDeque<Write<J::Mark>>,
+    first: u64,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    answers_to: Answers,
+}
+
+struct InUse {
+    lane: Lane,
+    window: Window,
+    in_flight: usize,
+}
+
+struct Write<M> {
+    lane: usize,
+    length: usize,
+    sent_at: Instant,
+    mark: M,
+    is_acknowledged: bool,
+}
+
+impl<J: Journal> Upload<J> {
+    pub(crate) fn new(
+        lane: Lane,
+        offset: u64,
+        journal: J,
+        joining: impl FnOnce(watch::Receiver<u64>) -> Lanes,
+    ) -> Self {
+        let (answers_to, answers) = mpsc::unbounded_channel();
+        let acknowledged = watch::Sender::new(offset);
+        Self {
+            journal,
+            joining: joining(acknowledged.subscribe()),
+            lanes: vec![InUse { lane, window: Window::new(), in_flight: 0 }],
+            staged: Vec::new(),
+            staged_length: 0,
+            offset,
+            acknowledged,
+            in_flight: VecDeque::new(),
+            first: 0,
+            answers,
+            answers_to,
+        }
+    }
+
+    /// Up to where the server has acknowledged every byte. Valid after an error, too.
+    pub fn acknowledged(&self) -> u64 {
+        *self.acknowledged.borrow()
+    }
+
+    /// How many channels are in use.
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Adds bytes; waits while there is no room for them.
+    ///
+    /// # Errors
+    /// The answer to an earlier WRITE, or the loss of a session.
+    pub async fn push(&mut self, mut bytes: Bytes) -> Result<()> {
+        while !bytes.is_empty() {
+            let write_length = self.first_lane().sftp.write_length();
+            let room = write_length - self.staged_length;
+            let part = bytes.split_to(room.min(bytes.len()));
+            self.staged_length += part.len();
+            self.staged.push(part);
+            if self.staged_length == write_length {
+                self.send_staged().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is left and waits until every byte is acknowledged.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub async fn flush(&mut self) -> Result<()> {
+        self.send_staged().await?;
+        while !self.in_flight.is_empty() {
+            self.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the file and returns what the server said of it just before, if it did: some servers take a file away
+    /// the moment it is closed.
+    ///
+    /// # Errors
+    /// The answer to a CLOSE: some servers commit the file, or check the quota, only then. Or the loss of a session.
+    pub async fn finish(mut self) -> Result<Option<Attributes>> {
+        drop(self.joining);
+        let first = self.lanes.swap_remove(0).lane;
+        let mut closing: JoinSet<Result<()>> =
+            self.lanes.into_iter().map(|other| other.lane.close()).collect();
+        while let Some(closed) = closing.join_next().await {
+            closed.unwrap_or(Ok(()))?;
+        }
+        first.sftp.close_stating(first.file).await
+    }
+
+    fn first_lane(&self) -> &Lane {
+        &self.lanes[0].lane
+    }
+
+    async fn send_staged(&mut self) -> Result<()> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let length = self.staged_length;
+        let index = self.lane_with_room(length).await?;
+        let parts = std::mem::take(&mut self.staged);
+        self.staged_length = 0;
+        let mark = self.journal.sent(&parts);
+        let number = self.first + self.in_flight.len() as u64;
+        let InUse { lane: Lane { sftp, file, .. }, in_flight, .. } = &mut self.lanes[index];
+        sftp.send_write(file, self.offset, parts, &self.answers_to, number);
+        *in_flight += length;
+        self.offset += length as u64;
+        let sent_at = Instant::now();
+        self.in_flight.push_back(Write { lane: index, length, sent_at, mark, is_acknowledged: false });
+        Ok(())
+    }
+
+    /// The lane with the most room, once there is any.
+    async fn lane_with_room(&mut self, length: usize) -> Result<usize> {
+        loop {
+            while let Ok(answer) = self.answers.try_recv() {
+                self.settle(answer).await?;
+            }
+            while let Some(lane) = self.joining.joined() {
+                tracing::debug!(lanes = self.lanes.len() + 1, "another channel carries the file, too");
+                self.lanes.push(InUse { lane, window: Window::new(), in_flight: 0 });
+            }
+            let ahead = self.offset + length as u64 - self.acknowledged();
+            let room = |lane: &InUse| match lane.window.size().checked_sub(lane.in_flight + length) {
+                None if lane.in_flight == 0 => Some(0),
+                room => room,
+            };
+            let roomiest =
+                self.lanes.iter().enumerate().filter_map(|(index, lane)| Some((room(lane)?, index))).max();
+            match roomiest {
+                Some((_, index)) if ahead <= AHEAD_MAX => return Ok(index),
+                _ => self.wait().await?,
+            }
+        }
+    }
+
+    /// Waits for an answer. There is one to come: without anything in flight, there is room.
+    async fn wait(&mut self) -> Result<()> {
+        let sftp = Arc::clone(&self.first_lane().sftp);
+        match tokio::time::timeout(sftp.stall_timeout, self.answers.recv()).await {
+            Ok(Some(answer)) => self.settle(answer).await,
+            Ok(None) => Ok(()),
+            Err(_) => Err(sftp.stalled("write")),
+        }
+    }
+
+    async fn settle(&mut self, Answer { number, reply }: Answer) -> Result<()> {
+        let index = usize::try_from(number - self.first).unwrap_or(usize::MAX);
+        let Some(write) = self.in_flight.get_mut(index) else { return Ok(()) };
+        let InUse { lane, window, in_flight } = &mut self.lanes[write.lane];
+        let Some(reply) = reply else { return Err(lane.sftp.lost_error().await) };
+        done("write", &lane.file.path, reply)?;
+        *in_flight -= write.length;
+        window.answered(write.sent_at, Instant::now(), write.length);
+        write.is_acknowledged = true;
+        while let Some(write) = self.in_flight.pop_front_if(|write| write.is_acknowledged) {
+            self.first += 1;
+            let offset = self.acknowledged() + write.length as u64;
+            self.acknowledged.send_replace(offset);
+            self.journal.acknowledged(offset, write.mark);
+        }
+        Ok(())
+    }
+}
+
+impl Sftp {
+    /// Closes a file, asking for its attributes in the same breath.
+    async fn close_stating(&self, file: FileHandle) -> Result<Option<Attributes>> {
+        let (attributes, closed) = tokio::join!(self.fstat(&file), self.close(file.clone()));
+        closed?;
+        match attributes {
+            Ok(attributes) => Ok(Some(attributes)),
+            Err(Error::Status { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
