@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use bridge::{Deadline, Error, ErrorName};
+use tokio::time::Instant;
 
 /// So many sessions in a row may end without any progress.
 const FRUITLESS_MAX: u32 = 4;
+/// A partner that has been out of reach for so long is left to the state machine's patience.
+const OUT_OF_REACH_MAX: Duration = Duration::from_secs(30);
 /// Before the first reconnect, and the longest before any.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -15,16 +18,22 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Persistence {
     fruitless: u32,
-    has_progressed: bool,
+    /// When the last session ended that got anywhere.
+    progressed_at: Option<Instant>,
 }
 
 impl Persistence {
     /// A session has ended with `error`, after progress or without. Waits and returns `true` if it is worth another.
     pub async fn goes_on(&mut self, error: &Error, progress: bool, stop: Deadline) -> bool {
-        self.has_progressed |= progress;
-        self.fruitless = if progress { 0 } else { self.fruitless + 1 };
+        if progress {
+            self.progressed_at = Some(Instant::now());
+            self.fruitless = 0;
+        } else {
+            self.fruitless += 1;
+        }
         let by_connection = matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed);
-        if !by_connection || !self.has_progressed || self.fruitless >= FRUITLESS_MAX {
+        let in_reach = self.progressed_at.is_some_and(|instant| instant.elapsed() < OUT_OF_REACH_MAX);
+        if !by_connection || !in_reach || self.fruitless >= FRUITLESS_MAX {
             return false;
         }
         // Whole and half: many that were cut off together do not come back together.
@@ -53,6 +62,9 @@ mod tests {
         for _ in 1..FRUITLESS_MAX {
             assert!(persistence.goes_on(&lost, false, Deadline::NEVER).await);
         }
+        assert!(!persistence.goes_on(&lost, false, Deadline::NEVER).await);
+        assert!(persistence.goes_on(&lost, true, Deadline::NEVER).await);
+        tokio::time::sleep(OUT_OF_REACH_MAX).await;
         assert!(!persistence.goes_on(&lost, false, Deadline::NEVER).await);
         let refused = ErrorName::RemotePathRejected.error("no");
         assert!(!Persistence::default().goes_on(&refused, true, Deadline::NEVER).await);
