@@ -472,16 +472,16 @@ pub(crate) fn available(mut fields: Bytes) -> Option<u64> {
     }
 }
 
-/// `string "check-file", string hash-algorithm, byte hash[]`
+/// `string hash-algorithm, byte hash[]`, as ProFTPD answers; Paramiko puts the name of the extension before it.
 pub(crate) fn server_hash(mut reply: Bytes) -> Option<[u8; 32]> {
-    let name = codec::string_of(&mut reply).ok()?;
-    let algorithm = codec::string_of(&mut reply).ok()?;
-    // Some servers leave the leading name out.
-    let (algorithm, hash) = if name == "check-file" { (algorithm, reply) } else { (name, algorithm) };
+    let mut algorithm = codec::string_of(&mut reply).ok()?;
+    if algorithm == CHECK_FILE {
+        algorithm = codec::string_of(&mut reply).ok()?;
+    }
     if algorithm != "sha256" {
         return None;
     }
-    hash.as_ref().try_into().ok()
+    reply.as_ref().try_into().ok()
 }
 
 /// For requests whose only good answer is the status OK.
@@ -513,5 +513,24 @@ fn kind(reply: &Reply) -> String {
         Reply::Attributes(_) => "ATTRS".into(),
         Reply::Extended(_) => "EXTENDED_REPLY".into(),
         Reply::Other(kind) => format!("type {kind}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_follows_its_algorithm_with_or_without_the_name_of_the_extension() {
+        let hash: [u8; 32] = std::array::from_fn(|index| index as u8);
+        let reply = |strings: &[&str], hash: &[u8]| {
+            let head = strings.iter().fold(Body::default(), |body, one| body.string(one.as_bytes())).finish();
+            server_hash([&head, hash].concat().into())
+        };
+        assert_eq!(reply(&["sha256"], &hash), Some(hash));
+        assert_eq!(reply(&["check-file", "sha256"], &hash), Some(hash));
+        assert_eq!(reply(&["md5"], &hash), None);
+        assert_eq!(reply(&["sha256"], &hash[1..]), None);
+        assert_eq!(reply(&["check-file"], &hash), None);
     }
 }
