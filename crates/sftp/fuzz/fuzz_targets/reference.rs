@@ -4,8 +4,11 @@ use bytes::Bytes;
 use sftp::Attributes;
 use sftp::fuzzing::{Broken, REPLY_MAX, Seen};
 
+/// A reply with the id of its request.
+pub type Outcome = Result<(u32, Seen), Broken>;
+
 /// What there is to be read from a stream, and after how many of its bytes.
-pub fn replies(stream: &[u8]) -> Vec<(usize, Result<(u32, Seen), Broken>)> {
+pub fn replies(stream: &[u8]) -> Vec<(usize, Outcome)> {
     let mut replies = Vec::new();
     let mut rest = stream;
     while let Some(length) = number(&mut rest, 4) {
