@@ -191,19 +191,11 @@ impl Sftp {
     /// Reads the limits, once; they came before anything that was asked after them.
     async fn learn_limits(&self) {
         let Some(pending) = self.limits.lock().await.take() else { return };
-        // uint64 max-packet-length, max-read-length, max-write-length, max-open-handles; 0: not limited.
-        if let Ok(Reply::Extended(mut limits)) = self.settle(pending).await {
-            let numbers = [(); 3].map(|()| codec::u64_of(&mut limits));
-            if let [Ok(packet), Ok(read), Ok(write)] = numbers {
-                let data = |length: u64| {
-                    let head = 1024;
-                    let longest = if packet == 0 { u64::MAX } else { packet.saturating_sub(head) };
-                    let length = if length == 0 { longest } else { length.min(longest) };
-                    u32::try_from(length).unwrap_or(DATA_MAX).clamp(1024, DATA_MAX)
-                };
-                self.read_length.store(data(read), Ordering::Relaxed);
-                self.write_length.store(data(write), Ordering::Relaxed);
-            }
+        if let Ok(Reply::Extended(limits)) = self.settle(pending).await
+            && let Some((read, write)) = data_lengths(limits)
+        {
+            self.read_length.store(read, Ordering::Relaxed);
+            self.write_length.store(write, Ordering::Relaxed);
         }
     }
 
@@ -303,14 +295,7 @@ impl Sftp {
         }
         let body = Body::default().string(path.as_bytes()).finish();
         match self.extended("statvfs", path, STATVFS, body).await {
-            Ok(Reply::Extended(mut fields)) => {
-                // f_bsize, f_frsize, f_blocks, f_bfree, f_bavail
-                let numbers = [(); 5].map(|()| codec::u64_of(&mut fields));
-                match numbers {
-                    [Ok(_), Ok(fragment), Ok(_), Ok(_), Ok(available)] => fragment.checked_mul(available),
-                    _ => None,
-                }
-            }
+            Ok(Reply::Extended(fields)) => available(fields),
             _ => None,
         }
     }
@@ -469,16 +454,37 @@ async fn read_replies(reader: &mut ChannelReadHalf, decoder: &mut Decoder, waiti
     }
 }
 
-/// `string "check-file", string hash-algorithm, byte hash[]`
-fn server_hash(mut reply: Bytes) -> Option<[u8; 32]> {
-    let name = codec::string_of(&mut reply).ok()?;
-    let algorithm = codec::string_of(&mut reply).ok()?;
-    // Some servers leave the leading name out.
-    let (algorithm, hash) = if name == "check-file" { (algorithm, reply) } else { (name, algorithm) };
+/// Data in one READ and in one WRITE. `uint64 max-packet-length, max-read-length, max-write-length, max-open-handles`;
+/// 0: not limited.
+pub(crate) fn data_lengths(mut limits: Bytes) -> Option<(u32, u32)> {
+    let [Ok(packet), Ok(read), Ok(write)] = [(); 3].map(|()| codec::u64_of(&mut limits)) else { return None };
+    let data = |length: u64| {
+        let head = 1024;
+        let longest = if packet == 0 { u64::MAX } else { packet.saturating_sub(head) };
+        let length = if length == 0 { longest } else { length.min(longest) };
+        u32::try_from(length).unwrap_or(DATA_MAX).clamp(1024, DATA_MAX)
+    };
+    Some((data(read), data(write)))
+}
+
+/// Free bytes. `uint64 f_bsize, f_frsize, f_blocks, f_bfree, f_bavail` and more.
+pub(crate) fn available(mut fields: Bytes) -> Option<u64> {
+    match [(); 5].map(|()| codec::u64_of(&mut fields)) {
+        [Ok(_), Ok(fragment), Ok(_), Ok(_), Ok(available)] => fragment.checked_mul(available),
+        _ => None,
+    }
+}
+
+/// `string hash-algorithm, byte hash[]`, as ProFTPD answers; Paramiko puts the name of the extension before it.
+pub(crate) fn server_hash(mut reply: Bytes) -> Option<[u8; 32]> {
+    let mut algorithm = codec::string_of(&mut reply).ok()?;
+    if algorithm == CHECK_FILE {
+        algorithm = codec::string_of(&mut reply).ok()?;
+    }
     if algorithm != "sha256" {
         return None;
     }
-    hash.as_ref().try_into().ok()
+    reply.as_ref().try_into().ok()
 }
 
 /// For requests whose only good answer is the status OK.
@@ -510,5 +516,24 @@ fn kind(reply: &Reply) -> String {
         Reply::Attributes(_) => "ATTRS".into(),
         Reply::Extended(_) => "EXTENDED_REPLY".into(),
         Reply::Other(kind) => format!("type {kind}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_follows_its_algorithm_with_or_without_the_name_of_the_extension() {
+        let hash: [u8; 32] = std::array::from_fn(|index| index as u8);
+        let reply = |strings: &[&str], hash: &[u8]| {
+            let head = strings.iter().fold(Body::default(), |body, one| body.string(one.as_bytes())).finish();
+            server_hash([&head, hash].concat().into())
+        };
+        assert_eq!(reply(&["sha256"], &hash), Some(hash));
+        assert_eq!(reply(&["check-file", "sha256"], &hash), Some(hash));
+        assert_eq!(reply(&["md5"], &hash), None);
+        assert_eq!(reply(&["sha256"], &hash[1..]), None);
+        assert_eq!(reply(&["check-file"], &hash), None);
     }
 }

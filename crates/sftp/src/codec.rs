@@ -1,4 +1,5 @@
-//! The packets of SFTP version 3, as values: no I/O. Source: draft-ietf-secsh-filexfer-02.
+//! The packets of SFTP version 3, as values: no I/O. Source: draft-ietf-secsh-filexfer-02. The replies are fuzzed: see
+//! `fuzz/`.
 
 use std::collections::VecDeque;
 
@@ -9,10 +10,10 @@ pub(crate) const VERSION: u32 = 3;
 
 /// A reply is never longer than what we asked for (255 KiB of data) and its head; a server that announces more is
 /// broken or hostile.
-const REPLY_MAX: usize = 512 * 1024;
+pub(crate) const REPLY_MAX: usize = 512 * 1024;
 
 /// A reply comes in a few pieces of 32 KiB.
-const PIECES_MAX: usize = 1024;
+pub(crate) const PIECES_MAX: usize = 1024;
 
 mod packet {
     pub(crate) const INIT: u8 = 1;
@@ -281,6 +282,12 @@ impl Decoder {
         }
     }
 
+    /// How many bytes are kept, and in how many pieces.
+    #[cfg(any(fuzzing, test))]
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        (self.length, self.pieces.len())
+    }
+
     /// The next bytes, left where they are.
     fn peek<const N: usize>(&self) -> Option<[u8; N]> {
         let mut head = [0; N];
@@ -407,6 +414,8 @@ mod tests {
     #[test]
     fn a_hostile_length_is_refused_before_it_is_allocated() {
         assert_eq!(decode(&u32::MAX.to_be_bytes()), Err(Malformed::TooLong(u32::MAX as usize)));
+        assert_eq!(decode(&(REPLY_MAX as u32 + 1).to_be_bytes()), Err(Malformed::TooLong(REPLY_MAX + 1)));
+        assert_eq!(decode(&(REPLY_MAX as u32).to_be_bytes()), Ok(None));
         assert_eq!(decode(&framed(&[102, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff])), Err(Malformed::Short));
         assert_eq!(decode(&framed(&[])), Err(Malformed::Short));
     }
@@ -431,7 +440,7 @@ mod tests {
                 decoder.push(Bytes::copy_from_slice(&[*byte]));
             }
         }
-        assert!(decoder.pieces.len() <= PIECES_MAX);
+        assert!(decoder.kept().1 <= PIECES_MAX);
         for _ in 0..1000 {
             assert_eq!(data(&mut decoder), b"abcdef");
         }
@@ -455,7 +464,58 @@ mod tests {
         assert_eq!(u32::from_be_bytes(head[..4].try_into().unwrap()) as usize, head.len() - 4 + 5);
     }
 
+    /// Reads a request as a server does: its type, its id, and its fields, which are strings (`s`) or numbers of so
+    /// many bytes. `None` if they are not the whole packet.
+    fn fields(packet: &[u8], layout: &str) -> Option<(u8, u32, Vec<Vec<u8>>)> {
+        let (length, rest) = packet.split_first_chunk::<4>()?;
+        if u32::from_be_bytes(*length) as usize != rest.len() {
+            return None;
+        }
+        let (kind, rest) = rest.split_first()?;
+        let (id, mut rest) = rest.split_first_chunk::<4>()?;
+        let mut fields = Vec::new();
+        for field in layout.chars() {
+            let length = match field.to_digit(10) {
+                Some(length) => length,
+                None => {
+                    let length;
+                    (length, rest) = rest.split_first_chunk::<4>()?;
+                    u32::from_be_bytes(*length)
+                }
+            };
+            let value;
+            (value, rest) = rest.split_at_checked(length as usize)?;
+            fields.push(value.to_vec());
+        }
+        rest.is_empty().then_some((*kind, u32::from_be_bytes(*id), fields))
+    }
+
     proptest! {
+        #[test]
+        fn a_server_reads_what_was_asked(
+            id: u32, path: String, to: String, handle: Vec<u8>, data: Vec<u8>, offset: u64, length: u32,
+        ) {
+            let (path_bytes, to_bytes) = (path.as_bytes(), to.as_bytes());
+            let (offset_bytes, length_bytes) = (&offset.to_be_bytes()[..], &length.to_be_bytes()[..]);
+            let flags = OpenFlags::WRITE | OpenFlags::CREATE;
+            let write = [&write_head(id, &handle, offset, data.len() as u32)[..], &data].concat();
+            let body = Body::default().string(&handle).u64(offset).u32(length).finish();
+            let reads = |packet: &[u8], kind: u8, layout: &str, expected: &[&[u8]]| {
+                let expected = expected.iter().map(|field| field.to_vec()).collect();
+                assert_eq!(fields(packet, layout), Some((kind, id, expected)));
+            };
+            reads(&open(id, &path, flags), 3, "s44", &[path_bytes, &[0, 0, 0, 0x0a], &[0; 4]]);
+            reads(&close(id, &handle), 4, "s", &[&handle]);
+            reads(&read(id, &handle, offset, length), 5, "s84", &[&handle, offset_bytes, length_bytes]);
+            reads(&write, 6, "s8s", &[&handle, offset_bytes, &data]);
+            reads(&fstat(id, &handle), 8, "s", &[&handle]);
+            reads(&remove(id, &path), 13, "s", &[path_bytes]);
+            reads(&mkdir(id, &path), 14, "s4", &[path_bytes, &[0; 4]]);
+            reads(&stat(id, &path), 17, "s", &[path_bytes]);
+            reads(&rename(id, &path, &to), 18, "ss", &[path_bytes, to_bytes]);
+            reads(&extended(id, "a@b", &body), 200, "ss84", &[b"a@b", &handle, offset_bytes, length_bytes]);
+        }
+
         #[test]
         fn garbage_never_panics_and_cuts_do_not_matter(bytes in prop::collection::vec(any::<u8>(), 0..600), cut in 0usize..600) {
             let all = |parts: &[&[u8]]| {

@@ -36,6 +36,9 @@ mod client;
 mod codec;
 mod download;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keeper;
 mod lanes;
 mod private_key;

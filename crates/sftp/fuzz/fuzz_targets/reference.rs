@@ -1,0 +1,103 @@
+//! Replies read the plain way, from the draft: with the whole stream at hand, and everything copied.
+
+use bytes::Bytes;
+use sftp::Attributes;
+use sftp::fuzzing::{Broken, REPLY_MAX, Seen};
+
+/// A reply with the id of its request.
+pub type Outcome = Result<(u32, Seen), Broken>;
+
+/// What there is to be read from a stream, and after how many of its bytes.
+pub fn replies(stream: &[u8]) -> Vec<(usize, Outcome)> {
+    let mut replies = Vec::new();
+    let mut rest = stream;
+    while let Some(length) = number(&mut rest, 4) {
+        let length = length as usize;
+        if length > REPLY_MAX {
+            replies.push((stream.len() - rest.len(), Err(Broken::TooLong(length))));
+            break;
+        }
+        let Some((body, tail)) = rest.split_at_checked(length) else { break };
+        rest = tail;
+        let reply = reply(body).ok_or(Broken::Short);
+        let is_broken = reply.is_err();
+        replies.push((stream.len() - rest.len(), reply));
+        if is_broken {
+            break;
+        }
+    }
+    replies
+}
+
+fn reply(mut body: &[u8]) -> Option<(u32, Seen)> {
+    let body = &mut body;
+    let kind = number(body, 1)? as u8;
+    // In a VERSION, this is not an id.
+    let id = number(body, 4)? as u32;
+    let seen = match kind {
+        2 => {
+            let pair = || Some((string(body)?, string(body)?));
+            return Some((0, Seen::Version { version: id, extensions: std::iter::from_fn(pair).collect() }));
+        }
+        101 => {
+            let code = number(body, 4)? as u32;
+            let message = string(body).unwrap_or_default();
+            Seen::Status { code, message: String::from_utf8_lossy(&message).into_owned() }
+        }
+        102 => Seen::Handle(string(body)?),
+        103 => Seen::Data(vec![string(body)?]),
+        105 => Seen::Attributes(attributes(body)?),
+        201 => Seen::Extended(Bytes::copy_from_slice(body)),
+        other => Seen::Other(other),
+    };
+    Some((id, seen))
+}
+
+fn attributes(body: &mut &[u8]) -> Option<Attributes> {
+    let flags = number(body, 4)?;
+    let mut part = |flag: u64, length: usize| {
+        if flags & flag == 0 { Some(None) } else { number(body, length).map(Some) }
+    };
+    let size = part(1, 8)?;
+    let _user_and_group = part(2, 8)?;
+    let permissions = part(4, 4)?.map(|mode| mode as u32);
+    let accessed_and_modified = part(8, 8)?;
+    Some(Attributes { size, permissions, modified: accessed_and_modified.map(|times| times as u32) })
+}
+
+/// Data in one READ and in one WRITE: between 1 KiB and 255 KiB, and with room for the head of the packet.
+pub fn data_lengths(mut limits: &[u8]) -> Option<(u32, u32)> {
+    let [packet, read, write] = [(); 3].map(|()| number(&mut limits, 8).map(i128::from));
+    let unlimited = |number: i128| if number == 0 { i128::MAX } else { number };
+    let packet = unlimited(packet?);
+    let data = |length: i128| unlimited(length).min(packet - 1024).clamp(1024, 255 * 1024) as u32;
+    Some((data(read?), data(write?)))
+}
+
+/// The second number times the fifth.
+pub fn available(mut fields: &[u8]) -> Option<u64> {
+    let numbers = [(); 5].map(|()| number(&mut fields, 8).map(u128::from));
+    let [_, fragment, _, _, available] = numbers;
+    (fragment? * available?).try_into().ok()
+}
+
+/// The name of the hash and the hash; before them, with some servers, the name of the extension.
+pub fn server_hash(mut reply: &[u8]) -> Option<[u8; 32]> {
+    let extension = b"\0\0\0\x0acheck-file";
+    reply = reply.strip_prefix(extension).unwrap_or(reply);
+    reply.strip_prefix(b"\0\0\0\x06sha256")?.try_into().ok()
+}
+
+fn number(rest: &mut &[u8], length: usize) -> Option<u64> {
+    let (number, tail) = rest.split_at_checked(length)?;
+    *rest = tail;
+    Some(number.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+fn string(rest: &mut &[u8]) -> Option<Bytes> {
+    let mut tail = *rest;
+    let length = number(&mut tail, 4)? as usize;
+    let (string, tail) = tail.split_at_checked(length)?;
+    *rest = tail;
+    Some(Bytes::copy_from_slice(string))
+}

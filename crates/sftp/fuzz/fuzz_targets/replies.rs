@@ -1,0 +1,116 @@
+//! Whatever a server sends, and in whatever pieces: what the client reads is what a plain reader reads, at the same
+//! byte, and it keeps no more than it must.
+
+#![no_main]
+
+mod reference;
+
+use arbitrary::Arbitrary;
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use sftp::fuzzing::{self, Decoder, PIECES_MAX, REPLY_MAX, Seen};
+
+/// Nine bytes, then the stream as it is: see `examples/seeds.rs`.
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    /// How long the pieces are, over and over. Before a zero comes an empty one.
+    cuts: [u16; 4],
+    /// How many pieces of zeros, less `ZEROS`, follow the stream: so a short input makes a long reply. Most have none.
+    zeros: u8,
+    stream: &'a [u8],
+}
+
+const PIECE_OF_ZEROS: usize = 32 * 1024;
+/// The rest up to 255 is more than the longest reply.
+const ZEROS: u8 = 236;
+
+fuzz_target!(|input: Input<'_>| {
+    let zeros = usize::from(input.zeros.saturating_sub(ZEROS)) * PIECE_OF_ZEROS;
+    let mut stream = input.stream.to_vec();
+    stream.resize(stream.len() + zeros, 0);
+    let stream = Bytes::from(stream);
+    let mut expected = reference::replies(&stream).into_iter().peekable();
+    let mut decoder = Decoder::default();
+    let mut cuts = input.cuts.iter().cycle();
+    let mut rest = stream.clone();
+    let mut read = 0;
+    let mut is_joined = false;
+
+    while !rest.is_empty() {
+        let cut = match rest.len().checked_sub(zeros) {
+            Some(plain @ 1..) => {
+                let cut = cuts.next().map_or(1, |cut| usize::from(*cut));
+                if cut == 0 {
+                    decoder.push(Bytes::new());
+                }
+                cut.clamp(1, plain)
+            }
+            _ => PIECE_OF_ZEROS.min(rest.len()),
+        };
+        let (_, pieces_before) = decoder.kept();
+        decoder.push(rest.split_to(cut));
+        let sent = stream.len() - rest.len();
+        let (kept, pieces) = decoder.kept();
+        assert_eq!(kept, sent - read);
+        assert!(kept < 4 + REPLY_MAX + cut);
+        assert!(pieces <= PIECES_MAX);
+        is_joined |= pieces <= pieces_before;
+
+        loop {
+            match decoder.next() {
+                Ok(Some((id, seen))) => {
+                    let (end, expected) = expected.next().expect("nothing more to be read");
+                    assert!(end <= sent);
+                    read = end;
+                    look_into(&seen);
+                    if let Seen::Data(pieces) = &seen
+                        && !is_joined
+                    {
+                        let memory = stream.as_ptr_range();
+                        assert!(pieces.iter().all(|piece| memory.contains(&piece.as_ptr())), "copied");
+                    }
+                    assert_eq!(Ok((id, joined(seen))), expected);
+                }
+                Ok(None) => {
+                    // Whatever could be read was.
+                    assert!(expected.peek().is_none_or(|(end, _)| *end > sent));
+                    break;
+                }
+                Err(broken) => {
+                    let (end, expected) = expected.next().expect("nothing more to be read");
+                    assert!(end <= sent);
+                    assert_eq!(Err(broken), expected);
+                    // Nobody asks any more, but it must not matter.
+                    let _ = decoder.next();
+                    return;
+                }
+            }
+        }
+        assert_eq!(decoder.kept().0, sent - read);
+    }
+    assert_eq!(expected.next(), None);
+});
+
+/// Data in one piece.
+fn joined(seen: Seen) -> Seen {
+    match seen {
+        Seen::Data(pieces) => Seen::Data(vec![pieces.concat().into()]),
+        other => other,
+    }
+}
+
+/// What the client reads from within a reply.
+fn look_into(seen: &Seen) {
+    match seen {
+        Seen::Extended(body) => {
+            assert_eq!(fuzzing::data_lengths(body.clone()), reference::data_lengths(body));
+            assert_eq!(fuzzing::available(body.clone()), reference::available(body));
+            assert_eq!(fuzzing::server_hash(body.clone()), reference::server_hash(body));
+        }
+        Seen::Attributes(attributes) => {
+            let is_directory = attributes.permissions.map(|mode| mode >> 12 & 0o17 == 0o04);
+            assert_eq!(attributes.is_directory(), is_directory);
+        }
+        _ => {}
+    }
+}

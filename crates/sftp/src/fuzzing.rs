@@ -1,0 +1,85 @@
+//! What is private to the crate, as far as `fuzz/` needs it. Only `cargo fuzz` builds it.
+
+use bytes::Bytes;
+
+use crate::codec::{self, Malformed, Reply};
+use crate::{Attributes, client};
+
+/// A longer reply is refused.
+pub const REPLY_MAX: usize = codec::REPLY_MAX;
+/// More pieces are joined.
+pub const PIECES_MAX: usize = codec::PIECES_MAX;
+
+/// What a server answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Seen {
+    Version { version: u32, extensions: Vec<(Bytes, Bytes)> },
+    Status { code: u32, message: String },
+    Handle(Bytes),
+    Data(Vec<Bytes>),
+    Attributes(Attributes),
+    Extended(Bytes),
+    Other(u8),
+}
+
+/// Why there are no more replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Broken {
+    TooLong(usize),
+    Short,
+}
+
+/// Cuts a byte stream into replies.
+#[derive(Default)]
+pub struct Decoder(codec::Decoder);
+
+impl Decoder {
+    /// Adds bytes as they came.
+    pub fn push(&mut self, bytes: Bytes) {
+        self.0.push(bytes);
+    }
+
+    /// The next whole reply and the id of its request.
+    #[allow(clippy::should_implement_trait, missing_docs)]
+    pub fn next(&mut self) -> Result<Option<(u32, Seen)>, Broken> {
+        match self.0.next() {
+            Ok(reply) => Ok(reply.map(|(id, reply)| (id, seen(reply)))),
+            Err(Malformed::TooLong(length)) => Err(Broken::TooLong(length)),
+            Err(Malformed::Short) => Err(Broken::Short),
+        }
+    }
+
+    /// How many bytes are kept, and in how many pieces.
+    pub fn kept(&self) -> (usize, usize) {
+        self.0.kept()
+    }
+}
+
+fn seen(reply: Reply) -> Seen {
+    match reply {
+        Reply::Version { version, extensions } => Seen::Version { version, extensions },
+        Reply::Status { code, message } => Seen::Status { code, message },
+        Reply::Handle(handle) => Seen::Handle(handle),
+        Reply::Data(pieces) => Seen::Data(pieces),
+        Reply::Attributes(attributes) => Seen::Attributes(attributes),
+        Reply::Extended(body) => Seen::Extended(body),
+        Reply::Other(kind) => Seen::Other(kind),
+    }
+}
+
+/// Data in one READ and in one WRITE, of the answer to `limits@openssh.com`.
+pub fn data_lengths(limits: Bytes) -> Option<(u32, u32)> {
+    client::data_lengths(limits)
+}
+
+/// Free bytes, of the answer to `statvfs@openssh.com`.
+pub fn available(fields: Bytes) -> Option<u64> {
+    client::available(fields)
+}
+
+/// The SHA-256, of the answer to `check-file-handle`.
+pub fn server_hash(reply: Bytes) -> Option<[u8; 32]> {
+    client::server_hash(reply)
+}
