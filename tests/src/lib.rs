@@ -12,6 +12,7 @@ pub mod pattern;
 pub mod process;
 pub mod stack;
 pub mod tools;
+pub mod wire;
 
 /// The environment variable that names the file where [`skip`] writes; `cargo xtask test` sets it.
 pub const SKIPPED_FILE: &str = "BRIDGE_SKIPPED_TESTS";
