@@ -9,6 +9,7 @@ mod object;
 mod reader;
 pub mod telemetry;
 
+pub use aws_sdk_s3::primitives::ByteStream;
 pub use credential::Credential;
 pub use error::in_words;
 pub use object::{Pin, pin, superseded_by};

@@ -1,7 +1,7 @@
 //! The object, pinned to one version.
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
 use bridge::{
     Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, ObjectHash, PinnedObject, Result,
@@ -10,10 +10,15 @@ use bridge::{
 use crate::error::Failed;
 
 /// What became of the object between the event and now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Pin {
     /// This is the version to deliver.
-    Object(PinnedObject),
+    Object {
+        /// What it is.
+        object: PinnedObject,
+        /// The first request has its contents with it; `None` if it was asked for otherwise.
+        body: Option<ByteStream>,
+    },
     /// A newer upload has taken its place, and has an event of its own.
     Superseded {
         /// What the event spoke of, as far as it said.
@@ -23,32 +28,81 @@ pub enum Pin {
     },
 }
 
+/// What S3 has under a key, or as a version of it.
+struct Stored {
+    etag: String,
+    version_id: Option<String>,
+    size: u64,
+    last_modified: Option<i64>,
+    checksum: Option<Checksum>,
+    hash: Option<ObjectHash>,
+}
+
+/// The answers to HEAD and to GET say the same things in two types.
+macro_rules! stored {
+    ($output:expr) => {{
+        let output = $output;
+        let kind = output.checksum_type();
+        let etag = output.e_tag().unwrap_or_default().trim_matches('"').to_owned();
+        let checksum = checksum(
+            kind,
+            [
+                (ChecksumAlgorithm::Crc64Nvme, output.checksum_crc64_nvme()),
+                (ChecksumAlgorithm::Crc32C, output.checksum_crc32_c()),
+                (ChecksumAlgorithm::Crc32, output.checksum_crc32()),
+            ],
+        );
+        let encryption = output.server_side_encryption();
+        let own_key = output.sse_customer_algorithm().is_some();
+        let hash = match checksum {
+            // Hashes take longer to compute.
+            Some(_) => None,
+            None => hash(kind, output.checksum_sha256(), &etag, encryption, own_key),
+        };
+        Stored {
+            // An object from before the bucket was versioned has the version `null`: none.
+            version_id: output.version_id().filter(|version_id| *version_id != "null").map(str::to_owned),
+            size: output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
+            last_modified: output.last_modified().map(|time| time.secs()),
+            etag,
+            checksum,
+            hash,
+        }
+    }};
+}
+
 /// Pins what the event speaks of: its version, else its etag, else what is there now.
 ///
 /// # Errors
 /// `ObjectUnreadable`, `ObjectReadInterrupted`.
 pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
-    let current = head(s3, &event.bucket, &event.object_key, None).await?;
+    let current = get(s3, &event.bucket, &event.object_key).await?;
     let version_id = event.version_id.as_deref().filter(|version_id| *version_id != "null");
     if let Some(version_id) = version_id {
-        if let Some(current) = current.as_ref().filter(|current| current.version_id() == Some(version_id)) {
-            return Ok(Pin::Object(pinned(event, current)));
-        }
+        let is_wanted = |current: &Stored| current.version_id.as_deref() == Some(version_id);
+        let current = match current {
+            Some((current, body)) if is_wanted(&current) => {
+                return Ok(Pin::Object { object: pinned(event, current), body: Some(body) });
+            }
+            other => other,
+        };
         let Some(wanted) = head(s3, &event.bucket, &event.object_key, Some(version_id)).await? else {
             return Err(missing(&event.bucket, &event.object_key, Some(version_id)));
         };
-        let object = pinned(event, &wanted);
+        let object = pinned(event, wanted);
         return Ok(match current {
-            Some(current) => Pin::Superseded { object, reason: superseded(&current) },
+            Some((current, _)) => Pin::Superseded { object, reason: superseded(&current) },
             // Deleted meanwhile; the version is still there, and was owed.
-            None => Pin::Object(object),
+            None => Pin::Object { object, body: None },
         });
     }
-    let Some(current) = current else { return Err(missing(&event.bucket, &event.object_key, None)) };
-    let object = pinned(event, &current);
+    let Some((current, body)) = current else {
+        return Err(missing(&event.bucket, &event.object_key, None));
+    };
+    let reason = superseded(&current);
+    let object = pinned(event, current);
     match &event.etag {
         Some(etag) if *etag != object.etag => {
-            let reason = superseded(&current);
             let size = event.size.unwrap_or(object.size);
             let object = PinnedObject {
                 etag: etag.clone(),
@@ -61,7 +115,7 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
             };
             Ok(Pin::Superseded { object, reason })
         }
-        _ => Ok(Pin::Object(object)),
+        _ => Ok(Pin::Object { object, body: Some(body) }),
     }
 }
 
@@ -72,77 +126,63 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
 /// `ObjectUnreadable`, `ObjectReadInterrupted`.
 pub async fn superseded_by(s3: &Client, object: &PinnedObject) -> Result<Option<String>> {
     let current = head(s3, &object.bucket, &object.object_key, None).await?;
-    Ok(current.filter(|current| !is(current, object)).map(|current| superseded(&current)))
+    let is_same = |current: &Stored| match &object.version_id {
+        Some(_) => current.version_id == object.version_id,
+        None => current.etag == object.etag,
+    };
+    Ok(current.filter(|current| !is_same(current)).map(|current| superseded(&current)))
 }
 
-fn is(current: &HeadObjectOutput, object: &PinnedObject) -> bool {
-    match &object.version_id {
-        Some(version_id) => current.version_id() == Some(version_id),
-        None => etag(current) == object.etag,
-    }
-}
-
-fn superseded(current: &HeadObjectOutput) -> String {
-    let current = match version_id(current) {
+fn superseded(current: &Stored) -> String {
+    let current = match &current.version_id {
         Some(version_id) => format!("version {version_id}"),
-        None => format!("etag {}", etag(current)),
+        None => format!("etag {}", current.etag),
     };
     format!("a newer upload has taken its place, {current}, and has an event of its own")
 }
 
-/// An object from before the bucket was versioned has the version `null`: none.
-fn version_id(head: &HeadObjectOutput) -> Option<&str> {
-    head.version_id().filter(|version_id| *version_id != "null")
-}
-
-fn etag(head: &HeadObjectOutput) -> String {
-    head.e_tag().unwrap_or_default().trim_matches('"').to_owned()
-}
-
-fn pinned(event: &ObjectCreated, head: &HeadObjectOutput) -> PinnedObject {
+fn pinned(event: &ObjectCreated, stored: Stored) -> PinnedObject {
+    let Stored { etag, version_id, size, last_modified, checksum, hash } = stored;
     PinnedObject {
         bucket: event.bucket.clone(),
         object_key: event.object_key.clone(),
-        etag: etag(head),
-        version_id: version_id(head).map(str::to_owned),
-        size: head.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
-        last_modified: head.last_modified().map(|time| time.secs()),
-        checksum: checksum(head),
-        hash: hash(head),
+        etag,
+        version_id,
+        size,
+        last_modified,
+        checksum,
+        hash,
     }
-}
-
-/// Only where there is no checksum: hashes take longer to compute.
-fn hash(head: &HeadObjectOutput) -> Option<ObjectHash> {
-    if checksum(head).is_some() {
-        return None;
-    }
-    let is_whole = head.checksum_type().is_none_or(|kind| *kind == ChecksumType::FullObject);
-    if let Some(sha256) = head.checksum_sha256().filter(|value| is_whole && !value.contains('-')) {
-        return Some(ObjectHash::Sha256(sha256.to_owned()));
-    }
-    // The entity tag of an object that is encrypted with a KMS or a customer's key is no MD5.
-    let encryption = head.server_side_encryption();
-    let is_md5 = encryption.is_none_or(|encryption| *encryption == ServerSideEncryption::Aes256)
-        && head.sse_customer_algorithm().is_none();
-    let etag = etag(head);
-    let hexadecimal = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (is_md5 && hexadecimal).then_some(ObjectHash::Md5(etag))
 }
 
 /// Only a checksum of the whole object; that of a multipart upload may be one of its parts' checksums.
-fn checksum(head: &HeadObjectOutput) -> Option<Checksum> {
-    if head.checksum_type().is_some_and(|kind| *kind != ChecksumType::FullObject) {
+fn checksum(kind: Option<&ChecksumType>, stored: [(ChecksumAlgorithm, Option<&str>); 3]) -> Option<Checksum> {
+    if !is_of_all(kind) {
         return None;
     }
-    let stored = [
-        (ChecksumAlgorithm::Crc64Nvme, head.checksum_crc64_nvme()),
-        (ChecksumAlgorithm::Crc32C, head.checksum_crc32_c()),
-        (ChecksumAlgorithm::Crc32, head.checksum_crc32()),
-    ];
     let (algorithm, value) = stored.into_iter().find_map(|(algorithm, value)| Some((algorithm, value?)))?;
     // A composite one ends in `-` and the number of parts.
     (!value.contains('-')).then(|| Checksum { algorithm, value: value.to_owned() })
+}
+
+fn is_of_all(kind: Option<&ChecksumType>) -> bool {
+    kind.is_none_or(|kind| *kind == ChecksumType::FullObject)
+}
+
+fn hash(
+    kind: Option<&ChecksumType>,
+    sha256: Option<&str>,
+    etag: &str,
+    encryption: Option<&ServerSideEncryption>,
+    own_key: bool,
+) -> Option<ObjectHash> {
+    if let Some(sha256) = sha256.filter(|value| is_of_all(kind) && !value.contains('-')) {
+        return Some(ObjectHash::Sha256(sha256.to_owned()));
+    }
+    // The entity tag of an object that is encrypted with a KMS or a customer's key is no MD5.
+    let is_md5 = encryption.is_none_or(|encryption| *encryption == ServerSideEncryption::Aes256) && !own_key;
+    let hexadecimal = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_md5 && hexadecimal).then(|| ObjectHash::Md5(etag.to_owned()))
 }
 
 async fn head(
@@ -150,15 +190,31 @@ async fn head(
     bucket: &str,
     object_key: &str,
     version_id: Option<&str>,
-) -> Result<Option<HeadObjectOutput>> {
+) -> Result<Option<Stored>> {
     let request =
         s3.head_object().bucket(bucket).key(object_key).set_version_id(version_id.map(str::to_owned));
     match request.checksum_mode(ChecksumMode::Enabled).send().await {
-        Ok(head) => Ok(Some(head)),
+        Ok(head) => Ok(Some(stored!(&head))),
         Err(error) => match Failed::of(&error) {
             failed if failed.status == Some(404) => Ok(None),
             // S3 answers 400 to a version id that it never gave out, and 405 to that of a delete marker.
             failed if version_id.is_some() && matches!(failed.status, Some(400 | 405)) => Ok(None),
+            failed => Err(unreadable(bucket, object_key, &failed)),
+        },
+    }
+}
+
+/// What is there now, with its contents: a HEAD would be one request more.
+async fn get(s3: &Client, bucket: &str, object_key: &str) -> Result<Option<(Stored, ByteStream)>> {
+    // As a header and not as a parameter: the SDK would compute the checksum, too.
+    let request = s3.get_object().bucket(bucket).key(object_key).customize();
+    let request = request.mutate_request(|request| {
+        request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+    });
+    match request.send().await {
+        Ok(object) => Ok(Some((stored!(&object), object.body))),
+        Err(error) => match Failed::of(&error) {
+            failed if failed.status == Some(404) => Ok(None),
             failed => Err(unreadable(bucket, object_key, &failed)),
         },
     }

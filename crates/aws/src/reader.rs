@@ -91,6 +91,15 @@ impl ObjectReader {
         }
     }
 
+    /// With the contents that came with the answer about the object.
+    pub fn with_body(s3: &Client, object: &PinnedObject, body: Option<ByteStream>) -> Self {
+        let mut reader = Self::new(s3, object, 0);
+        if let Source::Direct(range) = &mut reader.head {
+            range.body = body;
+        }
+        reader
+    }
+
     /// The next bytes; `None` at the end.
     ///
     /// # Errors

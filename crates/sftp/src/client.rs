@@ -134,18 +134,21 @@ pub(crate) struct Pending {
 }
 
 impl Sftp {
-    /// Starts SFTP on an open channel. The request for the subsystem and the first packet travel together.
+    /// Starts SFTP on a channel that was opened within `round_trip`. The request for the subsystem and the first packet travel together.
     pub(crate) async fn start(
         channel: Channel<Msg>,
         lost_reason: Arc<Mutex<Option<String>>>,
         stall_timeout: Duration,
+        round_trip: Duration,
     ) -> Result<Self> {
+        let asked_at = Instant::now();
         let starting = |error: russh::Error| Error::lost(format!("starting SFTP: {error}"));
         let (mut reader, writer) = channel.split();
         writer.request_subsystem(true, "sftp").await.map_err(starting)?;
         writer.data_bytes(codec::init()).await.map_err(starting)?;
         let mut decoder = Decoder::default();
         let extensions = read_version(&mut reader, &mut decoder).await?;
+        let round_trip = round_trip.min(asked_at.elapsed());
         let waiting = Arc::new(Waiting::default());
         let (lost_sender, lost) = watch::channel(None);
         let (outgoing, packets) = mpsc::unbounded_channel::<Vec<Bytes>>();
@@ -175,7 +178,7 @@ impl Sftp {
             limits: tokio::sync::Mutex::default(),
             read_length: AtomicU32::new(DATA_DEFAULT),
             write_length: AtomicU32::new(DATA_DEFAULT),
-            round_trip: AtomicU64::new(u64::MAX),
+            round_trip: AtomicU64::new(microseconds(round_trip)),
             stall_timeout,
         };
         if sftp.extensions.contains(LIMITS) {
@@ -214,12 +217,9 @@ impl Sftp {
         self.read_length.load(Ordering::Relaxed) as usize
     }
 
-    /// The shortest time that a request has taken so far; zero if there was none.
+    /// The shortest time that a request has taken so far.
     pub fn round_trip(&self) -> Duration {
-        match self.round_trip.load(Ordering::Relaxed) {
-            u64::MAX => Duration::ZERO,
-            microseconds => Duration::from_micros(microseconds),
-        }
+        Duration::from_micros(self.round_trip.load(Ordering::Relaxed))
     }
 
     /// Whether the session is over.
@@ -337,8 +337,7 @@ impl Sftp {
     async fn request(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Result<Reply> {
         let asked_at = Instant::now();
         let reply = self.settle(self.begin(operation, packet)).await?;
-        let took = u64::try_from(asked_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.round_trip.fetch_min(took, Ordering::Relaxed);
+        self.round_trip.fetch_min(microseconds(asked_at.elapsed()), Ordering::Relaxed);
         Ok(reply)
     }
 
@@ -398,6 +397,10 @@ impl Sftp {
         let reason = reason.ok().and_then(|reason| reason.ok().and_then(|reason| reason.clone()));
         Error::lost(reason.unwrap_or_else(|| "the connection was lost".into()))
     }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Until there is nobody left to send for, or the session has ended.

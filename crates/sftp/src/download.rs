@@ -38,7 +38,7 @@ impl<'a> Download<'a> {
             file,
             ask: offset,
             end,
-            window: Window::new(),
+            window: Window::new(sftp.round_trip()),
             in_flight: VecDeque::new(),
             in_flight_length: 0,
             pieces: VecDeque::new(),

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::client::{FileHandle, Sftp};
+use crate::window::FAR;
 use crate::{OpenFlags, Result, Session};
 
 /// How far an upload may spread out.
@@ -29,8 +30,6 @@ impl Caps {
     pub const ONE: Self = Self { connections: 1, channels: 1 };
 }
 
-/// From this round trip on, the window of a single channel (2 MiB with OpenSSH) is what limits it.
-const FAR: Duration = Duration::from_millis(8);
 /// Less than this is sent before a further channel is open, bytes.
 const WORTH_A_CHANNEL: u64 = 8 * 1024 * 1024;
 /// A log-in takes a dozen round trips and the server's patience: each connection gets at least so much to do, bytes.
@@ -66,43 +65,59 @@ impl Lane {
     }
 }
 
-/// Lanes that join in as they become ready. None is missed if it does not: whatever goes wrong is logged, no more.
-pub(crate) struct Lanes {
+/// Channels and connections that are being opened in the background for a file, and the lanes that come of them. None is
+/// missed if it does not: whatever goes wrong is logged, no more.
+pub struct Spread {
+    file: watch::Sender<Option<Target>>,
     ready: mpsc::UnboundedReceiver<Lane>,
     _opening: JoinSet<()>,
 }
 
-impl Lanes {
-    /// Opens further lanes to `path`, which `first` has open and which held `size` bytes, in the background.
-    pub(crate) fn open(
-        first: &Arc<Session>,
-        path: &str,
-        size: u64,
-        remaining: u64,
-        caps: Caps,
-        acknowledged: &watch::Receiver<u64>,
-    ) -> Self {
+/// What the further lanes are for.
+#[derive(Clone)]
+struct Target {
+    path: String,
+    /// What the file held when the first lane opened it, bytes.
+    size: u64,
+    /// Up to where the server has acknowledged every byte.
+    acknowledged: watch::Receiver<u64>,
+}
+
+impl Spread {
+    /// Begins to open what a file with so many bytes left is worth. Only once the first connection is logged in: a
+    /// credential that is refused must not be refused several times.
+    pub(crate) fn begin(first: &Arc<Session>, remaining: u64, caps: Caps) -> Self {
         let (ready_to, ready) = mpsc::unbounded_channel();
+        let file = watch::Sender::new(None);
         let (connections, channels) = plan(first.sftp().round_trip(), remaining, caps);
         let mut opening = JoinSet::new();
         for connection in 0..connections {
-            if connection == 0 && channels == 1 {
-                continue;
+            let own = Arc::new(OnceCell::new());
+            for channel in usize::from(connection == 0)..channels {
+                let (first, own) = (Arc::clone(first), Arc::clone(&own));
+                let (file, ready) = (file.subscribe(), ready_to.clone());
+                opening.spawn(async move {
+                    let session = match connection {
+                        0 => None,
+                        _ => match own.get_or_init(|| another(&first)).await {
+                            None => return,
+                            own => own.clone(),
+                        },
+                    };
+                    match open_lane(&first, session, channel, file).await {
+                        Ok(Some(lane)) => drop(ready.send(lane)),
+                        Ok(None) => {}
+                        Err(error) => tracing::info!(%error, channel, "no further channel to the server"),
+                    }
+                });
             }
-            let opening_all = Opening {
-                first: Arc::clone(first),
-                path: path.to_owned(),
-                size,
-                acknowledged: acknowledged.clone(),
-                ready: ready_to.clone(),
-            };
-            opening.spawn(async move {
-                if let Err(error) = opening_all.run(connection, channels).await {
-                    tracing::info!(%error, connection, "no further channel or connection to the server");
-                }
-            });
         }
-        Self { ready, _opening: opening }
+        Self { file, ready, _opening: opening }
+    }
+
+    /// The first lane has the file open.
+    pub(crate) fn start(&self, path: &str, size: u64, acknowledged: watch::Receiver<u64>) {
+        self.file.send_replace(Some(Target { path: path.to_owned(), size, acknowledged }));
     }
 
     /// A lane that has become ready since.
@@ -111,33 +126,32 @@ impl Lanes {
     }
 }
 
-struct Opening {
-    first: Arc<Session>,
-    path: String,
-    size: u64,
-    acknowledged: watch::Receiver<u64>,
-    ready: mpsc::UnboundedSender<Lane>,
+/// The channels of one connection wait for the same one.
+async fn another(first: &Arc<Session>) -> Option<Arc<Session>> {
+    let session = first.another().await;
+    session.map(Arc::new).map_err(|error| tracing::info!(%error, "no further connection to the server")).ok()
 }
 
-impl Opening {
-    async fn run(mut self, connection: usize, channels: usize) -> Result<()> {
-        let own = if connection == 0 { None } else { Some(Arc::new(self.first.another().await?)) };
-        for channel in usize::from(own.is_none())..channels {
-            let sftp = own.as_ref().unwrap_or(&self.first).channel(channel).await?;
-            // Neither made nor cut: it must be the file that the first lane made.
-            let file = sftp.open(&self.path, OpenFlags::WRITE).await?;
-            if !self.is_same_file(&sftp, &file).await? {
-                tracing::info!(path = self.path, "the server keeps a file that is open twice apart");
-                sftp.close(file).await?;
-                break;
-            }
-            if self.ready.send(Lane { sftp, file, session: own.clone() }).is_err() {
-                break;
-            }
-        }
-        Ok(())
+async fn open_lane(
+    first: &Arc<Session>,
+    session: Option<Arc<Session>>,
+    channel: usize,
+    mut file: watch::Receiver<Option<Target>>,
+) -> Result<Option<Lane>> {
+    let sftp = session.as_ref().unwrap_or(first).channel(channel).await?;
+    let target = file.wait_for(Option::is_some).await.ok().and_then(|target| target.clone());
+    let Some(mut target) = target else { return Ok(None) };
+    // Neither made nor cut: it must be the file that the first lane made.
+    let file = sftp.open(&target.path, OpenFlags::WRITE).await?;
+    if target.is_same_file(&sftp, &file).await? {
+        return Ok(Some(Lane { sftp, file, session }));
     }
+    tracing::info!(path = target.path, "the server keeps a file that is open twice apart");
+    sftp.close(file).await?;
+    Ok(None)
+}
 
+impl Target {
     /// Whether what the first lane writes is seen through this handle. A server that stores each open file as an upload
     /// of its own would keep the one that is closed last.
     async fn is_same_file(&mut self, sftp: &Sftp, file: &FileHandle) -> Result<bool> {

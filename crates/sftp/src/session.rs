@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,9 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::lanes::{Lane, Lanes};
+use crate::lanes::Lane;
 use crate::transport::Transport;
-use crate::{Caps, FileHandle, Journal, PrivateKey, Result, Sftp, Upload};
+use crate::{Caps, FileHandle, Journal, PrivateKey, Result, Sftp, Spread, Upload};
 
 /// The partner's server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,22 +183,24 @@ impl Session {
         Ok(sftp)
     }
 
-    /// Sends to a file that is open on the first channel, from `offset` on up to `end`.
+    /// Begins to open further channels and connections, in the background, for a file with so many bytes to send.
+    pub fn spread(self: &Arc<Self>, remaining: u64, caps: Caps) -> Spread {
+        Spread::begin(self, remaining, caps)
+    }
+
+    /// Sends to a file that is open on the first channel, from `offset` on.
     ///
     /// `size` is what the file held when it was opened, bytes: by growing beyond it, it shows whether what one channel
     /// writes is seen by the others. They stay unused until then.
     pub fn upload<J: Journal>(
-        self: &Arc<Self>,
+        &self,
         file: FileHandle,
-        Range { start, end }: Range<u64>,
+        offset: u64,
         size: u64,
-        caps: Caps,
+        spread: Spread,
         journal: J,
     ) -> Upload<J> {
-        let path = file.path.clone();
-        Upload::new(Lane::new(Arc::clone(&self.first), file), start, journal, |acknowledged| {
-            Lanes::open(self, &path, size, end.saturating_sub(start), caps, &acknowledged)
-        })
+        Upload::new(Lane::new(Arc::clone(&self.first), file), offset, size, spread, journal)
     }
 
     /// Whether the server still answers, within `patience`.
@@ -227,8 +228,10 @@ async fn start_sftp(
     lost: &Arc<Mutex<Option<String>>>,
     options: &Options,
 ) -> Result<Sftp> {
+    let asked_at = Instant::now();
     let channel = ssh.channel_open_session().await.map_err(|error| starting_sftp(endpoint, &error))?;
-    Sftp::start(channel, Arc::clone(lost), options.stall_timeout).await
+    let round_trip = asked_at.elapsed();
+    Sftp::start(channel, Arc::clone(lost), options.stall_timeout, round_trip).await
 }
 
 fn starting_sftp(endpoint: &Endpoint, problem: &dyn std::fmt::Display) -> Error {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{Answer, Answers, FileHandle, Sftp, done};
 use crate::codec::Attributes;
-use crate::lanes::{Lane, Lanes};
+use crate::lanes::{Lane, Spread};
 use crate::window::Window;
 use crate::{Error, Result};
 
@@ -45,11 +45,11 @@ impl Journal for Unobserved {
 
 /// Sends a file. Push bytes as they come, then [`flush`](Self::flush) and [`finish`](Self::finish).
 ///
-/// Where it is worth it, further channels and connections join in while it runs: see [`Caps`](crate::Caps).
+/// Further channels and connections join in while it runs, as they become ready.
 pub struct Upload<J: Journal> {
     journal: J,
     lanes: Vec<InUse>,
-    joining: Lanes,
+    joining: Spread,
     /// Bytes that came but don't fill a WRITE yet.
     staged: Vec<Bytes>,
     staged_length: usize,
@@ -69,6 +69,13 @@ struct InUse {
     in_flight: usize,
 }
 
+impl InUse {
+    fn new(lane: Lane) -> Self {
+        let window = Window::new(lane.sftp.round_trip());
+        Self { lane, window, in_flight: 0 }
+    }
+}
+
 struct Write<M> {
     lane: usize,
     length: usize,
@@ -78,18 +85,14 @@ struct Write<M> {
 }
 
 impl<J: Journal> Upload<J> {
-    pub(crate) fn new(
-        lane: Lane,
-        offset: u64,
-        journal: J,
-        joining: impl FnOnce(watch::Receiver<u64>) -> Lanes,
-    ) -> Self {
+    pub(crate) fn new(lane: Lane, offset: u64, size: u64, joining: Spread, journal: J) -> Self {
         let (answers_to, answers) = mpsc::unbounded_channel();
         let acknowledged = watch::Sender::new(offset);
+        joining.start(&lane.file.path, size, acknowledged.subscribe());
         Self {
             journal,
-            joining: joining(acknowledged.subscribe()),
-            lanes: vec![InUse { lane, window: Window::new(), in_flight: 0 }],
+            joining,
+            lanes: vec![InUse::new(lane)],
             staged: Vec::new(),
             staged_length: 0,
             offset,
@@ -151,10 +154,11 @@ impl<J: Journal> Upload<J> {
         let first = self.lanes.swap_remove(0).lane;
         let mut closing: JoinSet<Result<()>> =
             self.lanes.into_iter().map(|other| other.lane.close()).collect();
+        let attributes = first.sftp.close_stating(first.file).await;
         while let Some(closed) = closing.join_next().await {
             closed.unwrap_or(Ok(()))?;
         }
-        first.sftp.close_stating(first.file).await
+        attributes
     }
 
     fn first_lane(&self) -> &Lane {
@@ -188,7 +192,7 @@ impl<J: Journal> Upload<J> {
             }
             while let Some(lane) = self.joining.joined() {
                 tracing::debug!(lanes = self.lanes.len() + 1, "another channel carries the file, too");
-                self.lanes.push(InUse { lane, window: Window::new(), in_flight: 0 });
+                self.lanes.push(InUse::new(lane));
             }
             let ahead = self.offset + length as u64 - self.acknowledged();
             let room = |lane: &InUse| match lane.window.size().checked_sub(lane.in_flight + length) {

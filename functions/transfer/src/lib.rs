@@ -4,7 +4,7 @@ mod acknowledged;
 mod remote;
 mod slice;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws::Pin;
@@ -43,6 +43,7 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     let event = ObjectCreated::from_event(input.event.clone())?;
     // A folder marker ends in `/`; what makes it one is known later.
     RemotePaths::check(event.object_key.strip_suffix('/').unwrap_or(&event.object_key))?;
+    let mut contents = None;
     let checkpoint = match &input.checkpoint {
         Some(checkpoint) if checkpoint.status != Status::InProgress => {
             return Ok(Progress { checkpoint: Some(checkpoint.clone()), receipt: None });
@@ -50,15 +51,16 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         Some(checkpoint) => Checkpoint { resumes: checkpoint.resumes + 1, ..checkpoint.clone() },
         None => match aws::pin(&deps.partner.clients.s3, &event).await? {
             Pin::Superseded { object, reason } => return Ok(superseded(deps, &input, object, reason)),
-            Pin::Object(object) if object.size == 0 && object.object_key.ends_with('/') => {
+            Pin::Object { object, .. } if object.size == 0 && object.object_key.ends_with('/') => {
                 let reason = "a folder marker: the key ends in `/` and the object is empty".to_owned();
                 return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
             }
-            Pin::Object(object) if is_credential(&deps.partner.settings, &object) => {
+            Pin::Object { object, .. } if is_credential(&deps.partner.settings, &object) => {
                 let reason = "this object is the bridge's own private key; it is never delivered".to_owned();
                 return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
             }
-            Pin::Object(object) => {
+            Pin::Object { object, body } => {
+                contents = body;
                 let remote = RemotePaths::new(&deps.partner.settings.location, &object)?;
                 Checkpoint::start(object, remote, aws::now())
             }
@@ -67,7 +69,9 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     let start = checkpoint.offset;
     let object = checkpoint.object.clone();
     let acknowledged = Acknowledged::new(checkpoint)?;
-    let slice = Slice { deps, input: &input, acknowledged: &acknowledged, stop: deadline.less(RESERVE, 4) };
+    let body = Mutex::new(contents);
+    let slice =
+        Slice { deps, input: &input, acknowledged: &acknowledged, body, stop: deadline.less(RESERVE, 4) };
     if input.checkpoint.is_some()
         && let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object).await?
     {

@@ -1,8 +1,8 @@
 //! One call's share of a transfer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use aws::ObjectReader;
+use aws::{ByteStream, ObjectReader};
 use bridge::{
     Checkpoint, Checksum, Deadline, ErrorName, PinnedObject, ProofPolicy, RemotePaths, Result, TransferInput,
 };
@@ -17,6 +17,8 @@ pub(crate) struct Slice<'a> {
     pub(crate) deps: &'a Deps,
     pub(crate) input: &'a TransferInput,
     pub(crate) acknowledged: &'a Acknowledged,
+    /// The object's contents, as they came with the answer about it; for the first session.
+    pub(crate) body: Mutex<Option<ByteStream>>,
     /// No new bytes are sent after this.
     pub(crate) stop: Deadline,
 }
@@ -69,6 +71,7 @@ impl Slice<'_> {
     async fn send(&self, session: &Arc<Session>, caps: Caps) -> Result<()> {
         let sftp = session.sftp();
         let Checkpoint { object, remote, offset, .. } = self.acknowledged.checkpoint();
+        let spread = session.spread(object.size - offset, caps);
         // Asked in one round trip; only the second answer is of use where bytes were acknowledged before.
         let (already_there, partial) =
             tokio::join!(self.is_already_there(sftp, &object, &remote, offset), async {
@@ -92,7 +95,7 @@ impl Slice<'_> {
         let journal = self.acknowledged.journal(&self.deps.on_progress);
         // Of a file whose size is not told, nobody can tell whether several channels write to the same.
         let size = partial.unwrap_or(u64::MAX);
-        let mut upload = session.upload(file, offset..object.size, size, caps, journal);
+        let mut upload = session.upload(file, offset, size, spread, journal);
         let complete = match self.stream(&mut upload, &mut reader, &object).await {
             Err(error) if error.name == ErrorName::RemoteFailure => Err(explain(sftp, &remote, error).await),
             other => other,
@@ -162,7 +165,12 @@ impl Slice<'_> {
             self.acknowledged.start_over(wants_hash && sftp.can_hash());
         }
         let offset = self.acknowledged.offset();
-        let mut reader = ObjectReader::new(&self.deps.partner.clients.s3, object, offset);
+        let s3 = &self.deps.partner.clients.s3;
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut reader = match offset {
+            0 => ObjectReader::with_body(s3, object, body),
+            _ => ObjectReader::new(s3, object, offset),
+        };
         // A call that was killed left no checkpoint, but it never sent further than this ahead of what was acknowledged.
         // Of a file that differed on arrival, nothing is believed.
         let proved = partial.min(object.size).saturating_sub(AHEAD_MAX);

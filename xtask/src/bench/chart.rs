@@ -9,7 +9,6 @@ use super::results::{Measured, Unit};
 const PANEL: (f64, f64) = (380.0, 240.0);
 const LEFT: f64 = 64.0;
 const TOP: f64 = 48.0;
-const COLOURS: [&str; 6] = ["#0b6e4f", "#2a9d8f", "#1d3557", "#8d99ae", "#e07a1f", "#b5179e"];
 
 /// A line: who, and megabytes a second at each place of the horizontal axis, from 0 to 1.
 struct Line {
@@ -48,15 +47,15 @@ pub(crate) fn throughput(all: &[Measured]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
-    svg += &panel(LEFT, "One file: MB/s by its size", &size_lines, size_labels, &shown);
-    svg += &panel(2.0 * LEFT + PANEL.0, "MB/s by round trip time", &rtt_lines, rtt_labels, &shown);
+    svg += &panel(LEFT, "One file: MB/s by its size", &size_lines, size_labels);
+    svg += &panel(2.0 * LEFT + PANEL.0, "MB/s by round trip time", &rtt_lines, rtt_labels);
     for (number, who) in shown.iter().enumerate() {
         let x = LEFT + (number % 3) as f64 * (width - LEFT) / 3.0;
         let y = TOP + PANEL.1 + 48.0 + (number / 3) as f64 * 20.0;
         svg += &format!(
             "<rect x=\"{x}\" y=\"{}\" width=\"14\" height=\"4\" fill=\"{}\"/><text x=\"{}\" y=\"{y}\">{}</text>\n",
             y - 6.0,
-            COLOURS[number % COLOURS.len()],
+            colour(*who),
             x + 20.0,
             who.name()
         );
@@ -79,7 +78,7 @@ fn lines(cases: &[&Measured], place: impl Fn(&Measured) -> f64) -> Vec<Line> {
     lines
 }
 
-fn panel(left: f64, title: &str, lines: &[Line], labels: Labels, shown: &[Contestant]) -> String {
+fn panel(left: f64, title: &str, lines: &[Line], labels: Labels) -> String {
     let values = lines.iter().flat_map(|line| &line.points).map(|(_, value)| *value);
     let (low, high) =
         values.fold((f64::MAX, 1.0_f64), |(low, high), value| (low.min(value), high.max(value)));
@@ -106,8 +105,7 @@ fn panel(left: f64, title: &str, lines: &[Line], labels: Labels, shown: &[Contes
         );
     }
     for line in lines {
-        let number = shown.iter().position(|who| *who == line.who).unwrap_or(0);
-        let colour = COLOURS[number % COLOURS.len()];
+        let colour = colour(line.who);
         let points = line.points.iter().map(|(place, value)| format!("{:.1},{:.1}", x(*place), y(*value)));
         svg += &format!(
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\"/>\n",
@@ -122,6 +120,19 @@ fn panel(left: f64, title: &str, lines: &[Line], labels: Labels, shown: &[Contes
         }
     }
     svg
+}
+
+/// The bridge is green.
+fn colour(who: Contestant) -> &'static str {
+    match who {
+        Contestant::Bridge => "#0b6e4f",
+        Contestant::BridgeWith(1) => "#7bc47f",
+        Contestant::BridgeWith(_) => "#00a7a7",
+        Contestant::OpenSsh => "#1d3557",
+        Contestant::OpenSshAesGcm => "#7c9fd0",
+        Contestant::Rclone => "#e07a1f",
+        Contestant::Predecessor => "#b23a48",
+    }
 }
 
 fn milliseconds(time: Duration) -> String {

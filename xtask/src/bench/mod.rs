@@ -43,9 +43,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     println!("The bridge beside other programs, on this machine. Nothing leaves it but the installations.\n");
     if options.quick {
-        println!(
-            "  Quick: 256 MiB stand for 1 GiB, 64 MiB for the 256 MiB that are sent over round trips.\n"
-        );
+        println!("  Quick: 256 MiB stand for 1 GiB, and no memory is measured beyond 1 GiB.\n");
     }
     let start = Instant::now();
     let place = Place::prepare().await?;

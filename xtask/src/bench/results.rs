@@ -209,7 +209,9 @@ pub(crate) fn markdown(report: &Value, goals: &str, all: &[Measured]) -> String 
                 let stats = series.stats(unit).filter(|stats| stats.median > 0.0);
                 stats.map_or(String::new(), |stats| show(stats.median, unit))
             };
-            let rate = measured.size().map(|size| format!("{:.0} MB/s", size as f64 / 1e6 / wall.median));
+            // Of a small file it is the connecting that takes the time.
+            let size = measured.size().filter(|size| *size >= 1 << 20);
+            let rate = size.map(|size| format!("{:.0} MB/s", size as f64 / 1e6 / wall.median));
             text += &format!(
                 "| {} | {} | {} | {} | {} | {} | {} |\n",
                 measured.case.title,
