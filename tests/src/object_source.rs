@@ -289,7 +289,8 @@ impl Store {
         let enabled = request.headers.get("x-amz-checksum-mode").is_some_and(|mode| mode == "ENABLED");
         // Of a part of the object S3 has no checksum.
         if let (Some((algorithm, checksum)), true, None) = (&object.checksum, enabled, range) {
-            head += &format!("\r\nx-amz-checksum-{algorithm}: {checksum}\r\nx-amz-checksum-type: FULL_OBJECT");
+            head +=
+                &format!("\r\nx-amz-checksum-{algorithm}: {checksum}\r\nx-amz-checksum-type: FULL_OBJECT");
         }
         head += &format!(
             "\r\nContent-Length: {length}\r\nContent-Type: binary/octet-stream\r\nAccept-Ranges: bytes\r\n\

@@ -207,5 +207,5 @@ async fn the_object_source_can_be_odd() {
     let whole = s3.get_object().bucket("b").key("k").range("bytes=50000-").send().await.unwrap();
     assert_eq!((whole.content_length(), whole.content_range()), (Some(100_000), None));
     assert!(whole.body.collect().await.is_err(), "it breaks off");
-    assert_eq!((source.asked(), source.bytes()), (vec![0..100_000], 1_000));
+    assert_eq!((source.asked().first(), source.bytes()), (Some(&(0..100_000)), 1_000));
 }

@@ -3,9 +3,6 @@
 
 mod channels;
 mod deadlines;
-mod hostile;
-mod reading;
-mod recursive;
 mod rekeying;
 mod resuming;
 mod reuse;

@@ -12,7 +12,6 @@ use crate::support::{Delivery, MIB, wait_until};
 
 /// Cut once for each 20 MiB of a file of this length.
 async fn cut_again_and_again(length: u64) {
-    if std::env::var_os("LOG_LEVEL").is_some() { aws::telemetry::init_to(std::io::stderr); }
     let mut delivery = Delivery::new().await;
     delivery.set("SFTP_PROOF", "size");
     delivery.put("cut.bin", length);

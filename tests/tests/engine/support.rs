@@ -85,7 +85,11 @@ impl Delivery {
     }
 
     pub(crate) fn process(&self) -> Process {
-        let settings = Settings::parse(&self.variables.clone().into_iter().collect::<Variables>()).unwrap();
+        self.process_with(&self.variables)
+    }
+
+    pub(crate) fn process_with(&self, variables: &BTreeMap<String, String>) -> Process {
+        let settings = Settings::parse(&variables.clone().into_iter().collect::<Variables>()).unwrap();
         // Nothing but the credential is ever read with it.
         let secrets = aws_sdk_secretsmanager::Config::builder()
             .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
@@ -162,7 +166,7 @@ impl Process {
             resends,
         };
         let deps = transfer::Deps { partner: Arc::clone(&self.partner), on_progress: Arc::new(|_, _| {}) };
-        transfer::handle(&deps, input, self.deadline()).await
+        Box::pin(transfer::handle(&deps, input, self.deadline())).await
     }
 
     /// One call of VerifyRemote.
@@ -175,7 +179,7 @@ impl Process {
         };
         let deps =
             verify_remote::Deps { partner: Arc::clone(&self.partner), on_progress: Arc::new(|_, _| {}) };
-        verify_remote::handle(&deps, input, self.deadline()).await
+        Box::pin(verify_remote::handle(&deps, input, self.deadline())).await
     }
 
     /// Transfer until it is complete. The second number counts the calls.
