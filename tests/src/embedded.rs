@@ -3,17 +3,18 @@
 
 use std::collections::HashMap;
 use std::fs::{File, FileTimes, OpenOptions, Permissions};
-use std::io::{ErrorKind, Result as IoResult};
+use std::io::{ErrorKind, Result as IoResult, Seek, SeekFrom, copy};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
 use russh::keys::{PrivateKey, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Msg, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId};
+use russh::{Channel, ChannelId, ChannelStream};
 use russh_sftp::protocol::{
     Attrs, Data, ExtendedReply, File as Entry, FileAttributes, Handle, Name, OpenFlags, Packet, Status,
     StatusCode, Version,
@@ -34,6 +35,43 @@ pub struct Quirks {
     pub write_only: bool,
     /// Files are hashed on the server (`check-file`, as ProFTPD does).
     pub check_file: bool,
+    /// A file that is opened twice is kept apart: each open file is an upload of its own, and the one that ends last is
+    /// what stays. So are gateways to object stores made.
+    pub apart: bool,
+    /// A second channel on a connection is the connection's end.
+    pub one_channel: bool,
+}
+
+/// A server that follows a script instead of keeping files: what it does with a channel on which SFTP was asked for.
+#[derive(Clone)]
+pub struct Script(Arc<dyn Fn(ChannelStream<Msg>) -> BoxFuture + Send + Sync>);
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Script {
+    /// For each channel.
+    pub fn new<F: Future<Output = ()> + Send + 'static>(
+        script: impl Fn(ChannelStream<Msg>) -> F + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(move |channel| Box::pin(script(channel))))
+    }
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Script")
+    }
+}
+
+/// Who may log in, and to what.
+#[derive(Debug)]
+pub struct Account<'a> {
+    /// The server's private key.
+    pub host_key: &'a str,
+    /// The user's name.
+    pub user: &'a str,
+    /// The user's public key.
+    pub client_public_key: &'a str,
 }
 
 /// The running server; its connections end with it.
@@ -44,13 +82,22 @@ pub struct Embedded {
 
 impl Embedded {
     /// Serves `root` as `/` on a port of the loopback interface, to one user with one key.
-    pub async fn start(
+    pub async fn start(port: u16, root: &Path, account: Account<'_>, quirks: Quirks) -> Result<Self> {
+        let one_channel = quirks.one_channel;
+        let files = Files { root: root.to_owned(), quirks, open: HashMap::new(), opened: 0 };
+        Self::serve(port, account, Service::Files(files), one_channel).await
+    }
+
+    /// Does with each channel what the script says.
+    pub async fn start_scripted(port: u16, account: Account<'_>, script: Script) -> Result<Self> {
+        Self::serve(port, account, Service::Script(script), false).await
+    }
+
+    async fn serve(
         port: u16,
-        root: &Path,
-        host_key: &str,
-        user: &str,
-        client_public_key: &str,
-        quirks: Quirks,
+        Account { host_key, user, client_public_key }: Account<'_>,
+        service: Service,
+        one_channel: bool,
     ) -> Result<Self> {
         let config = Arc::new(russh::server::Config {
             keys: vec![PrivateKey::from_openssh(host_key)?],
@@ -61,7 +108,9 @@ impl Embedded {
         let session = SshSession {
             user: user.to_owned(),
             client: PublicKey::from_openssh(client_public_key)?,
-            files: Files { root: root.to_owned(), quirks, open: HashMap::new(), opened: 0 },
+            service,
+            one_channel,
+            opened: 0,
             channels: HashMap::new(),
         };
         // A predecessor on this port is gone only when the runtime has got round to dropping it.
@@ -107,10 +156,27 @@ impl Drop for CutOnDrop {
     }
 }
 
+enum Service {
+    Files(Files),
+    Script(Script),
+}
+
+impl Service {
+    fn another(&self) -> Self {
+        match self {
+            Self::Files(files) => Self::Files(files.another()),
+            Self::Script(script) => Self::Script(script.clone()),
+        }
+    }
+}
+
 struct SshSession {
     user: String,
     client: PublicKey,
-    files: Files,
+    service: Service,
+    one_channel: bool,
+    /// Channels so far.
+    opened: u32,
     channels: HashMap<ChannelId, Channel<Msg>>,
 }
 
@@ -119,7 +185,9 @@ impl SshSession {
         Self {
             user: self.user.clone(),
             client: self.client.clone(),
-            files: self.files.another(),
+            service: self.service.another(),
+            one_channel: self.one_channel,
+            opened: 0,
             channels: HashMap::new(),
         }
     }
@@ -139,6 +207,10 @@ impl russh::server::Handler for SshSession {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
+        self.opened += 1;
+        if self.one_channel && self.opened > 1 {
+            return Err(russh::Error::Disconnect);
+        }
         self.channels.insert(channel.id(), channel);
         reply.accept().await;
         Ok(())
@@ -157,7 +229,12 @@ impl russh::server::Handler for SshSession {
         match self.channels.remove(&id) {
             Some(channel) if name == "sftp" => {
                 session.channel_success(id)?;
-                russh_sftp::server::run(channel.into_stream(), self.files.another()).await;
+                match &self.service {
+                    Service::Files(files) => {
+                        russh_sftp::server::run(channel.into_stream(), files.another()).await;
+                    }
+                    Service::Script(script) => drop(tokio::spawn(script.0(channel.into_stream()))),
+                }
                 Ok(())
             }
             _ => session.channel_failure(id),
@@ -175,8 +252,31 @@ struct Files {
 
 enum Open {
     File(File),
+    /// An upload of its own, which takes the place of what the path holds as soon as it ends.
+    Apart(File, PathBuf),
     /// What READDIR has still to tell.
     Directory(Vec<Entry>),
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Self::Apart(content, path) = self {
+            let _ = content.seek(SeekFrom::Start(0)).and_then(|_| copy(content, &mut File::create(path)?));
+        }
+    }
+}
+
+/// What an open file of a store begins with.
+fn apart(path: &Path, flags: OpenFlags) -> IoResult<Open> {
+    let mut content = tempfile::tempfile()?;
+    match File::open(path) {
+        Ok(mut former) if !flags.contains(OpenFlags::TRUNCATE) => drop(copy(&mut former, &mut content)?),
+        Err(error) if error.kind() != ErrorKind::NotFound || !flags.contains(OpenFlags::CREATE) => {
+            return Err(error);
+        }
+        _ => {}
+    }
+    Ok(Open::Apart(content, path.to_owned()))
 }
 
 impl Files {
@@ -214,7 +314,7 @@ impl Files {
 
     fn file(&self, handle: &str) -> Result<&File, StatusReply> {
         match self.open.get(handle) {
-            Some(Open::File(file)) => Ok(file),
+            Some(Open::File(file) | Open::Apart(file, _)) => Ok(file),
             _ => Err(StatusCode::Failure.with_message("no such handle")),
         }
     }
@@ -281,8 +381,12 @@ impl russh_sftp::server::Handler for Files {
         if flags.contains(OpenFlags::READ) {
             self.look()?;
         }
-        let file = OpenOptions::from(flags).open(self.local(&path)).map_err(refuse)?;
-        Ok(self.remember(id, Open::File(file)))
+        let path = self.local(&path);
+        let open = match self.quirks.apart && flags.contains(OpenFlags::WRITE) {
+            true => apart(&path, flags),
+            false => OpenOptions::from(flags).open(path).map(Open::File),
+        };
+        Ok(self.remember(id, open.map_err(refuse)?))
     }
 
     async fn close(&mut self, id: u32, handle: String) -> Result<Status, Self::Error> {

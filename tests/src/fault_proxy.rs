@@ -22,13 +22,44 @@ pub enum Fault {
     CutAfter(u64),
     /// Like [`Fault::CutAfter`], for the next connection to reach that many bytes only.
     CutOnceAfter(u64),
+    /// Becomes [`Fault::Refuse`] when a client has sent this many bytes through it: the server is gone, and stays away.
+    RefuseAfter(u64),
     /// Stops forwarding, both ways, without a word: running connections fall silent, new ones are accepted
     /// and hear nothing. TCP's view of a pulled cable.
     Swallow,
+    /// Becomes [`Fault::Swallow`] when a client has sent this many bytes through it.
+    SwallowAfter(u64),
     /// Closes the port and resets what runs through it.
     Refuse,
     /// Holds every byte this long, each way, without slowing the stream down.
     Delay(Duration),
+    /// Forwards so many bytes a second in each direction of a connection.
+    Rate(u64),
+    /// Serves so many connections at a time; a further one is accepted and hears nothing.
+    Admit(u64),
+}
+
+impl Fault {
+    /// What becomes of the connections when a client has sent so many bytes, if there is such a number.
+    fn limit(self) -> Option<u64> {
+        match self {
+            Self::CutAfter(limit)
+            | Self::CutOnceAfter(limit)
+            | Self::RefuseAfter(limit)
+            | Self::SwallowAfter(limit) => Some(limit),
+            _ => None,
+        }
+    }
+
+    /// What follows when the limit is reached.
+    fn next(self) -> Self {
+        match self {
+            Self::CutOnceAfter(_) => Self::None,
+            Self::RefuseAfter(_) => Self::Refuse,
+            Self::SwallowAfter(_) => Self::Swallow,
+            same => same,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +67,25 @@ struct Counters {
     up: AtomicU64,
     down: AtomicU64,
     connections: AtomicU64,
+    open: AtomicU64,
+    open_max: AtomicU64,
+}
+
+/// One of the open connections.
+struct Open(Arc<Counters>);
+
+impl Open {
+    fn count(counters: &Arc<Counters>) -> Self {
+        let open = counters.open.fetch_add(1, Ordering::Relaxed) + 1;
+        counters.open_max.fetch_max(open, Ordering::Relaxed);
+        Self(Arc::clone(counters))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The running proxy; it ends, and its connections with it, on drop.
@@ -73,9 +123,6 @@ impl FaultProxy {
     /// Misbehaves from now on; returns when the change has taken hold.
     pub async fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
-        if fault == Fault::Refuse {
-            self.cut();
-        }
         let (done, wait) = oneshot::channel();
         if self.orders.send(done).await.is_ok() {
             let _ = wait.await;
@@ -101,6 +148,16 @@ impl FaultProxy {
     pub fn connections(&self) -> u64 {
         self.counters.connections.load(Ordering::Relaxed)
     }
+
+    /// Connections that are open now.
+    pub fn open(&self) -> u64 {
+        self.counters.open.load(Ordering::Relaxed)
+    }
+
+    /// The most connections that were open at the same moment.
+    pub fn open_max(&self) -> u64 {
+        self.counters.open_max.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for FaultProxy {
@@ -121,6 +178,7 @@ struct Server {
 impl Server {
     async fn run(self, listener: TcpListener, mut orders: mpsc::Receiver<oneshot::Sender<()>>) {
         let mut listener = Some(listener);
+        let mut changes = self.fault.subscribe();
         loop {
             let accepted = async {
                 match &listener {
@@ -130,14 +188,11 @@ impl Server {
             };
             tokio::select! {
                 Some(done) = orders.recv() => {
-                    // A port that refuses is one on which nobody listens.
-                    if *self.fault.borrow() == Fault::Refuse {
-                        listener = None;
-                    } else if listener.is_none() {
-                        listener = TcpListener::bind(self.address).await.ok();
-                    }
+                    self.open_or_close(&mut listener).await;
                     let _ = done.send(());
                 }
+                // A fault may bring about the next one.
+                Ok(()) = changes.changed() => self.open_or_close(&mut listener).await,
                 Ok((client, _)) = accepted => {
                     self.counters.connections.fetch_add(1, Ordering::Relaxed);
                     tokio::spawn(self.connection(client));
@@ -146,10 +201,34 @@ impl Server {
         }
     }
 
-    fn connection(&self, client: TcpStream) -> impl Future<Output = ()> + use<> {
+    /// A port that refuses is one on which nobody listens.
+    async fn open_or_close(&self, listener: &mut Option<TcpListener>) {
+        if *self.fault.borrow() == Fault::Refuse {
+            *listener = None;
+            self.cut.send_replace(());
+        } else if listener.is_none() {
+            *listener = TcpListener::bind(self.address).await.ok();
+        }
+    }
+
+    fn connection(&self, mut client: TcpStream) -> impl Future<Output = ()> + use<> {
         let mut cut = self.cut.subscribe();
         let (target, counters, fault) = (self.target, self.counters.clone(), self.fault.clone());
+        let open = Open::count(&counters);
+        let admitted = match *fault.borrow() {
+            Fault::Admit(most) => counters.open.load(Ordering::Relaxed) <= most,
+            _ => true,
+        };
         async move {
+            let _open = open;
+            if !admitted {
+                let mut unheard = tokio::io::sink();
+                tokio::select! {
+                    _ = tokio::io::copy(&mut client, &mut unheard) => {}
+                    _ = cut.changed() => {}
+                }
+                return;
+            }
             let Ok(server) = TcpStream::connect(target).await else { return };
             for stream in [&client, &server] {
                 let _ = stream.set_nodelay(true);
@@ -194,16 +273,19 @@ async fn pump(
     let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
     let reader = async move {
         let mut seen = 0;
+        // When the line has carried what is on it, at the rate that it has.
+        let mut free = Instant::now();
         let mut changed = fault.subscribe();
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let _ = changed.wait_for(|fault| *fault != Fault::Swallow).await;
             let now = *changed.borrow_and_update();
             let mut wanted = buffer.len();
-            if let (Fault::CutAfter(limit) | Fault::CutOnceAfter(limit), true) = (now, upward) {
+            if let (Some(limit), true) = (now.limit(), upward) {
                 if seen >= limit {
-                    if let Fault::CutOnceAfter(_) = now {
-                        fault.send_replace(Fault::None);
+                    fault.send_replace(now.next());
+                    if now.next() == Fault::Swallow {
+                        continue;
                     }
                     return Err(Cut);
                 }
@@ -218,8 +300,14 @@ async fn pump(
                 return Ok(());
             }
             seen += read as u64;
-            let delay = if let Fault::Delay(delay) = now { delay } else { Duration::ZERO };
-            let due = Instant::now() + delay;
+            let due = match now {
+                Fault::Delay(delay) => Instant::now() + delay,
+                Fault::Rate(rate) => {
+                    free = free.max(Instant::now()) + Duration::from_secs_f64(read as f64 / rate as f64);
+                    free
+                }
+                _ => Instant::now(),
+            };
             let taken = room.clone().acquire_many_owned(read as u32).await;
             let _ = queue.send((due, buffer[..read].to_vec(), taken));
         }
@@ -289,6 +377,17 @@ mod tests {
             assert!(round_trip(&mut connect().await.unwrap(), &[7; 200]).await.is_err());
         }
 
+        proxy.set(Fault::RefuseAfter(100)).await;
+        assert!(round_trip(&mut connect().await.unwrap(), &[7; 200]).await.is_err());
+        // The port closes a moment after.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(connect().await.is_err());
+
+        proxy.set(Fault::Rate(1_000_000)).await;
+        let start = Instant::now();
+        round_trip(&mut connect().await.unwrap(), &[7; 200_000]).await.unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(190), "{:?}", start.elapsed());
+
         proxy.set(Fault::None).await;
         let mut silent = connect().await.unwrap();
         round_trip(&mut silent, b"before").await.unwrap();
@@ -301,5 +400,29 @@ mod tests {
         assert!(connect().await.is_err());
         proxy.set(Fault::None).await;
         round_trip(&mut connect().await.unwrap(), b"again").await.unwrap();
+
+        proxy.set(Fault::SwallowAfter(101)).await;
+        let mut stream = connect().await.unwrap();
+        round_trip(&mut stream, &[7; 100]).await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_millis(100), round_trip(&mut stream, &[7])).await;
+        assert!(answer.is_err(), "neither bytes nor an end: {answer:?}");
+    }
+
+    #[tokio::test]
+    async fn admits_so_many_and_counts_them() {
+        let proxy = FaultProxy::start(echo().await).await.unwrap();
+        let connect = || TcpStream::connect(("127.0.0.1", proxy.port));
+        proxy.set(Fault::Admit(1)).await;
+        let mut first = connect().await.unwrap();
+        round_trip(&mut first, b"first").await.unwrap();
+        let mut second = connect().await.unwrap();
+        let answer =
+            tokio::time::timeout(Duration::from_millis(100), round_trip(&mut second, b"second")).await;
+        assert!(answer.is_err(), "neither bytes nor an end: {answer:?}");
+        assert_eq!((proxy.connections(), proxy.open(), proxy.open_max()), (2, 2, 2));
+        drop((first, second));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!((proxy.open(), proxy.open_max()), (0, 2));
+        round_trip(&mut connect().await.unwrap(), b"third").await.unwrap();
     }
 }

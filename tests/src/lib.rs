@@ -1,6 +1,7 @@
 //! What the integration tests, the demo and the benchmarks stand on: partner SFTP servers, a proxy that breaks
 //! connections, a fast source of objects, and the local AWS. Everything listens on loopback on a free port and ends with its owner.
 
+pub mod cli;
 pub mod embedded;
 pub mod fault_proxy;
 pub mod keys;
@@ -11,6 +12,7 @@ pub mod pattern;
 pub mod process;
 pub mod stack;
 pub mod tools;
+pub mod wire;
 
 /// The environment variable that names the file where [`skip`] writes; `cargo xtask test` sets it.
 pub const SKIPPED_FILE: &str = "BRIDGE_SKIPPED_TESTS";

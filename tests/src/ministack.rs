@@ -219,11 +219,11 @@ impl MiniStack {
     }
 }
 
-fn credentials() -> Credentials {
+pub(crate) fn credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "local")
 }
 
-fn environment(endpoint: &str, home: &Path) -> Vec<(&'static str, String)> {
+pub(crate) fn environment(endpoint: &str, home: &Path) -> Vec<(&'static str, String)> {
     let home = home.display().to_string();
     vec![
         ("HOME", home.clone()),

@@ -5,20 +5,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use aws_sdk_s3::config::{BehaviorVersion, Region};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use crc_fast::{CrcAlgorithm, Digest};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rustix::fs::sendfile;
 
-use crate::pattern;
+use crate::{ministack, pattern};
 
 /// What an object consists of.
 #[derive(Clone, Debug)]
@@ -29,6 +31,24 @@ pub enum Body {
     File(PathBuf),
     /// As many bytes of the [`pattern`], which take no room.
     Pattern(u64),
+}
+
+/// What the store says of an object's contents, true or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The SHA-256 of the whole object, in base64.
+    Sha256(String),
+    /// The MD5, in hexadecimal: the entity tag, as of every object that was uploaded in one piece.
+    Md5(String),
+}
+
+/// In what the store differs from a well-behaved one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quirks {
+    /// Every body breaks off after so many bytes.
+    pub break_after: Option<u64>,
+    /// A request for a part of an object is answered with all of it.
+    pub no_ranges: bool,
 }
 
 /// How slowly it answers. Real S3 takes some 20 ms to the first byte and sends some 90 MB/s a connection.
@@ -52,6 +72,8 @@ struct Store {
     /// By `bucket/key`.
     objects: RwLock<BTreeMap<String, Arc<Object>>>,
     pace: RwLock<Pace>,
+    quirks: RwLock<Quirks>,
+    asked: Mutex<Vec<Range<u64>>>,
     puts: AtomicU64,
     requests: AtomicU64,
     bytes: AtomicU64,
@@ -66,8 +88,8 @@ struct Object {
     content: Content,
     length: u64,
     etag: String,
-    /// CRC-64/NVME as S3 writes it.
-    checksum: Option<String>,
+    /// A header with the checksum, by the algorithm's name.
+    checksum: Option<(&'static str, String)>,
 }
 
 #[derive(Debug)]
@@ -105,6 +127,23 @@ impl ObjectSource {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// A client; made anew each time, since its connections belong to the runtime that uses it.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(ministack::credentials())
+            .region(Region::new(ministack::REGION))
+            .endpoint_url(self.endpoint())
+            .force_path_style(true);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// What a program needs in its otherwise empty environment to use this S3 and no other AWS. There is no folder
+    /// for temporary files.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        ministack::environment(&self.endpoint(), Path::new("/nowhere"))
+    }
+
     /// Puts an object, which replaces one of that name, at `bucket/key`.
     pub fn put(&self, name: &str, body: Body) -> Result<()> {
         self.store.put(name, body, false)
@@ -113,6 +152,27 @@ impl ObjectSource {
     /// Puts an object that S3 has a CRC-64/NVME of.
     pub fn put_with_checksum(&self, name: &str, body: Body) -> Result<()> {
         self.store.put(name, body, true)
+    }
+
+    /// Puts an object of which the store claims this and nothing else.
+    pub fn put_claiming(&self, name: &str, body: Body, claim: Claim) -> Result<()> {
+        let (content, length) = content(body)?;
+        let (etag, checksum) = match claim {
+            Claim::Sha256(hash) => (self.store.next_etag(), Some(("sha256", hash))),
+            Claim::Md5(hash) => (format!("\"{hash}\""), None),
+        };
+        self.store.insert(name, Object { content, length, etag, checksum });
+        Ok(())
+    }
+
+    /// Behaves like this from now on.
+    pub fn quirks(&self, quirks: Quirks) {
+        *self.store.quirks.write().unwrap() = quirks;
+    }
+
+    /// What was asked for in each GET of an object so far.
+    pub fn asked(&self) -> Vec<Range<u64>> {
+        self.store.asked.lock().unwrap().clone()
     }
 
     /// Changes how slowly it answers the requests from now on.
@@ -149,29 +209,25 @@ impl Drop for ObjectSource {
 
 impl Store {
     fn put(&self, name: &str, body: Body, checksum: bool) -> Result<()> {
-        let (content, length) = match body {
-            Body::Bytes(bytes) => {
-                let length = bytes.len() as u64;
-                (Content::Bytes(bytes), length)
-            }
-            Body::File(path) => {
-                let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                let length = file.metadata()?.len();
-                (Content::File(file), length)
-            }
-            Body::Pattern(length) => (Content::Pattern, length),
-        };
+        let (content, length) = content(body)?;
         let crc = || match &content {
             Content::Bytes(bytes) => crc(&bytes[..]),
             Content::File(file) => crc(file),
             Content::Pattern => Ok(pattern::crc64nvme(length)),
         };
-        let checksum = if checksum { Some(BASE64_STANDARD.encode(crc()?.to_be_bytes())) } else { None };
-        // Like a multipart upload's: not taken for the MD5 of the contents by anyone.
-        let etag = format!("\"{:032x}-1\"", self.puts.fetch_add(1, Ordering::Relaxed));
-        let object = Object { content, length, etag, checksum };
-        self.objects.write().unwrap().insert(name.to_owned(), Arc::new(object));
+        let checksum =
+            if checksum { Some(("crc64nvme", BASE64_STANDARD.encode(crc()?.to_be_bytes()))) } else { None };
+        self.insert(name, Object { content, length, etag: self.next_etag(), checksum });
         Ok(())
+    }
+
+    fn insert(&self, name: &str, object: Object) {
+        self.objects.write().unwrap().insert(name.to_owned(), Arc::new(object));
+    }
+
+    /// Like a multipart upload's: not taken for the MD5 of the contents by anyone.
+    fn next_etag(&self) -> String {
+        format!("\"{:032x}-1\"", self.puts.fetch_add(1, Ordering::Relaxed))
     }
 
     fn connection(&self, number: u64, stream: &TcpStream) {
@@ -216,7 +272,9 @@ impl Store {
         if request.headers.get("if-match").is_some_and(|etag| *etag != object.etag) {
             return error("412 Precondition Failed", "PreconditionFailed");
         }
-        let range = match request.headers.get("range").map(|range| parse_range(range, object.length)) {
+        let quirks = *self.quirks.read().unwrap();
+        let range = request.headers.get("range").filter(|_| !quirks.no_ranges);
+        let range = match range.map(|range| parse_range(range, object.length)) {
             Some(None) => return error("416 Range Not Satisfiable", "InvalidRange"),
             Some(range) => range,
             None => None,
@@ -230,8 +288,9 @@ impl Store {
         }
         let enabled = request.headers.get("x-amz-checksum-mode").is_some_and(|mode| mode == "ENABLED");
         // Of a part of the object S3 has no checksum.
-        if let (Some(checksum), true, None) = (&object.checksum, enabled, range) {
-            head += &format!("\r\nx-amz-checksum-crc64nvme: {checksum}\r\nx-amz-checksum-type: FULL_OBJECT");
+        if let (Some((algorithm, checksum)), true, None) = (&object.checksum, enabled, range) {
+            head +=
+                &format!("\r\nx-amz-checksum-{algorithm}: {checksum}\r\nx-amz-checksum-type: FULL_OBJECT");
         }
         head += &format!(
             "\r\nContent-Length: {length}\r\nContent-Type: binary/octet-stream\r\nAccept-Ranges: bytes\r\n\
@@ -242,11 +301,14 @@ impl Store {
         if request.method == "HEAD" {
             return Ok(());
         }
+        self.asked.lock().unwrap().push(offset..offset + length);
         let bodies = self.bodies.fetch_add(1, Ordering::Relaxed) + 1;
         self.bodies_max.fetch_max(bodies, Ordering::Relaxed);
-        let sent = self.body(&object.content, offset, length, stream);
+        let served = quirks.break_after.map_or(length, |most| length.min(most));
+        let sent = self.body(&object.content, offset, served, stream);
         self.bodies.fetch_sub(1, Ordering::Relaxed);
-        sent
+        // The client, which was told a length, sees a body that breaks off.
+        if served < length { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { sent }
     }
 
     fn body(
@@ -356,6 +418,21 @@ impl Store {
         }
         xml + &contents + &String::from_iter(prefixes) + "</ListBucketResult>"
     }
+}
+
+fn content(body: Body) -> Result<(Content, u64)> {
+    Ok(match body {
+        Body::Bytes(bytes) => {
+            let length = bytes.len() as u64;
+            (Content::Bytes(bytes), length)
+        }
+        Body::File(path) => {
+            let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let length = file.metadata()?.len();
+            (Content::File(file), length)
+        }
+        Body::Pattern(length) => (Content::Pattern, length),
+    })
 }
 
 fn crc(mut content: impl Read) -> Result<u64> {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::embedded::{Embedded, Quirks};
+use crate::embedded::{Account, Embedded, Quirks, Script};
 use crate::keys::{Encoding, KeyPair, Kind};
 use crate::process::{Leashed, free_port, wait_for_port};
 use crate::tools::{self, Sshd};
@@ -35,6 +35,7 @@ pub struct Partner {
 enum Engine {
     OpenSsh { sshd: Sshd, settings: String, process: Option<Leashed> },
     Embedded { quirks: Quirks, server: Option<Embedded> },
+    Scripted { script: Script, server: Option<Embedded> },
 }
 
 /// How a partner differs from the ordinary one.
@@ -76,6 +77,11 @@ impl Partner {
         Self::with_engine(Engine::Embedded { quirks, server: None }, Options::default()).await
     }
 
+    /// A server inside this process that does with each SFTP channel what the script says, and keeps no files.
+    pub async fn scripted(script: Script) -> Result<Self> {
+        Self::with_engine(Engine::Scripted { script, server: None }, Options::default()).await
+    }
+
     async fn with_engine(engine: Engine, options: Options) -> Result<Self> {
         let parent = options.parent.unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new().prefix("partner-").tempdir_in(parent)?;
@@ -104,6 +110,8 @@ impl Partner {
     /// Starts a stopped server on its old port with the host key of [`Partner::host_key`].
     pub async fn start_again(&mut self) -> Result<()> {
         self.stop();
+        let (host_key, client_key) = (&self.host_key.private, &self.client_key.public);
+        let account = Account { host_key, user: &self.user, client_public_key: client_key };
         match &mut self.engine {
             Engine::OpenSsh { sshd, settings, process } => {
                 let log = self.folder.path().join("sshd.log");
@@ -124,11 +132,10 @@ impl Partner {
                 *process = Some(server);
             }
             Engine::Embedded { quirks, server } => {
-                let (host_key, client_key) = (&self.host_key.private, &self.client_key.public);
-                let quirks = quirks.clone();
-                let started =
-                    Embedded::start(self.port, &self.root, host_key, &self.user, client_key, quirks);
-                *server = Some(started.await?);
+                *server = Some(Embedded::start(self.port, &self.root, account, quirks.clone()).await?);
+            }
+            Engine::Scripted { script, server } => {
+                *server = Some(Embedded::start_scripted(self.port, account, script.clone()).await?);
             }
         }
         Ok(())
@@ -138,7 +145,7 @@ impl Partner {
     pub fn stop(&mut self) {
         match &mut self.engine {
             Engine::OpenSsh { process, .. } => *process = None,
-            Engine::Embedded { server, .. } => *server = None,
+            Engine::Embedded { server, .. } | Engine::Scripted { server, .. } => *server = None,
         }
     }
 
@@ -158,6 +165,7 @@ impl Partner {
         match self.engine {
             Engine::OpenSsh { .. } => "OpenSSH",
             Engine::Embedded { .. } => "embedded SFTP server",
+            Engine::Scripted { .. } => "scripted SFTP server",
         }
     }
 

@@ -237,15 +237,8 @@ async fn story_30_a_redrive_after_a_failure_in_the_middle_of_a_transfer() {
     let stack = Stack::deploy_for(aws, "redrive-transfer", &partner, &[("SftpPort", &port)]).await.unwrap();
 
     let body: Vec<u8> = (0..6_000_000_u32).map(|index| (index * 7 / 3) as u8).collect();
-    proxy.set(Fault::Delay(Duration::from_millis(5))).await;
-    let breaking = async {
-        while proxy.bytes_up() < 3_000_000 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        proxy.set(Fault::Refuse).await;
-    };
-    let (failed, ()) = tokio::join!(stack.deliver("redriven.bin", body.clone()), breaking);
-    let failed = failed.unwrap();
+    proxy.set(Fault::RefuseAfter(3_000_000)).await;
+    let failed = stack.deliver("redriven.bin", body.clone()).await.unwrap();
     assert_failed(&stack, &partner, &failed, "ConnectFailed", "127.0.0.1").await;
     let document = document(&stack, &failed).await;
     let acknowledged = document["checkpoint"]["offset"].as_u64().unwrap();

@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{ChecksumMode, ChecksumType, EncodingType};
 use integration_tests::embedded::Quirks;
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::ministack;
-use integration_tests::object_source::{Body, ObjectSource, Pace};
+use integration_tests::object_source::{Body, Claim, ObjectSource, Pace, Quirks as SourceQuirks};
 use integration_tests::partner::{Options, Partner};
 use integration_tests::{pattern, skip, tools};
 
@@ -109,15 +109,6 @@ async fn ministack_runs_and_forgets() {
     assert!(stack.sfn().list_state_machines().send().await.unwrap().state_machines.is_empty());
 }
 
-/// An S3 client for the object source.
-fn s3(source: &ObjectSource) -> aws_sdk_s3::Client {
-    use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
-    let config = Builder::new().behavior_version(BehaviorVersion::latest()).endpoint_url(source.endpoint());
-    let config = config.region(Region::new("us-east-1")).force_path_style(true);
-    let credentials = Credentials::new("id", "secret", None, None, "harness");
-    aws_sdk_s3::Client::from_conf(config.credentials_provider(credentials).build())
-}
-
 #[tokio::test]
 async fn the_object_source_reads_like_s3() {
     let source = ObjectSource::start().unwrap();
@@ -126,7 +117,7 @@ async fn the_object_source_reads_like_s3() {
     source.put("b/plain", Body::Bytes(pattern::bytes(0, 700_001))).unwrap();
     source.put("b/file", Body::File(file.path().into())).unwrap();
     source.put_with_checksum("b/d\u{e4}r & <d\u{e4}r>/noise", Body::Pattern(700_001)).unwrap();
-    let s3 = s3(&source);
+    let s3 = source.s3();
 
     for key in ["plain", "file", "d\u{e4}r & <d\u{e4}r>/noise"] {
         let head =
@@ -169,7 +160,7 @@ async fn the_object_source_lists_page_by_page() {
     for name in ["b/in/sub/1", "b/in/sub/2", "b/other", "c/in/no"] {
         source.put(name, Body::Pattern(1)).unwrap();
     }
-    let s3 = s3(&source);
+    let s3 = source.s3();
     for encoding in [None, Some(EncodingType::Url)] {
         let list = s3.list_objects_v2().bucket("b").prefix("in/").max_keys(10).set_encoding_type(encoding);
         let mut pages = list.into_paginator().send();
@@ -192,11 +183,29 @@ async fn the_object_source_can_be_as_slow_as_s3() {
     let source = ObjectSource::start().unwrap();
     source.put("b/k", Body::Pattern(1_000_000)).unwrap();
     source.pace(Pace { first_byte_delay: Duration::from_millis(50), bytes_per_second: Some(10_000_000) });
-    let s3 = s3(&source);
+    let s3 = source.s3();
     let get = || async { s3.get_object().bucket("b").key("k").send().await.unwrap().body.collect().await };
     let start = Instant::now();
     let (one, two) = tokio::join!(get(), get());
     assert_eq!(one.unwrap().to_vec().len() + two.unwrap().to_vec().len(), 2_000_000);
     assert!(start.elapsed() >= Duration::from_millis(150), "{:?}", start.elapsed());
     assert_eq!(source.bodies_max(), 2);
+}
+
+#[tokio::test]
+async fn the_object_source_can_be_odd() {
+    let source = ObjectSource::start().unwrap();
+    source.put("b/k", Body::Pattern(100_000)).unwrap();
+    source.put_claiming("b/md5", Body::Pattern(9), Claim::Md5("0123".into())).unwrap();
+    source.put_claiming("b/sha256", Body::Pattern(9), Claim::Sha256("AAAA".into())).unwrap();
+    let s3 = source.s3();
+    let head = |key| s3.head_object().bucket("b").key(key).checksum_mode(ChecksumMode::Enabled).send();
+    assert_eq!(head("md5").await.unwrap().e_tag(), Some("\"0123\""));
+    assert_eq!(head("sha256").await.unwrap().checksum_sha256(), Some("AAAA"));
+
+    source.quirks(SourceQuirks { break_after: Some(1_000), no_ranges: true });
+    let whole = s3.get_object().bucket("b").key("k").range("bytes=50000-").send().await.unwrap();
+    assert_eq!((whole.content_length(), whole.content_range()), (Some(100_000), None));
+    assert!(whole.body.collect().await.is_err(), "it breaks off");
+    assert_eq!((source.asked().first(), source.bytes()), (Some(&(0..100_000)), 1_000));
 }

@@ -1,48 +1,12 @@
 //! `s3-sftp-bridge deliver`, the real binary.
 
-use std::path::PathBuf;
-use std::process::Stdio;
-
-use integration_tests::tools;
+use integration_tests::cli::{self, Ran};
 use serde_json::{Value, json};
-use tokio::process::Command;
-use tokio::sync::OnceCell;
 
 use crate::support::{Bridge, bytes, unique};
 
-struct Ran {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-async fn binary() -> &'static PathBuf {
-    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-    BINARY
-        .get_or_init(async || {
-            let mut build = Command::new(env!("CARGO"));
-            build.args(["build", "--quiet", "--package", "s3-sftp-bridge", "--message-format", "json"]);
-            let output =
-                build.current_dir(tools::workspace()).stderr(Stdio::inherit()).output().await.unwrap();
-            assert!(output.status.success());
-            let messages = String::from_utf8(output.stdout).unwrap();
-            let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let path =
-                built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
-            path.expect("cargo names the binary it built")
-        })
-        .await
-}
-
 async fn run(bridge: &Bridge, arguments: &[&str]) -> Ran {
-    let mut command = Command::new(binary().await);
-    command.arg("deliver").args(arguments).env_clear().envs(bridge.aws.environment()).envs(&bridge.variables);
-    let output = command.output().await.unwrap();
-    Ran {
-        status: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    cli::run(cli::deliver(bridge.aws.environment(), &bridge.variables, arguments).await).await
 }
 
 #[tokio::test]

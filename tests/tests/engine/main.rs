@@ -1,0 +1,9 @@
+//! The transfer engine: what it does when connections break, processes die, servers are odd, hostile, far away or
+//! slow, and S3 is. Objects come from the object source, whose contents take no room.
+
+mod channels;
+mod deadlines;
+mod rekeying;
+mod resuming;
+mod reuse;
+mod support;

@@ -1,0 +1,240 @@
+//! One partner, one source of objects, and the handlers between them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws::credential::Clients;
+use bridge::{
+    Checkpoint, CredentialReference, Deadline, Error, ErrorName, Execution, FetchKeyInput, Progress, Receipt,
+    Settings, Status, TransferInput, Variables, VerifyRemoteInput,
+};
+use integration_tests::cli::{self, Ran};
+use integration_tests::fault_proxy::{Fault, FaultProxy};
+use integration_tests::object_source::{Body, ObjectSource};
+use integration_tests::partner::{Options, Partner};
+use integration_tests::{pattern, tools};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+pub(crate) const MIB: u64 = 1024 * 1024;
+
+pub(crate) struct Delivery {
+    pub(crate) source: ObjectSource,
+    pub(crate) partner: Partner,
+    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) options: sftp::Options,
+    /// The deadline of each call.
+    pub(crate) slice: Option<Duration>,
+}
+
+/// What a call of the handlers works with: like the state of a function that stays warm between calls.
+#[derive(Clone)]
+pub(crate) struct Process {
+    pub(crate) partner: Arc<partner::Partner>,
+    fetch_key: Arc<fetch_key::Deps>,
+    slice: Option<Duration>,
+}
+
+impl Delivery {
+    pub(crate) async fn new() -> Self {
+        Self::to(Partner::start().await.unwrap())
+    }
+
+    /// To OpenSSH with these settings. `None` where it is not to be had.
+    pub(crate) async fn to_open_ssh(settings: &str) -> Option<Self> {
+        let Some(sshd) = tools::sshd().await.unwrap() else {
+            integration_tests::skip("settings of OpenSSH: it is not to be had here");
+            return None;
+        };
+        let options = Options { settings: settings.to_owned(), ..Options::default() };
+        Some(Self::to(Partner::open_ssh(sshd, options).await.unwrap()))
+    }
+
+    /// With the credential as an object.
+    pub(crate) fn to(partner: Partner) -> Self {
+        let source = ObjectSource::start().unwrap();
+        source.put("keys/id", Body::Bytes(partner.client_key.private.clone().into_bytes())).unwrap();
+        let variables = [
+            ("SFTP_HOST", partner.host.clone()),
+            ("SFTP_PORT", partner.port.to_string()),
+            ("SFTP_USER", partner.user.clone()),
+            ("SFTP_S3_SSH_KEY", "keys/id".to_owned()),
+            ("SFTP_TRUSTED_HOST_KEYS", partner.host_key.public.clone()),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+        Self { source, partner, variables, options: sftp::Options::default(), slice: None }
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl ToString) {
+        self.variables.insert(name.into(), value.to_string());
+    }
+
+    /// From now on by way of a proxy.
+    pub(crate) async fn through_proxy(&mut self, fault: Fault) -> FaultProxy {
+        let proxy = FaultProxy::start(self.partner.port).await.unwrap();
+        proxy.set(fault).await;
+        self.set("SFTP_PORT", proxy.port);
+        proxy
+    }
+
+    /// Puts an object of so many bytes of the pattern, of which S3 has a checksum.
+    pub(crate) fn put(&self, object_key: &str, length: u64) {
+        self.source.put_with_checksum(&format!("b/{object_key}"), Body::Pattern(length)).unwrap();
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        self.process_with(&self.variables)
+    }
+
+    pub(crate) fn process_with(&self, variables: &BTreeMap<String, String>) -> Process {
+        let settings = Settings::parse(&variables.clone().into_iter().collect::<Variables>()).unwrap();
+        // Nothing but the credential is ever read with it.
+        let secrets = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
+            .build();
+        let clients = Clients {
+            secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets),
+            s3: self.source.s3(),
+        };
+        Process {
+            fetch_key: Arc::new(fetch_key::Deps { settings: settings.clone(), clients: clients.clone() }),
+            partner: Arc::new(partner::Partner::new(settings, clients, self.options)),
+            slice: self.slice,
+        }
+    }
+
+    /// Delivers an object that was [put](Self::put), in a process of its own, and checks that it arrived.
+    pub(crate) async fn delivers(&self, object_key: &str, length: u64) -> Receipt {
+        let process = self.process();
+        let receipt = process.deliver(object_key).await.unwrap();
+        process.partner.disconnect().await;
+        self.assert_arrived(object_key, length);
+        receipt
+    }
+
+    pub(crate) fn assert_arrived(&self, object_key: &str, length: u64) {
+        let file = File::open(self.partner.root.join(object_key)).unwrap();
+        assert_eq!(pattern::difference(file, length).unwrap(), None, "{object_key} differs");
+        assert_eq!(self.partials(), Vec::<String>::new());
+    }
+
+    /// The partial files at the top.
+    pub(crate) fn partials(&self) -> Vec<String> {
+        let names = std::fs::read_dir(&self.partner.root).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".partial")).collect()
+    }
+
+    /// `s3-sftp-bridge deliver` with these settings.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Command {
+        cli::deliver(self.source.environment(), &self.variables, arguments).await
+    }
+
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
+        cli::run(self.command(arguments).await).await
+    }
+}
+
+fn event(object_key: &str) -> Value {
+    json!({"detail": {"bucket": {"name": "b"}, "object": {"key": object_key}}})
+}
+
+impl Process {
+    pub(crate) async fn fetch_key(&self) -> CredentialReference {
+        let input = FetchKeyInput { execution: Execution::default(), event: event("any") };
+        fetch_key::handle(&self.fetch_key, input).await.unwrap().credential
+    }
+
+    fn deadline(&self) -> Deadline {
+        self.slice.map_or(Deadline::NEVER, Deadline::after)
+    }
+
+    /// One call of Transfer.
+    pub(crate) async fn transfer(
+        &self,
+        object_key: &str,
+        checkpoint: Option<Checkpoint>,
+        resends: u32,
+    ) -> Result<Progress, Error> {
+        let input = TransferInput {
+            execution: Execution::default(),
+            event: event(object_key),
+            credential: self.fetch_key().await,
+            checkpoint,
+            resends,
+        };
+        let deps = transfer::Deps { partner: Arc::clone(&self.partner), on_progress: Arc::new(|_, _| {}) };
+        Box::pin(transfer::handle(&deps, input, self.deadline())).await
+    }
+
+    /// One call of VerifyRemote.
+    pub(crate) async fn verify(&self, object_key: &str, checkpoint: Checkpoint) -> Result<Progress, Error> {
+        let input = VerifyRemoteInput {
+            execution: Execution::default(),
+            event: event(object_key),
+            credential: self.fetch_key().await,
+            checkpoint,
+        };
+        let deps =
+            verify_remote::Deps { partner: Arc::clone(&self.partner), on_progress: Arc::new(|_, _| {}) };
+        Box::pin(verify_remote::handle(&deps, input, self.deadline())).await
+    }
+
+    /// Transfer until it is complete. The second number counts the calls.
+    pub(crate) async fn transfer_all(
+        &self,
+        object_key: &str,
+        resends: u32,
+    ) -> Result<(Checkpoint, u32), Error> {
+        let mut checkpoint = None;
+        for calls in 1.. {
+            checkpoint = self.transfer(object_key, checkpoint, resends).await?.checkpoint;
+            match checkpoint {
+                Some(complete) if complete.status == Status::Complete => return Ok((complete, calls)),
+                _ => {}
+            }
+        }
+        unreachable!()
+    }
+
+    /// VerifyRemote until there is a receipt. The second number counts the calls.
+    pub(crate) async fn verify_all(
+        &self,
+        object_key: &str,
+        mut checkpoint: Checkpoint,
+    ) -> Result<(Receipt, u32), Error> {
+        for calls in 1.. {
+            let progress = self.verify(object_key, checkpoint).await?;
+            if let Some(receipt) = progress.receipt {
+                return Ok((receipt, calls));
+            }
+            checkpoint = progress.checkpoint.unwrap();
+        }
+        unreachable!()
+    }
+
+    /// The whole state machine but its retries.
+    pub(crate) async fn deliver(&self, object_key: &str) -> Result<Receipt, Error> {
+        for resends in 0.. {
+            let (complete, _) = self.transfer_all(object_key, resends).await?;
+            match self.verify_all(object_key, complete).await {
+                Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {}
+                other => return other.map(|(receipt, _)| receipt),
+            }
+        }
+        unreachable!()
+    }
+}
+
+/// Waits until something holds; says what did not if it takes too long.
+pub(crate) async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}: not within 10 s");
+}
