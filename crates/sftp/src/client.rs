@@ -161,14 +161,17 @@ impl Sftp {
         });
         let mut over = lost.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                () = send_packets(&writer, packets) => {}
+            let abandoned = tokio::select! {
+                abandoned = send_packets(&writer, packets) => abandoned,
                 // A channel whose session has ended never gets window again.
-                () = async { drop(over.wait_for(Option::is_some).await) } => {}
-            }
-            // The server is told, and what it still says is of no interest.
+                () = async { drop(over.wait_for(Option::is_some).await) } => false,
+            };
             let _ = writer.close().await;
-            reading.abort();
+            // What the server still says is of no interest where nobody is left to hear it. Elsewhere it is the reader
+            // who tells everyone that the session has ended, even if the writer was the first to see it.
+            if abandoned {
+                reading.abort();
+            }
         });
         let sftp = Self {
             outgoing,
@@ -388,15 +391,19 @@ fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Until there is nobody left to send for, or the session has ended.
-async fn send_packets(writer: &ChannelWriteHalf<Msg>, mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>) {
+/// Until there is nobody left to send for, which is `true`, or the session has ended.
+async fn send_packets(
+    writer: &ChannelWriteHalf<Msg>,
+    mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>,
+) -> bool {
     while let Some(packet) = packets.recv().await {
         for part in packet {
             if writer.data_bytes(part).await.is_err() {
-                return;
+                return false;
             }
         }
     }
+    true
 }
 
 async fn read_version(reader: &mut ChannelReadHalf, decoder: &mut Decoder) -> Result<HashSet<String>> {

@@ -68,10 +68,14 @@ impl Lane {
 /// Channels and connections that are being opened in the background for a file, and the lanes that come of them. None is
 /// missed if it does not: whatever goes wrong is logged, no more.
 pub struct Spread {
+    /// Dropped: the file has ended.
     file: watch::Sender<Option<Target>>,
     ready: mpsc::UnboundedReceiver<Lane>,
-    _opening: JoinSet<()>,
+    opening: JoinSet<()>,
 }
+
+/// For closing what has just been opened, a few round trips.
+const CLOSING_MAX: Duration = Duration::from_secs(2);
 
 /// What the further lanes are for.
 #[derive(Clone)]
@@ -95,24 +99,44 @@ impl Spread {
             let own = Arc::new(OnceCell::new());
             for channel in usize::from(connection == 0)..channels {
                 let (first, own) = (Arc::clone(first), Arc::clone(&own));
-                let (file, ready) = (file.subscribe(), ready_to.clone());
+                let (mut file, ready) = (file.subscribe(), ready_to.clone());
                 opening.spawn(async move {
                     let session = match connection {
                         0 => None,
-                        _ => match own.get_or_init(|| another(&first)).await {
-                            None => return,
-                            own => own.clone(),
+                        // A connection that comes too late is not waited for; there is nothing to close on it.
+                        _ => tokio::select! {
+                            own = own.get_or_init(|| another(&first)) => match own {
+                                None => return,
+                                own => own.clone(),
+                            },
+                            () = ended(&mut file) => return,
                         },
                     };
                     match open_lane(&first, session, channel, file).await {
-                        Ok(Some(lane)) => drop(ready.send(lane)),
+                        Ok(Some(lane)) => {
+                            if let Err(mpsc::error::SendError(lane)) = ready.send(lane) {
+                                let _ = lane.close().await;
+                            }
+                        }
                         Ok(None) => {}
                         Err(error) => tracing::info!(%error, channel, "no further channel to the server"),
                     }
                 });
             }
         }
-        Self { file, ready, _opening: opening }
+        Self { file, ready, opening }
+    }
+
+    /// The file has ended: what is open for it is closed, and what is being opened, too.
+    pub(crate) async fn end(self) {
+        let Self { file, mut ready, mut opening } = self;
+        drop(file);
+        ready.close();
+        while let Some(lane) = ready.recv().await {
+            opening.spawn(async move { drop(lane.close().await) });
+        }
+        let closed = async { while opening.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(CLOSING_MAX, closed).await;
     }
 
     /// The first lane has the file open.
@@ -124,6 +148,11 @@ impl Spread {
     pub(crate) fn joined(&mut self) -> Option<Lane> {
         self.ready.try_recv().ok()
     }
+}
+
+/// Returns when the file has ended.
+async fn ended(file: &mut watch::Receiver<Option<Target>>) {
+    while file.changed().await.is_ok() {}
 }
 
 /// The channels of one connection wait for the same one.
@@ -143,21 +172,25 @@ async fn open_lane(
     let Some(mut target) = target else { return Ok(None) };
     // Neither made nor cut: it must be the file that the first lane made.
     let file = sftp.open(&target.path, OpenFlags::WRITE).await?;
-    if target.is_same_file(&sftp, &file).await? {
-        return Ok(Some(Lane { sftp, file, session }));
+    match target.is_same_file(&sftp, &file).await {
+        Ok(Some(true)) => return Ok(Some(Lane { sftp, file, session })),
+        Ok(Some(false)) => {
+            tracing::info!(path = target.path, "the server keeps a file that is open twice apart");
+        }
+        Ok(None) => {}
+        Err(error) => tracing::info!(%error, "a further channel is of no use"),
     }
-    tracing::info!(path = target.path, "the server keeps a file that is open twice apart");
     sftp.close(file).await?;
     Ok(None)
 }
 
 impl Target {
     /// Whether what the first lane writes is seen through this handle. A server that stores each open file as an upload
-    /// of its own would keep the one that is closed last.
-    async fn is_same_file(&mut self, sftp: &Sftp, file: &FileHandle) -> Result<bool> {
+    /// of its own would keep the one that is closed last. `None`: the file ended before it could be told.
+    async fn is_same_file(&mut self, sftp: &Sftp, file: &FileHandle) -> Result<Option<bool>> {
         let grown = self.acknowledged.wait_for(|offset| *offset > self.size).await;
-        let Ok(offset) = grown.map(|offset| *offset) else { return Ok(false) };
-        Ok(sftp.fstat(file).await?.size.is_some_and(|size| size >= offset))
+        let Ok(offset) = grown.map(|offset| *offset) else { return Ok(None) };
+        Ok(Some(sftp.fstat(file).await?.size.is_some_and(|size| size >= offset)))
     }
 }
 

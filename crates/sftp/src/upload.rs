@@ -121,11 +121,11 @@ impl<J: Journal> Upload<J> {
     pub async fn push(&mut self, mut bytes: Bytes) -> Result<()> {
         while !bytes.is_empty() {
             let write_length = self.first_lane().sftp.write_length();
-            let room = write_length - self.staged_length;
+            let room = write_length.saturating_sub(self.staged_length);
             let part = bytes.split_to(room.min(bytes.len()));
             self.staged_length += part.len();
             self.staged.push(part);
-            if self.staged_length == write_length {
+            if self.staged_length >= write_length {
                 self.send_staged().await?;
             }
         }
@@ -149,12 +149,13 @@ impl<J: Journal> Upload<J> {
     ///
     /// # Errors
     /// The answer to a CLOSE: some servers commit the file, or check the quota, only then. Or the loss of a session.
-    pub async fn finish(mut self) -> Result<Option<Attributes>> {
-        drop(self.joining);
-        let first = self.lanes.swap_remove(0).lane;
-        let mut closing: JoinSet<Result<()>> =
-            self.lanes.into_iter().map(|other| other.lane.close()).collect();
-        let attributes = first.sftp.close_stating(first.file).await;
+    pub async fn finish(self) -> Result<Option<Attributes>> {
+        let Self { mut lanes, joining, acknowledged, .. } = self;
+        // Who still waits for it to grow gives up.
+        drop(acknowledged);
+        let first = lanes.swap_remove(0).lane;
+        let mut closing: JoinSet<Result<()>> = lanes.into_iter().map(|other| other.lane.close()).collect();
+        let (attributes, ()) = tokio::join!(first.sftp.close_stating(first.file), joining.end());
         while let Some(closed) = closing.join_next().await {
             closed.unwrap_or(Ok(()))?;
         }

@@ -70,16 +70,16 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     let object = checkpoint.object.clone();
     let acknowledged = Acknowledged::new(checkpoint)?;
     let body = Mutex::new(contents);
-    let slice =
-        Slice { deps, input: &input, acknowledged: &acknowledged, body, stop: deadline.less(RESERVE, 4) };
+    // The slice looks at its stop between writes; the limit is for a server that keeps us waiting in one.
+    let (stop, limit) = (deadline.less(RESERVE, 4), deadline.less(RESERVE / 4, 16));
+    let slice = Slice { deps, input: &input, acknowledged: &acknowledged, body, stop, limit };
     if input.checkpoint.is_some()
         && let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object).await?
     {
         slice.discard().await;
         return Ok(superseded(deps, &input, object, reason));
     }
-    // The slice looks at its stop between writes; this limit is for a server that keeps us waiting in one.
-    let outcome = tokio::time::timeout(deadline.less(RESERVE / 4, 16).remaining(), slice.run()).await;
+    let outcome = tokio::time::timeout(limit.remaining(), slice.run()).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost
             .error(format!("{}: no answer until the deadline", deps.partner.settings.host)))

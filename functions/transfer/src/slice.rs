@@ -1,6 +1,7 @@
 //! One call's share of a transfer.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws::{ByteStream, ObjectReader};
 use bridge::{
@@ -21,7 +22,12 @@ pub(crate) struct Slice<'a> {
     pub(crate) body: Mutex<Option<ByteStream>>,
     /// No new bytes are sent after this.
     pub(crate) stop: Deadline,
+    /// Nothing is waited for after this.
+    pub(crate) limit: Deadline,
 }
+
+/// A partial file that is in nobody's way is not waited for longer.
+const DISCARD_MAX: Duration = Duration::from_secs(10);
 
 impl Slice<'_> {
     /// Sends until the object is complete or the stop has come; `acknowledged` says how far. A session that is lost
@@ -33,11 +39,14 @@ impl Slice<'_> {
             let start = self.acknowledged.offset();
             let Err(error) = self.run_session(caps).await else { return Ok(()) };
             let progress = self.acknowledged.offset() > start;
-            if self.stop.has_passed() || !persistence.goes_on(&error, progress, self.stop).await {
+            // A server that breaks off may do so because of a second channel or connection, and so early that nothing
+            // was acknowledged: it would do so in every call.
+            let alone = caps != Caps::ONE && error.name == ErrorName::ConnectionLost;
+            caps = Caps::ONE;
+            let goes_on = persistence.goes_on(&error, progress, self.stop).await || alone;
+            if self.stop.has_passed() || !goes_on {
                 return Err(error);
             }
-            // A server that breaks off may do so because of a second channel or connection.
-            caps = Caps::ONE;
             self.acknowledged.resume();
         }
     }
@@ -63,7 +72,10 @@ impl Slice<'_> {
             self.deps.partner.discard(session).await;
             Ok::<(), bridge::Error>(removed?)
         };
-        if let Err(error) = removing.await {
+        let patience = DISCARD_MAX.min(self.limit.remaining());
+        let removed = tokio::time::timeout(patience, removing).await;
+        let late = || ErrorName::ConnectionLost.error("no answer");
+        if let Err(error) = removed.unwrap_or_else(|_| Err(late())) {
             tracing::warn!(%error, partial, "the partial file could not be removed");
         }
     }
