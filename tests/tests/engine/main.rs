@@ -3,6 +3,9 @@
 
 mod channels;
 mod deadlines;
+mod hostile;
+mod reading;
+mod recursive;
 mod rekeying;
 mod resuming;
 mod reuse;

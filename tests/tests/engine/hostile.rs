@@ -1,0 +1,177 @@
+//! Servers that are broken, or mean harm: each ends in a named error, soon, and costs no memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bridge::{Error, ErrorName};
+use integration_tests::embedded::Script;
+use integration_tests::partner::Partner;
+use integration_tests::wire::{self, Request, kind, packet, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::support::{Delivery, MIB};
+
+const LENGTH: u64 = MIB;
+const PATIENCE: Duration = Duration::from_secs(1);
+
+async fn to(script: Script) -> Delivery {
+    let mut delivery = Delivery::to(Partner::scripted(script).await.unwrap());
+    delivery.options.connect_timeout = PATIENCE;
+    delivery.options.stall_timeout = PATIENCE;
+    delivery.put("file.bin", LENGTH);
+    delivery
+}
+
+/// A server that is well-behaved but for some answers.
+fn answering(answer: impl Fn(&Request) -> Option<Vec<u8>> + Send + Sync + 'static) -> Script {
+    let answer = Arc::new(answer);
+    Script::new(move |channel| {
+        let answer = Arc::clone(&answer);
+        async move { serve(channel, |request| answer(request)).await }
+    })
+}
+
+/// What a transfer to it ends in; a second try on one channel included.
+async fn transfer(script: Script) -> Error {
+    let delivery = to(script).await;
+    let started = Instant::now();
+    let error = delivery.process().transfer("file.bin", None, 0).await.unwrap_err();
+    assert!(started.elapsed() < PATIENCE * 6, "{:?}: {error}", started.elapsed());
+    error
+}
+
+#[tokio::test]
+async fn a_greeting_instead_of_sftp() {
+    let error = transfer(Script::new(|mut channel| async move {
+        let _ = channel.write_all(b"Welcome to ACME. Your password expires in 3 days.\r\n").await;
+        let _ = channel.read_to_end(&mut Vec::new()).await;
+    }))
+    .await;
+    assert_eq!(error.name, ErrorName::ConnectFailed, "{error}");
+    assert!(error.message().contains("starting SFTP"), "{error}");
+}
+
+#[tokio::test]
+async fn a_packet_of_four_gibibytes_and_garbage() {
+    for garbage in [u32::MAX.to_be_bytes().to_vec(), vec![0xa5; 9000]] {
+        let error =
+            transfer(answering(move |request| (request.kind == kind::OPEN).then(|| garbage.clone()))).await;
+        assert_eq!(error.name, ErrorName::ConnectionLost, "{error}");
+        assert!(error.message().contains("announced"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn answers_to_what_was_not_asked() {
+    let stranger =
+        |request: &Request| Request { id: request.id.wrapping_add(1000), ..request.clone() }.status(0, "");
+    let error =
+        transfer(answering(move |request| (request.kind == kind::WRITE).then(|| stranger(request)))).await;
+    assert_eq!(error.name, ErrorName::ConnectionLost, "{error}");
+    assert!(error.message().contains("that was not made"), "{error}");
+    // A handle where a status belongs.
+    let error = transfer(answering(|request| {
+        (request.kind == kind::WRITE).then(|| request.reply(kind::HANDLE, &[&wire::string(b"h")]))
+    }))
+    .await;
+    assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
+}
+
+#[tokio::test]
+async fn more_data_than_was_asked_for() {
+    let delivery = to(answering(|request| {
+        (request.kind == kind::READ).then(|| request.data(&vec![0; request.range().1 as usize + 1]))
+    }))
+    .await;
+    let process = delivery.process();
+    let (complete, _) = process.transfer_all("file.bin", 0).await.unwrap();
+    let error = process.verify("file.bin", complete).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
+}
+
+#[tokio::test]
+async fn no_answer_at_all() {
+    let mut silences = JoinSet::new();
+    for silent in [kind::INIT, kind::STAT, kind::OPEN, kind::WRITE] {
+        silences.spawn(async move {
+            let hears = AtomicBool::new(true);
+            // From that request on, it takes everything and says nothing.
+            let error = transfer(answering(move |request| {
+                hears.fetch_and(request.kind != silent, Ordering::Relaxed);
+                (!hears.load(Ordering::Relaxed)).then(Vec::new)
+            }))
+            .await;
+            let lost = matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed);
+            assert!(lost, "{silent}: {error}");
+        });
+    }
+    while let Some(silence) = silences.join_next().await {
+        silence.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_ssh_server() {
+    for greeting in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", &[0xa5; 100_000]] {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.write_all(greeting).await;
+            }
+        });
+        let mut delivery = to(answering(|_| None)).await;
+        delivery.set("SFTP_PORT", port);
+        let started = Instant::now();
+        let error = delivery.process().transfer("file.bin", None, 0).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::ConnectFailed, "{error}");
+        assert!(started.elapsed() < PATIENCE * 4);
+    }
+}
+
+/// In a process of its own, so that its memory can be told apart.
+#[tokio::test]
+async fn a_flood_costs_no_memory() {
+    // Endless replies that nobody asked for; and one that is announced, and comes byte by byte.
+    let floods = [packet(kind::STATUS, 0xffff_fff0, &[&[0; 4]]), vec![0]];
+    for (number, flood) in floods.into_iter().enumerate() {
+        let delivery = to(Script::new(move |mut channel| {
+            let flood = flood.clone();
+            async move {
+                let Some(_) = Request::read(&mut channel).await else { return };
+                let version = packet(kind::VERSION, 3, &[]);
+                let announced = [&(512_u32 * 1024).to_be_bytes()[..], &[kind::DATA]].concat();
+                let _ = channel.write_all(&version).await;
+                if number == 1 {
+                    let _ = channel.write_all(&announced).await;
+                }
+                for _ in 0..600_000 {
+                    if channel.write_all(&flood).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }))
+        .await;
+        let mut command = delivery.command(&["s3://b/file.bin"]).await;
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id().unwrap());
+        let started = Instant::now();
+        let mut peak_kib = 0;
+        let ended = loop {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+            peak_kib = line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(peak_kib);
+            if let Some(ended) = child.try_wait().unwrap() {
+                break ended;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "flood {number}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        assert_eq!(ended.code(), Some(1), "flood {number}");
+        assert!((1..64 * 1024).contains(&peak_kib), "flood {number}: {peak_kib} KiB");
+    }
+}
