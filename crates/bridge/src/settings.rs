@@ -57,7 +57,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SFTP_MAX_CONNECTIONS",
         default: Some("1"),
-        description: "How many connections one file may use, 1 to 16; only large files to a server more than 8 ms away use more than one. The partner sees up to this many from each transfer at once.",
+        description: "How many connections one file may use, 1 to 16; only large files use more than one. The partner sees up to this many from each transfer at once.",
     },
     Setting {
         name: "SFTP_KEEP_CONNECTION",

@@ -35,14 +35,13 @@ const WORTH_A_CHANNEL: u64 = 8 * 1024 * 1024;
 /// A log-in takes a dozen round trips and the server's patience: each connection gets at least so much to do, bytes.
 const WORTH_A_CONNECTION: u64 = 32 * 1024 * 1024;
 
-/// How many connections, and channels on each. Near by, one of each: there the processors are what limits, ours and the
-/// server's, and more only cost them more (docs/performance.md).
+/// How many connections, and channels on each. Connections are opened near by, too, for whoever allows them: some lines
+/// and servers limit the rate of each.
 fn plan(round_trip: Duration, remaining: u64, caps: Caps) -> (usize, usize) {
-    if round_trip < FAR || remaining < WORTH_A_CHANNEL {
-        return (1, 1);
-    }
     let connections = usize::try_from(remaining / WORTH_A_CONNECTION).unwrap_or(usize::MAX);
-    (connections.clamp(1, caps.connections.max(1)), caps.channels.max(1))
+    let connections = connections.clamp(1, caps.connections.max(1));
+    let channels = if round_trip >= FAR && remaining >= WORTH_A_CHANNEL { caps.channels.max(1) } else { 1 };
+    (connections, channels)
 }
 
 /// An open file on one channel.
@@ -210,7 +209,7 @@ mod tests {
         assert_eq!(plan(far, 16 * mib, four), (1, 2));
         assert_eq!(plan(far, 1024 * mib, Caps::default()), (1, 2));
         assert_eq!(plan(far, 100 * mib, four), (3, 2));
-        assert_eq!(plan(near, 1024 * mib, four), (1, 1));
+        assert_eq!(plan(near, 1024 * mib, four), (4, 1));
         assert_eq!(plan(far, u64::MAX, Caps::ONE), (1, 1));
         assert_eq!(plan(far, u64::MAX, Caps { connections: 0, channels: 0 }), (1, 1));
     }
