@@ -12,7 +12,7 @@ const BLOCK: usize = 256 * 1024;
 
 /// Fills the buffer with the pattern's bytes from `offset` on.
 pub fn fill(offset: u64, buffer: &mut [u8]) {
-    let noise = noise();
+    let noise = block();
     let mut offset = offset;
     let mut rest = buffer;
     while !rest.is_empty() {
@@ -91,18 +91,21 @@ pub fn crc64nvme(length: u64) -> u64 {
     digest.finalize()
 }
 
-fn noise() -> &'static [u8] {
-    static NOISE: OnceLock<Vec<u8>> = OnceLock::new();
-    NOISE.get_or_init(|| {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let words = std::iter::repeat_with(|| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        });
-        words.take(BLOCK / 8).flatten().collect()
-    })
+fn block() -> &'static [u8] {
+    static BLOCK_OF_NOISE: OnceLock<Vec<u8>> = OnceLock::new();
+    BLOCK_OF_NOISE.get_or_init(|| noise(BLOCK))
+}
+
+/// Bytes that look random, the same ones in every run; a multiple of eight.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.take(length / 8).flatten().collect()
 }
 
 #[cfg(test)]

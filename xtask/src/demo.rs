@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use integration_tests::ministack::{MiniStack, Options};
 use integration_tests::partner::Partner;
 use integration_tests::stack::{self, Execution, Stack};
-use integration_tests::tools;
+use integration_tests::{pattern, tools};
 use serde_json::Value;
 
 use crate::report::{heading, seconds, size, step};
@@ -30,20 +30,8 @@ fn samples() -> Vec<Sample> {
         sample("reports/räksmörgås & blåbär 100%.txt", "Smaklig måltid!\n".as_bytes().to_vec()),
         sample("empty.dat", Vec::new()),
         sample("archive/", Vec::new()),
-        sample("video.bin", noise(64 << 20)),
+        sample("video.bin", pattern::noise(64 << 20)),
     ]
-}
-
-/// Bytes without a pattern, the same ones in every run.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.take(length / 8).flatten().collect()
 }
 
 pub(crate) async fn run(keep: bool) -> Result<()> {

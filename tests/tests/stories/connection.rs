@@ -54,15 +54,20 @@ fn fingerprint(key: &KeyPair) -> String {
     bridge::TrustedHostKey::parse(&key.public).unwrap().to_string()
 }
 
+async fn through_proxy(versioned: bool) -> (Bridge, FaultProxy) {
+    let mut bridge = Bridge::new().await;
+    if versioned {
+        bridge = bridge.versioned().await;
+    }
+    let proxy = FaultProxy::start(bridge.partner.port).await.unwrap();
+    bridge.set("SFTP_PORT", proxy.port.to_string());
+    (bridge, proxy)
+}
+
 #[tokio::test]
 async fn story_10_a_connection_cut_in_the_middle_resumes() {
     for versioned in [false, true] {
-        let mut bridge = Bridge::new().await;
-        if versioned {
-            bridge = bridge.versioned().await;
-        }
-        let proxy = FaultProxy::start(bridge.partner.port).await.unwrap();
-        bridge.set("SFTP_PORT", proxy.port.to_string());
+        let (bridge, proxy) = through_proxy(versioned).await;
         let body = bytes(8_000_000);
         let event = bridge.put("cut.bin", body.clone()).await;
         proxy.set(Fault::CutOnceAfter(4_000_000)).await;
@@ -84,12 +89,7 @@ async fn story_10_a_connection_cut_in_the_middle_resumes() {
 #[tokio::test]
 async fn story_10_a_server_that_stays_away_leaves_a_checkpoint() {
     for versioned in [false, true] {
-        let mut bridge = Bridge::new().await;
-        if versioned {
-            bridge = bridge.versioned().await;
-        }
-        let proxy = FaultProxy::start(bridge.partner.port).await.unwrap();
-        bridge.set("SFTP_PORT", proxy.port.to_string());
+        let (bridge, proxy) = through_proxy(versioned).await;
         let body = bytes(8_000_000);
         let event = bridge.put("cut.bin", body.clone()).await;
         proxy.set(Fault::RefuseAfter(4_000_000)).await;
