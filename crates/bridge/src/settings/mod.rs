@@ -1,10 +1,14 @@
 //! The settings, from environment variables, parsed once; everything that is wrong is said at once.
 
+mod credential;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::{ErrorName, Result, TrustedHostKeys};
+
+pub use credential::CredentialLocation;
 
 /// One row of the table of settings in the README.
 pub struct Setting {
@@ -108,23 +112,6 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Variables {
     }
 }
 
-/// Where the credential lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CredentialLocation {
-    /// `SFTP_SECRET_ID`.
-    SecretsManager {
-        /// Name or ARN.
-        secret_id: String,
-    },
-    /// `SFTP_S3_SSH_KEY`.
-    S3 {
-        /// The bucket.
-        bucket: String,
-        /// The key of the object that holds the private key.
-        object_key: String,
-    },
-}
-
 /// `SFTP_PROOF`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofPolicy {
@@ -194,7 +181,7 @@ impl Settings {
             );
         }
         let port = number(variables, &mut problems, "SFTP_PORT", "22", 1..=65535);
-        let credential = credential_location(variables, &mut problems);
+        let credential = CredentialLocation::parse(variables, &mut problems);
         let trusted_host_keys = match variables.get("SFTP_TRUSTED_HOST_KEYS") {
             Some(text) => TrustedHostKeys::parse(text)
                 .map_err(|problem| problems.add("SFTP_TRUSTED_HOST_KEYS", &problem)),
@@ -247,41 +234,6 @@ fn number(
         problems.add(name, &format!("is {text:?}: expected a number from {first} to {last}"));
         *first
     })
-}
-
-fn credential_location(variables: &Variables, problems: &mut Problems) -> Option<CredentialLocation> {
-    match (variables.get("SFTP_SECRET_ID"), variables.get("SFTP_S3_SSH_KEY")) {
-        (Some(secret_id), None) => {
-            Some(CredentialLocation::SecretsManager { secret_id: secret_id.to_owned() })
-        }
-        (None, Some(path)) => {
-            let path = path.strip_prefix("s3://").unwrap_or(path);
-            match path.split_once('/') {
-                Some((bucket, object_key)) if !bucket.is_empty() && !object_key.is_empty() => {
-                    Some(CredentialLocation::S3 {
-                        bucket: bucket.to_owned(),
-                        object_key: object_key.to_owned(),
-                    })
-                }
-                // The value is not repeated: people paste the key itself here.
-                _ => {
-                    problems.add("SFTP_S3_SSH_KEY", "expected bucket/path/to/key");
-                    None
-                }
-            }
-        }
-        (Some(_), Some(_)) => {
-            problems.add("SFTP_SECRET_ID", "and SFTP_S3_SSH_KEY are both set: expected one of them");
-            None
-        }
-        (None, None) => {
-            problems.add(
-                "SFTP_SECRET_ID",
-                "is not set, nor is SFTP_S3_SSH_KEY: one of them says where the credential lies",
-            );
-            None
-        }
-    }
 }
 
 /// The settings of `record-failure`: apart, so that a wrong setting of the others is still recorded.
