@@ -351,11 +351,7 @@ impl Sftp {
         number: u64,
     ) {
         let id = self.waiting.register(Waiter::Of(answers.clone(), number));
-        let length = parts.iter().map(Bytes::len).sum::<usize>() as u32;
-        let mut packet = Vec::with_capacity(1 + parts.len());
-        packet.push(codec::write_head(id, &file.handle, offset, length));
-        packet.extend(parts);
-        self.send(packet);
+        self.send(codec::write(id, &file.handle, offset, parts));
     }
 
     /// If the session is over, whoever waits for the reply hears of it.
