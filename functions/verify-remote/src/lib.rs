@@ -46,10 +46,7 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     });
     match outcome {
         Ok(receipt) => Ok(Progress { checkpoint: Some(checkpoint), receipt }),
-        Err(error)
-            if matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed)
-                && read_back(&checkpoint) > start =>
-        {
+        Err(error) if error.name.is_connection_failure() && read_back(&checkpoint) > start => {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
             Ok(Progress { checkpoint: Some(checkpoint), receipt: None })
         }

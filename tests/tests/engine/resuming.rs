@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use bridge::{ErrorName, Outcome, Proof, Receipt};
+use bridge::{Outcome, Proof, Receipt};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::object_source::Pace;
 
@@ -64,7 +64,7 @@ async fn story_10_cut_at_every_step_of_a_small_file() {
             match process.deliver("small.bin").await {
                 Ok(receipt) => break receipt,
                 Err(error) => {
-                    let lost = matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed);
+                    let lost = error.name.is_connection_failure();
                     assert!(lost && tries < 2, "cut after {cut_after}: {error}");
                     tries += 1;
                 }
