@@ -35,9 +35,11 @@ impl Slice<'_> {
     pub(crate) async fn run(&self) -> Result<()> {
         let mut persistence = Persistence::default();
         let mut caps = self.deps.partner.caps();
+        // In this call or in an earlier one.
+        let mut had_session = self.input.checkpoint.is_some();
         loop {
             let start = self.acknowledged.offset();
-            let Err(error) = self.run_session(caps).await else { return Ok(()) };
+            let Err(error) = self.run_session(caps, &mut had_session).await else { return Ok(()) };
             let progress = self.acknowledged.offset() > start;
             // A server that breaks off may do so because of a second channel or connection, and so early that nothing
             // was acknowledged: it would do so in every call.
@@ -47,13 +49,15 @@ impl Slice<'_> {
             if self.stop.has_passed() || !goes_on {
                 return Err(error);
             }
-            self.acknowledged.resume();
         }
     }
 
-    async fn run_session(&self, caps: Caps) -> Result<()> {
+    async fn run_session(&self, caps: Caps, had_session: &mut bool) -> Result<()> {
         let partner = &self.deps.partner;
         let session = partner.session(&self.input.credential).await?;
+        if std::mem::replace(had_session, true) {
+            self.acknowledged.resume();
+        }
         let outcome = self.send(&session, caps).await;
         match &outcome {
             Ok(()) => partner.give_back(session).await,
