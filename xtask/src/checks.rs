@@ -52,7 +52,9 @@ impl Count {
 
 async fn lints(count: &mut Count) {
     count.check("format", "cargo fmt --check", cargo(&["fmt", "--all", "--check"])).await;
-    let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    // With the features that only the micro-benchmarks need.
+    let all = ["--workspace", "--all-targets", "--all-features"];
+    let clippy = [&["clippy", "--quiet"][..], &all, &["--", "--deny", "warnings"]].concat();
     count.check("code", "cargo clippy", cargo(&clippy)).await;
 
     let definition = workspace().join("statemachine/check");
@@ -139,7 +141,7 @@ fn conclude(count: Count) -> Result<()> {
     Ok(())
 }
 
-fn cargo_command(arguments: &[&str]) -> Command {
+pub(crate) fn cargo_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.args(arguments).current_dir(workspace());
     command

@@ -48,7 +48,20 @@ const BROKEN_BODIES_MAX: u32 = 3;
 enum Source {
     Direct(Range),
     /// Fetched by a task of its own, up to an offset.
-    Fetched(mpsc::UnboundedReceiver<Result<Bytes>>, u64),
+    Fetched(mpsc::UnboundedReceiver<std::result::Result<Bytes, Unread>>, u64),
+}
+
+/// Why a stretch was not read.
+enum Unread {
+    /// The store answered with the whole object.
+    RangesIgnored,
+    Failed(Error),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// How long the reader was waited for.
@@ -112,27 +125,26 @@ impl ObjectReader {
         loop {
             let asked_at = Instant::now();
             let next = match &mut self.head {
-                Source::Direct(range) => range.next().await?,
+                Source::Direct(range) => range.next().await,
                 Source::Fetched(bytes, end) => match bytes.recv().await {
-                    None if self.offset == *end => None,
-                    Some(Ok(bytes)) => Some(bytes),
-                    // This store knows no ranges, or the task is gone: the rest comes in one piece.
-                    Some(Err(Error { name: ErrorName::Internal, .. })) | None => {
-                        self.fall_back();
-                        continue;
-                    }
-                    Some(Err(error)) => return Err(error),
+                    Some(next) => next.map(Some),
+                    None if self.offset == *end => Ok(None),
+                    // The task is gone: as if there were no ranges.
+                    None => Err(Unread::RangesIgnored),
                 },
             };
             self.pace.waited += asked_at.elapsed();
             match next {
-                Some(bytes) => {
+                Ok(Some(bytes)) => {
                     self.offset += bytes.len() as u64;
                     self.pace.bytes += bytes.len() as u64;
                     self.adapt();
                     return Ok(Some(bytes));
                 }
-                None => match self.ahead.pop_front() {
+                // The rest comes in one piece.
+                Err(Unread::RangesIgnored) => self.fall_back(),
+                Err(Unread::Failed(error)) => return Err(error),
+                Ok(None) => match self.ahead.pop_front() {
                     Some(source) => {
                         self.head = source;
                         self.fetch_ahead();
@@ -221,7 +233,7 @@ struct Range {
     /// Bytes of the body that lie before `offset`.
     skip: u64,
     failures: u32,
-    /// A store that answers with the whole object instead is an error.
+    /// A store that answers with the whole object instead is of no use.
     must_be_ranged: bool,
 }
 
@@ -239,7 +251,7 @@ impl Range {
         }
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>> {
+    async fn next(&mut self) -> std::result::Result<Option<Bytes>, Unread> {
         let object = Arc::clone(&self.object);
         let PinnedObject { bucket, object_key, size, .. } = &*object;
         while self.offset < self.end {
@@ -254,9 +266,10 @@ impl Range {
                     self.failures = 0;
                     self.offset += bytes.len() as u64;
                     if self.offset > *size {
-                        return Err(ErrorName::ObjectChanged.error(format!(
+                        let message = format!(
                             "s3://{bucket}/{object_key} is longer than the {size} bytes that were pinned"
-                        )));
+                        );
+                        return Err(ErrorName::ObjectChanged.error(message).into());
                     }
                     // The body may go on behind the end: it was asked for before there was one.
                     let beyond = self.offset.saturating_sub(self.end) as usize;
@@ -276,10 +289,11 @@ impl Range {
                         "the object's body broke off; asking for the rest"
                     );
                     if self.failures >= BROKEN_BODIES_MAX {
-                        return Err(ErrorName::ObjectReadInterrupted.error(format!(
+                        let message = format!(
                             "reading s3://{bucket}/{object_key} broke off at byte {} of {size}, {} times: {problem}",
                             self.offset, self.failures
-                        )));
+                        );
+                        return Err(ErrorName::ObjectReadInterrupted.error(message).into());
                     }
                 }
             }
@@ -287,7 +301,7 @@ impl Range {
         Ok(None)
     }
 
-    async fn open(&mut self) -> Result<()> {
+    async fn open(&mut self) -> std::result::Result<(), Unread> {
         let PinnedObject { bucket, object_key, etag, version_id, size, .. } = &*self.object;
         let request = self.s3.get_object().bucket(bucket).key(object_key).set_version_id(version_id.clone());
         let request = request.if_match(format!("\"{etag}\""));
@@ -298,7 +312,7 @@ impl Range {
                 // Some S3-compatible stores ignore a range, MiniStack with a version id is one: then all of it comes.
                 let ranged = object.content_range.is_some();
                 if self.must_be_ranged && !ranged {
-                    return Err(ErrorName::Internal.error("the object store ignores ranges"));
+                    return Err(Unread::RangesIgnored);
                 }
                 self.skip = if ranged { 0 } else { self.offset };
                 self.body = Some(object.body);
@@ -309,7 +323,8 @@ impl Range {
                     .error(format!("s3://{bucket}/{object_key} changed while it was read: {failed}")),
                 failed if failed.status == Some(404) => missing(bucket, object_key, version_id.as_deref()),
                 failed => unreadable(bucket, object_key, &failed),
-            }),
+            }
+            .into()),
         }
     }
 }

@@ -96,6 +96,11 @@ impl ErrorName {
         }
     }
 
+    /// Whether the partner was out of reach, or got out of it: what another connection may get past.
+    pub fn is_connection_failure(self) -> bool {
+        matches!(self, Self::ConnectFailed | Self::ConnectionLost)
+    }
+
     /// The name for a string, if it is one of ours; Lambda's and Step Functions' own names are not.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|known| known.as_str() == name)

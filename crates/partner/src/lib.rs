@@ -33,12 +33,31 @@ impl Partner {
         Caps { connections: self.settings.max_connections, ..Caps::default() }
     }
 
-    /// A session that is logged in with this credential: the one of the last call, where it is known to be alive.
-    /// Give it back, or discard it.
+    /// Works on a session that is logged in with this credential: the one of the last call, where it is known to be
+    /// alive. It is kept for the next one, and for others who use it now, unless the work leaves it in doubt: a server
+    /// that refuses a file is no reason to log in again, but a connection that was lost, or work that was cut off, is.
     ///
     /// # Errors
-    /// Those of reading the credential and of connecting.
-    pub async fn session(&self, reference: &CredentialReference) -> Result<Arc<Session>> {
+    /// Those of reading the credential, of connecting and of the work.
+    pub async fn with_session<T>(
+        &self,
+        reference: &CredentialReference,
+        work: impl AsyncFnOnce(&Arc<Session>) -> Result<T>,
+    ) -> Result<T> {
+        let session = self.session(reference).await?;
+        let cut_off = CutOff(&session);
+        let outcome = work(&session).await;
+        std::mem::forget(cut_off);
+        let lost = outcome.as_ref().is_err_and(|error| error.name.is_connection_failure());
+        if lost || session.sftp().is_doubtful() {
+            self.keeper.discard(session).await;
+        } else {
+            self.keeper.give_back(session).await;
+        }
+        outcome
+    }
+
+    async fn session(&self, reference: &CredentialReference) -> Result<Arc<Session>> {
         let Settings { host, port, trusted_host_keys, .. } = &self.settings;
         // The settings are those of the process; what may change from call to call is the credential.
         let identity = format!("{reference:?}");
@@ -56,18 +75,17 @@ impl Partner {
         self.keeper.session(&identity, connect).await
     }
 
-    /// The session did its work.
-    pub async fn give_back(&self, session: Arc<Session>) {
-        self.keeper.give_back(session).await;
-    }
-
-    /// The session failed, or may have.
-    pub async fn discard(&self, session: Arc<Session>) {
-        self.keeper.discard(session).await;
-    }
-
     /// Ends what is still connected.
     pub async fn disconnect(&self) {
         self.keeper.close().await;
+    }
+}
+
+/// On work that is dropped before its end: nobody knows what the server would have said.
+struct CutOff<'a>(&'a Session);
+
+impl Drop for CutOff<'_> {
+    fn drop(&mut self) {
+        self.0.doubt();
     }
 }

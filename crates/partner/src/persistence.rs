@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bridge::{Deadline, Error, ErrorName};
+use bridge::{Deadline, Error};
 use tokio::time::Instant;
 
 /// So many sessions in a row may end without any progress.
@@ -31,9 +31,8 @@ impl Persistence {
         } else {
             self.fruitless += 1;
         }
-        let by_connection = matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed);
         let in_reach = self.progressed_at.is_some_and(|instant| instant.elapsed() < OUT_OF_REACH_MAX);
-        if !by_connection || !in_reach || self.fruitless >= FRUITLESS_MAX {
+        if !error.name.is_connection_failure() || !in_reach || self.fruitless >= FRUITLESS_MAX {
             return false;
         }
         // Whole and half: many that were cut off together do not come back together.
@@ -49,6 +48,8 @@ impl Persistence {
 
 #[cfg(test)]
 mod tests {
+    use bridge::ErrorName;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

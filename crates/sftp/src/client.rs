@@ -1,8 +1,8 @@
 //! Requests and their replies over one SFTP channel.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bridge::ErrorName;
@@ -26,19 +26,29 @@ const LIMITS: &str = "limits@openssh.com";
 const STATVFS: &str = "statvfs@openssh.com";
 const CHECK_FILE: &str = "check-file";
 
-/// An open file on the server: opaque bytes.
-#[derive(Clone, Debug)]
+/// An open file on the server: opaque bytes. One that is dropped is closed without waiting for the answer, so that a
+/// session can go on after whatever kept its file from its end.
+#[derive(Debug)]
 pub struct FileHandle {
-    pub(crate) handle: Bytes,
+    handle: Bytes,
     pub(crate) path: String,
+    /// Nowhere once it is closed.
+    open_on: Weak<Line>,
+}
+
+impl Drop for FileHandle {
+    fn drop(&mut self) {
+        if let Some(line) = self.open_on.upgrade() {
+            line.close(&self.handle);
+        }
+    }
 }
 
 /// One SFTP channel. Requests may be made side by side; each gets its own reply, in whatever order they come.
 pub struct Sftp {
-    /// To the task that owns the channel's writing half: a packet is sent whole, whatever becomes of its sender.
-    outgoing: mpsc::UnboundedSender<Vec<Bytes>>,
-    waiting: Arc<Waiting>,
+    line: Arc<Line>,
     lost: watch::Receiver<Option<String>>,
+    doubt: Doubt,
     extensions: HashSet<String>,
     /// The answer to a question that is not worth a round trip of its own: asked at start, read when a file is open.
     limits: tokio::sync::Mutex<Option<Pending>>,
@@ -48,6 +58,23 @@ pub struct Sftp {
     /// The shortest a request has taken, microseconds.
     round_trip: AtomicU64,
     pub(crate) stall_timeout: Duration,
+}
+
+/// The way out for requests.
+struct Line {
+    /// To the task that owns the channel's writing half: a packet is sent whole, whatever becomes of its sender.
+    outgoing: mpsc::UnboundedSender<Vec<Bytes>>,
+    waiting: Arc<Waiting>,
+}
+
+/// Whether a session, with all its channels, is in doubt.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doubt(Arc<AtomicBool>);
+
+impl Doubt {
+    pub(crate) fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The requests that wait for their reply, by id.
@@ -80,11 +107,14 @@ pub(crate) struct Answer {
 }
 
 impl Waiter {
-    /// Whoever gave up waiting does not hear it.
-    fn tell(self, reply: Reply) {
+    /// Returns the reply to one request if whoever made it gave up waiting.
+    fn tell(self, reply: Reply) -> Option<Reply> {
         match self {
-            Self::One(sender) => drop(sender.send(reply)),
-            Self::Of(answers, number) => drop(answers.send(Answer { number, reply: Some(reply) })),
+            Self::One(sender) => sender.send(reply).err(),
+            Self::Of(answers, number) => {
+                drop(answers.send(Answer { number, reply: Some(reply) }));
+                None
+            }
         }
     }
 
@@ -133,11 +163,33 @@ pub(crate) struct Pending {
     operation: &'static str,
 }
 
+impl Line {
+    /// Sends a request without waiting for its reply.
+    fn begin(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Pending {
+        let (sender, reply) = oneshot::channel();
+        let id = self.waiting.register(Waiter::One(sender));
+        self.send(vec![packet(id)]);
+        Pending { reply, operation }
+    }
+
+    /// Closes a file for which nobody is left to hear the answer.
+    fn close(&self, handle: &[u8]) {
+        self.begin("close", |id| codec::close(id, handle));
+    }
+
+    /// If the session is over, whoever waits for the reply hears of it.
+    fn send(&self, packet: Vec<Bytes>) {
+        let _ = self.outgoing.send(packet);
+    }
+}
+
 impl Sftp {
-    /// Starts SFTP on a channel that was opened within `round_trip`. The request for the subsystem and the first packet travel together.
+    /// Starts SFTP on a channel that was opened within `round_trip`. The request for the subsystem and the first
+    /// packet travel together.
     pub(crate) async fn start(
         channel: Channel<Msg>,
         lost_reason: Arc<Mutex<Option<String>>>,
+        doubt: Doubt,
         stall_timeout: Duration,
         round_trip: Duration,
     ) -> Result<Self> {
@@ -152,12 +204,13 @@ impl Sftp {
         let waiting = Arc::new(Waiting::default());
         let (lost_sender, lost) = watch::channel(None);
         let (outgoing, packets) = mpsc::unbounded_channel::<Vec<Bytes>>();
-        let for_reader = Arc::clone(&waiting);
+        let line = Arc::new(Line { outgoing, waiting: Arc::clone(&waiting) });
+        let for_reader = Arc::downgrade(&line);
         let reading = tokio::spawn(async move {
-            let reason = read_replies(&mut reader, &mut decoder, &for_reader).await;
+            let reason = read_replies(&mut reader, &mut decoder, &waiting, &for_reader).await;
             let disconnected = lost_reason.lock().unwrap_or_else(PoisonError::into_inner).take();
             lost_sender.send_replace(Some(disconnected.unwrap_or(reason)));
-            for_reader.close();
+            waiting.close();
         });
         let mut over = lost.clone();
         tokio::spawn(async move {
@@ -174,9 +227,9 @@ impl Sftp {
             }
         });
         let sftp = Self {
-            outgoing,
-            waiting,
+            line,
             lost,
+            doubt,
             extensions,
             limits: tokio::sync::Mutex::default(),
             read_length: AtomicU32::new(DATA_DEFAULT),
@@ -185,7 +238,7 @@ impl Sftp {
             stall_timeout,
         };
         if sftp.extensions.contains(LIMITS) {
-            let limits = sftp.begin("limits", |id| codec::extended(id, LIMITS, &[]));
+            let limits = sftp.line.begin("limits", |id| codec::extended(id, LIMITS, &[]));
             *sftp.limits.lock().await = Some(limits);
         }
         Ok(sftp)
@@ -217,9 +270,10 @@ impl Sftp {
         Duration::from_micros(self.round_trip.load(Ordering::Relaxed))
     }
 
-    /// Whether the session is over.
-    pub fn is_lost(&self) -> bool {
-        self.lost.borrow().is_some()
+    /// Whether the session had better not be used any more: it is over, or the server did not answer a request, or not
+    /// with what was asked for. A status is an answer.
+    pub fn is_doubtful(&self) -> bool {
+        self.lost.borrow().is_some() || self.doubt.0.load(Ordering::Relaxed)
     }
 
     /// Whether the server can hash a file itself (`check-file`, draft-ietf-secsh-filexfer-extensions-00).
@@ -237,24 +291,42 @@ impl Sftp {
     /// # Errors
     /// A status, or the loss of the session; so for all requests.
     pub async fn open(&self, path: &str, flags: OpenFlags) -> Result<FileHandle> {
-        let reply = self.request("open", |id| codec::open(id, path, flags)).await?;
+        let opened = match self.request("open", |id| codec::open(id, path, flags)).await? {
+            Reply::Handle(handle) => {
+                Ok(FileHandle { handle, path: path.to_owned(), open_on: Arc::downgrade(&self.line) })
+            }
+            other => Err(self.refused("open", path, other)),
+        };
         self.learn_limits().await;
-        match reply {
-            Reply::Handle(handle) => Ok(FileHandle { handle, path: path.to_owned() }),
-            other => Err(refused("open", path, other)),
-        }
+        opened
     }
 
     /// Closes a file. Some servers commit it only now: an error here means that it may not be there.
-    pub async fn close(&self, file: FileHandle) -> Result<()> {
-        done("close", &file.path, self.request("close", |id| codec::close(id, &file.handle)).await?)
+    pub async fn close(&self, mut file: FileHandle) -> Result<()> {
+        file.open_on = Weak::new();
+        let reply = self.request("close", |id| codec::close(id, &file.handle)).await?;
+        self.done("close", &file.path, reply)
+    }
+
+    /// Closes a file, asking for its attributes in the same breath.
+    pub(crate) async fn close_stating(&self, file: FileHandle) -> Result<Option<Attributes>> {
+        let path = file.path.clone();
+        let attributes = self.line.begin("fstat", |id| codec::fstat(id, &file.handle));
+        self.close(file).await?;
+        match self.settle(attributes).await? {
+            Reply::Attributes(attributes) => Ok(Some(attributes)),
+            other => match self.refused("fstat", &path, other) {
+                Error::Status { .. } => Ok(None),
+                error => Err(error),
+            },
+        }
     }
 
     /// What the server says of an open file.
     pub async fn fstat(&self, file: &FileHandle) -> Result<Attributes> {
         match self.request("fstat", |id| codec::fstat(id, &file.handle)).await? {
             Reply::Attributes(attributes) => Ok(attributes),
-            other => Err(refused("fstat", &file.path, other)),
+            other => Err(self.refused("fstat", &file.path, other)),
         }
     }
 
@@ -262,7 +334,7 @@ impl Sftp {
     pub async fn stat(&self, path: &str) -> Result<Option<Attributes>> {
         match self.request("stat", |id| codec::stat(id, path)).await? {
             Reply::Attributes(attributes) => Ok(Some(attributes)),
-            other => match refused("stat", path, other) {
+            other => match self.refused("stat", path, other) {
                 error if error.is_not_found() => Ok(None),
                 error => Err(error),
             },
@@ -271,12 +343,12 @@ impl Sftp {
 
     /// Removes a file.
     pub async fn remove(&self, path: &str) -> Result<()> {
-        done("remove", path, self.request("remove", |id| codec::remove(id, path)).await?)
+        self.done("remove", path, self.request("remove", |id| codec::remove(id, path)).await?)
     }
 
     /// Makes one directory.
     pub async fn mkdir(&self, path: &str) -> Result<()> {
-        done("mkdir", path, self.request("mkdir", |id| codec::mkdir(id, path)).await?)
+        self.done("mkdir", path, self.request("mkdir", |id| codec::mkdir(id, path)).await?)
     }
 
     /// Renames, onto an existing file in one step where the server offers `posix-rename@openssh.com`. Elsewhere it is
@@ -288,7 +360,7 @@ impl Sftp {
         } else {
             self.request("rename", |id| codec::rename(id, from, to)).await?
         };
-        done("rename", from, reply)
+        self.done("rename", from, reply)
     }
 
     /// Free bytes on the file system of `path`, as far as the server says (`statvfs@openssh.com`).
@@ -308,7 +380,7 @@ impl Sftp {
         let body = Body::default().string(&file.handle).string(b"sha256").u64(0).u64(length).u32(0).finish();
         match self.extended("check-file", &file.path, "check-file-handle", body).await? {
             Reply::Extended(reply) => Ok(server_hash(reply)),
-            other => Err(refused("check-file", &file.path, other)),
+            other => Err(self.refused("check-file", &file.path, other)),
         }
     }
 
@@ -324,21 +396,13 @@ impl Sftp {
 
     async fn request(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Result<Reply> {
         let asked_at = Instant::now();
-        let reply = self.settle(self.begin(operation, packet)).await?;
+        let reply = self.settle(self.line.begin(operation, packet)).await?;
         self.round_trip.fetch_min(microseconds(asked_at.elapsed()), Ordering::Relaxed);
         Ok(reply)
     }
 
-    /// Sends a request without waiting for its reply.
-    fn begin(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Pending {
-        let (sender, reply) = oneshot::channel();
-        let id = self.waiting.register(Waiter::One(sender));
-        self.send(vec![packet(id)]);
-        Pending { reply, operation }
-    }
-
     pub(crate) fn send_read(&self, file: &FileHandle, offset: u64, length: u32) -> Pending {
-        self.begin("read", |id| codec::read(id, &file.handle, offset, length))
+        self.line.begin("read", |id| codec::read(id, &file.handle, offset, length))
     }
 
     /// Sends a WRITE whose data is `parts`, uncopied. The answer goes to `answers`, with `number`.
@@ -350,17 +414,8 @@ impl Sftp {
         answers: &Answers,
         number: u64,
     ) {
-        let id = self.waiting.register(Waiter::Of(answers.clone(), number));
-        let length = parts.iter().map(Bytes::len).sum::<usize>() as u32;
-        let mut packet = Vec::with_capacity(1 + parts.len());
-        packet.push(codec::write_head(id, &file.handle, offset, length));
-        packet.extend(parts);
-        self.send(packet);
-    }
-
-    /// If the session is over, whoever waits for the reply hears of it.
-    fn send(&self, packet: Vec<Bytes>) {
-        let _ = self.outgoing.send(packet);
+        let id = self.line.waiting.register(Waiter::Of(answers.clone(), number));
+        self.line.send(codec::write(id, &file.handle, offset, parts));
     }
 
     pub(crate) async fn settle(&self, pending: Pending) -> Result<Reply> {
@@ -372,6 +427,7 @@ impl Sftp {
     }
 
     pub(crate) fn stalled(&self, operation: &str) -> Error {
+        self.doubt.raise();
         Error::lost(format!(
             "the server did not finish {operation} within {} s",
             self.stall_timeout.as_secs()
@@ -384,6 +440,29 @@ impl Sftp {
         let reason = tokio::time::timeout(Duration::from_secs(1), lost.wait_for(Option::is_some)).await;
         let reason = reason.ok().and_then(|reason| reason.ok().and_then(|reason| reason.clone()));
         Error::lost(reason.unwrap_or_else(|| "the connection was lost".into()))
+    }
+
+    /// For requests whose only good answer is the status OK.
+    pub(crate) fn done(&self, operation: &'static str, path: &str, reply: Reply) -> Result<()> {
+        match reply {
+            Reply::Status { code: 0, .. } => Ok(()),
+            other => Err(self.refused(operation, path, other)),
+        }
+    }
+
+    pub(crate) fn refused(&self, operation: &'static str, path: &str, reply: Reply) -> Error {
+        match reply {
+            Reply::Status { code, message } => {
+                Error::Status { operation, path: path.to_owned(), code: StatusCode(code), message }
+            }
+            other => {
+                self.doubt.raise();
+                Error::Named(ErrorName::RemoteFailure.error(format!(
+                    "{operation} {path:?}: the server's answer fits another request: {}",
+                    kind(&other)
+                )))
+            }
+        }
     }
 }
 
@@ -440,14 +519,24 @@ fn not_sftp(problem: &str) -> Error {
 }
 
 /// Hands replies to those who wait, until there are no more; says why.
-async fn read_replies(reader: &mut ChannelReadHalf, decoder: &mut Decoder, waiting: &Waiting) -> String {
+async fn read_replies(
+    reader: &mut ChannelReadHalf,
+    decoder: &mut Decoder,
+    waiting: &Waiting,
+    line: &Weak<Line>,
+) -> String {
     loop {
         loop {
             match decoder.next() {
-                Ok(Some((id, reply))) => match waiting.lock().by_id.remove(&id) {
-                    Some(waiter) => waiter.tell(reply),
-                    None => return format!("the server answered a request {id} that was not made"),
-                },
+                Ok(Some((id, reply))) => {
+                    let waiter = waiting.lock().by_id.remove(&id);
+                    let Some(waiter) = waiter else {
+                        return format!("the server answered a request {id} that was not made");
+                    };
+                    if let (Some(Reply::Handle(handle)), Some(line)) = (waiter.tell(reply), line.upgrade()) {
+                        line.close(&handle);
+                    }
+                }
                 Ok(None) => break,
                 Err(malformed) => return format!("the server sent what is not SFTP: {malformed}"),
             }
@@ -492,26 +581,6 @@ pub(crate) fn server_hash(mut reply: Bytes) -> Option<[u8; 32]> {
         return None;
     }
     reply.as_ref().try_into().ok()
-}
-
-/// For requests whose only good answer is the status OK.
-pub(crate) fn done(operation: &'static str, path: &str, reply: Reply) -> Result<()> {
-    match reply {
-        Reply::Status { code: 0, .. } => Ok(()),
-        other => Err(refused(operation, path, other)),
-    }
-}
-
-pub(crate) fn refused(operation: &'static str, path: &str, reply: Reply) -> Error {
-    match reply {
-        Reply::Status { code, message } => {
-            Error::Status { operation, path: path.to_owned(), code: StatusCode(code), message }
-        }
-        other => Error::Named(ErrorName::RemoteFailure.error(format!(
-            "{operation} {path:?}: the server's answer fits another request: {}",
-            kind(&other)
-        ))),
-    }
 }
 
 fn kind(reply: &Reply) -> String {

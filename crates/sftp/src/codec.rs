@@ -178,8 +178,16 @@ pub(crate) fn read(id: u32, handle: &[u8], offset: u64, length: u32) -> Bytes {
     packet.freeze()
 }
 
-/// The head of a WRITE; `length` bytes of data follow it on the wire, uncopied.
-pub(crate) fn write_head(id: u32, handle: &[u8], offset: u64, length: u32) -> Bytes {
+/// A WRITE of the data in `parts`, uncopied.
+pub(crate) fn write(id: u32, handle: &[u8], offset: u64, parts: Vec<Bytes>) -> Vec<Bytes> {
+    let length = parts.iter().map(Bytes::len).sum::<usize>() as u32;
+    let mut packet = Vec::with_capacity(1 + parts.len());
+    packet.push(write_head(id, handle, offset, length));
+    packet.extend(parts);
+    packet
+}
+
+fn write_head(id: u32, handle: &[u8], offset: u64, length: u32) -> Bytes {
     let head_length = 4 + handle.len() + 12;
     let mut packet = BytesMut::with_capacity(9 + head_length);
     packet.put_u32(5 + head_length as u32 + length);
@@ -283,7 +291,7 @@ impl Decoder {
     }
 
     /// How many bytes are kept, and in how many pieces.
-    #[cfg(any(fuzzing, test))]
+    #[cfg(any(feature = "internals", test))]
     pub(crate) fn kept(&self) -> (usize, usize) {
         (self.length, self.pieces.len())
     }
@@ -498,7 +506,9 @@ mod tests {
             let (path_bytes, to_bytes) = (path.as_bytes(), to.as_bytes());
             let (offset_bytes, length_bytes) = (&offset.to_be_bytes()[..], &length.to_be_bytes()[..]);
             let flags = OpenFlags::WRITE | OpenFlags::CREATE;
-            let write = [&write_head(id, &handle, offset, data.len() as u32)[..], &data].concat();
+            let (front, back) = data.split_at(data.len() / 2);
+            let parts = [front, back].map(Bytes::copy_from_slice);
+            let write = write(id, &handle, offset, parts.into()).concat();
             let body = Body::default().string(&handle).u64(offset).u32(length).finish();
             let reads = |packet: &[u8], kind: u8, layout: &str, expected: &[&[u8]]| {
                 let expected = expected.iter().map(|field| field.to_vec()).collect();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::client::{FileHandle, Pending, Sftp, refused};
+use crate::client::{FileHandle, Pending, Sftp};
 use crate::codec::Reply;
 use crate::window::Window;
 use crate::{Result, StatusCode};
@@ -68,7 +68,7 @@ impl<'a> Download<'a> {
                 Reply::Data(pieces) => {
                     let got = pieces.iter().map(Bytes::len).sum::<usize>();
                     if got == 0 || got > length as usize {
-                        return Err(refused("read", &self.file.path, Reply::Data(pieces)));
+                        return Err(self.sftp.refused("read", &self.file.path, Reply::Data(pieces)));
                     }
                     self.window.answered(asked_at, Instant::now(), got);
                     let rest = length - got as u32;
@@ -80,7 +80,7 @@ impl<'a> Download<'a> {
                     self.pieces.extend(pieces);
                 }
                 Reply::Status { code, .. } if StatusCode(code) == StatusCode::EOF => return Ok(None),
-                other => return Err(refused("read", &self.file.path, other)),
+                other => return Err(self.sftp.refused("read", &self.file.path, other)),
             }
         }
     }

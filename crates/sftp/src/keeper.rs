@@ -63,7 +63,7 @@ impl Keeper {
     }
 
     async fn is_usable(&self, kept: &Kept, identity: &str) -> bool {
-        if kept.identity != identity || kept.session.sftp().is_lost() {
+        if kept.identity != identity || kept.session.sftp().is_doubtful() {
             return false;
         }
         if kept.is_in_use() {

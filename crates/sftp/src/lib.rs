@@ -36,9 +36,9 @@ mod client;
 mod codec;
 mod download;
 mod error;
-#[cfg(fuzzing)]
+#[cfg(feature = "internals")]
 #[doc(hidden)]
-pub mod fuzzing;
+pub mod internals;
 mod keeper;
 mod lanes;
 mod private_key;

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::client::Doubt;
 use crate::lanes::Lane;
 use crate::transport::Transport;
 use crate::{Caps, FileHandle, Journal, PrivateKey, Result, Sftp, Spread, Upload};
@@ -90,6 +91,7 @@ pub struct Session {
     first: Arc<Sftp>,
     host_key_fingerprint: String,
     lost: Arc<Mutex<Option<String>>>,
+    doubt: Doubt,
     target: Target,
 }
 
@@ -140,9 +142,10 @@ impl Session {
     async fn open(target: Target) -> Result<Self> {
         let Target { endpoint, login, trusted, options } = &target;
         let (mut ssh, state) = open(endpoint, trusted, options).await?;
+        let doubt = Doubt::default();
         let logging_in = async {
             authenticate(&mut ssh, endpoint, login).await?;
-            start_sftp(&ssh, endpoint, &state.lost, options).await
+            start_sftp(&ssh, endpoint, &state.lost, &doubt, options).await
         };
         let sftp = tokio::time::timeout(options.connect_timeout, logging_in).await.map_err(|_| {
             ErrorName::ConnectFailed.error(format!(
@@ -157,6 +160,7 @@ impl Session {
             first,
             host_key_fingerprint: state.presented().unwrap_or_default(),
             lost: state.lost,
+            doubt,
             target,
         })
     }
@@ -176,7 +180,7 @@ impl Session {
             return Ok(Arc::clone(sftp));
         }
         let Target { endpoint, options, .. } = &self.target;
-        let starting = start_sftp(&self.ssh, endpoint, &self.lost, options);
+        let starting = start_sftp(&self.ssh, endpoint, &self.lost, &self.doubt, options);
         let sftp = tokio::time::timeout(options.connect_timeout, starting).await;
         let sftp = Arc::new(sftp.map_err(|_| starting_sftp(endpoint, &"no answer"))??);
         channels.push(Arc::clone(&sftp));
@@ -210,6 +214,11 @@ impl Session {
         matches!(answered, Ok(Ok(_) | Err(crate::Error::Status { .. })))
     }
 
+    /// Nobody is to begin anything on it any more: see [`Sftp::is_doubtful`].
+    pub fn doubt(&self) {
+        self.doubt.raise();
+    }
+
     /// The fingerprint of the host key that the server presented, `SHA256:…`; it is one of the trusted ones.
     pub fn host_key_fingerprint(&self) -> &str {
         &self.host_key_fingerprint
@@ -226,12 +235,13 @@ async fn start_sftp(
     ssh: &Handle<Handler>,
     endpoint: &Endpoint,
     lost: &Arc<Mutex<Option<String>>>,
+    doubt: &Doubt,
     options: &Options,
 ) -> Result<Sftp> {
     let asked_at = Instant::now();
     let channel = ssh.channel_open_session().await.map_err(|error| starting_sftp(endpoint, &error))?;
     let round_trip = asked_at.elapsed();
-    Sftp::start(channel, Arc::clone(lost), options.stall_timeout, round_trip).await
+    Sftp::start(channel, Arc::clone(lost), doubt.clone(), options.stall_timeout, round_trip).await
 }
 
 fn starting_sftp(endpoint: &Endpoint, problem: &dyn std::fmt::Display) -> Error {

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::client::{Answer, Answers, FileHandle, Sftp, done};
+use crate::Result;
+use crate::client::{Answer, Answers};
 use crate::codec::Attributes;
 use crate::lanes::{Lane, Spread};
 use crate::window::Window;
-use crate::{Error, Result};
 
 /// Nothing is sent further ahead than this of what is acknowledged, bytes, whatever channel it takes. So a file whose
 /// size is known to be N holds its first N - `AHEAD_MAX` bytes: all of them were acknowledged before the last one
@@ -224,7 +224,7 @@ impl<J: Journal> Upload<J> {
         let Some(write) = self.in_flight.get_mut(index) else { return Ok(()) };
         let InUse { lane, window, in_flight } = &mut self.lanes[write.lane];
         let Some(reply) = reply else { return Err(lane.sftp.lost_error().await) };
-        done("write", &lane.file.path, reply)?;
+        lane.sftp.done("write", &lane.file.path, reply)?;
         *in_flight -= write.length;
         window.answered(write.sent_at, Instant::now(), write.length);
         write.is_acknowledged = true;
@@ -235,18 +235,5 @@ impl<J: Journal> Upload<J> {
             self.journal.acknowledged(offset, write.mark);
         }
         Ok(())
-    }
-}
-
-impl Sftp {
-    /// Closes a file, asking for its attributes in the same breath.
-    async fn close_stating(&self, file: FileHandle) -> Result<Option<Attributes>> {
-        let (attributes, closed) = tokio::join!(self.fstat(&file), self.close(file.clone()));
-        closed?;
-        match attributes {
-            Ok(attributes) => Ok(Some(attributes)),
-            Err(Error::Status { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 }

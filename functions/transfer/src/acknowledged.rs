@@ -28,7 +28,7 @@ impl Acknowledged {
         self.lock().checkpoint.offset
     }
 
-    /// Another session takes over.
+    /// Another session has taken over.
     pub(crate) fn resume(&self) {
         self.lock().checkpoint.resumes += 1;
     }

@@ -48,7 +48,7 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         Some(checkpoint) if checkpoint.status != Status::InProgress => {
             return Ok(Progress { checkpoint: Some(checkpoint.clone()), receipt: None });
         }
-        Some(checkpoint) => Checkpoint { resumes: checkpoint.resumes + 1, ..checkpoint.clone() },
+        Some(checkpoint) => checkpoint.clone(),
         None => match aws::pin(&deps.partner.clients.s3, &event).await? {
             Pin::Superseded { object, reason } => return Ok(superseded(deps, &input, object, reason)),
             Pin::Object { object, .. } if object.size == 0 && object.object_key.ends_with('/') => {

@@ -35,9 +35,17 @@ impl Slice<'_> {
     pub(crate) async fn run(&self) -> Result<()> {
         let mut persistence = Persistence::default();
         let mut caps = self.deps.partner.caps();
+        // In this call or in an earlier one.
+        let mut had_session = self.input.checkpoint.is_some();
         loop {
             let start = self.acknowledged.offset();
-            let Err(error) = self.run_session(caps).await else { return Ok(()) };
+            let run = self.deps.partner.with_session(&self.input.credential, async |session| {
+                if std::mem::replace(&mut had_session, true) {
+                    self.acknowledged.resume();
+                }
+                self.send(session, caps).await
+            });
+            let Err(error) = run.await else { return Ok(()) };
             let progress = self.acknowledged.offset() > start;
             // A server that breaks off may do so because of a second channel or connection, and so early that nothing
             // was acknowledged: it would do so in every call.
@@ -47,31 +55,16 @@ impl Slice<'_> {
             if self.stop.has_passed() || !goes_on {
                 return Err(error);
             }
-            self.acknowledged.resume();
         }
-    }
-
-    async fn run_session(&self, caps: Caps) -> Result<()> {
-        let partner = &self.deps.partner;
-        let session = partner.session(&self.input.credential).await?;
-        let outcome = self.send(&session, caps).await;
-        match &outcome {
-            Ok(()) => partner.give_back(session).await,
-            Err(_) => partner.discard(session).await,
-        }
-        outcome
     }
 
     /// Removes the partial file of a version that is not to be published any more. One that cannot be removed is not
     /// worth failing for: it is not under the final name.
     pub(crate) async fn discard(&self) {
         let partial = self.acknowledged.checkpoint().remote.partial;
-        let removing = async {
-            let session = self.deps.partner.session(&self.input.credential).await?;
-            let removed = session.sftp().remove(&partial).await;
-            self.deps.partner.discard(session).await;
-            Ok::<(), bridge::Error>(removed?)
-        };
+        let removing = self.deps.partner.with_session(&self.input.credential, async |session| {
+            Ok(session.sftp().remove(&partial).await?)
+        });
         let patience = DISCARD_MAX.min(self.limit.remaining());
         let removed = tokio::time::timeout(patience, removing).await;
         let late = || ErrorName::ConnectionLost.error("no answer");

@@ -46,10 +46,7 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     });
     match outcome {
         Ok(receipt) => Ok(Progress { checkpoint: Some(checkpoint), receipt }),
-        Err(error)
-            if matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed)
-                && read_back(&checkpoint) > start =>
-        {
+        Err(error) if error.name.is_connection_failure() && read_back(&checkpoint) > start => {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
             Ok(Progress { checkpoint: Some(checkpoint), receipt: None })
         }
@@ -72,22 +69,13 @@ async fn run(
     let mut persistence = Persistence::default();
     loop {
         let start = read_back(checkpoint);
-        let session = deps.partner.session(&input.credential).await;
-        let error = match session {
-            Ok(session) => {
-                let outcome = prove_and_publish(deps, input, checkpoint, session.sftp(), stop).await;
-                let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
-                match outcome {
-                    Ok(receipt) => {
-                        deps.partner.give_back(session).await;
-                        return Ok(receipt.map(|receipt| Receipt { host_key_fingerprint, ..receipt }));
-                    }
-                    Err(error) => {
-                        deps.partner.discard(session).await;
-                        error
-                    }
-                }
-            }
+        let outcome = deps.partner.with_session(&input.credential, async |session| {
+            let receipt = prove_and_publish(deps, input, checkpoint, session.sftp(), stop).await?;
+            let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
+            Ok(receipt.map(|receipt| Receipt { host_key_fingerprint, ..receipt }))
+        });
+        let error = match outcome.await {
+            Ok(receipt) => return Ok(receipt),
             Err(error) => error,
         };
         let progress = read_back(checkpoint) > start;

@@ -19,16 +19,6 @@ fn channels(delivery: &Delivery) -> usize {
     delivery.partner.log().matches("Starting session: subsystem 'sftp'").count()
 }
 
-/// Files of the partner's that its server holds open.
-fn held_open(delivery: &Delivery) -> usize {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let files = processes.filter_map(|process| std::fs::read_dir(process.path().join("fd")).ok()).flatten();
-    let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
-    targets
-        .filter(|target| target.starts_with(&delivery.partner.root) && *target != delivery.partner.root)
-        .count()
-}
-
 #[tokio::test]
 async fn a_server_far_away_is_reached_by_two_channels() {
     let Some(mut delivery) = Delivery::to_open_ssh("").await else { return };
@@ -132,7 +122,7 @@ async fn a_file_that_ends_while_the_second_channel_still_waits_leaves_nothing_op
     let process = delivery.process();
     process.deliver("resumed.bin").await.unwrap();
     delivery.assert_arrived("resumed.bin", LENGTH);
-    wait_until("all files are closed", || held_open(&delivery) == 0).await;
+    wait_until("all files are closed", || delivery.held_open() == 0).await;
     assert_eq!(proxy.open(), 1, "while the connection is kept");
     process.partner.disconnect().await;
 }
@@ -149,6 +139,6 @@ async fn a_file_that_is_over_before_the_second_channel_is_ready_leaves_nothing_o
     }
     assert_eq!(proxy.connections(), 1);
     assert!(channels(&delivery) <= 2, "{} channels", channels(&delivery));
-    wait_until(&format!("{} files are closed", held_open(&delivery)), || held_open(&delivery) == 0).await;
+    wait_until(&format!("{} files are closed", delivery.held_open()), || delivery.held_open() == 0).await;
     process.partner.disconnect().await;
 }

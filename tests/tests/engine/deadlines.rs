@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bridge::{ErrorName, Outcome, Status};
+use bridge::{Outcome, Status};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use tokio::task::JoinSet;
 
@@ -44,7 +44,7 @@ async fn silence_after(delivery: Arc<Delivery>, moment: u64) {
             assert!(checkpoint.offset > 0 && moment >= MIB, "{moment}: {}", checkpoint.offset);
         }
         Err(error) => {
-            let lost = matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed);
+            let lost = error.name.is_connection_failure();
             assert!(lost && moment < MIB, "{moment}: {error}");
         }
     }
@@ -77,7 +77,7 @@ async fn silence_while_reading_back() {
                 assert!(progress.checkpoint.unwrap().read_back.unwrap().offset > 0);
             }
             Err(error) => {
-                let lost = matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed);
+                let lost = error.name.is_connection_failure();
                 assert!(lost && rate.is_none(), "{moment}: {error}");
             }
         }

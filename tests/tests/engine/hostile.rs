@@ -104,7 +104,7 @@ async fn no_answer_at_all() {
                 (!hears.load(Ordering::Relaxed)).then(Vec::new)
             }))
             .await;
-            let lost = matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed);
+            let lost = error.name.is_connection_failure();
             assert!(lost, "{silent}: {error}");
         });
     }

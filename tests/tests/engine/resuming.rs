@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use bridge::{ErrorName, Outcome, Proof, Receipt};
+use bridge::{Outcome, Proof, Receipt};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::object_source::Pace;
 
@@ -45,6 +46,26 @@ async fn story_11_cut_once_per_20_mib_of_a_1_gib_file() {
     cut_again_and_again(1024 * MIB).await;
 }
 
+/// A server that is gone for a while is tried several times; what goes on is one session.
+#[tokio::test]
+async fn a_reconnect_that_fails_is_no_resume() {
+    const LENGTH: u64 = 32 * MIB;
+    let mut delivery = Delivery::new().await;
+    delivery.put("gone.bin", LENGTH);
+    let proxy = delivery.through_proxy(Fault::RefuseAfter(8 * MIB)).await;
+    let coming_back = async {
+        wait_until("the server is gone", || proxy.connections() == 1 && proxy.open() == 0).await;
+        // After the first two pauses, which end in less than 0.2 and 0.6 s.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        proxy.set(Fault::None).await;
+    };
+    let process = delivery.process();
+    let (receipt, ()) = tokio::join!(process.deliver("gone.bin"), coming_back);
+    assert_eq!((receipt.unwrap().resumes, proxy.connections()), (1, 2));
+    process.partner.disconnect().await;
+    delivery.assert_arrived("gone.bin", LENGTH);
+}
+
 /// Each step of a delivery is one of these many bytes of what the client sends.
 #[tokio::test]
 async fn story_10_cut_at_every_step_of_a_small_file() {
@@ -64,7 +85,7 @@ async fn story_10_cut_at_every_step_of_a_small_file() {
             match process.deliver("small.bin").await {
                 Ok(receipt) => break receipt,
                 Err(error) => {
-                    let lost = matches!(error.name, ErrorName::ConnectionLost | ErrorName::ConnectFailed);
+                    let lost = error.name.is_connection_failure();
                     assert!(lost && tries < 2, "cut after {cut_after}: {error}");
                     tries += 1;
                 }

@@ -1,10 +1,17 @@
 //! A connection is kept for the next file: for as long as it is known to be alive, and only for whom it was made.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bridge::{ErrorName, Outcome, TrustedHostKeys};
+use integration_tests::embedded;
 use integration_tests::fault_proxy::Fault;
 use integration_tests::keys::KeyPair;
-use integration_tests::object_source::Body;
+use integration_tests::object_source::{self, Body, Pace};
+use integration_tests::partner::Partner;
+use integration_tests::wire::{self, Request, kind, serve};
+use sftp::{Endpoint, Login, OpenFlags, Session};
 
 use crate::support::{Delivery, MIB, wait_until};
 
@@ -119,4 +126,126 @@ async fn a_kept_connection_that_has_died_is_replaced() {
     for name in ["one", "two", "three"] {
         delivery.assert_arrived(name, 1000);
     }
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_is_no_reason_to_connect_again() {
+    let quirks = embedded::Quirks { capacity: Some(MIB), ..Default::default() };
+    let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    let proxy = delivery.through_proxy(Fault::None).await;
+    let process = delivery.process();
+    delivery.put("too large", 4 * MIB);
+    delivery.put("taken", 1000);
+    // A directory stands where the file belongs.
+    std::fs::create_dir_all(delivery.partner.root.join("taken/x")).unwrap();
+    delivery.put("fits", 1000);
+    for (name, expected) in [("too large", ErrorName::RemoteFull), ("taken", ErrorName::RemoteFailure)] {
+        let error = process.deliver(name).await.unwrap_err();
+        assert_eq!(error.name, expected, "{name}: {error}");
+    }
+    process.deliver("fits").await.unwrap();
+    assert_eq!(proxy.connections(), 1);
+    wait_until("all files are closed", || delivery.held_open() == 0).await;
+    assert_eq!(proxy.open(), 1, "while the connection is kept");
+    process.partner.disconnect().await;
+}
+
+#[tokio::test]
+async fn what_happens_in_s3_is_no_reason_to_connect_again() {
+    let mut delivery = Delivery::new().await;
+    let proxy = delivery.through_proxy(Fault::None).await;
+    delivery.put("changes.bin", 32 * MIB);
+    // The body breaks off after half a second; by then the object is another one.
+    delivery.source.quirks(object_source::Quirks { break_after: Some(16 * MIB), ..Default::default() });
+    delivery.source.pace(Pace { bytes_per_second: Some(32_000_000), ..Pace::default() });
+    let process = delivery.process();
+    let overwriting = async {
+        wait_until("it is being sent", || proxy.bytes_up() > MIB).await;
+        delivery.put("changes.bin", 1000);
+    };
+    let (progress, ()) = tokio::join!(process.transfer("changes.bin", None, 0), overwriting);
+    wait_until("all files are closed", || delivery.held_open() == 0).await;
+    let checkpoint = progress.unwrap().checkpoint;
+    let superseded = process.transfer("changes.bin", checkpoint, 0).await.unwrap();
+    assert_eq!(superseded.receipt.unwrap().outcome, Outcome::Superseded);
+    assert_eq!((delivery.partials(), proxy.connections(), proxy.open()), (Vec::new(), 1, 1));
+    process.partner.disconnect().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_out_of_step_is_connected_to_anew() {
+    let out_of_step = Arc::new(AtomicBool::new(true));
+    let script = embedded::Script::new(move |channel| {
+        let out_of_step = Arc::clone(&out_of_step);
+        async move {
+            // Once, a handle where a status belongs.
+            serve(channel, |request| {
+                let odd = request.kind == kind::WRITE && out_of_step.swap(false, Ordering::Relaxed);
+                odd.then(|| request.reply(kind::HANDLE, &[&wire::string(b"h")]))
+            })
+            .await;
+        }
+    });
+    let mut delivery = Delivery::to(Partner::scripted(script).await.unwrap());
+    let proxy = delivery.through_proxy(Fault::None).await;
+    delivery.put("file.bin", 1000);
+    let process = delivery.process();
+    let error = process.transfer("file.bin", None, 0).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
+    process.transfer_all("file.bin", 0).await.unwrap();
+    assert_eq!(proxy.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_was_cut_off_leaves_no_connection_to_the_next() {
+    let mut delivery = Delivery::new().await;
+    let proxy = delivery.through_proxy(Fault::None).await;
+    delivery.put("slow.bin", 8 * MIB);
+    delivery.source.pace(Pace { bytes_per_second: Some(8_000_000), ..Pace::default() });
+    let process = delivery.process();
+    tokio::select! {
+        progress = process.transfer("slow.bin", None, 0) => panic!("it is over: {progress:?}"),
+        () = wait_until("it is being sent", || proxy.bytes_up() > MIB) => {}
+    }
+    delivery.source.pace(Pace::default());
+    process.deliver("slow.bin").await.unwrap();
+    assert_eq!(proxy.connections(), 2);
+    wait_until("the first one is closed", || proxy.open() == 1).await;
+    delivery.assert_arrived("slow.bin", 8 * MIB);
+}
+
+/// Its handle comes when whoever asked for it is gone.
+#[tokio::test]
+async fn a_file_that_nobody_waits_for_is_closed() {
+    let [opened, closed] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let counters = (Arc::clone(&opened), Arc::clone(&closed));
+    let script = embedded::Script::new(move |channel| {
+        let (opened, closed) = counters.clone();
+        async move {
+            serve(channel, |request: &Request| {
+                match request.kind {
+                    kind::OPEN => opened.fetch_add(1, Ordering::Relaxed),
+                    kind::CLOSE => closed.fetch_add(1, Ordering::Relaxed),
+                    _ => 0,
+                };
+                None
+            })
+            .await;
+        }
+    });
+    let partner = Partner::scripted(script).await.unwrap();
+    let endpoint = Endpoint { host: partner.host.clone(), port: partner.port };
+    let private_key = partner.client_key.private.clone().into();
+    let login = Login::new(partner.user.clone(), Some(&private_key), None, None).unwrap();
+    let trusted = TrustedHostKeys::parse(&partner.host_key.public).unwrap();
+    let session = Session::connect(&endpoint, &login, &trusted, &sftp::Options::default()).await.unwrap();
+    tokio::select! {
+        biased;
+        _ = session.sftp().open("a", OpenFlags::READ) => unreachable!("it was answered before it was sent"),
+        () = std::future::ready(()) => {}
+    }
+    let counts = || (opened.load(Ordering::Relaxed), closed.load(Ordering::Relaxed));
+    wait_until("it is closed", || counts() == (1, 1)).await;
+    drop(session.sftp().open("b", OpenFlags::READ).await.unwrap());
+    wait_until("it is closed, too", || counts() == (2, 2)).await;
 }

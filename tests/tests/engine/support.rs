@@ -120,6 +120,17 @@ impl Delivery {
         assert_eq!(self.partials(), Vec::<String>::new());
     }
 
+    /// How many of the partner's files its server holds open.
+    pub(crate) fn held_open(&self) -> usize {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let files =
+            processes.filter_map(|process| std::fs::read_dir(process.path().join("fd")).ok()).flatten();
+        let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        targets
+            .filter(|target| target.starts_with(&self.partner.root) && *target != self.partner.root)
+            .count()
+    }
+
     /// The partial files at the top.
     pub(crate) fn partials(&self) -> Vec<String> {
         let names = std::fs::read_dir(&self.partner.root).unwrap();

@@ -12,8 +12,10 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use integration_tests::object_source::{Body, Pace};
+use integration_tests::process;
 use integration_tests::tools::workspace;
 
+use crate::checks::cargo_command;
 use crate::report::{heading, seconds};
 use cases::Case;
 use contestants::Work;
@@ -32,9 +34,15 @@ pub(crate) struct Options {
     /// Rounds of each case, instead of 3 (long ones) to 21 (short ones).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
+    /// Instead, what encoding, decoding and the window cost for each request, without SSH and network.
+    #[arg(long, exclusive = true)]
+    micro: bool,
 }
 
 pub(crate) async fn run(options: &Options) -> Result<()> {
+    if options.micro {
+        return micro().await;
+    }
     let mut cases = cases::all(options.quick, options.rounds);
     let names: Vec<_> = cases.iter().map(|case| case.name.clone()).collect();
     cases.retain(|case| options.only.as_ref().is_none_or(|only| case.name.contains(only)));
@@ -73,6 +81,19 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     );
     if failed > 0 {
         bail!("{failed} of the programs failed in a case");
+    }
+    Ok(())
+}
+
+/// The micro-benchmarks of `crates/sftp`, with their own output.
+async fn micro() -> Result<()> {
+    let bench = ["bench", "--package", "sftp", "--features", "internals", "--bench", "micro"];
+    let mut child = process::task(&cargo_command(&bench)).spawn()?;
+    let leash = child.stdin.take();
+    let status = child.wait().await?;
+    drop(leash);
+    if !status.success() {
+        bail!("the micro-benchmarks failed ({status})");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sftp::Attributes;
-use sftp::fuzzing::{Broken, REPLY_MAX, Seen};
+use sftp::internals::{Broken, REPLY_MAX, Seen};
 
 /// A reply with the id of its request.
 pub type Outcome = Result<(u32, Seen), Broken>;

@@ -8,7 +8,7 @@ mod reference;
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sftp::fuzzing::{self, Decoder, PIECES_MAX, REPLY_MAX, Seen};
+use sftp::internals::{self, Decoder, PIECES_MAX, REPLY_MAX, Seen};
 
 /// Nine bytes, then the stream as it is: see `examples/seeds.rs`.
 #[derive(Arbitrary, Debug)]
@@ -103,9 +103,9 @@ fn joined(seen: Seen) -> Seen {
 fn look_into(seen: &Seen) {
     match seen {
         Seen::Extended(body) => {
-            assert_eq!(fuzzing::data_lengths(body.clone()), reference::data_lengths(body));
-            assert_eq!(fuzzing::available(body.clone()), reference::available(body));
-            assert_eq!(fuzzing::server_hash(body.clone()), reference::server_hash(body));
+            assert_eq!(internals::data_lengths(body.clone()), reference::data_lengths(body));
+            assert_eq!(internals::available(body.clone()), reference::available(body));
+            assert_eq!(internals::server_hash(body.clone()), reference::server_hash(body));
         }
         Seen::Attributes(attributes) => {
             let is_directory = attributes.permissions.map(|mode| mode >> 12 & 0o17 == 0o04);

@@ -1,9 +1,12 @@
-//! What is private to the crate, as far as `fuzz/` needs it. Only `cargo fuzz` builds it.
+//! What is private to the crate, as far as `fuzz/` and `benches/` need it. No part of the API: it is built with the
+//! feature `internals` only, and changes without notice.
+
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::codec::{self, Malformed, Reply};
-use crate::{Attributes, client};
+use crate::{Attributes, client, window};
 
 /// A longer reply is refused.
 pub const REPLY_MAX: usize = codec::REPLY_MAX;
@@ -82,4 +85,26 @@ pub fn available(fields: Bytes) -> Option<u64> {
 /// The SHA-256, of the answer to `check-file-handle`.
 pub fn server_hash(reply: Bytes) -> Option<[u8; 32]> {
     client::server_hash(reply)
+}
+
+/// A WRITE of the data in `parts`, as it is sent.
+pub fn write(id: u32, handle: &[u8], offset: u64, parts: Vec<Bytes>) -> Vec<Bytes> {
+    codec::write(id, handle, offset, parts)
+}
+
+/// How many bytes may be in flight.
+#[derive(Debug)]
+pub struct Window(window::Window);
+
+impl Window {
+    /// For a server that answers within `round_trip`.
+    pub fn new(round_trip: Duration) -> Self {
+        Self(window::Window::new(round_trip))
+    }
+
+    /// A request of `bytes`, sent at `sent_at`, was answered at `now`; returns what may be in flight from then on.
+    pub fn answered(&mut self, sent_at: Instant, now: Instant, bytes: usize) -> usize {
+        self.0.answered(sent_at, now, bytes);
+        self.0.size()
+    }
 }

@@ -1,0 +1,102 @@
+//! What the client itself costs for each request, without SSH, network or server: `cargo xtask bench --micro`.
+//!
+//! Bytes a second are those of the file: most of them are passed on and never touched.
+
+#![allow(missing_docs, reason = "criterion's macros write no documentation")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use sftp::internals::{Decoder, Window, write};
+
+const KIB: usize = 1024;
+/// As long as OpenSSH's.
+const HANDLE: &[u8] = &[0; 4];
+/// What a channel's packet holds at most.
+const PIECE: usize = 32 * KIB;
+/// So many at once, as they are in flight far away.
+const REPLIES: u32 = 64;
+
+fn encode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("encode");
+    for length in [32 * KIB, 255 * KIB] {
+        let data = Bytes::from(vec![7; length]);
+        // Data comes in smaller pieces than a WRITE takes.
+        let parts: Vec<_> =
+            (0..length).step_by(PIECE).map(|start| data.slice(start..length.min(start + PIECE))).collect();
+        group.throughput(Throughput::Bytes(length as u64));
+        group.bench_function(format!("WRITE of {} KiB", length / KIB), |b| {
+            b.iter_batched(
+                || parts.clone(),
+                |parts| write(black_box(7), black_box(HANDLE), black_box(1 << 33), parts),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn decode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode");
+    group.throughput(Throughput::Elements(REPLIES.into()));
+    let statuses = stream(|id| [&[101][..], &id, &[0; 4], &string(b"Success"), &string(b"")].concat());
+    for (title, piece) in [("in one piece", statuses.len()), ("in pieces of 10 bytes", 10)] {
+        let pieces = cut(&statuses, piece);
+        group.bench_function(format!("STATUS {title}"), |b| b.iter(|| decode_all(&pieces)));
+    }
+    group.throughput(Throughput::Bytes(u64::from(REPLIES) * PIECE as u64));
+    let data = stream(|id| [&[103][..], &id, &string(&[7; PIECE])].concat());
+    // With its head a reply is longer than a piece: each comes in two.
+    let pieces = cut(&data, PIECE);
+    group.bench_function("DATA of 32 KiB", |b| b.iter(|| decode_all(&pieces)));
+    group.finish();
+}
+
+fn window(c: &mut Criterion) {
+    let mut group = c.benchmark_group("window");
+    group.throughput(Throughput::Elements(1));
+    let round_trip = Duration::from_millis(50);
+    let mut window = Window::new(round_trip);
+    let mut now = Instant::now() + round_trip;
+    group.bench_function("acknowledged request", |b| {
+        b.iter(|| {
+            now += Duration::from_millis(1);
+            window.answered(black_box(now - round_trip), now, black_box(255 * KIB))
+        });
+    });
+    group.finish();
+}
+
+/// Replies to the requests 0, 1, 2, …
+fn stream(reply: impl Fn([u8; 4]) -> Vec<u8>) -> Bytes {
+    (0..REPLIES).flat_map(|id| string(&reply(id.to_be_bytes()))).collect()
+}
+
+fn string(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
+}
+
+fn cut(stream: &Bytes, length: usize) -> Vec<Bytes> {
+    (0..stream.len())
+        .step_by(length)
+        .map(|start| stream.slice(start..stream.len().min(start + length)))
+        .collect()
+}
+
+fn decode_all(pieces: &[Bytes]) {
+    let mut decoder = Decoder::default();
+    let mut replies = 0;
+    for piece in pieces {
+        decoder.push(piece.clone());
+        while let Ok(Some(reply)) = decoder.next() {
+            black_box(reply);
+            replies += 1;
+        }
+    }
+    assert_eq!(replies, REPLIES);
+}
+
+criterion_group!(benches, encode, decode, window);
+criterion_main!(benches);
