@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod embedded;
 pub mod fault_proxy;
+pub mod functions;
 pub mod keys;
 pub mod ministack;
 pub mod object_source;

@@ -153,7 +153,13 @@ impl MiniStack {
         Ok(serde_json::from_str(&self.request("POST", "/", &headers, &body.to_string()).await?)?)
     }
 
-    async fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Result<String> {
+    pub(crate) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> Result<String> {
         let address = self.endpoint.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await?;
         let length = body.len();

@@ -135,6 +135,13 @@ pub(crate) async fn wait_for_port(server: &mut Leashed, port: u16, log: &Path) -
     Ok(())
 }
 
+/// The most memory that a process has had so far, in bytes; `None` if it has ended.
+pub fn memory_peak(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}
+
 /// The last lines of a log, for an error message.
 pub fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bridge::{Error, ErrorName};
 use integration_tests::embedded::Script;
 use integration_tests::partner::Partner;
+use integration_tests::process::memory_peak;
 use integration_tests::wire::{self, Request, kind, packet, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -158,13 +159,11 @@ async fn a_flood_costs_no_memory() {
         .await;
         let mut command = delivery.command(&["s3://b/file.bin"]).await;
         let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-        let status = format!("/proc/{}/status", child.id().unwrap());
+        let id = child.id().unwrap();
         let started = Instant::now();
-        let mut peak_kib = 0;
+        let mut peak = 0;
         let ended = loop {
-            let text = std::fs::read_to_string(&status).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-            peak_kib = line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(peak_kib);
+            peak = memory_peak(id).unwrap_or(peak);
             if let Some(ended) = child.try_wait().unwrap() {
                 break ended;
             }
@@ -172,6 +171,6 @@ async fn a_flood_costs_no_memory() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         assert_eq!(ended.code(), Some(1), "flood {number}");
-        assert!((1..64 * 1024).contains(&peak_kib), "flood {number}: {peak_kib} KiB");
+        assert!((1..64 * MIB).contains(&peak), "flood {number}: {peak} bytes");
     }
 }

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use integration_tests::process::memory_peak;
 use tokio::process::Command;
 
 /// A program that takes longer hangs.
@@ -31,14 +32,14 @@ pub(crate) async fn run(command: std::process::Command) -> Result<(Sample, Strin
     let cpu_before = cpu_of_children()?;
     let start = Instant::now();
     let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-    let status = child.id().map(|id| format!("/proc/{id}/status")).unwrap_or_default();
+    let id = child.id().unwrap_or_default();
     let mut memory = 0;
     let mut end = Box::pin(tokio::time::timeout(PATIENCE, child.wait_with_output()));
     let output = loop {
         tokio::select! {
             biased;
             output = &mut end => break output,
-            () = tokio::time::sleep(SAMPLING) => memory = memory.max(memory_peak(&status).unwrap_or(0)),
+            () = tokio::time::sleep(SAMPLING) => memory = memory.max(memory_peak(id).unwrap_or(0)),
         }
     };
     let wall = start.elapsed().as_secs_f64();
@@ -57,10 +58,4 @@ fn cpu_of_children() -> Result<f64> {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: u64 = fields.skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Ok(ticks as f64 / 100.0)
-}
-
-fn memory_peak(status: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(status).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
 }
