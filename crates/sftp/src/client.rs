@@ -269,6 +269,18 @@ impl Sftp {
         }
     }
 
+    /// Sets what is given of a path's attributes. What was set is told by [`stat`](Self::stat): servers say OK to what
+    /// they ignore.
+    pub async fn setstat(&self, path: &str, attributes: &Attributes) -> Result<()> {
+        done("setstat", path, self.request("setstat", |id| codec::setstat(id, path, attributes)).await?)
+    }
+
+    /// Sets what is given of an open file's attributes, as [`setstat`](Self::setstat) does.
+    pub async fn fsetstat(&self, file: &FileHandle, attributes: &Attributes) -> Result<()> {
+        let reply = self.request("fsetstat", |id| codec::fsetstat(id, &file.handle, attributes)).await?;
+        done("fsetstat", &file.path, reply)
+    }
+
     /// Removes a file.
     pub async fn remove(&self, path: &str) -> Result<()> {
         done("remove", path, self.request("remove", |id| codec::remove(id, path)).await?)
@@ -277,6 +289,11 @@ impl Sftp {
     /// Makes one directory.
     pub async fn mkdir(&self, path: &str) -> Result<()> {
         done("mkdir", path, self.request("mkdir", |id| codec::mkdir(id, path)).await?)
+    }
+
+    /// Removes one directory, which must be empty.
+    pub async fn rmdir(&self, path: &str) -> Result<()> {
+        done("rmdir", path, self.request("rmdir", |id| codec::rmdir(id, path)).await?)
     }
 
     /// Renames, onto an existing file in one step where the server offers `posix-rename@openssh.com`. Elsewhere it is
