@@ -329,6 +329,17 @@ impl Sftp {
         }
     }
 
+    /// Writes a little, in one request: no more than 32 KiB, which every server takes.
+    pub async fn write(&self, file: &FileHandle, offset: u64, data: Bytes) -> Result<()> {
+        let (answers, mut answer) = mpsc::unbounded_channel();
+        self.send_write(file, offset, vec![data], &answers, 0);
+        match tokio::time::timeout(self.stall_timeout, answer.recv()).await {
+            Ok(Some(Answer { reply: Some(reply), .. })) => done("write", &file.path, reply),
+            Ok(_) => Err(self.lost_error().await),
+            Err(_) => Err(self.stalled("write")),
+        }
+    }
+
     /// Reads an open file from `offset` up to `end`.
     pub fn download<'a>(&'a self, file: &'a FileHandle, offset: u64, end: u64) -> Download<'a> {
         Download::new(self, file, offset, end)

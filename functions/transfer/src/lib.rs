@@ -62,6 +62,10 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
             Pin::Object { object, body } => {
                 contents = body;
                 let remote = RemotePaths::new(&deps.partner.settings.location, &object)?;
+                if let Some(suffix) = deps.partner.settings.marker.suffix() {
+                    // A name that is too long with the marker's suffix is refused while nothing is published.
+                    remote.marker(suffix, &object)?;
+                }
                 Checkpoint::start(object, remote, aws::now())
             }
         },
