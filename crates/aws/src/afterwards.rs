@@ -87,7 +87,11 @@ pub async fn tag(s3: &Client, object: &PinnedObject, tags: &[(&str, &str)], anew
         let tag = Tag::builder().key(*name).value(*value).build();
         merged.push(tag.map_err(|error| not_done(error.to_string()))?);
     }
-    let tagging = Tagging::builder().set_tag_set(Some(merged)).build();
+    put_tags(s3, object, merged).await
+}
+
+async fn put_tags(s3: &Client, object: &PinnedObject, tags: Vec<Tag>) -> Result<()> {
+    let tagging = Tagging::builder().set_tag_set(Some(tags)).build();
     let tagging = tagging.map_err(|error| not_done(error.to_string()))?;
     let request = s3.put_object_tagging().bucket(&object.bucket).key(&object.object_key);
     let request = request.set_version_id(object.version_id.clone()).tagging(tagging);
@@ -206,8 +210,6 @@ async fn copy_in_parts(
     deadline: Deadline,
 ) -> Result<()> {
     let tags = tags_of(s3, object).await?;
-    let tags: Vec<String> =
-        tags.iter().map(|tag| format!("{}={}", encoded(tag.key()), encoded(tag.value()))).collect();
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let request = s3.create_multipart_upload().bucket(&object.bucket).key(object_key);
     let request = request
@@ -219,8 +221,7 @@ async fn copy_in_parts(
         .set_cache_control(owned(source.cache_control()))
         .set_storage_class(source.storage_class().cloned())
         .set_server_side_encryption(source.server_side_encryption().cloned())
-        .set_ssekms_key_id(owned(source.ssekms_key_id()))
-        .set_tagging((!tags.is_empty()).then(|| tags.join("&")));
+        .set_ssekms_key_id(owned(source.ssekms_key_id()));
     let created = request.send().await.map_err(|error| failed("CreateMultipartUpload", &error))?;
     let upload_id = created.upload_id().unwrap_or_default().to_owned();
     let copied = match copy_parts(s3, object, object_key, &upload_id, part, deadline).await {
@@ -240,7 +241,12 @@ async fn copy_in_parts(
             tracing::warn!(error = %Failed::of(&error), "the parts that were copied could not be removed");
         }
     }
-    copied
+    copied?;
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let target = PinnedObject { object_key: object_key.to_owned(), version_id: None, ..object.clone() };
+    put_tags(s3, &target, tags).await
 }
 
 async fn copy_parts(

@@ -84,7 +84,6 @@ async fn modes_and_times_are_set_before_publishing() {
     let before = bridge.mode("old");
     let event = bridge.put("old/new/file.txt", b"x".to_vec()).await;
     let stored = bridge.pinned(&event).await.last_modified.unwrap();
-    // As if it had waited for an hour.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let receipt = bridge.deliver(&event).await.unwrap();
     assert!(receipt.warnings.is_empty(), "{receipt:?}");
@@ -107,7 +106,10 @@ async fn story_23_setstat_refused_is_a_warning_or_stops_before_publishing() {
         ] {
             let mut bridge = quirky(Quirks { setstat, ..Quirks::default() }).await;
             let event = bridge.put("in/file.txt", b"x".to_vec()).await;
-            tokio::time::sleep(Duration::from_millis(2100)).await;
+            if name == "SFTP_PRESERVE_MTIME" {
+                // The object's time and the file's are to differ by more than is rounded.
+                tokio::time::sleep(Duration::from_millis(2100)).await;
+            }
             bridge.set(name, required);
             // The second try finds what the first one left.
             for _ in 0..2 {
@@ -138,7 +140,6 @@ async fn a_marker_says_that_the_file_is_there() {
             assert_eq!(bridge.remote_files(), ["in/räksmörgås 1.csv", &marker]);
             let check = || match tool {
                 Some(tool) => {
-                    let name = marker.strip_prefix("in/").unwrap();
                     assert!(bridge.checks(tool, marker.strip_prefix("in/").unwrap(), "in"));
                 }
                 None => assert_eq!(bridge.remote(&marker).unwrap(), b""),
