@@ -64,7 +64,7 @@ fn failed<E: ProvideErrorMetadata>(operation: &str, error: &SdkError<E, HttpResp
 /// Whatever S3 says, and if there are too many others.
 pub async fn tag(s3: &Client, object: &PinnedObject, tags: &[(&str, &str)], anew: bool) -> Result<()> {
     if head(s3, object).await?.is_none() {
-        return Ok(());
+        return Err(not_done("it is gone, or a newer upload has taken its place"));
     }
     let present = tags_of(s3, object).await?;
     let has = |(name, value): &(&str, &str)| {
@@ -309,7 +309,7 @@ async fn head(s3: &Client, object: &PinnedObject) -> Result<Option<HeadObjectOut
             let etag = head.e_tag().unwrap_or_default().trim_matches('"');
             Ok((etag == object.etag).then_some(head))
         }
-        Err(error) if matches!(Failed::of(&error).status, Some(400 | 404 | 405)) => Ok(None),
+        Err(error) if matches!(Failed::of(&error).status, Some(404 | 405)) => Ok(None),
         Err(error) => Err(failed("HeadObject", &error)),
     }
 }

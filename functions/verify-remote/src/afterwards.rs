@@ -42,7 +42,7 @@ pub(crate) async fn run(
             Err(error) => {
                 tracing::warn!(why = error.why, tries, "S3_AFTER_DELIVERY failed; the delivery has not");
                 return Err(format!(
-                    "S3_AFTER_DELIVERY: the file is delivered, but the object stays as it was: {}",
+                    "S3_AFTER_DELIVERY: the file is delivered, but this was not done with the object: {}",
                     error.why
                 ));
             }

@@ -4,7 +4,7 @@ use aws::ObjectReader;
 use bridge::{Checkpoint, Deadline, ErrorName, Marker, ReadForHash, RemotePaths, Result};
 use bytes::Bytes;
 use partner::Partner;
-use sftp::{OpenFlags, Sftp};
+use sftp::{FileHandle, OpenFlags, Sftp};
 
 /// Sees to it that the checkpoint has the hash that the marker is to hold. It was computed on the way, but for a file
 /// that was there already, or that was begun under other settings: then the object is read once more. Returns `false`
@@ -113,19 +113,24 @@ impl MarkerFile {
                 return Ok(false);
             }
             let file = sftp.open(self.path(), OpenFlags::READ).await?;
-            let mut content = Vec::new();
-            let mut download = sftp.download(&file, 0, self.content.len() as u64);
-            while let Some(bytes) = download.next().await? {
-                content.extend_from_slice(&bytes);
-            }
+            let says_the_same = self.is_content_of(sftp, &file).await;
             sftp.close(file).await?;
-            Ok::<_, sftp::Error>(content == self.content)
+            says_the_same
         };
         match looked.await {
             // A server that lets nothing be seen, or a partner who was just taking it.
             Err(error) if error.is_status() => Ok(false),
             other => other,
         }
+    }
+
+    async fn is_content_of(&self, sftp: &Sftp, file: &FileHandle) -> sftp::Result<bool> {
+        let mut content = Vec::new();
+        let mut download = sftp.download(file, 0, self.content.len() as u64);
+        while let Some(bytes) = download.next().await? {
+            content.extend_from_slice(&bytes);
+        }
+        Ok(content == self.content)
     }
 
     async fn write(&self, sftp: &Sftp) -> sftp::Result<()> {
@@ -167,9 +172,12 @@ impl MarkerFile {
 
     async fn write_to(&self, sftp: &Sftp, path: &str, flags: OpenFlags) -> sftp::Result<()> {
         let file = sftp.open(path, OpenFlags::WRITE | OpenFlags::CREATE | flags).await?;
-        if !self.content.is_empty() {
-            sftp.write(&file, 0, self.content.clone()).await?;
-        }
-        sftp.close(file).await
+        let written = match self.content.is_empty() {
+            true => Ok(()),
+            false => sftp.write(&file, 0, self.content.clone()).await,
+        };
+        // Whatever came of it: no handle is left open.
+        let closed = sftp.close(file).await;
+        written.and(closed)
     }
 }

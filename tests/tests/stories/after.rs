@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use aws::afterwards::{Copying, move_to};
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use bridge::{Deadline, ErrorName, ObjectCreated, Outcome, PinnedObject, Receipt};
+use bridge::{
+    Checkpoint, CredentialReference, Deadline, ErrorName, ObjectCreated, Outcome, PinnedObject, Publication,
+    Receipt,
+};
 use integration_tests::embedded::{Quirks, Setstat};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::object_source::{Body, ObjectSource, Quirks as SourceQuirks};
@@ -231,6 +234,22 @@ async fn a_former_files_marker_never_stands_beside_the_new_file() {
 }
 
 impl Bridge {
+    /// As far as the document of a call that was published but got no further.
+    async fn published(
+        &self,
+        event: &Value,
+        credential: &CredentialReference,
+        complete: Checkpoint,
+    ) -> Checkpoint {
+        let remote = complete.remote.clone();
+        let (receipt, _) = self.verify_all(event, credential, complete.clone()).await.unwrap();
+        let Receipt { outcome, proof, host_key_fingerprint, marker, .. } = receipt;
+        let (path, proof) = (remote.path, proof.unwrap());
+        let publication = Publication { outcome, path, proof, host_key_fingerprint, marker };
+        self.set_tags(&complete.object.object_key, &[]).await;
+        Checkpoint { publication: Some(publication), ..complete }
+    }
+
     async fn delivers_with_marker(&self, object_key: &str, body: &[u8]) -> Receipt {
         let event = self.put(object_key, body.to_vec()).await;
         let receipt = self.deliver(&event).await.unwrap();
@@ -352,6 +371,16 @@ async fn a_delivered_object_is_tagged_beside_the_tags_it_has() {
         tokio::time::sleep(Duration::from_millis(1100)).await;
         assert_eq!(bridge.deliver(&event).await.unwrap().outcome, Outcome::AlreadyDelivered);
         assert_eq!(bridge.tags("file.txt").await, tags);
+
+        // A newer upload between publishing and tagging is not what was delivered.
+        let older = bridge.put("b.txt", b"older".to_vec()).await;
+        let credential = bridge.fetch_key(&older).await.unwrap();
+        let complete = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint.unwrap();
+        let published = bridge.published(&older, &credential, complete).await;
+        bridge.put("b.txt", b"newer".to_vec()).await;
+        let (receipt, _) = bridge.verify_all(&older, &credential, published).await.unwrap();
+        assert_eq!((receipt.outcome, receipt.warnings.len()), (Outcome::Delivered, usize::from(!versioned)));
+        assert!(bridge.tags("b.txt").await.is_empty());
 
         let names: Vec<String> = (0..9).map(|number| format!("tag-{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
