@@ -40,6 +40,20 @@ pub struct Quirks {
     pub apart: bool,
     /// A second channel on a connection is the connection's end.
     pub one_channel: bool,
+    /// Mode and time are the server's business.
+    pub setstat: Setstat,
+}
+
+/// What becomes of a request to set mode or time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Setstat {
+    /// It is done.
+    #[default]
+    Done,
+    /// It is refused.
+    Refused,
+    /// It is answered with OK, and nothing is done.
+    Ignored,
 }
 
 /// A server that follows a script instead of keeping files: what it does with a channel on which SFTP was asked for.
@@ -436,6 +450,11 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn setstat(&mut self, id: u32, path: String, attrs: FileAttributes) -> Result<Status, Self::Error> {
+        match self.quirks.setstat {
+            Setstat::Done => {}
+            Setstat::Refused => return Err(StatusCode::PermissionDenied.into()),
+            Setstat::Ignored => return answer(id, Ok(())),
+        }
         let path = self.local(&path);
         // A directory cannot be opened for writing, and only a size needs it.
         let file = OpenOptions::new().read(true).write(attrs.size.is_some()).open(path);

@@ -49,6 +49,8 @@ pub struct Quirks {
     pub break_after: Option<u64>,
     /// A request for a part of an object is answered with all of it.
     pub no_ranges: bool,
+    /// Whoever wants to change something is told to come back later, and not that it is forbidden.
+    pub busy: bool,
 }
 
 /// How slowly it answers. Real S3 takes some 20 ms to the first byte and sends some 90 MB/s a connection.
@@ -74,6 +76,7 @@ struct Store {
     pace: RwLock<Pace>,
     quirks: RwLock<Quirks>,
     asked: Mutex<Vec<Range<u64>>>,
+    changes: Mutex<Vec<String>>,
     puts: AtomicU64,
     requests: AtomicU64,
     bytes: AtomicU64,
@@ -175,6 +178,11 @@ impl ObjectSource {
         self.store.asked.lock().unwrap().clone()
     }
 
+    /// What was asked for so far that would change something, as `DELETE bucket/key`. All of it was refused.
+    pub fn changes(&self) -> Vec<String> {
+        self.store.changes.lock().unwrap().clone()
+    }
+
     /// Changes how slowly it answers the requests from now on.
     pub fn pace(&self, pace: Pace) {
         *self.store.pace.write().unwrap() = pace;
@@ -254,7 +262,11 @@ impl Store {
             send_text(stream, request, status, &xml)
         };
         if !matches!(request.method.as_str(), "GET" | "HEAD") {
-            error("405 Method Not Allowed", "MethodNotAllowed")?;
+            self.changes.lock().unwrap().push(format!("{} {}", request.method, request.path));
+            match self.quirks.read().unwrap().busy {
+                true => error("503 Slow Down", "SlowDown")?,
+                false => error("405 Method Not Allowed", "MethodNotAllowed")?,
+            }
             // A body may follow, which nobody wants to read.
             return Err(std::io::ErrorKind::Unsupported.into());
         }

@@ -1,5 +1,6 @@
 //! What the functions share of AWS: the pinned object, the credential, logs and metrics, and the Lambda runtime.
 
+pub mod afterwards;
 pub mod clients;
 pub mod credential;
 mod error;

@@ -19,6 +19,8 @@ pub enum Pin {
         /// The first request has its contents with it; `None` if it was asked for otherwise.
         body: Option<ByteStream>,
     },
+    /// There is no such object or version; says so.
+    Missing(Error),
     /// A newer upload has taken its place, and has an event of its own.
     Superseded {
         /// What the event spoke of, as far as it said.
@@ -87,7 +89,7 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
             other => other,
         };
         let Some(wanted) = head(s3, &event.bucket, &event.object_key, Some(version_id)).await? else {
-            return Err(missing(&event.bucket, &event.object_key, Some(version_id)));
+            return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, Some(version_id))));
         };
         let object = pinned(event, wanted);
         return Ok(match current {
@@ -97,7 +99,7 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
         });
     }
     let Some((current, body)) = current else {
-        return Err(missing(&event.bucket, &event.object_key, None));
+        return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, None)));
     };
     let reason = superseded(&current);
     let object = pinned(event, current);

@@ -118,6 +118,11 @@ impl<D: sha2::Digest + Clone> RunningHash<D> {
     pub fn digest(&self) -> Vec<u8> {
         self.0.clone().finalize().to_vec()
     }
+
+    /// The same in hexadecimal.
+    pub fn hexadecimal(&self) -> String {
+        self.digest().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 impl<D> std::fmt::Debug for RunningHash<D> {
@@ -165,6 +170,15 @@ pub enum ObjectHash {
     Md5(String),
 }
 
+/// Hashes that someone wants of the bytes, beside what is compared with S3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    /// SHA-256.
+    pub sha256: bool,
+    /// MD5.
+    pub md5: bool,
+}
+
 /// All that is computed of the bytes on their way.
 #[derive(Clone, Debug)]
 pub struct Digests {
@@ -174,13 +188,14 @@ pub struct Digests {
 }
 
 impl Digests {
-    /// Of no bytes yet. With `hash`, SHA-256 is among them.
-    pub fn new(checkpoint: &Checkpoint, hash: bool) -> Self {
+    /// Of no bytes yet; what is `wanted` is among them.
+    pub fn new(checkpoint: &Checkpoint, wanted: Hashes) -> Self {
         let stored = checkpoint.object.hash.as_ref();
         Self {
             checksum: RunningChecksum::new(checkpoint.checksum.algorithm),
-            sha256: (hash || matches!(stored, Some(ObjectHash::Sha256(_)))).then(RunningSha256::default),
-            md5: matches!(stored, Some(ObjectHash::Md5(_))).then(RunningMd5::default),
+            sha256: (wanted.sha256 || matches!(stored, Some(ObjectHash::Sha256(_))))
+                .then(RunningSha256::default),
+            md5: (wanted.md5 || matches!(stored, Some(ObjectHash::Md5(_)))).then(RunningMd5::default),
         }
     }
 
@@ -225,8 +240,7 @@ pub fn compare_with_stored(checkpoint: &Checkpoint) -> Option<std::result::Resul
             (BASE64.encode(checkpoint.sha256.as_ref()?.digest()), stored.clone())
         }
         (None, Some(ObjectHash::Md5(stored))) => {
-            let digest = checkpoint.md5.as_ref()?.digest();
-            (digest.iter().map(|byte| format!("{byte:02x}")).collect(), stored.to_ascii_lowercase())
+            (checkpoint.md5.as_ref()?.hexadecimal(), stored.to_ascii_lowercase())
         }
         (None, None) => return None,
     };
@@ -301,7 +315,7 @@ mod tests {
         let compare = |hash| {
             let remote = RemotePaths { path: String::new(), partial: String::new() };
             let mut checkpoint = Checkpoint::start(object(hash), remote, String::new());
-            let mut digests = Digests::new(&checkpoint, false);
+            let mut digests = Digests::new(&checkpoint, Hashes::default());
             digests.update(b"a");
             digests.store(&mut checkpoint);
             let mut digests = Digests::resume(&checkpoint).unwrap();

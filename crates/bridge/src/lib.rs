@@ -13,7 +13,7 @@ mod remote_path;
 mod settings;
 
 pub use checksum::{
-    Checksum, ChecksumAlgorithm, Digests, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,
+    Checksum, ChecksumAlgorithm, Digests, Hashes, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,
     compare_with_stored,
 };
 pub use deadline::Deadline;
@@ -23,9 +23,12 @@ pub use event::ObjectCreated;
 pub use host_key::{TrustedHostKey, TrustedHostKeys};
 pub use payload::{
     Checkpoint, CredentialReference, Execution, Failure, FetchKeyInput, FetchKeyOutput, Outcome,
-    PinnedObject, Progress, Proof, ReadBack, Receipt, RecordFailureInput, SecretLocation, Status,
-    TransferInput, VerifyRemoteInput,
+    PinnedObject, Progress, Proof, Publication, ReadBack, ReadForHash, Receipt, RecordFailureInput,
+    SecretLocation, Status, TransferInput, VerifyRemoteInput,
 };
 pub use progress::OnProgress;
 pub use remote_path::RemotePaths;
-pub use settings::{CredentialLocation, ProofPolicy, RecordSettings, SETTINGS, Setting, Settings, Variables};
+pub use settings::{
+    AfterDelivery, AttributeSettings, CredentialLocation, Demand, Marker, Mode, ProofPolicy, RecordSettings,
+    SETTINGS, Setting, Settings, Variables,
+};

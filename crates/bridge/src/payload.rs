@@ -142,10 +142,11 @@ pub struct Checkpoint {
     pub offset: u64,
     /// Of those bytes; in the algorithm that S3 used for the whole object, else CRC-64/NVME.
     pub checksum: Checksum,
-    /// Running SHA-256 of those bytes, where the server can hash the file and the hash is wanted, or S3 has it.
+    /// Running SHA-256 of those bytes, where the server can hash the file and the hash is wanted, a marker is to hold it,
+    /// or S3 has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<RunningSha256>,
-    /// Running MD5 of those bytes, where it is all that S3 has to compare with.
+    /// Running MD5 of those bytes, where a marker is to hold it, or it is all that S3 has to compare with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub md5: Option<RunningMd5>,
     /// Bytes sent in all, re-sent ones included.
@@ -160,6 +161,15 @@ pub struct Checkpoint {
     /// How far reading back has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_back: Option<ReadBack>,
+    /// How far the object was read once more for the marker's hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_for_hash: Option<ReadForHash>,
+    /// Present once the file is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publication: Option<Publication>,
+    /// What the receipt is to warn of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// When the transfer began, RFC 3339.
     pub started_at: String,
 }
@@ -181,6 +191,9 @@ impl Checkpoint {
             resumes: 0,
             already_there: false,
             read_back: None,
+            read_for_hash: None,
+            publication: None,
+            warnings: Vec::new(),
             started_at,
         }
     }
@@ -193,6 +206,35 @@ pub struct ReadBack {
     pub offset: u64,
     /// Of those bytes; in the algorithm that S3 used for the whole object, else CRC-64/NVME.
     pub checksum: Checksum,
+}
+
+/// How far the object was read once more, for a hash that was not computed on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadForHash {
+    /// Bytes read from the start.
+    pub offset: u64,
+    /// Of those bytes.
+    pub sha256: RunningSha256,
+    /// Of those bytes.
+    pub md5: RunningMd5,
+}
+
+/// What was published. What is still to be done then is never a reason to look at the file again, which the partner
+/// may have taken, or at the object, which may be gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// How the delivery ends.
+    pub outcome: Outcome,
+    /// The final name.
+    pub path: String,
+    /// How the contents were proved.
+    pub proof: Proof,
+    /// The fingerprint of the host key that the server presented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key_fingerprint: Option<String>,
+    /// The marker's name, once it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
 }
 
 /// Input of `transfer`.
@@ -281,6 +323,9 @@ pub struct Receipt {
     /// The final name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_path: Option<String>,
+    /// The file beside it that says that it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
     /// How the contents were proved; absent if nothing was delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
@@ -310,6 +355,9 @@ pub struct Receipt {
     pub started_at: String,
     /// When it ended, RFC 3339.
     pub finished_at: String,
+    /// What became of the object: `tagged`, `deleted`, or `moved to` its new key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_delivery: Option<String>,
     /// What a person should know although the delivery succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -331,6 +379,7 @@ impl Receipt {
             object: checkpoint.object.clone(),
             remote_host: remote_host.to_owned(),
             remote_path: None,
+            marker: None,
             proof: None,
             checksum: None,
             source_checksum_matched: None,
@@ -342,7 +391,8 @@ impl Receipt {
             execution_id: execution.id.clone(),
             started_at: checkpoint.started_at.clone(),
             finished_at,
-            warnings: Vec::new(),
+            after_delivery: None,
+            warnings: checkpoint.warnings.clone(),
         }
     }
 }

@@ -38,6 +38,22 @@ impl RemotePaths {
         Ok(Self { path, partial })
     }
 
+    /// Where a marker goes that has the file's name and `suffix`.
+    ///
+    /// # Errors
+    /// `RemotePathRejected` if its name is too long.
+    pub fn marker(&self, suffix: &str, object: &PinnedObject) -> Result<Self> {
+        let path = format!("{}{suffix}", self.path);
+        let name = path.rsplit('/').next().unwrap_or_default();
+        check_component(name)?;
+        // Apart from the file's own partial name, also where a long name is cut before the suffix.
+        let marker = PinnedObject { object_key: format!("{}{suffix}", object.object_key), ..object.clone() };
+        let directory =
+            self.partial.rsplit_once('/').map_or(String::new(), |(directory, _)| format!("{directory}/"));
+        let partial = format!("{directory}{}", partial_name(name, &marker));
+        Ok(Self { path, partial })
+    }
+
     /// Checks the object key alone, before anything is asked of anyone.
     ///
     /// # Errors
@@ -146,6 +162,20 @@ mod tests {
             assert_eq!(error.name, ErrorName::RemotePathRejected);
             assert!(error.message().contains(component), "{key:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_marker_is_beside_the_file_and_has_a_partial_name_of_its_own() {
+        for name in ["f", &"x".repeat(248)] {
+            let (object, key) = (object(&format!("d/{name}")), format!("in/d/{name}"));
+            let paths = RemotePaths::new("in", &object).unwrap();
+            let marker = paths.marker(".sha256", &object).unwrap();
+            assert_eq!(marker.path, format!("{key}.sha256"));
+            assert!(marker.partial.starts_with("in/d/.") && marker.partial != paths.partial, "{marker:?}");
+        }
+        let object = object(&"x".repeat(249));
+        let error = RemotePaths::new("", &object).unwrap().marker(".sha256", &object).unwrap_err();
+        assert_eq!(error.name, ErrorName::RemotePathRejected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The partner's server as the settings describe it, reached with the pinned credential: what `transfer` and
 //! `verify-remote` have in common.
 
+mod attributes;
 mod persistence;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use aws::credential::{self, Clients};
 use bridge::{CredentialReference, Result, Settings};
 use sftp::{Caps, Endpoint, Keeper, Login, Session};
 
+pub use attributes::set_attributes;
 pub use persistence::Persistence;
 
 /// The partner's server.

@@ -341,6 +341,18 @@ impl Sftp {
         }
     }
 
+    /// Sets what is given of a path's attributes. What was set is told by [`stat`](Self::stat): servers say OK to what
+    /// they ignore.
+    pub async fn setstat(&self, path: &str, attributes: &Attributes) -> Result<()> {
+        self.done("setstat", path, self.request("setstat", |id| codec::setstat(id, path, attributes)).await?)
+    }
+
+    /// Sets what is given of an open file's attributes, as [`setstat`](Self::setstat) does.
+    pub async fn fsetstat(&self, file: &FileHandle, attributes: &Attributes) -> Result<()> {
+        let reply = self.request("fsetstat", |id| codec::fsetstat(id, &file.handle, attributes)).await?;
+        self.done("fsetstat", &file.path, reply)
+    }
+
     /// Removes a file.
     pub async fn remove(&self, path: &str) -> Result<()> {
         self.done("remove", path, self.request("remove", |id| codec::remove(id, path)).await?)
@@ -349,6 +361,11 @@ impl Sftp {
     /// Makes one directory.
     pub async fn mkdir(&self, path: &str) -> Result<()> {
         self.done("mkdir", path, self.request("mkdir", |id| codec::mkdir(id, path)).await?)
+    }
+
+    /// Removes one directory, which must be empty.
+    pub async fn rmdir(&self, path: &str) -> Result<()> {
+        self.done("rmdir", path, self.request("rmdir", |id| codec::rmdir(id, path)).await?)
     }
 
     /// Renames, onto an existing file in one step where the server offers `posix-rename@openssh.com`. Elsewhere it is
@@ -381,6 +398,17 @@ impl Sftp {
         match self.extended("check-file", &file.path, "check-file-handle", body).await? {
             Reply::Extended(reply) => Ok(server_hash(reply)),
             other => Err(self.refused("check-file", &file.path, other)),
+        }
+    }
+
+    /// Writes a little, in one request: no more than 32 KiB, which every server takes.
+    pub async fn write(&self, file: &FileHandle, offset: u64, data: Bytes) -> Result<()> {
+        let (answers, mut answer) = mpsc::unbounded_channel();
+        self.send_write(file, offset, vec![data], &answers, 0);
+        match tokio::time::timeout(self.stall_timeout, answer.recv()).await {
+            Ok(Some(Answer { reply: Some(reply), .. })) => self.done("write", &file.path, reply),
+            Ok(_) => Err(self.lost_error().await),
+            Err(_) => Err(self.stalled("write")),
         }
     }
 

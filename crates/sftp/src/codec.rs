@@ -23,8 +23,11 @@ mod packet {
     pub(crate) const READ: u8 = 5;
     pub(crate) const WRITE: u8 = 6;
     pub(crate) const FSTAT: u8 = 8;
+    pub(crate) const SETSTAT: u8 = 9;
+    pub(crate) const FSETSTAT: u8 = 10;
     pub(crate) const REMOVE: u8 = 13;
     pub(crate) const MKDIR: u8 = 14;
+    pub(crate) const RMDIR: u8 = 15;
     pub(crate) const STAT: u8 = 17;
     pub(crate) const RENAME: u8 = 18;
     pub(crate) const STATUS: u8 = 101;
@@ -46,6 +49,8 @@ impl OpenFlags {
     pub const WRITE: Self = Self(0x02);
     /// SSH_FXF_CREAT
     pub const CREATE: Self = Self(0x08);
+    /// SSH_FXF_TRUNC
+    pub const TRUNCATE: Self = Self(0x10);
 }
 
 impl std::ops::BitOr for OpenFlags {
@@ -56,7 +61,7 @@ impl std::ops::BitOr for OpenFlags {
     }
 }
 
-/// What the server says of a file; each part may be missing.
+/// What the server says of a file, or is to set; each part may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Bytes.
@@ -71,6 +76,25 @@ impl Attributes {
     /// Whether it is a directory; `None` if the server doesn't say.
     pub fn is_directory(&self) -> Option<bool> {
         self.permissions.map(|mode| mode & 0o170_000 == 0o040_000)
+    }
+
+    /// On the wire. The protocol has the two times together or not at all: whoever sets one sets the other.
+    fn encoded(&self) -> Bytes {
+        let flag = |given: bool, flag: u32| if given { flag } else { 0 };
+        let flags = flag(self.size.is_some(), 0x01)
+            | flag(self.permissions.is_some(), 0x04)
+            | flag(self.modified.is_some(), 0x08);
+        let mut body = Body::default().u32(flags);
+        if let Some(size) = self.size {
+            body = body.u64(size);
+        }
+        if let Some(permissions) = self.permissions {
+            body = body.u32(permissions);
+        }
+        if let Some(modified) = self.modified {
+            body = body.u32(modified).u32(modified);
+        }
+        body.finish()
     }
 }
 
@@ -144,6 +168,26 @@ pub(crate) fn fstat(id: u32, handle: &[u8]) -> Bytes {
 
 pub(crate) fn stat(id: u32, path: &str) -> Bytes {
     with_string(packet::STAT, id, path.as_bytes())
+}
+
+pub(crate) fn setstat(id: u32, path: &str, attributes: &Attributes) -> Bytes {
+    with_attributes(packet::SETSTAT, id, path.as_bytes(), attributes)
+}
+
+pub(crate) fn fsetstat(id: u32, handle: &[u8], attributes: &Attributes) -> Bytes {
+    with_attributes(packet::FSETSTAT, id, handle, attributes)
+}
+
+fn with_attributes(kind: u8, id: u32, string: &[u8], attributes: &Attributes) -> Bytes {
+    let attributes = attributes.encoded();
+    let mut packet = request(kind, id, 4 + string.len() + attributes.len());
+    put_string(&mut packet, string);
+    packet.put_slice(&attributes);
+    packet.freeze()
+}
+
+pub(crate) fn rmdir(id: u32, path: &str) -> Bytes {
+    with_string(packet::RMDIR, id, path.as_bytes())
 }
 
 pub(crate) fn remove(id: u32, path: &str) -> Bytes {
@@ -519,6 +563,16 @@ mod tests {
             reads(&read(id, &handle, offset, length), 5, "s84", &[&handle, offset_bytes, length_bytes]);
             reads(&write, 6, "s8s", &[&handle, offset_bytes, &data]);
             reads(&fstat(id, &handle), 8, "s", &[&handle]);
+            let (mode, time) = (Some(length), Some(length));
+            let attributes = Attributes { permissions: mode, ..Attributes::default() };
+            reads(&setstat(id, &path, &attributes), 9, "s44", &[path_bytes, &[0, 0, 0, 4], length_bytes]);
+            let attributes = Attributes { modified: time, ..Attributes::default() };
+            let expected = [path_bytes, &[0, 0, 0, 8], length_bytes, length_bytes];
+            reads(&setstat(id, &path, &attributes), 9, "s444", &expected);
+            let attributes = Attributes { size: Some(offset), permissions: mode, modified: time };
+            let expected = [&handle[..], &[0, 0, 0, 13], offset_bytes, length_bytes, length_bytes, length_bytes];
+            reads(&fsetstat(id, &handle, &attributes), 10, "s48444", &expected);
+            reads(&rmdir(id, &path), 15, "s", &[path_bytes]);
             reads(&remove(id, &path), 13, "s", &[path_bytes]);
             reads(&mkdir(id, &path), 14, "s4", &[path_bytes, &[0; 4]]);
             reads(&stat(id, &path), 17, "s", &[path_bytes]);

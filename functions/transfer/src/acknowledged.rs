@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bridge::{Checkpoint, Checksum, Digests, OnProgress, Result, Status};
+use bridge::{Checkpoint, Checksum, Digests, Hashes, OnProgress, Result, Status};
 use bytes::Bytes;
 use sftp::Journal;
 
@@ -40,10 +40,10 @@ impl Acknowledged {
         checkpoint.offset += bytes.len() as u64;
     }
 
-    /// The partial file cannot be continued: all starts over. With `hash`, SHA-256 is computed along.
-    pub(crate) fn start_over(&self, hash: bool) {
+    /// The partial file cannot be continued: all starts over. What is `wanted` is computed along.
+    pub(crate) fn start_over(&self, wanted: Hashes) {
         let State { checkpoint, digests } = &mut *self.lock();
-        *digests = Digests::new(checkpoint, hash);
+        *digests = Digests::new(checkpoint, wanted);
         checkpoint.offset = 0;
     }
 
@@ -56,6 +56,11 @@ impl Acknowledged {
         checkpoint.already_there = true;
         checkpoint.status = Status::Complete;
         Ok(())
+    }
+
+    /// For the receipt.
+    pub(crate) fn warn(&self, warning: String) {
+        self.lock().checkpoint.warnings.push(warning);
     }
 
     pub(crate) fn complete(&self) {

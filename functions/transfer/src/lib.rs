@@ -1,6 +1,7 @@
 //! Step `Transfer`: streams the pinned object into the partial file, and says how far it came.
 
 mod acknowledged;
+mod gone;
 mod remote;
 mod slice;
 
@@ -51,6 +52,22 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         Some(checkpoint) => checkpoint.clone(),
         None => match aws::pin(&deps.partner.clients.s3, &event).await? {
             Pin::Superseded { object, reason } => return Ok(superseded(deps, &input, object, reason)),
+            Pin::Missing(error) => {
+                // A hand-typed input does not tell enough to recognise anything by.
+                let Some(size) = event.size else { return Err(error) };
+                let object = PinnedObject {
+                    bucket: event.bucket,
+                    object_key: event.object_key,
+                    etag: event.etag.unwrap_or_default(),
+                    version_id: event.version_id,
+                    size,
+                    last_modified: None,
+                    checksum: None,
+                    hash: None,
+                };
+                let reason = gone::was_delivered(deps, &input, &object, error).await?;
+                return Ok(delivered_before(deps, &input, object, reason));
+            }
             Pin::Object { object, .. } if object.size == 0 && object.object_key.ends_with('/') => {
                 let reason = "a folder marker: the key ends in `/` and the object is empty".to_owned();
                 return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
@@ -62,6 +79,10 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
             Pin::Object { object, body } => {
                 contents = body;
                 let remote = RemotePaths::new(&deps.partner.settings.location, &object)?;
+                if let Some(suffix) = deps.partner.settings.marker.suffix() {
+                    // A name that is too long with the marker's suffix is refused while nothing is published.
+                    remote.marker(suffix, &object)?;
+                }
                 Checkpoint::start(object, remote, aws::now())
             }
         },
@@ -100,6 +121,12 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
             slice.discard().await;
             return Ok(superseded(deps, &input, object, reason));
         }
+        Err(error) if error.name == ErrorName::ObjectUnreadable => {
+            // Gone because another execution of the same event was faster.
+            let reason = gone::was_delivered(deps, &input, &object, error).await?;
+            slice.discard().await;
+            return Ok(delivered_before(deps, &input, object, reason));
+        }
         Err(error) => return Err(error),
     }
     let (offset, size) = (checkpoint.offset, checkpoint.object.size);
@@ -119,6 +146,10 @@ fn is_credential(settings: &Settings, object: &PinnedObject) -> bool {
 
 fn superseded(deps: &Deps, input: &TransferInput, object: PinnedObject, reason: String) -> Progress {
     nothing_to_send(deps, input, Status::Superseded, Outcome::Superseded, object, reason)
+}
+
+fn delivered_before(deps: &Deps, input: &TransferInput, object: PinnedObject, reason: String) -> Progress {
+    nothing_to_send(deps, input, Status::Skipped, Outcome::AlreadyDelivered, object, reason)
 }
 
 fn nothing_to_send(

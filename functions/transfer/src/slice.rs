@@ -90,7 +90,8 @@ impl Slice<'_> {
             return self.acknowledged.is_already_there(stored);
         }
         let mut partial = partial?;
-        let file = open_partial(sftp, &remote).await?;
+        let dir_mode = self.deps.partner.settings.attributes.dir_mode;
+        let file = open_partial(sftp, &remote, dir_mode, |warning| self.acknowledged.warn(warning)).await?;
         if partial.is_none() && offset > 0 {
             // A server that refuses STAT may answer FSTAT.
             partial = told_size(sftp.fstat(&file).await.map(Some))?;
@@ -167,7 +168,9 @@ impl Slice<'_> {
             }
             let wants_hash =
                 matches!(self.deps.partner.settings.proof, ProofPolicy::Auto | ProofPolicy::Hash);
-            self.acknowledged.start_over(wants_hash && sftp.can_hash());
+            let mut hashes = self.deps.partner.settings.marker.hashes();
+            hashes.sha256 |= wants_hash && sftp.can_hash();
+            self.acknowledged.start_over(hashes);
         }
         let offset = self.acknowledged.offset();
         let s3 = &self.deps.partner.clients.s3;

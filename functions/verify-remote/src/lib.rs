@@ -1,5 +1,9 @@
-//! Step `VerifyRemote`: proves the partial file, publishes it by a rename, and writes the receipt.
+//! Step `VerifyRemote`: proves the partial file, gives it its mode and time, publishes it by a rename, puts the marker
+//! beside it, sees to the object, and writes the receipt.
 
+mod afterwards;
+mod attributes;
+mod marker;
 mod proof;
 mod publish;
 
@@ -7,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bridge::{
-    Checkpoint, Deadline, ErrorName, OnProgress, Outcome, Progress, Receipt, Result, Status,
-    VerifyRemoteInput, compare_with_stored,
+    AfterDelivery, Checkpoint, Deadline, ErrorName, Marker, OnProgress, Outcome, Progress, Proof,
+    Publication, Receipt, Result, Settings, Status, VerifyRemoteInput, compare_with_stored,
 };
 use partner::{Partner, Persistence};
-use sftp::Sftp;
+use sftp::{Session, Sftp};
 
+use crate::marker::{MarkerFile, know_hash};
 use crate::proof::{Prover, Subject, Verdict};
 use crate::publish::{Published, publish};
 
@@ -35,18 +40,22 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     if input.checkpoint.status != Status::Complete {
         return Err(ErrorName::InvalidInput.error("field `checkpoint.status`: expected complete"));
     }
-    let start = read_back(&input.checkpoint);
+    let start = bytes_read(&input.checkpoint);
     let mut checkpoint = input.checkpoint.clone();
     let stop = deadline.less(RESERVE, 4);
-    let limit = deadline.less(RESERVE / 4, 16).remaining();
-    let outcome = tokio::time::timeout(limit, run(deps, &input, &mut checkpoint, stop)).await;
+    let limit = deadline.less(RESERVE / 4, 16);
+    let outcome = tokio::time::timeout(limit.remaining(), run(deps, &input, &mut checkpoint, stop)).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost
             .error(format!("{}: no answer until the deadline", deps.partner.settings.host)))
     });
     match outcome {
         Ok(receipt) => Ok(Progress { checkpoint: Some(checkpoint), receipt }),
-        Err(error) if error.name.is_connection_failure() && read_back(&checkpoint) > start => {
+        // That it is published must not be forgotten, whatever came after it.
+        Err(error)
+            if checkpoint.publication.is_some() != input.checkpoint.publication.is_some()
+                || error.name.is_connection_failure() && bytes_read(&checkpoint) > start =>
+        {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
             Ok(Progress { checkpoint: Some(checkpoint), receipt: None })
         }
@@ -54,13 +63,64 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     }
 }
 
-/// Bytes read back so far.
-fn read_back(checkpoint: &Checkpoint) -> u64 {
-    checkpoint.read_back.as_ref().map_or(0, |read_back| read_back.offset)
+/// Bytes read so far, from the server and for a hash.
+fn bytes_read(checkpoint: &Checkpoint) -> u64 {
+    checkpoint.read_back.as_ref().map_or(0, |read| read.offset)
+        + checkpoint.read_for_hash.as_ref().map_or(0, |read| read.offset)
 }
 
-/// A session that is lost while reading back is followed by another.
+/// Proves, publishes, and sees to what comes after it. `None` if there is more to do in another call.
 async fn run(
+    deps: &Deps,
+    input: &VerifyRemoteInput,
+    checkpoint: &mut Checkpoint,
+    stop: Deadline,
+) -> Result<Option<Receipt>> {
+    let Settings { marker, after_delivery, .. } = &deps.partner.settings;
+    let is_complete = |publication: &Publication| *marker == Marker::None || publication.marker.is_some();
+    if !checkpoint.publication.as_ref().is_some_and(is_complete)
+        && let superseded @ Some(_) = on_the_server(deps, input, checkpoint, stop).await?
+    {
+        return Ok(superseded);
+    }
+    let Some(publication) = checkpoint.publication.clone() else { return Ok(None) };
+    // The object may go only when the state machine's document says that it was published: whoever has to do this
+    // again then needs neither the object nor the file. The next call has all its time for it, too.
+    if input.checkpoint.publication.is_none()
+        && (after_delivery.removes() || *after_delivery != AfterDelivery::Keep && stop.has_passed())
+    {
+        return Ok(None);
+    }
+    let Publication { outcome, path, proof, host_key_fingerprint, marker } = publication;
+    let after = afterwards::run(deps, &checkpoint.object, &input.execution, outcome, stop).await;
+    let receipt = receipt(deps, input, outcome, checkpoint);
+    let mut warnings = receipt.warnings.clone();
+    let after_delivery = after.unwrap_or_else(|warning| {
+        warnings.push(warning);
+        None
+    });
+    Ok(Some(Receipt {
+        remote_path: Some(path),
+        marker,
+        proof: Some(proof),
+        checksum: Some(checkpoint.checksum.clone()),
+        source_checksum_matched: compare_with_stored(checkpoint).map(|compared| compared.is_ok()),
+        host_key_fingerprint,
+        after_delivery,
+        warnings,
+        ..receipt
+    }))
+}
+
+fn receipt(deps: &Deps, input: &VerifyRemoteInput, outcome: Outcome, checkpoint: &Checkpoint) -> Receipt {
+    tracing::info!(?outcome, path = checkpoint.remote.path, "the delivery has ended");
+    let (host, credential, execution) = (&deps.partner.settings.host, &input.credential, &input.execution);
+    Receipt::new(outcome, checkpoint, host, credential, execution, aws::now())
+}
+
+/// What needs a session; one that is lost while reading back is followed by another. Returns a receipt if a newer upload
+/// takes the object's place.
+async fn on_the_server(
     deps: &Deps,
     input: &VerifyRemoteInput,
     checkpoint: &mut Checkpoint,
@@ -68,30 +128,64 @@ async fn run(
 ) -> Result<Option<Receipt>> {
     let mut persistence = Persistence::default();
     loop {
-        let start = read_back(checkpoint);
+        let start = (bytes_read(checkpoint), checkpoint.publication.is_some());
         let outcome = deps.partner.with_session(&input.credential, async |session| {
-            let receipt = prove_and_publish(deps, input, checkpoint, session.sftp(), stop).await?;
-            let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
-            Ok(receipt.map(|receipt| Receipt { host_key_fingerprint, ..receipt }))
+            prove_and_publish(deps, input, checkpoint, session, stop).await
         });
         let error = match outcome.await {
-            Ok(receipt) => return Ok(receipt),
+            Ok(superseded) => return Ok(superseded),
             Err(error) => error,
         };
-        let progress = read_back(checkpoint) > start;
+        let progress = (bytes_read(checkpoint), checkpoint.publication.is_some()) > start;
         if stop.has_passed() || !persistence.goes_on(&error, progress, stop).await {
             return Err(error);
         }
     }
 }
 
+/// Fills in the checkpoint's publication, unless the stop came first.
 async fn prove_and_publish(
+    deps: &Deps,
+    input: &VerifyRemoteInput,
+    checkpoint: &mut Checkpoint,
+    session: &Session,
+    stop: Deadline,
+) -> Result<Option<Receipt>> {
+    let (sftp, settings) = (session.sftp(), &deps.partner.settings);
+    let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
+    if checkpoint.publication.is_none() {
+        let (outcome, proof) = match publish_proved(deps, input, checkpoint, sftp, stop).await? {
+            Step::Published(outcome, proof) => (outcome, proof),
+            Step::Superseded(receipt) => return Ok(Some(Receipt { host_key_fingerprint, ..*receipt })),
+            Step::StopCame => return Ok(None),
+        };
+        let path = checkpoint.remote.path.clone();
+        checkpoint.publication =
+            Some(Publication { outcome, path, proof, host_key_fingerprint, marker: None });
+    }
+    if let Some(publication) = &checkpoint.publication
+        && let Some(marker) = MarkerFile::new(settings.marker, checkpoint, &publication.path)?
+    {
+        marker.publish(sftp).await?;
+        let marker = Some(marker.path().to_owned());
+        checkpoint.publication = Some(Publication { marker, ..publication.clone() });
+    }
+    Ok(None)
+}
+
+enum Step {
+    Published(Outcome, Proof),
+    Superseded(Box<Receipt>),
+    StopCame,
+}
+
+async fn publish_proved(
     deps: &Deps,
     input: &VerifyRemoteInput,
     checkpoint: &mut Checkpoint,
     sftp: &Sftp,
     stop: Deadline,
-) -> Result<Option<Receipt>> {
+) -> Result<Step> {
     let subject = Subject::find(sftp, checkpoint).await?;
     let prover = Prover { deps, sftp, stop };
     let verdict = match prover.prove(&subject, checkpoint).await {
@@ -103,23 +197,27 @@ async fn prove_and_publish(
     };
     let (proof, mut warnings) = match verdict {
         Verdict::Proved { proof, warnings } => (proof, warnings),
-        Verdict::StopCame => return Ok(None),
+        Verdict::StopCame => return Ok(Step::StopCame),
     };
-    let receipt = |outcome, checkpoint: &Checkpoint| {
-        tracing::info!(?outcome, ?proof, path = checkpoint.remote.path, "the delivery has ended");
-        let (host, credential, execution) =
-            (&deps.partner.settings.host, &input.credential, &input.execution);
-        Receipt::new(outcome, checkpoint, host, credential, execution, aws::now())
-    };
+    // Before the file is published: the partner is not to wait for the marker while an object is read again.
+    if !know_hash(&deps.partner, checkpoint, stop).await? {
+        return Ok(Step::StopCame);
+    }
     if !checkpoint.already_there
         && let reason @ Some(_) = aws::superseded_by(&deps.partner.clients.s3, &checkpoint.object).await?
     {
         if subject.is_partial() {
             discard(sftp, &checkpoint.remote.partial).await;
         }
-        return Ok(Some(Receipt { reason, ..receipt(Outcome::Superseded, checkpoint) }));
+        let receipt = receipt(deps, input, Outcome::Superseded, checkpoint);
+        return Ok(Step::Superseded(Box::new(Receipt { reason, ..receipt })));
     }
     let outcome = if subject.is_partial() {
+        let Settings { attributes, marker, .. } = &deps.partner.settings;
+        warnings.extend(attributes::set(sftp, *attributes, &checkpoint.object, subject.path()).await?);
+        if let Some(marker) = MarkerFile::new(*marker, checkpoint, &checkpoint.remote.path)? {
+            marker.withdraw(sftp).await?;
+        }
         match publish(sftp, &checkpoint.remote, checkpoint.object.size).await? {
             Published::Now(more) => {
                 warnings.extend(more);
@@ -134,14 +232,8 @@ async fn prove_and_publish(
         // execution of the same version was faster.
         Outcome::Delivered
     };
-    Ok(Some(Receipt {
-        remote_path: Some(checkpoint.remote.path.clone()),
-        proof: Some(proof),
-        checksum: Some(checkpoint.checksum.clone()),
-        source_checksum_matched: compare_with_stored(checkpoint).map(|compared| compared.is_ok()),
-        warnings,
-        ..receipt(outcome, checkpoint)
-    }))
+    checkpoint.warnings.append(&mut warnings);
+    Ok(Step::Published(outcome, proof))
 }
 
 /// Removes a partial file that is of no more use. One that cannot be removed is not worth failing for: it is not

@@ -41,6 +41,10 @@ impl Subject {
         )))
     }
 
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(crate) fn is_partial(&self) -> bool {
         self.partial
     }

@@ -1,6 +1,7 @@
 //! The failures that users of S3-to-SFTP tools reported, each as a test of the handlers against a real OpenSSH server
 //! and a local S3. The numbers are those of the project's list of stories.
 
+mod after;
 mod connection;
 mod deliver;
 mod event;

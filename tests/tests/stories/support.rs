@@ -13,6 +13,7 @@ use bridge::{
     Receipt, Settings, Status, TransferInput, Variables, VerifyRemoteInput,
 };
 use integration_tests::ministack::{self, MiniStack};
+use integration_tests::object_source::ObjectSource;
 use integration_tests::partner::Partner;
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ pub(crate) struct Bridge {
     pub(crate) bucket: String,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) options: sftp::Options,
+    /// Where the objects are instead of in the local AWS.
+    pub(crate) source: Option<ObjectSource>,
     /// The deadline of each call.
     pub(crate) slice: Option<Duration>,
 }
@@ -55,7 +58,7 @@ impl Bridge {
             ("SFTP_TRUSTED_HOST_KEYS", partner.host_key.public.clone()),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
-        Self { aws, partner, bucket, variables, options: sftp::Options::default(), slice: None }
+        Self { aws, partner, bucket, variables, options: sftp::Options::default(), source: None, slice: None }
     }
 
     pub(crate) async fn versioned(self) -> Self {
@@ -74,7 +77,8 @@ impl Bridge {
     }
 
     pub(crate) fn clients(&self) -> Clients {
-        Clients { secrets_manager: self.aws.secrets(), s3: self.aws.s3() }
+        let s3 = self.source.as_ref().map_or_else(|| self.aws.s3(), ObjectSource::s3);
+        Clients { secrets_manager: self.aws.secrets(), s3 }
     }
 
     /// Uploads and returns the event that S3 sends for it.

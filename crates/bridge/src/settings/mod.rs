@@ -1,6 +1,9 @@
 //! The settings, from environment variables, parsed once; everything that is wrong is said at once.
 
+mod after_delivery;
+mod attributes;
 mod credential;
+mod marker;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -8,7 +11,10 @@ use std::time::Duration;
 
 use crate::{ErrorName, Result, TrustedHostKeys};
 
+pub use after_delivery::AfterDelivery;
+pub use attributes::{AttributeSettings, Demand, Mode};
 pub use credential::CredentialLocation;
+pub use marker::Marker;
 
 /// One row of the table of settings in the README.
 pub struct Setting {
@@ -59,6 +65,26 @@ pub const SETTINGS: &[Setting] = &[
         description: "How the contents are proved before publishing: `auto` (the best that the server allows), `hash` (by the server), `read-back`, `size`, `none`. A demanded proof that the server refuses is an error.",
     },
     Setting {
+        name: "SFTP_MARKER",
+        default: Some("none"),
+        description: "What is published beside a file, after it: `none`, `done` (`{name}.done`, empty), `sha256` or `md5` (`{name}.sha256`, `{name}.md5`, as `sha256sum` and `md5sum` write them).",
+    },
+    Setting {
+        name: "SFTP_FILE_MODE",
+        default: Some("off"),
+        description: "The mode that files are published with: `0640` has to be, or nothing is published; `try:0640` is a warning in the receipt where the server refuses; `off` leaves it to the server.",
+    },
+    Setting {
+        name: "SFTP_DIR_MODE",
+        default: Some("off"),
+        description: "The mode of the directories that the bridge makes: `0750`, `try:0750` or `off`, as above.",
+    },
+    Setting {
+        name: "SFTP_PRESERVE_MTIME",
+        default: Some("off"),
+        description: "Whether files have the time at which S3 stored the object: `off`, `try` (a warning in the receipt where the server refuses), `require` (nothing is published).",
+    },
+    Setting {
         name: "SFTP_MAX_CONNECTIONS",
         default: Some("1"),
         description: "How many connections one file may use, 1 to 16; only large files use more than one. The partner sees up to this many from each transfer at once.",
@@ -67,6 +93,21 @@ pub const SETTINGS: &[Setting] = &[
         name: "SFTP_KEEP_CONNECTION",
         default: Some("30"),
         description: "Seconds for which an unused connection is kept for the next file, 0 to 600. 0 for a partner that allows a single connection: a kept one would keep the next step out.",
+    },
+    Setting {
+        name: "S3_AFTER_DELIVERY",
+        default: Some("keep"),
+        description: "What becomes of the delivered version, after publishing: `keep`, `tag` (`delivered-at`, `execution`), `delete`, `move` (below `S3_MOVE_PREFIX`). If it fails, the receipt has a warning.",
+    },
+    Setting {
+        name: "S3_MOVE_PREFIX",
+        default: None,
+        description: "Required by `S3_AFTER_DELIVERY=move`. What is put before the object's key, in the same bucket.",
+    },
+    Setting {
+        name: "S3_KEY_PREFIX",
+        default: None,
+        description: "The rule's prefix, as the stack sets it: an `S3_MOVE_PREFIX` whose objects would start the bridge again is refused.",
     },
     Setting {
         name: "FAILURE_BUCKET",
@@ -157,6 +198,12 @@ pub struct Settings {
     pub trusted_host_keys: TrustedHostKeys,
     /// `SFTP_PROOF`.
     pub proof: ProofPolicy,
+    /// `SFTP_MARKER`.
+    pub marker: Marker,
+    /// `SFTP_FILE_MODE`, `SFTP_DIR_MODE`, `SFTP_PRESERVE_MTIME`.
+    pub attributes: AttributeSettings,
+    /// `S3_AFTER_DELIVERY`, `S3_MOVE_PREFIX`.
+    pub after_delivery: AfterDelivery,
     /// `SFTP_MAX_CONNECTIONS`.
     pub max_connections: usize,
     /// `SFTP_KEEP_CONNECTION`.
@@ -199,6 +246,9 @@ impl Settings {
                 .add("SFTP_PROOF", &format!("is {proof:?}: expected auto, hash, read-back, size or none"));
             ProofPolicy::Auto
         });
+        let marker = Marker::parse(variables, &mut problems);
+        let attributes = AttributeSettings::parse(variables, &mut problems);
+        let after_delivery = AfterDelivery::parse(variables, &mut problems);
         let max_connections = number(variables, &mut problems, "SFTP_MAX_CONNECTIONS", "1", 1..=16);
         let keep_connection = number(variables, &mut problems, "SFTP_KEEP_CONNECTION", "30", 0..=600);
         match (problems.into_error(), credential, trusted_host_keys) {
@@ -210,6 +260,9 @@ impl Settings {
                 credential,
                 trusted_host_keys,
                 proof,
+                marker,
+                attributes,
+                after_delivery,
                 max_connections: max_connections as usize,
                 keep_connection: Duration::from_secs(keep_connection.into()),
             }),
@@ -299,7 +352,7 @@ mod tests {
         ]
     }
 
-    fn parse(more: &[(&'static str, &'static str)]) -> Result<Settings> {
+    pub(super) fn parse(more: &[(&'static str, &'static str)]) -> Result<Settings> {
         Settings::parse(&least().into_iter().chain(more.iter().copied()).collect())
     }
 
