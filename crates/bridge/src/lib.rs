@@ -1,6 +1,7 @@
 //! The domain of S3 SFTP Bridge, pure: events, payloads, error names, settings, remote paths. No I/O, no AWS
 //! client, no SSH session; everything here can be tested with values alone.
 
+mod algorithms;
 mod checksum;
 mod deadline;
 mod decode;
@@ -12,6 +13,7 @@ mod progress;
 mod remote_path;
 mod settings;
 
+pub use algorithms::{Algorithms, Preset};
 pub use checksum::{
     Checksum, ChecksumAlgorithm, Digests, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,
     compare_with_stored,
@@ -22,10 +24,13 @@ pub use error::{Error, ErrorName, Result};
 pub use event::ObjectCreated;
 pub use host_key::{TrustedHostKey, TrustedHostKeys};
 pub use payload::{
-    Checkpoint, CredentialReference, Execution, Failure, FetchKeyInput, FetchKeyOutput, Outcome,
+    Checkpoint, CredentialReference, CredentialVersion, Execution, Failure, FetchKeyInput, FetchKeyOutput, Outcome,
     PinnedObject, Progress, Proof, ReadBack, Receipt, RecordFailureInput, SecretLocation, Status,
     TransferInput, VerifyRemoteInput,
 };
 pub use progress::OnProgress;
 pub use remote_path::RemotePaths;
-pub use settings::{CredentialLocation, ProofPolicy, RecordSettings, SETTINGS, Setting, Settings, Variables};
+pub use settings::{
+    CredentialLocation, LoginSettings, Method, Methods, ProofPolicy, RecordSettings, SETTINGS, Setting,
+    Settings, Variables,
+};

@@ -1,6 +1,7 @@
 //! The settings, from environment variables, parsed once; everything that is wrong is said at once.
 
 mod credential;
+mod login;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::{ErrorName, Result, TrustedHostKeys};
 
 pub use credential::CredentialLocation;
+pub use login::{LoginSettings, Method, Methods};
 
 /// One row of the table of settings in the README.
 pub struct Setting {
@@ -51,7 +53,17 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SFTP_TRUSTED_HOST_KEYS",
         default: None,
-        description: "Required. The server's host keys, separated by newlines or commas: `ssh-ed25519 AAAA…`, with or without a comment or a host name before it, or `SHA256:…`.",
+        description: "Required. The server's host keys, separated by newlines or commas: `ssh-ed25519 AAAA…`, with or without a comment or a host name before it, or `SHA256:…`; behind `@cert-authority`, the key of an authority that signs host keys.",
+    },
+    Setting {
+        name: "SFTP_AUTHENTICATION",
+        default: None,
+        description: "The permitted ways to log in, in the order to try: `publickey`, `password`, `keyboard-interactive`, separated by commas. Not set: what the credential has, in this order. At most two are tried.",
+    },
+    Setting {
+        name: "SFTP_ALGORITHMS",
+        default: Some("modern"),
+        description: "`modern`, or `legacy` for old servers; behind it single changes as OpenSSH writes them: `modern,+aes256-cbc,-ecdh-*,^aes256-ctr`.",
     },
     Setting {
         name: "SFTP_PROOF",
@@ -155,6 +167,8 @@ pub struct Settings {
     pub credential: CredentialLocation,
     /// `SFTP_TRUSTED_HOST_KEYS`.
     pub trusted_host_keys: TrustedHostKeys,
+    /// `SFTP_AUTHENTICATION`, `SFTP_ALGORITHMS`.
+    pub login: LoginSettings,
     /// `SFTP_PROOF`.
     pub proof: ProofPolicy,
     /// `SFTP_MAX_CONNECTIONS`.
@@ -193,6 +207,7 @@ impl Settings {
                 Err(())
             }
         };
+        let login = LoginSettings::parse(variables, &mut problems);
         let proof = variables.get("SFTP_PROOF").unwrap_or("auto");
         let proof = ProofPolicy::parse(proof).unwrap_or_else(|| {
             problems
@@ -209,6 +224,7 @@ impl Settings {
                 location: variables.get("SFTP_LOCATION").unwrap_or_default().to_owned(),
                 credential,
                 trusted_host_keys,
+                login,
                 proof,
                 max_connections: max_connections as usize,
                 keep_connection: Duration::from_secs(keep_connection.into()),
