@@ -169,9 +169,7 @@ impl Algorithms {
         let all = || KNOWN.iter().flat_map(|known| known.modern.iter().chain(known.legacy)).copied();
         match found {
             true => Ok(()),
-            false => {
-                Err(format!("has {word:?}: expected one of {}", all().collect::<Vec<_>>().join(", ")))
-            }
+            false => Err(format!("has {word:?}: expected one of {}", all().collect::<Vec<_>>().join(", "))),
         }
     }
 

@@ -33,7 +33,8 @@ impl TrustedHostKey {
         }
         let words: Vec<&str> = text.split_whitespace().collect();
         // Behind the marker a host name stands also before a fingerprint.
-        if let Some(word) = words.iter().take(1 + usize::from(is_authority)).find(|word| is_fingerprint(word)) {
+        if let Some(word) = words.iter().take(1 + usize::from(is_authority)).find(|word| is_fingerprint(word))
+        {
             let fingerprint = word.trim_end_matches('=').parse::<Fingerprint>();
             let fingerprint = fingerprint.map_err(|_| "not a SHA-256 fingerprint of 43 base64 characters")?;
             return Ok(Self { fingerprint, key_type: None, is_authority });

@@ -24,8 +24,8 @@ pub use error::{Error, ErrorName, Result};
 pub use event::ObjectCreated;
 pub use host_key::{TrustedHostKey, TrustedHostKeys};
 pub use payload::{
-    Checkpoint, CredentialReference, CredentialVersion, Execution, Failure, FetchKeyInput, FetchKeyOutput, Outcome,
-    PinnedObject, Progress, Proof, ReadBack, Receipt, RecordFailureInput, SecretLocation, Status,
+    Checkpoint, CredentialReference, CredentialVersion, Execution, Failure, FetchKeyInput, FetchKeyOutput,
+    Outcome, PinnedObject, Progress, Proof, ReadBack, Receipt, RecordFailureInput, SecretLocation, Status,
     TransferInput, VerifyRemoteInput,
 };
 pub use progress::OnProgress;

@@ -92,6 +92,11 @@ impl CredentialReference {
         (version_id.is_some() && previous.version_id() == version_id).then_some(previous)
     }
 
+    /// What to keep of the version that the server took: its id, if it is the previous one.
+    pub fn accepted(&self, version_id: Option<&str>) -> Option<String> {
+        self.previous_with(version_id)?.version_id().map(str::to_owned)
+    }
+
     /// What a person should know where the server took the version with this id.
     pub fn warning(&self, accepted: Option<&str>) -> Option<String> {
         let previous = self.previous_with(accepted)?;

@@ -53,7 +53,7 @@ impl Slice<'_> {
 
     async fn run_session(&self, caps: Caps) -> Result<()> {
         let partner = &self.deps.partner;
-        let session = partner.session(&self.input.credential).await?;
+        let session = self.session().await?;
         let outcome = self.send(&session, caps).await;
         match &outcome {
             Ok(()) => partner.give_back(session).await,
@@ -62,12 +62,20 @@ impl Slice<'_> {
         outcome
     }
 
+    async fn session(&self) -> Result<Arc<Session>> {
+        let credential = &self.input.credential;
+        let accepted = self.acknowledged.credential_version_id();
+        let session = self.deps.partner.session(credential, accepted.as_deref()).await?;
+        self.acknowledged.logged_in_with(credential.accepted(session.label()));
+        Ok(session)
+    }
+
     /// Removes the partial file of a version that is not to be published any more. One that cannot be removed is not
     /// worth failing for: it is not under the final name.
     pub(crate) async fn discard(&self) {
         let partial = self.acknowledged.checkpoint().remote.partial;
         let removing = async {
-            let session = self.deps.partner.session(&self.input.credential).await?;
+            let session = self.session().await?;
             let removed = session.sftp().remove(&partial).await;
             self.deps.partner.discard(session).await;
             Ok::<(), bridge::Error>(removed?)

@@ -72,9 +72,11 @@ async fn run(
     let mut persistence = Persistence::default();
     loop {
         let start = read_back(checkpoint);
-        let session = deps.partner.session(&input.credential).await;
+        let session =
+            deps.partner.session(&input.credential, checkpoint.credential_version_id.as_deref()).await;
         let error = match session {
             Ok(session) => {
+                checkpoint.credential_version_id = input.credential.accepted(session.label());
                 let outcome = prove_and_publish(deps, input, checkpoint, session.sftp(), stop).await;
                 let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
                 match outcome {
@@ -146,6 +148,7 @@ async fn prove_and_publish(
         // execution of the same version was faster.
         Outcome::Delivered
     };
+    warnings.extend(input.credential.warning(checkpoint.credential_version_id.as_deref()));
     Ok(Some(Receipt {
         remote_path: Some(checkpoint.remote.path.clone()),
         proof: Some(proof),

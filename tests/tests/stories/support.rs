@@ -96,7 +96,7 @@ impl Bridge {
 
     /// As a cold function reaches it.
     fn reached(&self) -> Arc<partner::Partner> {
-        Arc::new(partner::Partner::new(self.settings(), self.clients(), self.options))
+        Arc::new(partner::Partner::new(self.settings(), self.clients(), self.options.clone()))
     }
 
     fn deadline(&self) -> Deadline {
