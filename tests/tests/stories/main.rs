@@ -1,9 +1,12 @@
 //! The failures that users of S3-to-SFTP tools reported, each as a test of the handlers against a real OpenSSH server
 //! and a local S3. The numbers are those of the project's list of stories.
 
+mod algorithms;
 mod connection;
 mod deliver;
 mod event;
+mod host_key;
+mod login;
 mod run;
 mod server;
 mod support;
