@@ -71,11 +71,11 @@ impl Login {
     }
 }
 
-/// Accounts are locked by many attempts.
-const ATTEMPTS_MAX: usize = 2;
+/// Accounts are locked by many of them.
+const REFUSALS_MAX: usize = 2;
 
-/// Tries at most two methods: those that are permitted and that the server, once it has said so, takes. A server that
-/// asks for two of them (partial success) gets both.
+/// Tries the methods that are permitted and that the server, once it has said so, takes, until it has refused two. A
+/// server that asks for several of them, one after the other (partial success), gets them.
 pub(crate) async fn authenticate(
     ssh: &mut Handle<Handler>,
     state: &State,
@@ -86,20 +86,24 @@ pub(crate) async fn authenticate(
     let mut attempts = Attempts { ssh, state, endpoint, login, takes_sha1, tried: Vec::new() };
     let mut left: Vec<Method> = login.usable().collect();
     let mut offered: Option<MethodSet> = None;
-    while attempts.tried.len() < ATTEMPTS_MAX {
+    let mut refusals = 0;
+    while refusals < REFUSALS_MAX {
         let is_offered =
-            |method: &Method| offered.as_ref().is_none_or(|offered| offered.contains(&kind(*method)));
-        let Some(index) = left.iter().position(is_offered) else { break };
-        let method = left.remove(index);
+            |method: &&Method| offered.as_ref().is_none_or(|offered| offered.contains(&kind(**method)));
+        let Some(&method) = left.iter().find(is_offered) else { break };
         let AuthResult::Failure { remaining_methods, partial_success } = attempts.attempt(method).await?
         else {
             return Ok(());
         };
-        // A password that was looked at and refused is not better for being an answer to a question; but a server that
-        // does not take passwords has not looked at it.
-        let is_password = method != Method::PublicKey;
-        if is_password && !partial_success && remaining_methods.contains(&kind(method)) {
-            left.retain(|method| *method == Method::PublicKey);
+        refusals += usize::from(!partial_success);
+        // A server that does not take the method now has not looked at it, and may take it later.
+        if partial_success || remaining_methods.contains(&kind(method)) {
+            // A password that was refused is not better for being the answer to a question.
+            let is_spent = |other: &Method| {
+                let is_password = |method: &Method| *method != Method::PublicKey;
+                *other == method || !partial_success && is_password(&method) && is_password(other)
+            };
+            left.retain(|other| !is_spent(other));
         }
         offered = Some(remaining_methods);
     }
@@ -147,12 +151,13 @@ impl Attempts<'_> {
         if self.state.is_dismissed() || !self.ssh.is_closed() {
             return Ok(());
         }
-        let words = self.state.lost().unwrap_or_else(|| "the connection was lost".to_owned());
-        Err(self.failed(&words))
+        Err(self.failed(&"the connection was lost"))
     }
 
+    /// How the session ended says more than that it has.
     fn failed(&self, problem: &dyn std::fmt::Display) -> Error {
-        ErrorName::ConnectFailed.error(format!("logging in to {}: {problem}", self.endpoint))
+        let words = self.state.lost().unwrap_or_else(|| problem.to_string());
+        ErrorName::ConnectFailed.error(format!("logging in to {}: {words}", self.endpoint))
     }
 
     async fn public_key(&mut self) -> Result<AuthResult> {

@@ -8,6 +8,7 @@ use integration_tests::embedded::Quirks;
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::partner::{Options, Partner};
 use integration_tests::{skip, tools};
+use russh::keys::Algorithm;
 use russh::{Preferred, kex};
 
 use crate::support::Bridge;
@@ -25,7 +26,7 @@ async fn story_16_only_old_algorithms_need_the_legacy_preset() {
         return skip("old algorithms: OpenSSH is not to be had here");
     };
     let all = "KexAlgorithms diffie-hellman-group14-sha1\nCiphers aes128-cbc\nMACs hmac-sha1\n\
-               HostKeyAlgorithms ssh-rsa\nPubkeyAcceptedAlgorithms ssh-rsa\n";
+               HostKeyAlgorithms ssh-rsa\n";
     for (settings, missing, change) in [
         ("KexAlgorithms diffie-hellman-group1-sha1\n", "key exchange", "+diffie-hellman-group1-sha1"),
         ("KexAlgorithms diffie-hellman-group14-sha1\n", "key exchange", "+diffie-hellman-group14-sha1"),
@@ -38,7 +39,6 @@ async fn story_16_only_old_algorithms_need_the_legacy_preset() {
         ("Ciphers aes256-cbc,aes128-cbc\n", "cipher", "+aes128-cbc"),
         ("Ciphers aes128-ctr\nMACs hmac-sha1\n", "MAC", "+hmac-sha1"),
         ("HostKeyAlgorithms ssh-rsa\n", "host key algorithm", "+ssh-rsa"),
-        ("PubkeyAcceptedAlgorithms ssh-rsa\n", "SHA-1", "+ssh-rsa"),
         (all, "key exchange", "+diffie-hellman-group14-sha1,+aes128-cbc,+hmac-sha1,+ssh-rsa"),
     ] {
         eprintln!("{settings}");
@@ -54,16 +54,30 @@ async fn story_16_only_old_algorithms_need_the_legacy_preset() {
         let message = refused(&bridge).await;
         assert!(message.contains(missing), "{message}");
         assert!(message.contains("SFTP_ALGORITHMS=legacy would"), "{message}");
-        if missing != "SHA-1" {
-            let theirs = settings.split(['\n', ' ', ',']).nth(1).unwrap();
-            assert!(message.contains("ours are ") && message.contains("theirs are "), "{message}");
-            assert!(message.contains(theirs) || missing == "MAC", "both lists: {message}");
-        }
+        let theirs = settings.split(['\n', ' ', ',']).nth(1).unwrap();
+        assert!(message.contains("ours are ") && message.contains("theirs are "), "{message}");
+        assert!(message.contains(theirs) || missing == "MAC", "both lists: {message}");
         for value in ["legacy", &format!("modern,{change}")] {
             bridge.set("SFTP_ALGORITHMS", value);
             bridge.delivers("file.txt", value.as_bytes()).await;
         }
     }
+}
+
+#[tokio::test]
+async fn story_16_an_rsa_key_signs_with_sha1_for_old_servers_alone() {
+    let sha1 = Algorithm::Rsa { hash: None };
+    let announced = Preferred { key: Cow::Owned(vec![Algorithm::Ed25519, sha1]), ..Preferred::DEFAULT };
+    let key = KeyPair::generate(Kind::Rsa(2048), Encoding::OpenSsh, "").unwrap();
+    let door = Door { preferred: Some(announced), ..Door::default() };
+    let quirks = Quirks { door: door.clone(), ..Quirks::default() };
+    let mut bridge = Bridge::to(Partner::embedded_for(key, quirks).await.unwrap()).await;
+    let message = refused(&bridge).await;
+    assert!(message.contains("SHA-1") && message.contains("SFTP_ALGORITHMS=legacy would"), "{message}");
+    assert_eq!(door.take_refused(), 0, "nothing is shown that cannot be taken");
+    bridge.set("SFTP_ALGORITHMS", "legacy");
+    bridge.delivers("file.txt", b"x").await;
+    assert_eq!(door.take_refused(), 0);
 }
 
 #[tokio::test]

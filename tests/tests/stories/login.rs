@@ -165,7 +165,7 @@ async fn story_17_certificates_of_users() {
         let certified =
             |arguments: &[&str]| key.certificate(&authority, &[&["-n", &user], arguments].concat()).unwrap();
         bridge.set_secret(with(&certified(&["-V", "-1h:+1h"]))).await;
-        bridge.delivers("file.txt", b"x").await;
+        bridge.delivers(&format!("{kind:?}.txt"), b"x").await;
 
         let other = KeyPair::ed25519().unwrap();
         for (certificate, state, name, words) in [
