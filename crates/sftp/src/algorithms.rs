@@ -29,7 +29,7 @@ pub(crate) fn preferred(
 
 /// The sizes of groups to ask for: as OpenSSH does, 2048 bits are enough where a server has no larger ones.
 pub(crate) fn group_sizes() -> client::GexParams {
-    client::GexParams::new(2048, 4096, 8192).unwrap_or_default()
+    client::GexParams::new(2048, 3072, 8192).unwrap_or_default()
 }
 
 fn names<'n, T: TryFrom<&'n str>>(names: &[&'n str]) -> Vec<T> {

@@ -194,6 +194,43 @@ mod tests {
         }
     }
 
+    // Made for this test with OpenSSL 3.0; they open nothing.
+    macro_rules! keys {
+        ($($fingerprint:literal: $($name:literal)*;)*) => {
+            &[$($((
+                $name,
+                include_str!(concat!("../testdata/keys/", $name, ".pem")),
+                concat!("SHA256:", $fingerprint),
+            ),)*)*]
+        };
+    }
+    const KEYS: &[(&str, &str, &str)] = keys! {
+        "3avWpQLG7LY+JSpgUFeZZFk7wHdI/si07cMBRhE8x2M":
+            "rsa-pkcs1" "rsa-pkcs8" "rsa-pkcs1-aes128" "rsa-pkcs1-aes192" "rsa-pkcs1-aes256" "rsa-pkcs1-des3"
+            "rsa-pkcs1-des";
+        "IRMibOtzDSksgmDP7nq0DlDO7Tfsf4Wn1R9ITjC1Trc":
+            "ec256-sec1" "ec256-sec1-with-parameters" "ec256-sec1-explicit" "ec256-sec1-aes128" "ec256-sec1-des3"
+            "ec256-pkcs8-aes256" "ec256-pkcs8-aes128-sha1" "ec256-pkcs8-des3-sha1" "ec256-pkcs8-scrypt";
+        "2e2SM/Qzhg3Nb2Yz9PSU1bfpnTV7BY5rNrMRPRqP5Xo": "ec384-pkcs8";
+        "uk6dQb/dDgCXAgYy0pamHn7IFuLwuXmuW2DWKk2BbMQ": "ec521-sec1";
+        "LoDm6aTbJDujEjrKXX52cq/90wI4UwPNry5FeRmPEqk": "ed25519-pkcs8" "ed25519-pkcs8-aes256";
+    };
+
+    #[test]
+    fn story_17_keys_as_openssl_writes_them() {
+        for (name, text, fingerprint) in KEYS {
+            // As it is, and as a JSON secret may hold it.
+            for text in [text.to_string(), text.replace('\n', "\\n")] {
+                let key = parse(&text, Some("correct horse"));
+                assert_eq!(key.map(|key| key.fingerprint()).as_deref(), Ok(*fingerprint), "{name}");
+            }
+            for passphrase in [None, Some("battery staple")] {
+                let parsed = parse(text, passphrase);
+                assert_eq!(parsed.is_err(), text.contains("ENCRYPTED"), "{name} {passphrase:?}: {parsed:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_private_key_is_refused_without_repeating_it() {
         for text in [
