@@ -43,7 +43,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SFTP_SECRET_ID",
         default: None,
-        description: "This or `SFTP_S3_SSH_KEY` is required. Name or ARN of the Secrets Manager secret: JSON with `Username`, `PrivateKey`, `Passphrase`, `Password` as AWS Transfer Family writes it, or a bare private key.",
+        description: "This or `SFTP_S3_SSH_KEY` is required. Name or ARN of the Secrets Manager secret: JSON with `Username`, `PrivateKey`, `Passphrase`, `Password` as AWS Transfer Family writes it, and `Certificate` (OpenSSH's), or a bare private key.",
     },
     Setting {
         name: "SFTP_S3_SSH_KEY",
