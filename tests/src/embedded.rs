@@ -89,7 +89,7 @@ impl Embedded {
     pub async fn start(port: u16, root: &Path, account: Account<'_>, quirks: Quirks) -> Result<Self> {
         let (one_channel, door) = (quirks.one_channel, quirks.door.clone());
         let files = Files { root: root.to_owned(), quirks, open: HashMap::new(), opened: 0 };
-        Self::serve(port, account, Service::Files(files), one_channel, door).await
+        Self::serve(port, account, Service::Files(Box::new(files)), one_channel, door).await
     }
 
     /// Does with each channel what the script says.
@@ -164,14 +164,14 @@ impl Drop for CutOnDrop {
 }
 
 enum Service {
-    Files(Files),
+    Files(Box<Files>),
     Script(Script),
 }
 
 impl Service {
     fn another(&self) -> Self {
         match self {
-            Self::Files(files) => Self::Files(files.another()),
+            Self::Files(files) => Self::Files(Box::new(files.another())),
             Self::Script(script) => Self::Script(script.clone()),
         }
     }

@@ -100,7 +100,7 @@ async fn story_09_an_authority_vouches_for_host_keys() {
         let path = folder.path().join("certificate");
         std::fs::write(&path, certificate).unwrap();
         let settings = format!("HostCertificate {}\n", path.display());
-        let Some((mut bridge, _keys)) = with_keys(&[key.clone()], &settings).await else { return };
+        let Some((mut bridge, _keys)) = with_keys(std::slice::from_ref(key), &settings).await else { return };
         bridge.set("SFTP_TRUSTED_HOST_KEYS", format!("@cert-authority *.example.com {}", authority.public));
         match problem {
             None => {
