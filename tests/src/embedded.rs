@@ -13,8 +13,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
 use russh::keys::{PrivateKey, PublicKey};
-use russh::server::{Auth, ChannelOpenHandle, Msg, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelStream};
+use russh::server::{Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
+use russh::{Channel, ChannelId, ChannelStream, MethodKind};
 use russh_sftp::protocol::{
     Attrs, Data, ExtendedReply, File as Entry, FileAttributes, Handle, Name, OpenFlags, Packet, Status,
     StatusCode, Version,
@@ -23,6 +23,8 @@ use russh_sftp::server::StatusReply;
 use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+
+use crate::door::Door;
 
 /// In what the server differs from a well-behaved one.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +44,8 @@ pub struct Quirks {
     pub one_channel: bool,
     /// Mode and time are the server's business.
     pub setstat: Setstat,
+    /// How one logs in, and with which algorithms.
+    pub door: Door,
 }
 
 /// What becomes of a request to set mode or time.
@@ -97,14 +101,14 @@ pub struct Embedded {
 impl Embedded {
     /// Serves `root` as `/` on a port of the loopback interface, to one user with one key.
     pub async fn start(port: u16, root: &Path, account: Account<'_>, quirks: Quirks) -> Result<Self> {
-        let one_channel = quirks.one_channel;
+        let (one_channel, door) = (quirks.one_channel, quirks.door.clone());
         let files = Files { root: root.to_owned(), quirks, open: HashMap::new(), opened: 0 };
-        Self::serve(port, account, Service::Files(files), one_channel).await
+        Self::serve(port, account, Service::Files(Box::new(files)), one_channel, door).await
     }
 
     /// Does with each channel what the script says.
     pub async fn start_scripted(port: u16, account: Account<'_>, script: Script) -> Result<Self> {
-        Self::serve(port, account, Service::Script(script), false).await
+        Self::serve(port, account, Service::Script(script), false, Door::default()).await
     }
 
     async fn serve(
@@ -112,18 +116,21 @@ impl Embedded {
         Account { host_key, user, client_public_key }: Account<'_>,
         service: Service,
         one_channel: bool,
+        door: Door,
     ) -> Result<Self> {
-        let config = Arc::new(russh::server::Config {
+        let config = Arc::new(door.config(russh::server::Config {
             keys: vec![PrivateKey::from_openssh(host_key)?],
             auth_rejection_time: Duration::ZERO,
             nodelay: true,
             ..Default::default()
-        });
+        })?);
         let session = SshSession {
             user: user.to_owned(),
             client: PublicKey::from_openssh(client_public_key)?,
             service,
             one_channel,
+            door,
+            proved: Vec::new(),
             opened: 0,
             channels: HashMap::new(),
         };
@@ -171,14 +178,14 @@ impl Drop for CutOnDrop {
 }
 
 enum Service {
-    Files(Files),
+    Files(Box<Files>),
     Script(Script),
 }
 
 impl Service {
     fn another(&self) -> Self {
         match self {
-            Self::Files(files) => Self::Files(files.another()),
+            Self::Files(files) => Self::Files(Box::new(files.another())),
             Self::Script(script) => Self::Script(script.clone()),
         }
     }
@@ -189,6 +196,9 @@ struct SshSession {
     client: PublicKey,
     service: Service,
     one_channel: bool,
+    door: Door,
+    /// What this connection has proved so far.
+    proved: Vec<MethodKind>,
     /// Channels so far.
     opened: u32,
     channels: HashMap<ChannelId, Channel<Msg>>,
@@ -201,18 +211,56 @@ impl SshSession {
             client: self.client.clone(),
             service: self.service.another(),
             one_channel: self.one_channel,
+            door: self.door.clone(),
+            proved: Vec::new(),
             opened: 0,
             channels: HashMap::new(),
         }
     }
 }
 
+impl SshSession {
+    fn judge(&mut self, method: MethodKind, known: bool) -> Auth {
+        self.door.judge(method, known, &mut self.proved)
+    }
+}
+
 impl russh::server::Handler for SshSession {
     type Error = russh::Error;
 
+    async fn auth_publickey_offered(
+        &mut self,
+        user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
+        if self.door.hangs_up {
+            return Err(russh::Error::Disconnect);
+        }
+        let known = user == self.user && offer.public_key.key_data() == self.client.key_data();
+        Ok(if known { Auth::Accept } else { self.judge(MethodKind::PublicKey, false) })
+    }
+
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let known = user == self.user && key.public_key.key_data() == self.client.key_data();
-        Ok(if known { Auth::Accept } else { Auth::reject() })
+        Ok(self.judge(MethodKind::PublicKey, known))
+    }
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        let known = user == self.user && self.door.is_password(password);
+        Ok(self.judge(MethodKind::Password, known))
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        let Some(answers) = response else { return Ok(Door::question()) };
+        let answers: Vec<String> =
+            answers.map(|answer| String::from_utf8_lossy(&answer).into_owned()).collect();
+        let known = user == self.user && answers.len() == 1 && self.door.is_password(&answers[0]);
+        Ok(self.judge(MethodKind::KeyboardInteractive, known))
     }
 
     async fn channel_open_session(

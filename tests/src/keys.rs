@@ -17,8 +17,12 @@ pub enum Kind {
     Ed25519,
     /// `ecdsa-sha2-nistp256`
     Ecdsa,
+    /// `ecdsa-sha2-nistp384`, `ecdsa-sha2-nistp521`, by the bits of the curve
+    EcdsaOf(u32),
     /// `ssh-rsa` with this many bits
     Rsa(u32),
+    /// `ssh-dss`, which newer releases of OpenSSH do not make any more
+    Dsa,
 }
 
 /// How the private key is written.
@@ -60,10 +64,15 @@ impl KeyPair {
         let mut arguments = match kind {
             Kind::Ed25519 => vec!["-t", "ed25519"],
             Kind::Ecdsa => vec!["-t", "ecdsa", "-b", "256"],
+            Kind::EcdsaOf(size) => {
+                bits = size.to_string();
+                vec!["-t", "ecdsa", "-b", &bits]
+            }
             Kind::Rsa(size) => {
                 bits = size.to_string();
                 vec!["-t", "rsa", "-b", &bits]
             }
+            Kind::Dsa => vec!["-t", "dsa"],
         };
         ssh_keygen(&path, &[&arguments[..], &["-q", "-C", "", "-N", passphrase]].concat())?;
         // A key is made in OpenSSH's encoding and rewritten: ssh-keygen has no other way for all kinds.
@@ -78,6 +87,28 @@ impl KeyPair {
         }
         let public = std::fs::read_to_string(path.with_extension("pub"))?;
         Ok(Self { private: std::fs::read_to_string(&path)?, public: public.trim().to_owned() })
+    }
+
+    /// A certificate of this pair's public half, signed by an authority; `arguments` are those of `ssh-keygen -s`.
+    pub fn certificate(&self, authority: &KeyPair, arguments: &[&str]) -> Result<String> {
+        let folder = tempfile::tempdir()?;
+        let (signer, subject) = (folder.path().join("ca"), folder.path().join("subject.pub"));
+        authority.write_private(&signer)?;
+        std::fs::write(&subject, &self.public)?;
+        let signer = signer.display().to_string();
+        let arguments = [&["-q", "-s", &signer, "-I", "test"], arguments].concat();
+        let output = Command::new("ssh-keygen").args(arguments).arg(&subject).output()?;
+        if !output.status.success() {
+            bail!("ssh-keygen failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(std::fs::read_to_string(folder.path().join("subject-cert.pub"))?.trim().to_owned())
+    }
+
+    /// Writes the private key, for nobody else to read: OpenSSH insists on it.
+    pub fn write_private(&self, path: &Path) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(path, &self.private)?;
+        Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?)
     }
 
     /// `SHA256:...`

@@ -2,6 +2,7 @@
 //! connections, a fast source of objects, and the local AWS. Everything listens on loopback on a free port and ends with its owner.
 
 pub mod cli;
+pub mod door;
 pub mod embedded;
 pub mod fault_proxy;
 pub mod functions;

@@ -77,6 +77,12 @@ impl Partner {
         Self::with_engine(Engine::Embedded { quirks, server: None }, Options::default()).await
     }
 
+    /// The same, with a key of the user's own.
+    pub async fn embedded_for(client_key: KeyPair, quirks: Quirks) -> Result<Self> {
+        let options = Options { client_key: Some(client_key), ..Options::default() };
+        Self::with_engine(Engine::Embedded { quirks, server: None }, options).await
+    }
+
     /// A server inside this process that does with each SFTP channel what the script says, and keeps no files.
     pub async fn scripted(script: Script) -> Result<Self> {
         Self::with_engine(Engine::Scripted { script, server: None }, Options::default()).await

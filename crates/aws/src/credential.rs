@@ -31,6 +31,8 @@ pub struct Credential {
     pub user_name: Option<String>,
     /// `PrivateKey`.
     pub private_key: Option<SecretString>,
+    /// `Certificate` of the private key's public half, as OpenSSH has them. It is no secret.
+    pub certificate: Option<String>,
     /// `Passphrase` of the private key.
     pub passphrase: Option<SecretString>,
     /// `Password`.
@@ -44,8 +46,9 @@ pub struct Credential {
 pub async fn pin(clients: &Clients, location: &CredentialLocation) -> Result<(SecretLocation, Credential)> {
     match location {
         CredentialLocation::SecretsManager { secret_id } => {
-            let (arn, version_id, text) =
-                secret_value(clients, secret_id, None).await.map_err(|failed| failed.named(secret_id))?;
+            let (arn, version_id, text) = secret_value(clients, secret_id, Which::Current)
+                .await
+                .map_err(|failed| failed.named(secret_id))?;
             let pinned = SecretLocation::SecretsManager { arn, version_id };
             Ok((pinned, parse(&text, secret_id)?))
         }
@@ -65,6 +68,22 @@ pub async fn pin(clients: &Clients, location: &CredentialLocation) -> Result<(Se
     }
 }
 
+/// Reads the version before the current one, and says which one that is. `None` if there is none, or none that is of
+/// use: a delivery does not need it as long as the current one is accepted.
+pub async fn pin_previous(
+    clients: &Clients,
+    location: &CredentialLocation,
+) -> Option<(SecretLocation, Credential)> {
+    // S3 knows no stages: which of an object's versions was the credential before, nobody can say.
+    let CredentialLocation::SecretsManager { secret_id } = location else { return None };
+    let value = secret_value(clients, secret_id, Which::Previous).await;
+    let previous = value.map_err(|problem| problem.named(secret_id)).and_then(|(arn, version_id, text)| {
+        let credential = parse(&text, secret_id)?;
+        Ok((SecretLocation::SecretsManager { arn, version_id }, credential))
+    });
+    previous.map_err(|error| tracing::debug!(%error, "no previous version of the credential")).ok()
+}
+
 /// Reads the pinned version.
 ///
 /// # Errors
@@ -72,7 +91,7 @@ pub async fn pin(clients: &Clients, location: &CredentialLocation) -> Result<(Se
 pub async fn read(clients: &Clients, location: &SecretLocation) -> Result<Credential> {
     match location {
         SecretLocation::SecretsManager { arn, version_id } => {
-            let value = secret_value(clients, arn, Some(version_id)).await;
+            let value = secret_value(clients, arn, Which::Id(version_id)).await;
             let (_, _, text) = value.map_err(|failed| failed.expired_or_named(arn))?;
             parse(&text, arn)
         }
@@ -120,13 +139,25 @@ impl Problem {
 
 type Text = SecretString;
 
+/// Which version of a secret.
+#[derive(Clone, Copy)]
+enum Which<'a> {
+    Current,
+    Previous,
+    Id(&'a str),
+}
+
 async fn secret_value(
     clients: &Clients,
     secret_id: &str,
-    version_id: Option<&String>,
+    which: Which<'_>,
 ) -> std::result::Result<(String, String, Text), Problem> {
-    let request =
-        clients.secrets_manager.get_secret_value().secret_id(secret_id).set_version_id(version_id.cloned());
+    let request = clients.secrets_manager.get_secret_value().secret_id(secret_id);
+    let request = match which {
+        Which::Current => request,
+        Which::Previous => request.version_stage("AWSPREVIOUS"),
+        Which::Id(version_id) => request.version_id(version_id),
+    };
     let value = request.send().await.map_err(|error| Problem::Call(Failed::of(&error)))?;
     let text = match (value.secret_string, value.secret_binary) {
         (Some(text), _) => text,
@@ -175,7 +206,13 @@ fn parse(text: &Text, what: &str) -> Result<Credential> {
     }
     if !bare.starts_with('{') {
         let private_key = Some(SecretString::from(bare.to_owned()));
-        return Ok(Credential { user_name: None, private_key, passphrase: None, password: None });
+        return Ok(Credential {
+            user_name: None,
+            private_key,
+            certificate: None,
+            passphrase: None,
+            password: None,
+        });
     }
     let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(bare) else {
         return Err(unreadable("starts with `{` and is not JSON".into()));
@@ -185,7 +222,7 @@ fn parse(text: &Text, what: &str) -> Result<Credential> {
         Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
         Some(_) => Err(unreadable(format!("has a field `{name}` that is not a string"))),
     };
-    let user_name = field("Username")?;
+    let (user_name, certificate) = (field("Username")?, field("Certificate")?);
     let [private_key, passphrase, password] =
         [field("PrivateKey")?, field("Passphrase")?, field("Password")?];
     if private_key.is_none() && password.is_none() {
@@ -194,6 +231,7 @@ fn parse(text: &Text, what: &str) -> Result<Credential> {
     Ok(Credential {
         user_name,
         private_key: private_key.map(Into::into),
+        certificate,
         passphrase: passphrase.map(Into::into),
         password: password.map(Into::into),
     })
@@ -209,11 +247,13 @@ mod tests {
 
     #[test]
     fn transfer_familys_json_with_extra_fields() {
-        let text = r#"{"Username":"u","PrivateKey":"k","Passphrase":"p","Password":"","HostKey":["x"]}"#;
+        let text = r#"{"Username":"u","PrivateKey":"k","Passphrase":"p","Password":"","Certificate":"c",
+            "HostKey":["x"]}"#;
         let credential = parsed(text).unwrap();
         assert_eq!(credential.user_name.as_deref(), Some("u"));
         assert_eq!(credential.private_key.unwrap().expose_secret(), "k");
         assert_eq!(credential.passphrase.unwrap().expose_secret(), "p");
+        assert_eq!(credential.certificate.as_deref(), Some("c"));
         assert!(credential.password.is_none());
     }
 

@@ -53,7 +53,7 @@ error_names! {
     /// The server presented a host key that is not trusted.
     HostKeyMismatch, "Ask the partner, over another channel, whether the host key changed; only then add the fingerprint to SFTP_TRUSTED_HOST_KEYS.";
     /// The two sides share no algorithm.
-    NoCommonAlgorithm, "Ask the partner to offer one of our algorithms; the message lists both sides.";
+    NoCommonAlgorithm, "Set SFTP_ALGORITHMS to what the message says would connect, or ask the partner to offer one of our algorithms; then redrive.";
     /// The server refused the credential.
     AuthenticationRejected, "Check the user name, and that the partner has installed the public key whose fingerprint is in the message.";
     /// The object is missing, denied or archived.

@@ -4,43 +4,67 @@ use std::fmt;
 
 use ssh_key::{Fingerprint, HashAlg, PublicKey};
 
-/// One pinned host key, as its SHA-256 fingerprint and, where the whole key was given, its algorithm.
+/// One pinned host key, as its SHA-256 fingerprint and, where the whole key was given, its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedHostKey {
     fingerprint: Fingerprint,
-    algorithm: Option<String>,
+    key_type: Option<String>,
+    /// Not a server's key, but that of an authority that signs servers' keys.
+    is_authority: bool,
 }
 
+/// The marker of `known_hosts` before an authority's key.
+const CERT_AUTHORITY: &str = "@cert-authority";
+
 impl TrustedHostKey {
-    /// Parses `ssh-ed25519 AAAA…` with or without a comment behind or a host name before it, or `SHA256:…`.
+    /// Parses `ssh-ed25519 AAAA…` with or without a comment behind or a host name before it, or `SHA256:…`; each of
+    /// them behind `@cert-authority`, too. The host name is not looked at: the settings are those of one partner.
     ///
     /// # Errors
     /// What is wrong with it, in a few words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if text.starts_with("SHA256:") {
-            let fingerprint = text.trim_end_matches('=').parse::<Fingerprint>();
-            let fingerprint = fingerprint.map_err(|_| "not a SHA-256 fingerprint of 43 base64 characters")?;
-            return Ok(Self { fingerprint, algorithm: None });
-        }
+        let (is_authority, text) = match text.strip_prefix(CERT_AUTHORITY) {
+            Some(rest) => (true, rest.trim_start()),
+            None => (false, text),
+        };
         if text.starts_with('@') {
-            return Err("markers such as @cert-authority are not supported".into());
+            return Err(format!("markers other than {CERT_AUTHORITY} are not supported"));
         }
         let words: Vec<&str> = text.split_whitespace().collect();
-        let pair = words.windows(2).take(2).find(|pair| pair[1].starts_with("AAAA"));
+        // Behind the marker a host name stands also before a fingerprint.
+        if let Some(word) = words.iter().take(1 + usize::from(is_authority)).find(|word| is_fingerprint(word))
+        {
+            let fingerprint = word.trim_end_matches('=').parse::<Fingerprint>();
+            let fingerprint = fingerprint.map_err(|_| "not a SHA-256 fingerprint of 43 base64 characters")?;
+            return Ok(Self { fingerprint, key_type: None, is_authority });
+        }
+        let pair = words.windows(2).take(2).find(|pair| is_key(pair[1]));
         let pair = pair.ok_or("expected `ssh-ed25519 AAAA…`, `host ssh-ed25519 AAAA…` or `SHA256:…`")?;
         let key =
             PublicKey::from_openssh(&pair.join(" ")).map_err(|error| format!("not a public key: {error}"))?;
         Ok(Self {
             fingerprint: key.fingerprint(HashAlg::Sha256),
-            algorithm: Some(key.algorithm().as_str().to_owned()),
+            key_type: Some(key.algorithm().as_str().to_owned()),
+            is_authority,
         })
     }
 }
 
+fn is_fingerprint(word: &str) -> bool {
+    word.starts_with("SHA256:")
+}
+
+fn is_key(word: &str) -> bool {
+    word.starts_with("AAAA")
+}
+
 impl fmt::Display for TrustedHostKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.fingerprint)
+        match self.is_authority {
+            true => write!(f, "{CERT_AUTHORITY} {}", self.fingerprint),
+            false => write!(f, "{}", self.fingerprint),
+        }
     }
 }
 
@@ -71,12 +95,19 @@ impl TrustedHostKeys {
 
     /// Whether the key with this SHA-256 fingerprint (`SHA256:…`) is pinned.
     pub fn trusts(&self, fingerprint: &str) -> bool {
-        self.0.iter().any(|key| key.fingerprint.to_string() == fingerprint)
+        self.pinned().any(|(pinned, _)| pinned.to_string() == fingerprint)
     }
 
-    /// The algorithms of the pinned keys (`ssh-ed25519`, …), or `None` where a bare fingerprint leaves it open.
-    pub fn algorithms(&self) -> Option<Vec<&str>> {
-        self.0.iter().map(|key| key.algorithm.as_deref()).collect()
+    /// The servers' keys: their fingerprints, and their types (`ssh-ed25519`, …) where more than the fingerprint is
+    /// known.
+    pub fn pinned(&self) -> impl Iterator<Item = (&Fingerprint, Option<&str>)> {
+        let keys = self.0.iter().filter(|key| !key.is_authority);
+        keys.map(|key| (&key.fingerprint, key.key_type.as_deref()))
+    }
+
+    /// The fingerprints of the authorities whose word is taken for a server's key.
+    pub fn authorities(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.0.iter().filter(|key| key.is_authority).map(|key| &key.fingerprint)
     }
 }
 
@@ -87,7 +118,9 @@ fn entries(text: &str) -> Vec<String> {
         let mut hosts = String::new();
         for part in line.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let entry = if hosts.is_empty() { part.to_owned() } else { format!("{hosts},{part}") };
-            let host_only = !part.contains(char::is_whitespace) && !part.starts_with("SHA256:");
+            let has_key = entry.split_whitespace().any(|word| is_fingerprint(word) || is_key(word));
+            let is_marked = entry.starts_with('@');
+            let host_only = !has_key && (is_marked || !part.contains(char::is_whitespace));
             hosts = if host_only {
                 entry
             } else {
@@ -135,8 +168,27 @@ mod tests {
     fn several_keys_and_their_algorithms() {
         let two = TrustedHostKeys::parse(&format!("{KEY},SHA256:{}", "A".repeat(43))).unwrap();
         assert!(two.trusts(FINGERPRINT));
-        assert_eq!(two.algorithms(), None);
-        assert_eq!(TrustedHostKeys::parse(KEY).unwrap().algorithms(), Some(vec!["ssh-ed25519"]));
+        let types: Vec<_> = two.pinned().map(|(_, key_type)| key_type).collect();
+        assert_eq!(types, [Some("ssh-ed25519"), None]);
+        assert_eq!(two.authorities().count(), 0);
+    }
+
+    #[test]
+    fn an_authority_is_not_a_server() {
+        for text in [
+            format!("@cert-authority * {KEY}"),
+            format!("@cert-authority *.example.com,*.example.org {KEY} comment"),
+            format!("@cert-authority {KEY}"),
+            format!("@cert-authority {FINGERPRINT}"),
+            format!("@cert-authority *.example.com {FINGERPRINT}"),
+        ] {
+            let trusted = TrustedHostKeys::parse(&text).unwrap();
+            assert!(!trusted.trusts(FINGERPRINT), "{text}");
+            let authorities: Vec<String> = trusted.authorities().map(ToString::to_string).collect();
+            assert_eq!(authorities, [FINGERPRINT], "{text}");
+            let both = TrustedHostKeys::parse(&format!("{KEY},{text}")).unwrap();
+            assert!(both.trusts(FINGERPRINT) && both.authorities().count() == 1, "{text}");
+        }
     }
 
     #[test]
@@ -144,6 +196,8 @@ mod tests {
         assert_eq!(TrustedHostKeys::parse(" \n,").unwrap_err(), "expected at least one host key");
         let problem = TrustedHostKeys::parse(&format!("{KEY},SHA256:short,nonsense")).unwrap_err();
         assert!(problem.contains("entry 2") && problem.contains("entry 3"), "{problem}");
-        assert!(TrustedHostKeys::parse(&format!("@cert-authority * {KEY}")).is_err());
+        for text in ["@cert-authority", "@cert-authority *.example.com", "@revoked * ssh-ed25519 AAAA"] {
+            assert!(TrustedHostKeys::parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The domain of S3 SFTP Bridge, pure: events, payloads, error names, settings, remote paths. No I/O, no AWS
 //! client, no SSH session; everything here can be tested with values alone.
 
+mod algorithms;
 mod checksum;
 mod deadline;
 mod decode;
@@ -12,6 +13,7 @@ mod progress;
 mod remote_path;
 mod settings;
 
+pub use algorithms::{Algorithms, Preset};
 pub use checksum::{
     Checksum, ChecksumAlgorithm, Digests, Hashes, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,
     compare_with_stored,
@@ -22,13 +24,13 @@ pub use error::{Error, ErrorName, Result};
 pub use event::ObjectCreated;
 pub use host_key::{TrustedHostKey, TrustedHostKeys};
 pub use payload::{
-    Checkpoint, CredentialReference, Execution, Failure, FetchKeyInput, FetchKeyOutput, Outcome,
-    PinnedObject, Progress, Proof, Publication, ReadBack, ReadForHash, Receipt, RecordFailureInput,
+    Checkpoint, CredentialReference, CredentialVersion, Execution, Failure, FetchKeyInput, FetchKeyOutput,
+    Outcome, PinnedObject, Progress, Proof, Publication, ReadBack, ReadForHash, Receipt, RecordFailureInput,
     SecretLocation, Status, TransferInput, VerifyRemoteInput,
 };
 pub use progress::OnProgress;
 pub use remote_path::RemotePaths;
 pub use settings::{
-    AfterDelivery, AttributeSettings, CredentialLocation, Demand, Marker, Mode, ProofPolicy, RecordSettings,
-    SETTINGS, Setting, Settings, Variables,
+    AfterDelivery, AttributeSettings, CredentialLocation, Demand, LoginSettings, Marker, Method, Methods,
+    Mode, ProofPolicy, RecordSettings, SETTINGS, Setting, Settings, Variables,
 };

@@ -71,6 +71,54 @@ pub struct CredentialReference {
     pub algorithm: Option<String>,
     /// The public key's fingerprint (`SHA256:…`); absent if the credential is a password alone.
     pub public_key_fingerprint: Option<String>,
+    /// The version before this one, where there is one that logs in with something else: for a partner who has not
+    /// followed a rotation yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Box<CredentialReference>>,
+}
+
+impl CredentialReference {
+    /// The id of the secret's version, where it has one.
+    pub fn version_id(&self) -> Option<&str> {
+        match &self.location {
+            SecretLocation::SecretsManager { version_id, .. } => Some(version_id),
+            SecretLocation::S3 { version_id, .. } => version_id.as_deref(),
+        }
+    }
+
+    /// The previous version, if it has this id.
+    fn previous_with(&self, version_id: Option<&str>) -> Option<&Self> {
+        let previous = self.previous.as_deref()?;
+        (version_id.is_some() && previous.version_id() == version_id).then_some(previous)
+    }
+
+    /// What to keep of the version that the server took: its id, if it is the previous one.
+    pub fn accepted(&self, version_id: Option<&str>) -> Option<String> {
+        self.previous_with(version_id)?.version_id().map(str::to_owned)
+    }
+
+    /// What a person should know where the server took the version with this id.
+    pub fn warning(&self, accepted: Option<&str>) -> Option<String> {
+        let previous = self.previous_with(accepted)?;
+        let named = |it: &Self| {
+            let key = it.public_key_fingerprint.as_deref().unwrap_or("a password");
+            format!("user {:?}, {key}", it.user_name)
+        };
+        Some(format!(
+            "the server refused the current version of the secret ({}) and took the previous one ({}): ask the partner \
+             to install the new one",
+            named(self),
+            named(previous)
+        ))
+    }
+}
+
+/// Which version of the secret a server took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialVersion {
+    /// The current one was refused.
+    Previous,
 }
 
 /// Input of `fetch-key`.
@@ -170,6 +218,9 @@ pub struct Checkpoint {
     /// What the receipt is to warn of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The version of the secret that the server took after it had refused the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_version_id: Option<String>,
     /// When the transfer began, RFC 3339.
     pub started_at: String,
 }
@@ -194,6 +245,7 @@ impl Checkpoint {
             read_for_hash: None,
             publication: None,
             warnings: Vec::new(),
+            credential_version_id: None,
             started_at,
         }
     }
@@ -343,6 +395,9 @@ pub struct Receipt {
     /// The fingerprint of the key that was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key_fingerprint: Option<String>,
+    /// Which version of the secret it was, where it was not the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_version: Option<CredentialVersion>,
     /// Bytes sent in all, re-sent ones included.
     #[serde(default)]
     pub bytes_sent: u64,
@@ -373,6 +428,9 @@ impl Receipt {
         execution: &Execution,
         finished_at: String,
     ) -> Self {
+        let accepted = checkpoint.credential_version_id.as_deref();
+        let previous = credential.previous_with(accepted);
+        let used = previous.unwrap_or(credential);
         Self {
             outcome,
             reason: None,
@@ -384,15 +442,16 @@ impl Receipt {
             checksum: None,
             source_checksum_matched: None,
             host_key_fingerprint: None,
-            user_name: credential.user_name.clone(),
-            public_key_fingerprint: credential.public_key_fingerprint.clone(),
+            user_name: used.user_name.clone(),
+            public_key_fingerprint: used.public_key_fingerprint.clone(),
+            credential_version: previous.map(|_| CredentialVersion::Previous),
             bytes_sent: checkpoint.bytes_sent,
             resumes: checkpoint.resumes,
             execution_id: execution.id.clone(),
             started_at: checkpoint.started_at.clone(),
             finished_at,
             after_delivery: None,
-            warnings: checkpoint.warnings.clone(),
+            warnings: checkpoint.warnings.iter().cloned().chain(credential.warning(accepted)).collect(),
         }
     }
 }
@@ -453,9 +512,15 @@ mod tests {
             user_name: "u".into(),
             algorithm: None,
             public_key_fingerprint: None,
+            previous: None,
         };
         let value = serde_json::to_value(&reference).unwrap();
         assert_eq!(value["source"], "secrets_manager");
+        assert_eq!(value.get("previous"), None);
+        assert_eq!(decode::<CredentialReference>(value).unwrap(), reference);
+        let previous = Some(Box::new(reference.clone()));
+        let reference = CredentialReference { previous, ..reference };
+        let value = serde_json::to_value(&reference).unwrap();
         assert_eq!(decode::<CredentialReference>(value).unwrap(), reference);
     }
 }

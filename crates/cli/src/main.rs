@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is what a command line tool is for")]
 
 mod deliver;
+mod host_key;
 mod location;
 mod progress;
 mod recursive;
@@ -41,12 +42,36 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Prints the host keys that a server presents, as fingerprints and as lines for SFTP_TRUSTED_HOST_KEYS.
+    ///
+    /// It needs neither settings, nor a credential, nor AWS. Compare what it prints with what the partner told you by
+    /// another way: whoever answers at the address could have printed it.
+    HostKey {
+        /// HOST, HOST:PORT or [IPV6]:PORT.
+        #[arg(value_parser = host_key::parse)]
+        server: sftp::Endpoint,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     // Usage errors end here, with exit status 2.
-    let Command::Deliver { object, recursive, json } = Arguments::parse().command;
+    match Arguments::parse().command {
+        Command::Deliver { object, recursive, json } => deliver(object, recursive, json).await,
+        Command::HostKey { server, json } => match host_key::run(&server, json).await {
+            Ok(text) => {
+                println!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => failure(&error),
+        },
+    }
+}
+
+async fn deliver(object: Location, recursive: bool, json: bool) -> ExitCode {
     if object.object_key.is_empty() && !recursive {
         let message = "expected s3://BUCKET/KEY; for all objects of a bucket, add --recursive";
         Arguments::command().error(clap::error::ErrorKind::ValueValidation, message).exit();

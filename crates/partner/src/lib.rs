@@ -4,10 +4,11 @@
 mod attributes;
 mod persistence;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use aws::credential::{self, Clients};
-use bridge::{CredentialReference, Result, Settings};
+use aws::credential::{self, Clients, Credential};
+use bridge::{CredentialReference, ErrorName, Result, Settings};
 use sftp::{Caps, Endpoint, Keeper, Login, Session};
 
 pub use attributes::set_attributes;
@@ -21,13 +22,40 @@ pub struct Partner {
     pub clients: Clients,
     options: sftp::Options,
     keeper: Keeper,
+    refused: Mutex<Option<Refused>>,
+}
+
+/// A version of the secret that the server refused while it took another one.
+struct Refused {
+    version_id: String,
+    at: SystemTime,
+}
+
+/// For so long it is not shown to the server again.
+const REFUSED_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// Who logs in, as the settings and the credential say.
+///
+/// # Errors
+/// `InvalidConfig` if no user is named, `InvalidPrivateKey`.
+pub fn login(settings: &Settings, credential: Credential) -> Result<Login> {
+    let user_name = settings.user.clone().or(credential.user_name);
+    let user_name = user_name.ok_or_else(|| {
+        ErrorName::InvalidConfig
+            .error("SFTP_USER is not set, and the credential has no `Username`: one of them is needed")
+    })?;
+    let Credential { private_key, passphrase, password, certificate, .. } = credential;
+    let login = Login::new(user_name, private_key.as_ref(), passphrase.as_ref(), password)?;
+    let login = login.with_certificate(certificate.as_deref())?;
+    Ok(Login { methods: settings.login.methods.clone(), ..login })
 }
 
 impl Partner {
     /// Nothing is connected to yet.
     pub fn new(settings: Settings, clients: Clients, options: sftp::Options) -> Self {
         let keeper = Keeper::new(settings.keep_connection);
-        Self { settings, clients, options, keeper }
+        let options = sftp::Options { algorithms: settings.login.algorithms.clone(), ..options };
+        Self { settings, clients, options, keeper, refused: Mutex::default() }
     }
 
     /// How far a transfer may spread out.
@@ -39,14 +67,18 @@ impl Partner {
     /// alive. It is kept for the next one, and for others who use it now, unless the work leaves it in doubt: a server
     /// that refuses a file is no reason to log in again, but a connection that was lost, or work that was cut off, is.
     ///
+    /// `accepted` is the version of the secret that the server took earlier in this delivery, if it was not the current
+    /// one.
+    ///
     /// # Errors
     /// Those of reading the credential, of connecting and of the work.
     pub async fn with_session<T>(
         &self,
         reference: &CredentialReference,
+        accepted: Option<&str>,
         work: impl AsyncFnOnce(&Arc<Session>) -> Result<T>,
     ) -> Result<T> {
-        let session = self.session(reference).await?;
+        let session = self.session(reference, accepted).await?;
         let cut_off = CutOff(&session);
         let outcome = work(&session).await;
         std::mem::forget(cut_off);
@@ -59,22 +91,67 @@ impl Partner {
         outcome
     }
 
-    async fn session(&self, reference: &CredentialReference) -> Result<Arc<Session>> {
-        let Settings { host, port, trusted_host_keys, .. } = &self.settings;
-        // The settings are those of the process; what may change from call to call is the credential.
+    async fn session(&self, reference: &CredentialReference, accepted: Option<&str>) -> Result<Arc<Session>> {
+        // The settings are those of the process; what may change from call to call is the credential. Whichever of its
+        // two versions a session is logged in with, it serves those who have the same two.
         let identity = format!("{reference:?}");
-        let connect = async {
-            let credential = credential::read(&self.clients, &reference.location).await?;
-            let login = Login::new(
-                reference.user_name.clone(),
-                credential.private_key.as_ref(),
-                credential.passphrase.as_ref(),
-                credential.password,
-            )?;
-            let endpoint = Endpoint { host: host.clone(), port: *port };
-            Ok(Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await?)
+        self.keeper.session(&identity, self.connect(reference, accepted)).await
+    }
+
+    /// A rotation must not stop deliveries: where the server refuses one version of the secret, the other is tried, once,
+    /// on a connection of its own. What was refused is remembered, here and in the checkpoint, so that it is not refused
+    /// at every step and for every file.
+    async fn connect(&self, current: &CredentialReference, accepted: Option<&str>) -> Result<Session> {
+        let Some(previous) = current.previous.as_deref() else { return self.log_in(current).await };
+        let was_taken = accepted.is_some() && previous.version_id() == accepted;
+        let (first, second) = match was_taken || self.was_refused(current) {
+            true => (previous, current),
+            false => (current, previous),
         };
-        self.keeper.session(&identity, connect).await
+        let refusal = match self.log_in(first).await {
+            Err(error) if error.name == ErrorName::AuthenticationRejected => error,
+            outcome => return outcome,
+        };
+        tracing::warn!(error = %refusal, "the server refused one version of the secret; trying the other");
+        self.remember_refused(first);
+        match self.log_in(second).await {
+            Ok(session) => Ok(session),
+            // These pass, and the next call begins with this version.
+            Err(error) if error.name.retryable() => Err(error),
+            Err(error) => Err(refusal.name.error(format!(
+                "{}; nor did the other version of the secret help: {}",
+                refusal.message(),
+                error.message()
+            ))),
+        }
+    }
+
+    async fn log_in(&self, reference: &CredentialReference) -> Result<Session> {
+        let Settings { host, port, trusted_host_keys, .. } = &self.settings;
+        let credential = credential::read(&self.clients, &reference.location).await?;
+        let login = login(&self.settings, credential)?;
+        let login = Login {
+            user_name: reference.user_name.clone(),
+            label: reference.version_id().map(str::to_owned),
+            ..login
+        };
+        let endpoint = Endpoint { host: host.clone(), port: *port };
+        Ok(Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await?)
+    }
+
+    fn was_refused(&self, reference: &CredentialReference) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().is_some_and(|refused| {
+            let is_recent = refused.at.elapsed().is_ok_and(|elapsed| elapsed < REFUSED_FOR);
+            is_recent && reference.version_id() == Some(refused.version_id.as_str())
+        })
+    }
+
+    fn remember_refused(&self, reference: &CredentialReference) {
+        let refused = reference
+            .version_id()
+            .map(|version_id| Refused { version_id: version_id.to_owned(), at: SystemTime::now() });
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
     /// Ends what is still connected.

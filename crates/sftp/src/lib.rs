@@ -13,7 +13,7 @@
 //! let login = sftp::Login {
 //!     user_name: "acme".into(),
 //!     private_key: Some(sftp::PrivateKey::parse(&std::fs::read_to_string("id_ed25519")?.into(), None)?),
-//!     password: None,
+//!     ..Default::default()
 //! };
 //! let trusted = bridge::TrustedHostKeys::parse("SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ")?;
 //! let session = sftp::Session::connect(&endpoint, &login, &trusted, &sftp::Options::default()).await?;
@@ -32,27 +32,33 @@
 //! # }
 //! ```
 
+mod algorithms;
+mod authentication;
 mod client;
 mod codec;
 mod download;
 mod error;
+mod host_key;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
 mod keeper;
 mod lanes;
+mod pem;
 mod private_key;
+pub mod probe;
 mod session;
 mod transport;
 mod upload;
 mod window;
 
+pub use authentication::Login;
 pub use client::{FileHandle, Sftp};
 pub use codec::{Attributes, OpenFlags};
 pub use download::Download;
 pub use error::{Error, Result, StatusCode};
 pub use keeper::Keeper;
 pub use lanes::{Caps, Spread};
-pub use private_key::PrivateKey;
-pub use session::{Endpoint, Login, Options, Session};
+pub use private_key::{Certificate, PrivateKey};
+pub use session::{Endpoint, Options, Session};
 pub use upload::{AHEAD_MAX, Journal, Unobserved, Upload};

@@ -1,10 +1,14 @@
 //! The private key, which leaves this type only as a signature.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bridge::{ErrorName, Result};
+use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{HashAlg, decode_secret_key};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::pem;
 
 /// A parsed private key. Its `Debug` shows the public key's fingerprint and nothing else.
 #[derive(Clone)]
@@ -29,13 +33,28 @@ impl PrivateKey {
         }
         let passphrase =
             passphrase.map(ExposeSecret::expose_secret).filter(|passphrase| !passphrase.is_empty());
-        // russh's errors name positions and formats; they are left out all the same.
-        let key = decode_secret_key(text.expose_secret(), passphrase).map_err(|_| {
+        let unreadable = || {
             invalid(match passphrase {
-                Some(_) => "the private key could not be parsed: it is damaged, of an unknown format, or the passphrase is wrong",
-                None => "the private key could not be parsed: it is damaged, of an unknown format, or needs a passphrase",
+                Some(_) => {
+                    "the private key could not be parsed: it is damaged, of an unknown format, or the passphrase is wrong"
+                }
+                None => {
+                    "the private key could not be parsed: it is damaged, of an unknown format, or needs a passphrase"
+                }
             })
-        })?;
+        };
+        // russh's errors name positions and formats; they are left out all the same.
+        let text = text.expose_secret();
+        let key = match passphrase {
+            Some(passphrase) if pem::is_encrypted(text) => {
+                let plain = pem::decrypt(text, passphrase).ok_or_else(unreadable)?;
+                decode_secret_key(&plain, None)
+            }
+            // A passphrase of a key that needs none is of no consequence; russh would try to decrypt.
+            Some(_) if PLAIN.iter().any(|head| text.contains(head)) => decode_secret_key(text, None),
+            passphrase => decode_secret_key(text, passphrase),
+        };
+        let key = key.map_err(|_| unreadable())?;
         if key.is_encrypted() {
             return Err(invalid("the private key needs a passphrase"));
         }
@@ -54,6 +73,55 @@ impl PrivateKey {
 
     pub(crate) fn key(&self) -> Arc<russh::keys::PrivateKey> {
         Arc::clone(&self.0)
+    }
+}
+
+/// Beginnings of keys that say of themselves that they are not encrypted.
+const PLAIN: [&str; 3] =
+    ["-----BEGIN PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN EC PRIVATE KEY-----"];
+
+/// An OpenSSH certificate: an authority's word for a user's public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate(Arc<russh::keys::Certificate>);
+
+impl Certificate {
+    /// Parses `ssh-ed25519-cert-v01@openssh.com AAAA…`, the contents of `id_ed25519-cert.pub`.
+    ///
+    /// # Errors
+    /// `InvalidPrivateKey`: it could not be parsed, is not a user's, is not this key's, or is not valid now.
+    pub fn parse(text: &str, private_key: Option<&PrivateKey>) -> Result<Self> {
+        let invalid =
+            |problem: &str| ErrorName::InvalidPrivateKey.error(format!("the certificate {problem}"));
+        let certificate = russh::keys::Certificate::from_openssh(text.trim());
+        let certificate = certificate.map_err(|_| {
+            invalid("could not be parsed: expected `ssh-ed25519-cert-v01@openssh.com AAAA…` or its like")
+        })?;
+        if certificate.cert_type() != CertType::User {
+            return Err(invalid("is a host's, not a user's"));
+        }
+        let key = private_key.ok_or_else(|| invalid("has no private key beside it"))?;
+        if certificate.public_key() != key.0.public_key().key_data() {
+            return Err(invalid("belongs to another key than the private key beside it"));
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if certificate.valid_before() <= now {
+            return Err(invalid("has run out: ask for a new one"));
+        }
+        if certificate.valid_after() > now {
+            return Err(invalid("is not valid yet"));
+        }
+        Ok(Self(Arc::new(certificate)))
+    }
+
+    pub(crate) fn certificate(&self) -> &russh::keys::Certificate {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let authority = self.0.signature_key().fingerprint(HashAlg::Sha256);
+        write!(f, "the certificate {:?} signed by {authority}", self.0.key_id())
     }
 }
 
@@ -123,6 +191,43 @@ mod tests {
             let error = parse(ENCRYPTED, passphrase).unwrap_err();
             assert_eq!(error.name, ErrorName::InvalidPrivateKey);
             assert!(error.message().contains("passphrase") && !error.message().contains("staple"), "{error}");
+        }
+    }
+
+    // Made for this test with OpenSSL 3.0; they open nothing.
+    macro_rules! keys {
+        ($($fingerprint:literal: $($name:literal)*;)*) => {
+            &[$($((
+                $name,
+                include_str!(concat!("../testdata/keys/", $name, ".pem")),
+                concat!("SHA256:", $fingerprint),
+            ),)*)*]
+        };
+    }
+    const KEYS: &[(&str, &str, &str)] = keys! {
+        "3avWpQLG7LY+JSpgUFeZZFk7wHdI/si07cMBRhE8x2M":
+            "rsa-pkcs1" "rsa-pkcs8" "rsa-pkcs1-aes128" "rsa-pkcs1-aes192" "rsa-pkcs1-aes256" "rsa-pkcs1-des3"
+            "rsa-pkcs1-des";
+        "IRMibOtzDSksgmDP7nq0DlDO7Tfsf4Wn1R9ITjC1Trc":
+            "ec256-sec1" "ec256-sec1-with-parameters" "ec256-sec1-explicit" "ec256-sec1-aes128" "ec256-sec1-des3"
+            "ec256-pkcs8-aes256" "ec256-pkcs8-aes128-sha1" "ec256-pkcs8-des3-sha1" "ec256-pkcs8-scrypt";
+        "2e2SM/Qzhg3Nb2Yz9PSU1bfpnTV7BY5rNrMRPRqP5Xo": "ec384-pkcs8";
+        "uk6dQb/dDgCXAgYy0pamHn7IFuLwuXmuW2DWKk2BbMQ": "ec521-sec1";
+        "LoDm6aTbJDujEjrKXX52cq/90wI4UwPNry5FeRmPEqk": "ed25519-pkcs8" "ed25519-pkcs8-aes256";
+    };
+
+    #[test]
+    fn story_17_keys_as_openssl_writes_them() {
+        for (name, text, fingerprint) in KEYS {
+            // As it is, and as a JSON secret may hold it.
+            for text in [text.to_string(), text.replace('\n', "\\n")] {
+                let key = parse(&text, Some("correct horse"));
+                assert_eq!(key.map(|key| key.fingerprint()).as_deref(), Ok(*fingerprint), "{name}");
+            }
+            for passphrase in [None, Some("battery staple")] {
+                let parsed = parse(text, passphrase);
+                assert_eq!(parsed.is_err(), text.contains("ENCRYPTED"), "{name} {passphrase:?}: {parsed:?}");
+            }
         }
     }
 

@@ -1,22 +1,25 @@
-//! Connecting: TCP, key exchange, host key, authentication, the SFTP subsystem.
+//! Connecting: TCP, key exchange, host key, login, the SFTP subsystem.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bridge::{Error, ErrorName, TrustedHostKeys};
-use russh::client::{self, AuthResult, DisconnectReason, Handle, KeyboardInteractiveAuthResponse};
-use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{Disconnect, Limits, MethodKind, MethodSet, Preferred, cipher, kex};
-use secrecy::{ExposeSecret, SecretString};
+use bridge::{Algorithms, Error, ErrorName, TrustedHostKeys};
+use russh::client::{self, DisconnectReason, Handle};
+use russh::keys::{Algorithm, PublicKeyOrCertificate};
+use russh::{AlgorithmKind, Disconnect, Limits, Preferred};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::algorithms;
+use crate::authentication::{Login, authenticate};
 use crate::client::Doubt;
+use crate::host_key::{self, HostKey, Refused, Wanted};
 use crate::lanes::Lane;
+use crate::probe;
 use crate::transport::Transport;
-use crate::{Caps, FileHandle, Journal, PrivateKey, Result, Sftp, Spread, Upload};
+use crate::{Caps, FileHandle, Journal, Result, Sftp, Spread, Upload};
 
 /// The partner's server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,35 +36,8 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// Who logs in, and with what. Its `Debug` shows no secret.
+/// How to speak with a server, and how long to wait for what.
 #[derive(Clone, Debug)]
-pub struct Login {
-    /// The user.
-    pub user_name: String,
-    /// Tried first, if there.
-    pub private_key: Option<PrivateKey>,
-    /// Used alone, or after the key where the server asks for both.
-    pub password: Option<SecretString>,
-}
-
-impl Login {
-    /// From what the credential holds, as text.
-    ///
-    /// # Errors
-    /// `InvalidPrivateKey`.
-    pub fn new(
-        user_name: String,
-        private_key: Option<&SecretString>,
-        passphrase: Option<&SecretString>,
-        password: Option<SecretString>,
-    ) -> std::result::Result<Self, Error> {
-        let private_key = private_key.map(|text| PrivateKey::parse(text, passphrase)).transpose()?;
-        Ok(Self { user_name, private_key, password })
-    }
-}
-
-/// How long to wait for what.
-#[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// For looking the name up, TCP and key exchange together; then once more for logging in.
     pub connect_timeout: Duration,
@@ -71,6 +47,8 @@ pub struct Options {
     pub stall_timeout: Duration,
     /// New keys are agreed on after so many bytes, in either direction (RFC 4253, section 9, recommends each GiB).
     pub rekey_after: usize,
+    /// What is offered to the server.
+    pub algorithms: Algorithms,
 }
 
 impl Default for Options {
@@ -80,6 +58,7 @@ impl Default for Options {
             keepalive_interval: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(60),
             rekey_after: 1 << 30,
+            algorithms: Algorithms::default(),
         }
     }
 }
@@ -126,7 +105,7 @@ impl Session {
             endpoint: endpoint.clone(),
             login: login.clone(),
             trusted: trusted.clone(),
-            options: *options,
+            options: options.clone(),
         };
         Self::open(target).await
     }
@@ -144,7 +123,8 @@ impl Session {
         let (mut ssh, state) = open(endpoint, trusted, options).await?;
         let doubt = Doubt::default();
         let logging_in = async {
-            authenticate(&mut ssh, endpoint, login).await?;
+            let takes_sha1 = options.algorithms.host_keys.contains(&"ssh-rsa");
+            authenticate(&mut ssh, &state, endpoint, login, takes_sha1).await?;
             start_sftp(&ssh, endpoint, &state.lost, &doubt, options).await
         };
         let sftp = tokio::time::timeout(options.connect_timeout, logging_in).await.map_err(|_| {
@@ -158,7 +138,7 @@ impl Session {
             ssh,
             channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
             first,
-            host_key_fingerprint: state.presented().unwrap_or_default(),
+            host_key_fingerprint: state.presented().map(|key| key.fingerprint).unwrap_or_default(),
             lost: state.lost,
             doubt,
             target,
@@ -224,6 +204,11 @@ impl Session {
         &self.host_key_fingerprint
     }
 
+    /// The label of the login that the server took.
+    pub fn label(&self) -> Option<&str> {
+        self.target.login.label.as_deref()
+    }
+
     /// Says goodbye. A session that is merely dropped is closed, too, but the server logs it as broken.
     pub async fn disconnect(&self) {
         let goodbye = self.ssh.disconnect(Disconnect::ByApplication, "", "en");
@@ -249,87 +234,157 @@ fn starting_sftp(endpoint: &Endpoint, problem: &dyn std::fmt::Display) -> Error 
 }
 
 /// TCP and key exchange, host key included.
-async fn open(
+pub(crate) async fn open(
     endpoint: &Endpoint,
     trusted: &TrustedHostKeys,
     options: &Options,
 ) -> Result<(Handle<Handler>, State)> {
-    let deadline = Instant::now() + options.connect_timeout;
-    let failed = |step: &str, problem: &dyn std::fmt::Display| {
-        ErrorName::ConnectFailed.error(format!("{step}: {problem}"))
+    let mut wanted = Wanted::new(trusted, &options.algorithms);
+    let mut refused: Vec<String> = Vec::new();
+    let mismatch = |refused: &[String]| {
+        ErrorName::HostKeyMismatch.error(format!(
+            "{endpoint} presented the host key {}; trusted are {trusted}",
+            refused.join(", then ")
+        ))
     };
-    let late = format!("no answer within {} s", options.connect_timeout.as_secs());
-
-    let step = format!("looking up {}", endpoint.host);
-    let addresses =
-        timeout_at(deadline, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
-    let addresses: Vec<SocketAddr> =
-        addresses.map_err(|_| failed(&step, &late))?.map_err(|error| failed(&step, &error))?.collect();
-
-    let (stream, address) = connect_tcp(endpoint, &addresses, deadline, &late).await?;
-    stream.set_nodelay(true).map_err(|error| failed("setting TCP_NODELAY", &error))?;
-
-    let state = State::default();
-    let handler = Handler { trusted: trusted.clone(), state: state.clone() };
-    let handshake =
-        client::connect_stream(Arc::new(config(trusted, options)), Transport::new(stream), handler);
-    let step = format!("SSH key exchange with {endpoint} ({address})");
-    match timeout_at(deadline, handshake).await {
-        Err(_) => Err(failed(&step, &late).into()),
-        Ok(Ok(ssh)) => Ok((ssh, state)),
-        Ok(Err(HandshakeError::HostKey { algorithm, fingerprint })) => Err(ErrorName::HostKeyMismatch
-            .error(format!(
-                "{endpoint} presented the host key {algorithm} {fingerprint}; trusted are {trusted}"
-            ))
-            .into()),
-        Ok(Err(HandshakeError::Ssh(russh::Error::NoCommonAlgo { kind, ours, theirs }))) => {
-            Err(no_common_algorithm(endpoint, &kind, &ours, &theirs).into())
+    // Another key of the server may be the pinned one. There are as many turns as there are types of keys at most.
+    loop {
+        match handshake(endpoint, Trust::In(trusted.clone()), options, wanted.lists()).await {
+            Ok(opened) => return Ok(opened),
+            Err(Handshake::HostKey(key)) => {
+                refused.push(key.to_string());
+                if !wanted.rule_out(&key.key) {
+                    return Err(mismatch(&refused).into());
+                }
+            }
+            Err(Handshake::NoCommonAlgorithm { .. }) if !refused.is_empty() => {
+                return Err(mismatch(&refused).into());
+            }
+            Err(Handshake::NoCommonAlgorithm { kind, ours, theirs }) => {
+                return Err(no_common_algorithm(endpoint, options, kind, &ours, &theirs).await.into());
+            }
+            Err(Handshake::Error(error)) => return Err(error.into()),
         }
-        Ok(Err(HandshakeError::Ssh(error))) => Err(failed(&step, &error).into()),
     }
 }
 
-async fn connect_tcp(
+/// Whom to believe to be the server.
+pub(crate) enum Trust {
+    /// Who has a pinned key.
+    In(TrustedHostKeys),
+    /// Nobody: each handshake ends at the host key, which is what it was made for.
+    Nobody,
+}
+
+/// Why a handshake failed.
+pub(crate) enum Handshake {
+    HostKey(Box<Refused>),
+    NoCommonAlgorithm { kind: AlgorithmKind, ours: Vec<String>, theirs: Vec<String> },
+    Error(Error),
+}
+
+/// One connection: TCP and key exchange, asking for host keys and certificates of these algorithms.
+pub(crate) async fn handshake(
     endpoint: &Endpoint,
-    addresses: &[SocketAddr],
+    trust: Trust,
+    options: &Options,
+    (host_keys, certificates): (Vec<Algorithm>, Vec<Algorithm>),
+) -> std::result::Result<(Handle<Handler>, State), Handshake> {
+    let deadline = Instant::now() + options.connect_timeout;
+    let late = late(options);
+    let (stream, address) = connect_tcp(endpoint, deadline, &late).await.map_err(Handshake::Error)?;
+    let state = State::default();
+    let handler = Handler { host: endpoint.host.clone(), trust, state: state.clone() };
+    let preferred = algorithms::preferred(&options.algorithms, host_keys, certificates);
+    let config = Arc::new(config(preferred, options));
+    let connecting = client::connect_stream(config, Transport::new(stream), handler);
+    let failed = |problem: &dyn std::fmt::Display| {
+        let step = format!("SSH key exchange with {endpoint} ({address})");
+        Handshake::Error(ErrorName::ConnectFailed.error(format!("{step}: {problem}")))
+    };
+    match timeout_at(deadline, connecting).await {
+        Err(_) => Err(failed(&late)),
+        Ok(Ok(ssh)) => Ok((ssh, state)),
+        Ok(Err(HandshakeError::HostKey(refused))) => Err(Handshake::HostKey(refused)),
+        Ok(Err(HandshakeError::Ssh(russh::Error::NoCommonAlgo { kind, ours, theirs }))) => {
+            Err(Handshake::NoCommonAlgorithm { kind, ours, theirs })
+        }
+        Ok(Err(HandshakeError::Ssh(error))) => Err(failed(&error)),
+    }
+}
+
+pub(crate) fn late(options: &Options) -> String {
+    format!("no answer within {} s", options.connect_timeout.as_secs())
+}
+
+/// DNS and TCP.
+pub(crate) async fn connect_tcp(
+    endpoint: &Endpoint,
     deadline: Instant,
     late: &str,
-) -> Result<(TcpStream, SocketAddr)> {
+) -> std::result::Result<(TcpStream, SocketAddr), Error> {
+    let failed = |step: String, problem: &dyn std::fmt::Display| {
+        ErrorName::ConnectFailed.error(format!("{step}: {problem}"))
+    };
+    let step = || format!("looking up {}", endpoint.host);
+    let addresses =
+        timeout_at(deadline, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
+    let addresses: Vec<SocketAddr> =
+        addresses.map_err(|_| failed(step(), &late))?.map_err(|error| failed(step(), &error))?.collect();
     let mut problems = Vec::new();
     for (index, address) in addresses.iter().enumerate() {
         // Each address gets its share of the time, so that a dead one does not use it up for the others.
         let left = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - index) as u32;
         match tokio::time::timeout(left, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok((stream, *address)),
+            Ok(Ok(stream)) => {
+                let set = stream.set_nodelay(true);
+                set.map_err(|error| failed("setting TCP_NODELAY".into(), &error))?;
+                return Ok((stream, *address));
+            }
             Ok(Err(error)) => problems.push(format!("{address}: {error}")),
             Err(_) => problems.push(format!("{address}: {late}")),
         }
     }
     let problems = if problems.is_empty() { "the name has no address".into() } else { problems.join("; ") };
-    Err(ErrorName::ConnectFailed.error(format!("TCP to {endpoint}: {problems}")).into())
+    Err(failed(format!("TCP to {endpoint}"), &problems))
 }
 
-fn no_common_algorithm(
+/// Asks the server once more, for all that it offers: one kind of algorithms was found wanting, others may be, too.
+async fn no_common_algorithm(
     endpoint: &Endpoint,
-    kind: &dyn std::fmt::Debug,
+    options: &Options,
+    kind: AlgorithmKind,
     ours: &[String],
     theirs: &[String],
 ) -> Error {
+    let kind = match kind {
+        AlgorithmKind::Kex => "key exchange",
+        AlgorithmKind::Key => "host key algorithm",
+        AlgorithmKind::Cipher => "cipher",
+        AlgorithmKind::Mac => "MAC",
+        AlgorithmKind::Compression => "compression",
+    };
+    let advice = match probe::offer(endpoint, options).await.map(|offer| offer.preset()) {
+        Ok(Some(preset)) => format!("SFTP_ALGORITHMS={} would connect", preset.as_str()),
+        Ok(None) => "no preset of SFTP_ALGORITHMS would connect".to_owned(),
+        Err(_) => "whether SFTP_ALGORITHMS=legacy would connect could not be found out".to_owned(),
+    };
     ErrorName::NoCommonAlgorithm.error(format!(
-        "{endpoint} and we share no {kind:?} algorithm: ours are {}; theirs are {}",
+        "{endpoint} and we share no {kind}: ours are {}; theirs are {}; {advice}",
         ours.join(" "),
         theirs.join(" ")
     ))
 }
 
-fn config(trusted: &TrustedHostKeys, options: &Options) -> client::Config {
+fn config(preferred: Preferred, options: &Options) -> client::Config {
     client::Config {
         nodelay: true,
         keepalive_interval: Some(options.keepalive_interval),
         keepalive_max: KEEPALIVE_MAX,
         // Ends what is left of a session whose owner is gone.
         inactivity_timeout: Some(options.keepalive_interval * (KEEPALIVE_MAX as u32 + 2)),
-        preferred: preferred(trusted),
+        preferred,
+        gex: algorithms::group_sizes(),
         limits: Limits::new(options.rekey_after, options.rekey_after, Duration::from_secs(3600)),
         // What is asked for governs how much comes back, not the channel's window.
         window_size: 16 * 1024 * 1024,
@@ -337,64 +392,39 @@ fn config(trusted: &TrustedHostKeys, options: &Options) -> client::Config {
     }
 }
 
-fn preferred(trusted: &TrustedHostKeys) -> Preferred {
-    let default = Preferred::DEFAULT;
-    // The NIST curves stand behind Curve25519: some appliances offer nothing else.
-    let mut kex = default.kex.to_vec();
-    let behind = kex.iter().position(|name| *name == kex::DH_GEX_SHA256).unwrap_or(kex.len());
-    kex.splice(behind..behind, [kex::ECDH_SHA2_NISTP256, kex::ECDH_SHA2_NISTP384, kex::ECDH_SHA2_NISTP521]);
-    // The key types that are pinned come first, or the server would choose one that is not. SHA-1 signatures are out.
-    let mut key: Vec<Algorithm> = default
-        .key
-        .iter()
-        .filter(|algorithm| **algorithm != Algorithm::Rsa { hash: None })
-        .cloned()
-        .collect();
-    if let Some(pinned) = trusted.algorithms() {
-        key.sort_by_key(|algorithm| !pinned.contains(&plain_name(algorithm)));
-    }
-    Preferred {
-        kex: Cow::Owned(kex),
-        key: Cow::Owned(key),
-        // AES-GCM first: every Lambda CPU has AES instructions.
-        cipher: Cow::Borrowed(&[
-            cipher::AES_128_GCM,
-            cipher::AES_256_GCM,
-            cipher::CHACHA20_POLY1305,
-            cipher::AES_256_CTR,
-            cipher::AES_192_CTR,
-            cipher::AES_128_CTR,
-        ]),
-        ..default
-    }
-}
-
-/// The name of the key type: RSA keys are `ssh-rsa` whatever hash signs.
-fn plain_name(algorithm: &Algorithm) -> &str {
-    if matches!(algorithm, Algorithm::Rsa { .. }) { "ssh-rsa" } else { algorithm.as_str() }
-}
-
 /// What the handler learns.
 #[derive(Clone, Default)]
-struct State {
-    presented: Arc<Mutex<Option<String>>>,
+pub(crate) struct State {
+    presented: Arc<Mutex<Option<HostKey>>>,
     lost: Arc<Mutex<Option<String>>>,
+    dismissed: Arc<AtomicBool>,
 }
 
 impl State {
-    fn presented(&self) -> Option<String> {
+    fn presented(&self) -> Option<HostKey> {
         self.presented.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How the session ended, if it has.
+    pub(crate) fn lost(&self) -> Option<String> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it ended because of how we tried to log in.
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Relaxed)
     }
 }
 
-struct Handler {
-    trusted: TrustedHostKeys,
+pub(crate) struct Handler {
+    host: String,
+    trust: Trust,
     state: State,
 }
 
 #[derive(Debug)]
-enum HandshakeError {
-    HostKey { algorithm: String, fingerprint: String },
+pub(crate) enum HandshakeError {
+    HostKey(Box<Refused>),
     Ssh(russh::Error),
 }
 
@@ -404,6 +434,18 @@ impl From<russh::Error> for HandshakeError {
     }
 }
 
+/// Whether a server that says goodbye with this means that it does not let us in. OpenSSH calls too many failures a
+/// protocol error.
+fn is_dismissal(reason: &Disconnect) -> bool {
+    matches!(
+        reason,
+        Disconnect::ProtocolError
+            | Disconnect::AuthCancelledByUser
+            | Disconnect::NoMoreAuthMethodsAvailable
+            | Disconnect::IllegalUserName
+    )
+}
+
 impl client::Handler for Handler {
     type Error = HandshakeError;
 
@@ -411,19 +453,12 @@ impl client::Handler for Handler {
         &mut self,
         presented: &PublicKeyOrCertificate,
     ) -> std::result::Result<bool, Self::Error> {
-        let (algorithm, fingerprint) = match presented {
-            PublicKeyOrCertificate::PublicKey { key, .. } => {
-                (key.algorithm().as_str().to_owned(), key.fingerprint(HashAlg::Sha256).to_string())
-            }
-            // Never asked for, so never trusted.
-            PublicKeyOrCertificate::Certificate(certificate) => {
-                (certificate.algorithm().to_certificate_type(), "(a certificate)".into())
-            }
+        let key = match &self.trust {
+            Trust::In(trusted) => host_key::check(presented, &self.host, trusted),
+            Trust::Nobody => Err(Box::new(Refused { key: HostKey::of(presented), problem: None })),
         };
-        if !self.trusted.trusts(&fingerprint) {
-            return Err(HandshakeError::HostKey { algorithm, fingerprint });
-        }
-        *self.state.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
+        let key = key.map_err(HandshakeError::HostKey)?;
+        *self.state.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
         Ok(true)
     }
 
@@ -433,12 +468,16 @@ impl client::Handler for Handler {
     ) -> std::result::Result<(), Self::Error> {
         let words = match &reason {
             DisconnectReason::ReceivedDisconnect(info) => {
+                self.state.dismissed.store(is_dismissal(&info.reason_code), Ordering::Relaxed);
                 format!("the server disconnected, saying {:?}", info.message)
             }
             DisconnectReason::Error(HandshakeError::Ssh(error)) => {
+                // The server refused and offers nothing more.
+                let refused = matches!(error, russh::Error::NoAuthMethod);
+                self.state.dismissed.store(refused, Ordering::Relaxed);
                 format!("the connection was lost: {error}")
             }
-            DisconnectReason::Error(HandshakeError::HostKey { .. }) => "the host key changed".to_owned(),
+            DisconnectReason::Error(HandshakeError::HostKey(_)) => "the host key changed".to_owned(),
         };
         *self.state.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
         match reason {
@@ -446,89 +485,4 @@ impl client::Handler for Handler {
             DisconnectReason::Error(error) => Err(error),
         }
     }
-}
-
-/// At most two attempts: the key, then the password where the server asks for both or there is no key.
-async fn authenticate(
-    ssh: &mut Handle<Handler>,
-    endpoint: &Endpoint,
-    login: &Login,
-) -> std::result::Result<(), Error> {
-    let failed =
-        |error: russh::Error| ErrorName::ConnectFailed.error(format!("logging in to {endpoint}: {error}"));
-    let mut tried = Vec::new();
-    let mut offered = MethodSet::empty();
-    if let Some(key) = &login.private_key {
-        tried.push(format!("the public key {} {}", key.algorithm(), key.fingerprint()));
-        // Ask which hash the server takes: trying one after the other would count as three failures.
-        let hash = match key.key().algorithm().is_rsa() {
-            true => ssh.best_supported_rsa_hash().await.map_err(failed)?.unwrap_or(Some(HashAlg::Sha256)),
-            false => None,
-        };
-        let key = PrivateKeyWithHashAlg::new(key.key(), hash);
-        match ssh.authenticate_publickey(&login.user_name, key).await.map_err(failed)? {
-            AuthResult::Success => return Ok(()),
-            AuthResult::Failure { remaining_methods, partial_success } => {
-                if !partial_success {
-                    return Err(rejected(endpoint, login, &tried, &remaining_methods));
-                }
-                offered = remaining_methods;
-            }
-        }
-    }
-    let Some(password) = &login.password else { return Err(rejected(endpoint, login, &tried, &offered)) };
-    let interactive_only =
-        offered.contains(&MethodKind::KeyboardInteractive) && !offered.contains(&MethodKind::Password);
-    if !interactive_only {
-        tried.push("a password".into());
-        match ssh.authenticate_password(&login.user_name, password.expose_secret()).await.map_err(failed)? {
-            AuthResult::Success => return Ok(()),
-            AuthResult::Failure { remaining_methods, .. } => {
-                // A server that takes passwords has judged this one; one that doesn't has not seen it.
-                let judged = remaining_methods.contains(&MethodKind::Password);
-                if judged || !remaining_methods.contains(&MethodKind::KeyboardInteractive) {
-                    return Err(rejected(endpoint, login, &tried, &remaining_methods));
-                }
-                offered = remaining_methods;
-            }
-        }
-    }
-    tried.push("the password, keyboard-interactive".into());
-    let mut answer = ssh
-        .authenticate_keyboard_interactive_start(&login.user_name, None::<String>)
-        .await
-        .map_err(failed)?;
-    let mut answered = false;
-    loop {
-        match answer {
-            KeyboardInteractiveAuthResponse::Success => return Ok(()),
-            KeyboardInteractiveAuthResponse::Failure { remaining_methods, .. } => {
-                return Err(rejected(endpoint, login, &tried, &remaining_methods));
-            }
-            // It asks again: the password was wrong, or it wants what we don't have. A second try would count.
-            KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. }
-                if answered && !prompts.is_empty() =>
-            {
-                return Err(rejected(endpoint, login, &tried, &offered));
-            }
-            KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
-                answered |= !prompts.is_empty();
-                // An empty request wants an empty answer (RFC 4256, section 3.4).
-                let answers = prompts.iter().map(|_| password.expose_secret().to_owned()).collect();
-                answer = ssh.authenticate_keyboard_interactive_respond(answers).await.map_err(failed)?;
-            }
-        }
-    }
-}
-
-fn rejected(endpoint: &Endpoint, login: &Login, tried: &[String], offered: &MethodSet) -> Error {
-    let tried =
-        if tried.is_empty() { "nothing (no private key, no password)".into() } else { tried.join(", then ") };
-    let offered: Vec<String> =
-        offered.iter().map(|method| String::from(<&'static str>::from(method))).collect();
-    let offered = if offered.is_empty() { "nothing".into() } else { offered.join(", ") };
-    ErrorName::AuthenticationRejected.error(format!(
-        "{endpoint} refused the user {:?} with {tried}; it still offers {offered}",
-        login.user_name
-    ))
 }

@@ -2,7 +2,8 @@
 
 use aws::credential::{self, Clients};
 use bridge::{
-    CredentialReference, ErrorName, FetchKeyInput, FetchKeyOutput, ObjectCreated, Result, Settings,
+    CredentialReference, ErrorName, FetchKeyInput, FetchKeyOutput, ObjectCreated, Result, SecretLocation,
+    Settings,
 };
 use sftp::{Login, PrivateKey};
 
@@ -14,33 +15,43 @@ pub struct Deps {
     pub clients: Clients,
 }
 
-/// Returns a pinned reference to the credential, the user name, and the public key's algorithm and fingerprint.
+/// Returns a pinned reference to the credential, the user name, and the public key's algorithm and fingerprint; and the
+/// same of the version before, for a partner who has not followed a rotation yet.
 ///
 /// # Errors
 /// `InvalidInput`, `InvalidConfig`, `SecretUnavailable`, `SecretUnreadable`, `InvalidPrivateKey`.
 pub async fn handle(deps: &Deps, input: FetchKeyInput) -> Result<FetchKeyOutput> {
     // A bad event ends here, before anything is asked of anyone.
     ObjectCreated::from_event(input.event)?;
-    let (location, credential) = credential::pin(&deps.clients, &deps.settings.credential).await?;
-    let user_name = deps.settings.user.clone().or(credential.user_name);
-    let user_name = user_name.ok_or_else(|| {
-        ErrorName::InvalidConfig
-            .error("SFTP_USER is not set, and the credential has no `Username`: one of them is needed")
-    })?;
-    let login = Login::new(
-        user_name.clone(),
-        credential.private_key.as_ref(),
-        credential.passphrase.as_ref(),
-        credential.password,
-    )?;
-    let private_key = login.private_key.as_ref();
-    tracing::info!(user_name, key = ?private_key, "the credential is pinned");
-    Ok(FetchKeyOutput {
-        credential: CredentialReference {
-            location,
-            user_name,
-            algorithm: private_key.map(PrivateKey::algorithm),
-            public_key_fingerprint: private_key.map(PrivateKey::fingerprint),
-        },
-    })
+    let Deps { settings, clients } = deps;
+    let (current, previous) = tokio::join!(
+        credential::pin(clients, &settings.credential),
+        credential::pin_previous(clients, &settings.credential)
+    );
+    let (location, credential) = current?;
+    let login = partner::login(settings, credential)?;
+    if login.usable().next().is_none() {
+        return Err(ErrorName::InvalidConfig.error(format!(
+            "SFTP_AUTHENTICATION permits {}, and the credential has nothing to do so with",
+            settings.login.methods
+        )));
+    }
+    tracing::info!(login.user_name, key = ?login.private_key, "the credential is pinned");
+    // One that is of no use, or the same in other words, is none.
+    let previous = previous.and_then(|(location, credential)| {
+        let previous = partner::login(settings, credential).ok()?;
+        let is_of_use = previous.usable().next().is_some() && !previous.is_same(&login);
+        is_of_use.then(|| Box::new(reference(location, &previous)))
+    });
+    Ok(FetchKeyOutput { credential: CredentialReference { previous, ..reference(location, &login) } })
+}
+
+fn reference(location: SecretLocation, login: &Login) -> CredentialReference {
+    CredentialReference {
+        location,
+        user_name: login.user_name.clone(),
+        algorithm: login.private_key.as_ref().map(PrivateKey::algorithm),
+        public_key_fingerprint: login.private_key.as_ref().map(PrivateKey::fingerprint),
+        previous: None,
+    }
 }

@@ -33,6 +33,16 @@ impl Acknowledged {
         self.lock().checkpoint.resumes += 1;
     }
 
+    /// The server took this version of the secret.
+    pub(crate) fn logged_in_with(&self, version_id: Option<String>) {
+        self.lock().checkpoint.credential_version_id = version_id;
+    }
+
+    /// The version of the secret that the server took, if it was not the current one.
+    pub(crate) fn credential_version_id(&self) -> Option<String> {
+        self.lock().checkpoint.credential_version_id.clone()
+    }
+
     /// The server is known to hold these bytes, which follow those before, from an earlier session.
     pub(crate) fn add_proved(&self, bytes: &[u8]) {
         let State { checkpoint, digests } = &mut *self.lock();

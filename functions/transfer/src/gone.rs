@@ -20,7 +20,7 @@ pub(crate) async fn was_delivered(
         return Err(missing);
     }
     let path = RemotePaths::new(&settings.location, object)?.path;
-    let told = deps.partner.with_session(&input.credential, async |session| {
+    let told = deps.partner.with_session(&input.credential, None, async |session| {
         match session.sftp().stat(&path).await {
             Err(error) if !error.is_status() => Err(error.into()),
             told => Ok(told.ok().flatten()),

@@ -39,7 +39,7 @@ impl Slice<'_> {
         let mut had_session = self.input.checkpoint.is_some();
         loop {
             let start = self.acknowledged.offset();
-            let run = self.deps.partner.with_session(&self.input.credential, async |session| {
+            let run = self.with_session(async |session| {
                 if std::mem::replace(&mut had_session, true) {
                     self.acknowledged.resume();
                 }
@@ -58,13 +58,21 @@ impl Slice<'_> {
         }
     }
 
+    async fn with_session<T>(&self, work: impl AsyncFnOnce(&Arc<Session>) -> Result<T>) -> Result<T> {
+        let credential = &self.input.credential;
+        let accepted = self.acknowledged.credential_version_id();
+        let logged_in = async |session: &Arc<Session>| {
+            self.acknowledged.logged_in_with(credential.accepted(session.label()));
+            work(session).await
+        };
+        self.deps.partner.with_session(credential, accepted.as_deref(), logged_in).await
+    }
+
     /// Removes the partial file of a version that is not to be published any more. One that cannot be removed is not
     /// worth failing for: it is not under the final name.
     pub(crate) async fn discard(&self) {
         let partial = self.acknowledged.checkpoint().remote.partial;
-        let removing = self.deps.partner.with_session(&self.input.credential, async |session| {
-            Ok(session.sftp().remove(&partial).await?)
-        });
+        let removing = self.with_session(async |session| Ok(session.sftp().remove(&partial).await?));
         let patience = DISCARD_MAX.min(self.limit.remaining());
         let removed = tokio::time::timeout(patience, removing).await;
         let late = || ErrorName::ConnectionLost.error("no answer");

@@ -129,7 +129,9 @@ async fn on_the_server(
     let mut persistence = Persistence::default();
     loop {
         let start = (bytes_read(checkpoint), checkpoint.publication.is_some());
-        let outcome = deps.partner.with_session(&input.credential, async |session| {
+        let accepted = checkpoint.credential_version_id.clone();
+        let outcome = deps.partner.with_session(&input.credential, accepted.as_deref(), async |session| {
+            checkpoint.credential_version_id = input.credential.accepted(session.label());
             prove_and_publish(deps, input, checkpoint, session, stop).await
         });
         let error = match outcome.await {

@@ -100,7 +100,7 @@ impl Delivery {
         };
         Process {
             fetch_key: Arc::new(fetch_key::Deps { settings: settings.clone(), clients: clients.clone() }),
-            partner: Arc::new(partner::Partner::new(settings, clients, self.options)),
+            partner: Arc::new(partner::Partner::new(settings, clients, self.options.clone())),
             slice: self.slice,
         }
     }

@@ -177,9 +177,13 @@ async fn story_17_kinds_and_encodings_of_private_keys() {
         (Kind::Ed25519, Encoding::OpenSsh, "correct horse"),
         (Kind::Ecdsa, Encoding::OpenSsh, ""),
         (Kind::Ecdsa, Encoding::Pem, ""),
+        (Kind::Ecdsa, Encoding::Pem, "correct horse"),
         (Kind::Ecdsa, Encoding::Pkcs8, ""),
+        (Kind::EcdsaOf(384), Encoding::OpenSsh, ""),
+        (Kind::EcdsaOf(521), Encoding::Pkcs8, "correct horse"),
         (Kind::Rsa(4096), Encoding::OpenSsh, "correct horse"),
         (Kind::Rsa(2048), Encoding::Pem, ""),
+        (Kind::Rsa(2048), Encoding::Pem, "correct horse"),
         (Kind::Rsa(2048), Encoding::Pkcs8, ""),
         (Kind::Rsa(2048), Encoding::Pkcs8, "correct horse"),
     ] {

@@ -2,9 +2,12 @@
 //! and a local S3. The numbers are those of the project's list of stories.
 
 mod after;
+mod algorithms;
 mod connection;
 mod deliver;
 mod event;
+mod host_key;
+mod login;
 mod run;
 mod server;
 mod support;

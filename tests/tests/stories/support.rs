@@ -72,6 +72,19 @@ impl Bridge {
         self.variables.insert(name.into(), value.into());
     }
 
+    /// A secret of this test's own, with these contents.
+    pub(crate) async fn set_secret(&mut self, value: Value) {
+        let name = unique("secret");
+        self.aws.create_secret(&name, &value.to_string()).await.unwrap();
+        self.set("SFTP_SECRET_ID", name);
+    }
+
+    /// A rotation: a new version of the secret, beside the one that was current.
+    pub(crate) async fn rotate_secret(&mut self, value: Value) {
+        let request = self.aws.secrets().put_secret_value().secret_id(&self.variables["SFTP_SECRET_ID"]);
+        request.secret_string(value.to_string()).send().await.unwrap();
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         Settings::parse(&self.variables.clone().into_iter().collect::<Variables>()).unwrap()
     }
@@ -99,8 +112,8 @@ impl Bridge {
     }
 
     /// As a cold function reaches it.
-    fn reached(&self) -> Arc<partner::Partner> {
-        Arc::new(partner::Partner::new(self.settings(), self.clients(), self.options))
+    pub(crate) fn reached(&self) -> Arc<partner::Partner> {
+        Arc::new(partner::Partner::new(self.settings(), self.clients(), self.options.clone()))
     }
 
     fn deadline(&self) -> Deadline {

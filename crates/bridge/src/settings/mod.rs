@@ -3,6 +3,7 @@
 mod after_delivery;
 mod attributes;
 mod credential;
+mod login;
 mod marker;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::{ErrorName, Result, TrustedHostKeys};
 pub use after_delivery::AfterDelivery;
 pub use attributes::{AttributeSettings, Demand, Mode};
 pub use credential::CredentialLocation;
+pub use login::{LoginSettings, Method, Methods};
 pub use marker::Marker;
 
 /// One row of the table of settings in the README.
@@ -47,7 +49,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SFTP_SECRET_ID",
         default: None,
-        description: "This or `SFTP_S3_SSH_KEY` is required. Name or ARN of the Secrets Manager secret: JSON with `Username`, `PrivateKey`, `Passphrase`, `Password` as AWS Transfer Family writes it, or a bare private key.",
+        description: "This or `SFTP_S3_SSH_KEY` is required. Name or ARN of the Secrets Manager secret: JSON with `Username`, `PrivateKey`, `Passphrase`, `Password` as AWS Transfer Family writes it, and `Certificate` (OpenSSH's), or a bare private key.",
     },
     Setting {
         name: "SFTP_S3_SSH_KEY",
@@ -57,7 +59,17 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SFTP_TRUSTED_HOST_KEYS",
         default: None,
-        description: "Required. The server's host keys, separated by newlines or commas: `ssh-ed25519 AAAA…`, with or without a comment or a host name before it, or `SHA256:…`.",
+        description: "Required. The server's host keys, separated by newlines or commas: `ssh-ed25519 AAAA…`, with or without a comment or a host name before it, or `SHA256:…`; behind `@cert-authority`, the key of an authority that signs host keys.",
+    },
+    Setting {
+        name: "SFTP_AUTHENTICATION",
+        default: None,
+        description: "The permitted ways to log in, in the order to try: `publickey`, `password`, `keyboard-interactive`, separated by commas. Not set: what the credential has, in this order. At most two are tried.",
+    },
+    Setting {
+        name: "SFTP_ALGORITHMS",
+        default: Some("modern"),
+        description: "`modern`, or `legacy` for old servers; behind it single changes as OpenSSH writes them: `modern,+aes256-cbc,-ecdh-*,^aes256-ctr`.",
     },
     Setting {
         name: "SFTP_PROOF",
@@ -196,6 +208,8 @@ pub struct Settings {
     pub credential: CredentialLocation,
     /// `SFTP_TRUSTED_HOST_KEYS`.
     pub trusted_host_keys: TrustedHostKeys,
+    /// `SFTP_AUTHENTICATION`, `SFTP_ALGORITHMS`.
+    pub login: LoginSettings,
     /// `SFTP_PROOF`.
     pub proof: ProofPolicy,
     /// `SFTP_MARKER`.
@@ -240,6 +254,7 @@ impl Settings {
                 Err(())
             }
         };
+        let login = LoginSettings::parse(variables, &mut problems);
         let proof = variables.get("SFTP_PROOF").unwrap_or("auto");
         let proof = ProofPolicy::parse(proof).unwrap_or_else(|| {
             problems
@@ -259,6 +274,7 @@ impl Settings {
                 location: variables.get("SFTP_LOCATION").unwrap_or_default().to_owned(),
                 credential,
                 trusted_host_keys,
+                login,
                 proof,
                 marker,
                 attributes,

@@ -15,7 +15,7 @@ pub(crate) fn parse() -> Result<(Partner, Vec<String>), Box<dyn std::error::Erro
     let endpoint = Endpoint { host: next("HOST")?, port: next("PORT")?.parse()? };
     let user_name = next("USER")?;
     let private_key = PrivateKey::parse(&std::fs::read_to_string(next("KEY_FILE")?)?.into(), None)?;
-    let login = Login { user_name, private_key: Some(private_key), password: None };
+    let login = Login { user_name, private_key: Some(private_key), ..Login::default() };
     let trusted = bridge::TrustedHostKeys::parse(&next("HOST_KEY")?)?;
     Ok((Partner { endpoint, login, trusted }, arguments.collect()))
 }
