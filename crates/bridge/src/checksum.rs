@@ -299,7 +299,7 @@ mod tests {
             hash,
         };
         let compare = |hash| {
-            let remote = RemotePaths { path: String::new(), partial: String::new() };
+            let remote = RemotePaths::nowhere();
             let mut checkpoint = Checkpoint::start(object(hash), remote, String::new());
             let mut digests = Digests::new(&checkpoint, false);
             digests.update(b"a");

@@ -1,11 +1,13 @@
 //! The domain of S3 SFTP Bridge, pure: events, payloads, error names, settings, remote paths. No I/O, no AWS
 //! client, no SSH session; everything here can be tested with values alone.
 
+mod calendar;
 mod checksum;
 mod deadline;
 mod decode;
 mod error;
 mod event;
+mod glob;
 mod host_key;
 mod payload;
 mod progress;
@@ -20,6 +22,7 @@ pub use deadline::Deadline;
 pub use decode::decode;
 pub use error::{Error, ErrorName, Result};
 pub use event::ObjectCreated;
+pub use glob::Glob;
 pub use host_key::{TrustedHostKey, TrustedHostKeys};
 pub use payload::{
     Checkpoint, CredentialReference, Execution, Failure, FetchKeyInput, FetchKeyOutput, Outcome,
@@ -27,5 +30,8 @@ pub use payload::{
     TransferInput, VerifyRemoteInput,
 };
 pub use progress::OnProgress;
-pub use remote_path::RemotePaths;
-pub use settings::{CredentialLocation, ProofPolicy, RecordSettings, SETTINGS, Setting, Settings, Variables};
+pub use remote_path::{NUMBER_MAX, PartialName, RemotePathTemplate, RemotePaths};
+pub use settings::{
+    CredentialLocation, DeliveryPolicy, IfExists, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting,
+    Settings, Variables,
+};

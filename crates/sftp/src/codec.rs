@@ -46,6 +46,8 @@ impl OpenFlags {
     pub const WRITE: Self = Self(0x02);
     /// SSH_FXF_CREAT
     pub const CREATE: Self = Self(0x08);
+    /// SSH_FXF_TRUNC
+    pub const TRUNCATE: Self = Self(0x10);
 }
 
 impl std::ops::BitOr for OpenFlags {

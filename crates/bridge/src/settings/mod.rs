@@ -1,6 +1,7 @@
 //! The settings, from environment variables, parsed once; everything that is wrong is said at once.
 
 mod credential;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::{ErrorName, Result, TrustedHostKeys};
 
 pub use credential::CredentialLocation;
+pub use policy::{DeliveryPolicy, IfExists, Publish};
 
 /// One row of the table of settings in the README.
 pub struct Setting {
@@ -67,6 +69,56 @@ pub const SETTINGS: &[Setting] = &[
         name: "SFTP_KEEP_CONNECTION",
         default: Some("30"),
         description: "Seconds for which an unused connection is kept for the next file, 0 to 600. 0 for a partner that allows a single connection: a kept one would keep the next step out.",
+    },
+    Setting {
+        name: "S3_INCLUDE",
+        default: None,
+        description: "Only objects whose key matches one of these patterns are delivered, separated by commas: `*` and `?` within a component, `**` across, as in `**/*.csv`. Matched against the whole key. Empty: all.",
+    },
+    Setting {
+        name: "S3_EXCLUDE",
+        default: None,
+        description: "Objects whose key matches one of these patterns are not delivered, whatever `S3_INCLUDE` says.",
+    },
+    Setting {
+        name: "SFTP_SKIP_EMPTY",
+        default: Some("false"),
+        description: "`true`: empty objects are not delivered.",
+    },
+    Setting {
+        name: "SFTP_REMOTE_PATH",
+        default: Some("{key}"),
+        description: "The path below `SFTP_LOCATION`, made of `{key}`, `{dir}`, `{name}`, `{stem}`, `{ext}`, `{bucket}` and `{date:%Y%m%d}` (the event's, in UTC).",
+    },
+    Setting {
+        name: "SFTP_STRIP_PREFIX",
+        default: None,
+        description: "Taken off the beginning of the key before a path is made of it. A key that does not begin with it is refused.",
+    },
+    Setting {
+        name: "SFTP_IF_EXISTS",
+        default: Some("replace"),
+        description: "What happens to a file of the final name: `replace`; `skip` (left as it is if it has the same contents, else replaced); `fail`; `keep-both` (it stays, and the new one becomes `name.1.ext`).",
+    },
+    Setting {
+        name: "SFTP_PUBLISH",
+        default: Some("rename"),
+        description: "`rename`: a partial file is proved, then renamed to the final name. `direct`, for servers that cannot rename: the final name is written to, and readers may see a part.",
+    },
+    Setting {
+        name: "SFTP_PARTIAL_NAME",
+        default: Some(".{name}.{id}.partial"),
+        description: "The name of a partial file, of `{name}` and `{id}`.",
+    },
+    Setting {
+        name: "SFTP_STAGING_DIRECTORY",
+        default: None,
+        description: "Where partial files lie, below `SFTP_LOCATION` or, with a leading `/`, anywhere on the same file system. Empty: beside the final name.",
+    },
+    Setting {
+        name: "SFTP_CREATE_DIRECTORIES",
+        default: Some("true"),
+        description: "`false`: a missing directory is an error.",
     },
     Setting {
         name: "FAILURE_BUCKET",
@@ -157,6 +209,8 @@ pub struct Settings {
     pub trusted_host_keys: TrustedHostKeys,
     /// `SFTP_PROOF`.
     pub proof: ProofPolicy,
+    /// What is delivered, where to, and what happens to what is there.
+    pub policy: DeliveryPolicy,
     /// `SFTP_MAX_CONNECTIONS`.
     pub max_connections: usize,
     /// `SFTP_KEEP_CONNECTION`.
@@ -199,10 +253,11 @@ impl Settings {
                 .add("SFTP_PROOF", &format!("is {proof:?}: expected auto, hash, read-back, size or none"));
             ProofPolicy::Auto
         });
+        let policy = DeliveryPolicy::parse(variables, &mut problems);
         let max_connections = number(variables, &mut problems, "SFTP_MAX_CONNECTIONS", "1", 1..=16);
         let keep_connection = number(variables, &mut problems, "SFTP_KEEP_CONNECTION", "30", 0..=600);
-        match (problems.into_error(), credential, trusted_host_keys) {
-            (None, Some(credential), Ok(trusted_host_keys)) => Ok(Self {
+        match (problems.into_error(), credential, trusted_host_keys, policy) {
+            (None, Some(credential), Ok(trusted_host_keys), Some(policy)) => Ok(Self {
                 host: host.to_owned(),
                 port: port as u16,
                 user: variables.get("SFTP_USER").map(str::to_owned),
@@ -210,10 +265,11 @@ impl Settings {
                 credential,
                 trusted_host_keys,
                 proof,
+                policy,
                 max_connections: max_connections as usize,
                 keep_connection: Duration::from_secs(keep_connection.into()),
             }),
-            (error, _, _) => {
+            (error, _, _, _) => {
                 Err(error
                     .unwrap_or_else(|| ErrorName::Internal.error("a setting is wrong and none was named")))
             }
