@@ -4,6 +4,8 @@
 mod connection;
 mod deliver;
 mod event;
+mod order;
+mod policy;
 mod run;
 mod server;
 mod support;
