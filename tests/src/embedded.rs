@@ -39,6 +39,8 @@ pub struct Quirks {
     /// A file that is opened twice is kept apart: each open file is an upload of its own, and the one that ends last is
     /// what stays. So are gateways to object stores made.
     pub apart: bool,
+    /// With `apart`: an upload that is not closed is thrown away.
+    pub forgets_unclosed: bool,
     /// A second channel on a connection is the connection's end.
     pub one_channel: bool,
     /// Nothing can be renamed: the request is unknown.
@@ -284,22 +286,22 @@ struct Files {
 
 enum Open {
     File(File),
-    /// An upload of its own, which takes the place of what the path holds as soon as it ends.
-    Apart(File, PathBuf),
+    /// An upload of its own, which takes the place of what the path holds as soon as it ends, if it is to.
+    Apart(File, PathBuf, bool),
     /// What READDIR has still to tell.
     Directory(Vec<Entry>),
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Self::Apart(content, path) = self {
+        if let Self::Apart(content, path, true) = self {
             let _ = content.seek(SeekFrom::Start(0)).and_then(|_| copy(content, &mut File::create(path)?));
         }
     }
 }
 
 /// What an open file of a store begins with.
-fn apart(path: &Path, flags: OpenFlags) -> IoResult<Open> {
+fn apart(path: &Path, flags: OpenFlags, stays: bool) -> IoResult<Open> {
     let mut content = tempfile::tempfile()?;
     match File::open(path) {
         Ok(mut former) if !flags.contains(OpenFlags::TRUNCATE) => drop(copy(&mut former, &mut content)?),
@@ -308,7 +310,7 @@ fn apart(path: &Path, flags: OpenFlags) -> IoResult<Open> {
         }
         _ => {}
     }
-    Ok(Open::Apart(content, path.to_owned()))
+    Ok(Open::Apart(content, path.to_owned(), stays))
 }
 
 impl Files {
@@ -375,7 +377,7 @@ impl Files {
 
     fn file(&self, handle: &str) -> Result<&File, StatusReply> {
         match self.open.get(handle) {
-            Some(Open::File(file) | Open::Apart(file, _)) => Ok(file),
+            Some(Open::File(file) | Open::Apart(file, ..)) => Ok(file),
             _ => Err(StatusCode::Failure.with_message("no such handle")),
         }
     }
@@ -445,7 +447,7 @@ impl russh_sftp::server::Handler for Files {
         let path = self.local(&path);
         let writes = flags.contains(OpenFlags::WRITE);
         let open = match self.quirks.apart && writes {
-            true => apart(&path, flags),
+            true => apart(&path, flags, !self.quirks.forgets_unclosed),
             false => OpenOptions::from(flags).open(&path).map(Open::File),
         };
         let handle = self.remember(id, open.map_err(refuse)?);
@@ -456,11 +458,14 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn close(&mut self, id: u32, handle: String) -> Result<Status, Self::Error> {
-        let open = self.open.remove(&handle);
+        let mut open = self.open.remove(&handle);
         if let Some(path) = self.written.remove(&handle) {
             tokio::time::sleep(self.quirks.slow_close).await;
             if self.quirks.quota_on_close {
                 return Err(StatusCode::Failure.with_message("Disk quota exceeded"));
+            }
+            if let Some(Open::Apart(_, _, stays)) = &mut open {
+                *stays = true;
             }
             drop(open);
             self.sweep(&path);

@@ -111,7 +111,9 @@ fn the_template_sets_every_setting_and_no_other() {
         .lines()
         .filter_map(|line| line.trim().split_once(": "))
         .map(|(name, _)| name)
-        .filter(|name| name.starts_with("SFTP_") || name.starts_with("FAILURE_") || *name == "LOG_LEVEL")
+        .filter(|name| {
+            ["SFTP_", "S3_", "FAILURE_", "LOG_LEVEL"].iter().any(|prefix| name.starts_with(prefix))
+        })
         .collect();
     assert_eq!(set, SETTINGS.iter().map(|setting| setting.name).collect());
 }
@@ -127,7 +129,8 @@ fn the_readme_shows_the_settings_as_they_are() {
         let row = format!("| `{}` | {default} | {} |", setting.name, setting.description);
         assert!(readme.contains(&row), "the README lacks the row\n{row}");
     }
-    let rows = readme.lines().filter(|line| line.starts_with("| `SFTP_") || line.starts_with("| `FAILURE_"));
+    let prefixes = ["| `SFTP_", "| `S3_", "| `FAILURE_"];
+    let rows = readme.lines().filter(|line| prefixes.iter().any(|prefix| line.starts_with(prefix)));
     assert_eq!(rows.count() + 1, SETTINGS.len(), "and LOG_LEVEL");
 }
 
