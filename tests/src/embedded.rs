@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -40,12 +41,28 @@ pub struct Quirks {
     /// A file that is opened twice is kept apart: each open file is an upload of its own, and the one that ends last is
     /// what stays. So are gateways to object stores made.
     pub apart: bool,
+    /// With `apart`: an upload that is not closed is thrown away.
+    pub forgets_unclosed: bool,
     /// A second channel on a connection is the connection's end.
     pub one_channel: bool,
     /// Mode and time are the server's business.
     pub setstat: Setstat,
     /// How one logs in, and with which algorithms.
     pub door: Door,
+    /// Nothing can be renamed: the request is unknown.
+    pub no_rename: bool,
+    /// Nothing may be renamed.
+    pub rename_refused: bool,
+    /// The plain rename replaces what is there, as it does on many servers.
+    pub rename_replaces: bool,
+    /// A drop box that takes a file away the moment it is written or renamed, unless its name begins with a dot.
+    pub sweeps: bool,
+    /// What was written takes this long to be closed.
+    pub slow_close: Duration,
+    /// What was written cannot be closed: it was more than the quota allows.
+    pub quota_on_close: bool,
+    /// One answer that never comes.
+    pub lost_answer: Option<LostAnswer>,
 }
 
 /// What becomes of a request to set mode or time.
@@ -58,6 +75,20 @@ pub enum Setstat {
     Refused,
     /// It is answered with OK, and nothing is done.
     Ignored,
+}
+
+/// The first request of a kind is carried out, and then nothing is heard on its channel any more.
+#[derive(Clone, Debug)]
+pub struct LostAnswer {
+    to: &'static str,
+    lost: Arc<AtomicBool>,
+}
+
+impl LostAnswer {
+    /// To a `close` of what was written, or to a `rename`.
+    pub fn to(request: &'static str) -> Self {
+        Self { to: request, lost: Arc::default() }
+    }
 }
 
 /// A server that follows a script instead of keeping files: what it does with a channel on which SFTP was asked for.
@@ -102,7 +133,8 @@ impl Embedded {
     /// Serves `root` as `/` on a port of the loopback interface, to one user with one key.
     pub async fn start(port: u16, root: &Path, account: Account<'_>, quirks: Quirks) -> Result<Self> {
         let (one_channel, door) = (quirks.one_channel, quirks.door.clone());
-        let files = Files { root: root.to_owned(), quirks, open: HashMap::new(), opened: 0 };
+        let root = root.to_owned();
+        let files = Files { root, quirks, open: HashMap::new(), opened: 0, written: HashMap::new() };
         Self::serve(port, account, Service::Files(Box::new(files)), one_channel, door).await
     }
 
@@ -310,26 +342,28 @@ struct Files {
     quirks: Quirks,
     open: HashMap<String, Open>,
     opened: u64,
+    /// What is being written, by handle.
+    written: HashMap<String, PathBuf>,
 }
 
 enum Open {
     File(File),
-    /// An upload of its own, which takes the place of what the path holds as soon as it ends.
-    Apart(File, PathBuf),
+    /// An upload of its own, which takes the place of what the path holds as soon as it ends, if it is to.
+    Apart(File, PathBuf, bool),
     /// What READDIR has still to tell.
     Directory(Vec<Entry>),
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Self::Apart(content, path) = self {
+        if let Self::Apart(content, path, true) = self {
             let _ = content.seek(SeekFrom::Start(0)).and_then(|_| copy(content, &mut File::create(path)?));
         }
     }
 }
 
 /// What an open file of a store begins with.
-fn apart(path: &Path, flags: OpenFlags) -> IoResult<Open> {
+fn apart(path: &Path, flags: OpenFlags, stays: bool) -> IoResult<Open> {
     let mut content = tempfile::tempfile()?;
     match File::open(path) {
         Ok(mut former) if !flags.contains(OpenFlags::TRUNCATE) => drop(copy(&mut former, &mut content)?),
@@ -338,12 +372,13 @@ fn apart(path: &Path, flags: OpenFlags) -> IoResult<Open> {
         }
         _ => {}
     }
-    Ok(Open::Apart(content, path.to_owned()))
+    Ok(Open::Apart(content, path.to_owned(), stays))
 }
 
 impl Files {
     fn another(&self) -> Self {
-        Self { root: self.root.clone(), quirks: self.quirks.clone(), open: HashMap::new(), opened: 0 }
+        let (root, quirks) = (self.root.clone(), self.quirks.clone());
+        Self { root, quirks, open: HashMap::new(), opened: 0, written: HashMap::new() }
     }
 
     /// The client's path without its detours; nothing lies above the root.
@@ -370,13 +405,41 @@ impl Files {
         Handle { id, handle }
     }
 
+    /// A file is as its sender wants it: a drop box takes it away.
+    fn sweep(&self, path: &Path) {
+        let visible = path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
+        if self.quirks.sweeps && visible {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// What was asked for is done, and the answer may be lost.
+    async fn answered(&self, request: &str) {
+        if let Some(LostAnswer { to, lost }) = &self.quirks.lost_answer
+            && *to == request
+            && !lost.swap(true, Ordering::Relaxed)
+        {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn renamed(&self, old: &str, new: &str) -> Result<(), StatusReply> {
+        if self.quirks.rename_refused {
+            return Err(StatusCode::PermissionDenied.with_message("renaming is not allowed"));
+        }
+        std::fs::rename(self.local(old), self.local(new)).map_err(refuse)?;
+        self.sweep(&self.local(new));
+        self.answered("rename").await;
+        Ok(())
+    }
+
     fn look(&self) -> Result<(), StatusReply> {
         if self.quirks.write_only { Err(StatusCode::PermissionDenied.into()) } else { Ok(()) }
     }
 
     fn file(&self, handle: &str) -> Result<&File, StatusReply> {
         match self.open.get(handle) {
-            Some(Open::File(file) | Open::Apart(file, _)) => Ok(file),
+            Some(Open::File(file) | Open::Apart(file, ..)) => Ok(file),
             _ => Err(StatusCode::Failure.with_message("no such handle")),
         }
     }
@@ -444,15 +507,33 @@ impl russh_sftp::server::Handler for Files {
             self.look()?;
         }
         let path = self.local(&path);
-        let open = match self.quirks.apart && flags.contains(OpenFlags::WRITE) {
-            true => apart(&path, flags),
-            false => OpenOptions::from(flags).open(path).map(Open::File),
+        let writes = flags.contains(OpenFlags::WRITE);
+        let open = match self.quirks.apart && writes {
+            true => apart(&path, flags, !self.quirks.forgets_unclosed),
+            false => OpenOptions::from(flags).open(&path).map(Open::File),
         };
-        Ok(self.remember(id, open.map_err(refuse)?))
+        let handle = self.remember(id, open.map_err(refuse)?);
+        if writes {
+            self.written.insert(handle.handle.clone(), path);
+        }
+        Ok(handle)
     }
 
     async fn close(&mut self, id: u32, handle: String) -> Result<Status, Self::Error> {
-        let open = self.open.remove(&handle);
+        let mut open = self.open.remove(&handle);
+        if let Some(path) = self.written.remove(&handle) {
+            tokio::time::sleep(self.quirks.slow_close).await;
+            if self.quirks.quota_on_close {
+                return Err(StatusCode::Failure.with_message("Disk quota exceeded"));
+            }
+            if let Some(Open::Apart(_, _, stays)) = &mut open {
+                *stays = true;
+            }
+            drop(open);
+            self.sweep(&path);
+            self.answered("close").await;
+            return answer(id, Ok(()));
+        }
         answer(id, open.map(drop).ok_or_else(|| ErrorKind::InvalidInput.into()))
     }
 
@@ -555,21 +636,26 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn rename(&mut self, id: u32, old: String, new: String) -> Result<Status, Self::Error> {
+        if self.quirks.no_rename {
+            return Err(self.unimplemented());
+        }
         // Version 3 of the protocol forbids to overwrite.
-        if self.local(&new).symlink_metadata().is_ok() {
+        if !self.quirks.rename_replaces && self.local(&new).symlink_metadata().is_ok() {
             return Err(StatusCode::Failure.with_message("the new name exists"));
         }
-        answer(id, std::fs::rename(self.local(&old), self.local(&new)))
+        self.renamed(&old, &new).await?;
+        answer(id, Ok(()))
     }
 
     async fn extended(&mut self, id: u32, request: String, data: Vec<u8>) -> Result<Packet, Self::Error> {
         let mut rest = &data[..];
         match request.as_str() {
-            "posix-rename@openssh.com" if !self.quirks.no_posix_rename => {
+            "posix-rename@openssh.com" if !self.quirks.no_posix_rename && !self.quirks.no_rename => {
                 let (Some(old), Some(new)) = (string(&mut rest), string(&mut rest)) else {
                     return Err(StatusCode::BadMessage.into());
                 };
-                Ok(answer(id, std::fs::rename(self.local(&old), self.local(&new)))?.into())
+                self.renamed(&old, &new).await?;
+                Ok(answer(id, Ok(()))?.into())
             }
             // string handle, string algorithms, uint64 offset, uint64 length, uint32 block size
             "check-file-handle" if self.quirks.check_file => {

@@ -34,7 +34,7 @@ pub struct Partner {
 #[derive(Debug)]
 enum Engine {
     OpenSsh { sshd: Sshd, settings: String, process: Option<Leashed> },
-    Embedded { quirks: Quirks, server: Option<Embedded> },
+    Embedded { quirks: Box<Quirks>, server: Option<Embedded> },
     Scripted { script: Script, server: Option<Embedded> },
 }
 
@@ -74,13 +74,14 @@ impl Partner {
 
     /// The server inside this process, with quirks if wanted.
     pub async fn embedded(quirks: Quirks) -> Result<Self> {
-        Self::with_engine(Engine::Embedded { quirks, server: None }, Options::default()).await
+        Self::with_engine(Engine::Embedded { quirks: Box::new(quirks), server: None }, Options::default())
+            .await
     }
 
     /// The same, with a key of the user's own.
     pub async fn embedded_for(client_key: KeyPair, quirks: Quirks) -> Result<Self> {
         let options = Options { client_key: Some(client_key), ..Options::default() };
-        Self::with_engine(Engine::Embedded { quirks, server: None }, options).await
+        Self::with_engine(Engine::Embedded { quirks: Box::new(quirks), server: None }, options).await
     }
 
     /// A server inside this process that does with each SFTP channel what the script says, and keeps no files.
@@ -138,7 +139,7 @@ impl Partner {
                 *process = Some(server);
             }
             Engine::Embedded { quirks, server } => {
-                *server = Some(Embedded::start(self.port, &self.root, account, quirks.clone()).await?);
+                *server = Some(Embedded::start(self.port, &self.root, account, (**quirks).clone()).await?);
             }
             Engine::Scripted { script, server } => {
                 *server = Some(Embedded::start_scripted(self.port, account, script.clone()).await?);

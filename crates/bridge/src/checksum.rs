@@ -313,7 +313,7 @@ mod tests {
             hash,
         };
         let compare = |hash| {
-            let remote = RemotePaths { path: String::new(), partial: String::new() };
+            let remote = RemotePaths::nowhere();
             let mut checkpoint = Checkpoint::start(object(hash), remote, String::new());
             let mut digests = Digests::new(&checkpoint, Hashes::default());
             digests.update(b"a");

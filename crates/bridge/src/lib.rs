@@ -2,11 +2,13 @@
 //! client, no SSH session; everything here can be tested with values alone.
 
 mod algorithms;
+mod calendar;
 mod checksum;
 mod deadline;
 mod decode;
 mod error;
 mod event;
+mod glob;
 mod host_key;
 mod payload;
 mod progress;
@@ -22,6 +24,7 @@ pub use deadline::Deadline;
 pub use decode::decode;
 pub use error::{Error, ErrorName, Result};
 pub use event::ObjectCreated;
+pub use glob::Glob;
 pub use host_key::{TrustedHostKey, TrustedHostKeys};
 pub use payload::{
     Checkpoint, CredentialReference, CredentialVersion, Execution, Failure, FetchKeyInput, FetchKeyOutput,
@@ -29,8 +32,9 @@ pub use payload::{
     SecretLocation, Status, TransferInput, VerifyRemoteInput,
 };
 pub use progress::OnProgress;
-pub use remote_path::RemotePaths;
+pub use remote_path::{NUMBER_MAX, PartialName, RemotePathTemplate, RemotePaths};
 pub use settings::{
-    AfterDelivery, AttributeSettings, CredentialLocation, Demand, LoginSettings, Marker, Method, Methods,
-    Mode, ProofPolicy, RecordSettings, SETTINGS, Setting, Settings, Variables,
+    AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LoginSettings,
+    Marker, Method, Methods, Mode, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,
+    Variables,
 };

@@ -206,6 +206,15 @@ pub struct Checkpoint {
     /// The final name already holds a file of this size, stored after the object: prove it instead of sending.
     #[serde(default)]
     pub already_there: bool,
+    /// Of the files that are kept under this name, the one in question: see [`RemotePaths::numbered`].
+    #[serde(default)]
+    pub number: u32,
+    /// How far it has been read to compare it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparing: Option<ReadBack>,
+    /// A rename to the final name was asked for, and the answer was lost.
+    #[serde(default)]
+    pub publishing: bool,
     /// How far reading back has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_back: Option<ReadBack>,
@@ -241,6 +250,9 @@ impl Checkpoint {
             bytes_sent: 0,
             resumes: 0,
             already_there: false,
+            number: 0,
+            comparing: None,
+            publishing: false,
             read_back: None,
             read_for_hash: None,
             publication: None,
@@ -248,6 +260,11 @@ impl Checkpoint {
             credential_version_id: None,
             started_at,
         }
+    }
+
+    /// The final name.
+    pub fn final_path(&self) -> String {
+        self.remote.numbered(self.number)
     }
 }
 

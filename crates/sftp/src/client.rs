@@ -371,13 +371,16 @@ impl Sftp {
     /// Renames, onto an existing file in one step where the server offers `posix-rename@openssh.com`. Elsewhere it is
     /// up to the server whether an existing name is replaced; version 3 says that it is an error.
     pub async fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let reply = if self.can_replace() {
-            let body = Body::default().string(from.as_bytes()).string(to.as_bytes()).finish();
-            self.extended("rename", from, POSIX_RENAME, body).await?
-        } else {
-            self.request("rename", |id| codec::rename(id, from, to)).await?
-        };
-        self.done("rename", from, reply)
+        if !self.can_replace() {
+            return self.rename_new(from, to).await;
+        }
+        let body = Body::default().string(from.as_bytes()).string(to.as_bytes()).finish();
+        self.done("rename", from, self.extended("rename", from, POSIX_RENAME, body).await?)
+    }
+
+    /// Renames to a name that is to be new. Version 3 says that an existing one is an error, and most servers keep to it.
+    pub async fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        self.done("rename", from, self.request("rename", |id| codec::rename(id, from, to)).await?)
     }
 
     /// Free bytes on the file system of `path`, as far as the server says (`statvfs@openssh.com`).

@@ -35,6 +35,11 @@ impl Error {
         matches!(self, Self::Status { code: StatusCode::NO_SUCH_FILE | StatusCode::NO_SUCH_PATH, .. })
     }
 
+    /// Whether the server says that it does not do such a thing at all.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Status { code: StatusCode::OP_UNSUPPORTED, .. })
+    }
+
     /// Whether this is an answer of the server, after which the session goes on.
     pub fn is_status(&self) -> bool {
         matches!(self, Self::Status { .. })

@@ -57,10 +57,11 @@ impl Acknowledged {
         checkpoint.offset = 0;
     }
 
-    /// The final name seems to hold the file already: there is nothing to send, and all to prove. What is to be proved
-    /// is that it has the checksum that S3 stored.
-    pub(crate) fn is_already_there(&self, stored: &Checksum) -> Result<()> {
+    /// The final name, or that of the `number`th file that is kept under it, seems to hold the file already: there is
+    /// nothing to send, and all to prove. What is to be proved is that it has the checksum that S3 stored.
+    pub(crate) fn is_already_there(&self, number: u32, stored: &Checksum) -> Result<()> {
         let State { checkpoint, digests } = &mut *self.lock();
+        checkpoint.number = number;
         checkpoint.checksum = stored.clone();
         *digests = Digests::resume(checkpoint)?;
         checkpoint.already_there = true;

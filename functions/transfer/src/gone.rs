@@ -13,13 +13,14 @@ pub(crate) async fn was_delivered(
     deps: &Deps,
     input: &TransferInput,
     object: &PinnedObject,
+    time: &str,
     missing: Error,
 ) -> Result<String> {
     let settings = &deps.partner.settings;
     if !settings.after_delivery.removes() {
         return Err(missing);
     }
-    let path = RemotePaths::new(&settings.location, object)?.path;
+    let path = RemotePaths::new(&settings.location, &settings.policy, object, time)?.path;
     let told = deps.partner.with_session(&input.credential, None, async |session| {
         match session.sftp().stat(&path).await {
             Err(error) if !error.is_status() => Err(error.into()),

@@ -42,8 +42,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Any of the runbook's but `RemoteMismatch`.
 pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Result<Progress> {
     let event = ObjectCreated::from_event(input.event.clone())?;
+    let Settings { location, policy, .. } = &deps.partner.settings;
+    if input.checkpoint.is_none()
+        && let Some(reason) = policy.passes_over(&event.object_key)
+    {
+        return Ok(skipped(deps, &input, announced(&event), reason));
+    }
+    // The same in every try and rerun of an execution.
+    let time = event.event_time.as_ref().unwrap_or(&input.execution.start_time);
     // A folder marker ends in `/`; what makes it one is known later.
-    RemotePaths::check(event.object_key.strip_suffix('/').unwrap_or(&event.object_key))?;
+    if !event.object_key.ends_with('/') {
+        RemotePaths::check(policy, &event.bucket, &event.object_key, time)?;
+    }
     let mut contents = None;
     let checkpoint = match &input.checkpoint {
         Some(checkpoint) if checkpoint.status != Status::InProgress => {
@@ -65,23 +75,27 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
                     checksum: None,
                     hash: None,
                 };
-                let reason = gone::was_delivered(deps, &input, &object, error).await?;
+                let reason = gone::was_delivered(deps, &input, &object, time, error).await?;
                 return Ok(delivered_before(deps, &input, object, reason));
             }
             Pin::Object { object, .. } if object.size == 0 && object.object_key.ends_with('/') => {
                 let reason = "a folder marker: the key ends in `/` and the object is empty".to_owned();
-                return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
+                return Ok(skipped(deps, &input, object, reason));
+            }
+            Pin::Object { object, .. } if object.size == 0 && policy.skip_empty => {
+                let reason = "the object is empty, and SFTP_SKIP_EMPTY is true".to_owned();
+                return Ok(skipped(deps, &input, object, reason));
             }
             Pin::Object { object, .. } if is_credential(&deps.partner.settings, &object) => {
                 let reason = "this object is the bridge's own private key; it is never delivered".to_owned();
-                return Ok(nothing_to_send(deps, &input, Status::Skipped, Outcome::Skipped, object, reason));
+                return Ok(skipped(deps, &input, object, reason));
             }
             Pin::Object { object, body } => {
                 contents = body;
-                let remote = RemotePaths::new(&deps.partner.settings.location, &object)?;
+                let remote = RemotePaths::new(location, policy, &object, time)?;
                 if let Some(suffix) = deps.partner.settings.marker.suffix() {
                     // A name that is too long with the marker's suffix is refused while nothing is published.
-                    remote.marker(suffix, &object)?;
+                    remote.marker(suffix, policy, &object)?;
                 }
                 Checkpoint::start(object, remote, aws::now())
             }
@@ -123,7 +137,7 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         }
         Err(error) if error.name == ErrorName::ObjectUnreadable => {
             // Gone because another execution of the same event was faster.
-            let reason = gone::was_delivered(deps, &input, &object, error).await?;
+            let reason = gone::was_delivered(deps, &input, &object, time, error).await?;
             slice.discard().await;
             return Ok(delivered_before(deps, &input, object, reason));
         }
@@ -144,6 +158,24 @@ fn is_credential(settings: &Settings, object: &PinnedObject) -> bool {
     }
 }
 
+/// What the event says of an object that nobody looks at.
+fn announced(event: &ObjectCreated) -> PinnedObject {
+    PinnedObject {
+        bucket: event.bucket.clone(),
+        object_key: event.object_key.clone(),
+        etag: event.etag.clone().unwrap_or_default(),
+        version_id: event.version_id.clone(),
+        size: event.size.unwrap_or_default(),
+        last_modified: None,
+        checksum: None,
+        hash: None,
+    }
+}
+
+fn skipped(deps: &Deps, input: &TransferInput, object: PinnedObject, reason: String) -> Progress {
+    nothing_to_send(deps, input, Status::Skipped, Outcome::Skipped, object, reason)
+}
+
 fn superseded(deps: &Deps, input: &TransferInput, object: PinnedObject, reason: String) -> Progress {
     nothing_to_send(deps, input, Status::Superseded, Outcome::Superseded, object, reason)
 }
@@ -161,10 +193,9 @@ fn nothing_to_send(
     reason: String,
 ) -> Progress {
     tracing::info!(?outcome, reason, "nothing to send");
-    let nowhere = RemotePaths { path: String::new(), partial: String::new() };
     let checkpoint = match &input.checkpoint {
         Some(checkpoint) => Checkpoint { status, ..checkpoint.clone() },
-        None => Checkpoint { status, ..Checkpoint::start(object, nowhere, aws::now()) },
+        None => Checkpoint { status, ..Checkpoint::start(object, RemotePaths::nowhere(), aws::now()) },
     };
     let host = &deps.partner.settings.host;
     let receipt = Receipt::new(outcome, &checkpoint, host, &input.credential, &input.execution, aws::now());

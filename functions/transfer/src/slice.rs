@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use aws::{ByteStream, ObjectReader};
 use bridge::{
-    Checkpoint, Checksum, Deadline, ErrorName, PinnedObject, ProofPolicy, RemotePaths, Result, TransferInput,
+    Checkpoint, Checksum, Deadline, ErrorName, Hashes, IfExists, NUMBER_MAX, PinnedObject, ProofPolicy,
+    RemotePaths, Result, TransferInput,
 };
 use partner::Persistence;
 use sftp::{AHEAD_MAX, Attributes, Caps, Session, Sftp, Upload};
 
 use crate::Deps;
 use crate::acknowledged::{Acknowledged, Sending};
-use crate::remote::{explain, open_partial};
+use crate::remote::{explain, open_partial, remove_former};
 
 pub(crate) struct Slice<'a> {
     pub(crate) deps: &'a Deps,
@@ -71,7 +72,11 @@ impl Slice<'_> {
     /// Removes the partial file of a version that is not to be published any more. One that cannot be removed is not
     /// worth failing for: it is not under the final name.
     pub(crate) async fn discard(&self) {
-        let partial = self.acknowledged.checkpoint().remote.partial;
+        let RemotePaths { path, partial } = self.acknowledged.checkpoint().remote;
+        if partial == path {
+            // By now it may be the newer version that lies there.
+            return;
+        }
         let removing = self.with_session(async |session| Ok(session.sftp().remove(&partial).await?));
         let patience = DISCARD_MAX.min(self.limit.remaining());
         let removed = tokio::time::timeout(patience, removing).await;
@@ -84,22 +89,45 @@ impl Slice<'_> {
     async fn send(&self, session: &Arc<Session>, caps: Caps) -> Result<()> {
         let sftp = session.sftp();
         let Checkpoint { object, remote, offset, .. } = self.acknowledged.checkpoint();
-        let spread = session.spread(object.size - offset, caps);
+        let direct = remote.is_direct();
+        if direct {
+            self.is_current(&object).await?;
+        }
+        // Who cannot rename is most often a gateway to an object store, which takes a file in one piece.
+        let spread = session.spread(object.size - offset, if direct { Caps::ONE } else { caps });
         // Asked in one round trip; only the second answer is of use where bytes were acknowledged before.
         let (already_there, partial) =
             tokio::join!(self.is_already_there(sftp, &object, &remote, offset), async {
                 told_size(sftp.stat(&remote.partial).await)
             });
-        if let Some(stored) = already_there? {
-            tracing::info!(
-                path = remote.path,
-                "the final name holds a file of this size, stored after the object"
-            );
-            return self.acknowledged.is_already_there(stored);
+        if let Some((number, stored)) = already_there? {
+            tracing::info!(path = remote.numbered(number), "a file is there that may be this one already");
+            return self.acknowledged.is_already_there(number, stored);
         }
         let mut partial = partial?;
-        let dir_mode = self.deps.partner.settings.attributes.dir_mode;
-        let file = open_partial(sftp, &remote, dir_mode, |warning| self.acknowledged.warn(warning)).await?;
+        let settings = &self.deps.partner.settings;
+        let mut more = None;
+        if direct {
+            if offset == object.size && offset > 0 && partial == Some(offset) {
+                // The answer to the close was lost. Opened once more, the file would be a new one to some stores.
+                self.acknowledged.complete();
+                return Ok(());
+            }
+            if let Some(suffix) = settings.marker.suffix() {
+                // The marker of a former file would say of this one that it is whole.
+                match sftp.remove(&format!("{}{suffix}", remote.path)).await {
+                    Err(error) if !error.is_status() => return Err(error.into()),
+                    _ => {}
+                }
+            }
+            // Ours is there as far as it was acknowledged, and no longer than the object.
+            if offset == 0 || partial.is_none_or(|size| size < offset || size > object.size) {
+                more = remove_former(sftp, &remote.path).await?;
+                partial = Some(0);
+            }
+        }
+        let file =
+            open_partial(sftp, &remote, settings, more, |warning| self.acknowledged.warn(warning)).await?;
         if partial.is_none() && offset > 0 {
             // A server that refuses STAT may answer FSTAT.
             partial = told_size(sftp.fstat(&file).await.map(Some))?;
@@ -114,7 +142,21 @@ impl Slice<'_> {
             Err(error) if error.name == ErrorName::RemoteFailure => Err(explain(sftp, &remote, error).await),
             other => other,
         }?;
-        let attributes = upload.finish().await?;
+        if complete && direct {
+            self.is_current(&object).await?;
+        }
+        let attributes = match upload.finish().await {
+            // What was acknowledged is taken back: nothing of it is to be believed any more.
+            Err(error) if error.is_status() => {
+                self.acknowledged.start_over(Hashes::default());
+                return Err(match sftp.remove(&remote.partial).await {
+                    Err(lost) if !lost.is_status() => lost,
+                    _ => error,
+                }
+                .into());
+            }
+            other => other?,
+        };
         if complete {
             let size = attributes.and_then(|attributes| attributes.size);
             if let Some(size) = size.filter(|size| *size != object.size) {
@@ -129,31 +171,66 @@ impl Slice<'_> {
         Ok(())
     }
 
-    /// A duplicate event or a rerun: is there a file under the final name that may be this very version? Returns the
-    /// checksum by which `verify-remote` proves it before anyone relies on it.
+    /// Where the final name itself is written to, an older version would be written over a newer one.
+    async fn is_current(&self, object: &PinnedObject) -> Result<()> {
+        match aws::superseded_by(&self.deps.partner.clients.s3, object).await? {
+            Some(reason) => Err(ErrorName::ObjectChanged.error(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// A duplicate event or a rerun: is there a file under the final name that may be this very version? Returns its
+    /// number, and the checksum by which `verify-remote` proves it before anyone relies on it.
     async fn is_already_there<'o>(
         &self,
         sftp: &Sftp,
         object: &'o PinnedObject,
         remote: &RemotePaths,
         offset: u64,
-    ) -> Result<Option<&'o Checksum>> {
-        let (Some(stored_at), Some(checksum)) = (object.last_modified, &object.checksum) else {
-            return Ok(None);
-        };
-        if offset > 0 || self.input.resends > 0 {
+    ) -> Result<Option<(u32, &'o Checksum)>> {
+        let if_exists = self.deps.partner.settings.policy.if_exists;
+        let stored = object.checksum.as_ref();
+        if offset > 0 {
             return Ok(None);
         }
-        match sftp.stat(&remote.path).await {
-            Ok(Some(attributes)) => {
-                let later = attributes.modified.is_some_and(|modified| i64::from(modified) >= stored_at);
-                Ok((later && attributes.size == Some(object.size)).then_some(checksum))
+        for number in 0..=NUMBER_MAX {
+            let path = remote.numbered(number);
+            let attributes = match sftp.stat(&path).await {
+                Ok(Some(attributes)) => attributes,
+                Ok(None) => return Ok(None),
+                Err(error) if error.is_status() && if_exists.keeps() => {
+                    return Err(ErrorName::InvalidConfig.error(format!(
+                        "SFTP_IF_EXISTS is {}, but the server does not let be seen what exists: {error}; nothing was sent. Set it to replace",
+                        if_exists.as_str()
+                    )));
+                }
+                // A server that lets nothing be seen is no reason not to deliver.
+                Err(error) if error.is_status() => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let same_size = attributes.size == Some(object.size);
+            let later = attributes
+                .modified
+                .zip(object.last_modified)
+                .is_some_and(|(modified, stored_at)| i64::from(modified) >= stored_at);
+            // A wrong guess costs the one time that a file may be sent again.
+            let likely = same_size && (later || matches!(if_exists, IfExists::Skip | IfExists::Fail));
+            if let Some(stored) = stored.filter(|_| likely && self.input.resends == 0) {
+                return Ok(Some((number, stored)));
             }
-            Ok(None) => Ok(None),
-            // A server that lets nothing be seen is no reason not to deliver.
-            Err(error) if error.is_status() => Ok(None),
-            Err(error) => Err(error.into()),
+            match if_exists {
+                IfExists::Replace | IfExists::Skip => return Ok(None),
+                // Of one of this size, the contents decide, before publishing at the latest.
+                IfExists::Fail if same_size && stored.is_none() => return Ok(None),
+                IfExists::Fail => {
+                    return Err(ErrorName::RemotePathRejected.error(format!(
+                        "{path:?} exists, and SFTP_IF_EXISTS is fail; nothing was published"
+                    )));
+                }
+                IfExists::KeepBoth => {}
+            }
         }
+        Ok(None)
     }
 
     /// Brings `acknowledged` to where to go on, and returns a reader from there: the checkpoint, if the partial file
@@ -190,7 +267,9 @@ impl Slice<'_> {
         // A call that was killed left no checkpoint, but it never sent further than this ahead of what was acknowledged.
         // Of a file that differed on arrival, nothing is believed.
         let proved = partial.min(object.size).saturating_sub(AHEAD_MAX);
-        if self.input.resends == 0 && proved > offset {
+        // Nor of one whose name does not stand for a version.
+        let is_believed = self.input.resends == 0 && !self.acknowledged.checkpoint().remote.is_direct();
+        if is_believed && proved > offset {
             tracing::info!(offset, proved, "the partial file proves more than the checkpoint says");
             reader.pass(proved, |bytes| self.acknowledged.add_proved(bytes)).await?;
         }

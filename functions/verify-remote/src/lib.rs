@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use bridge::{
     AfterDelivery, Checkpoint, Deadline, ErrorName, Marker, OnProgress, Outcome, Progress, Proof,
-    Publication, Receipt, Result, Settings, Status, VerifyRemoteInput, compare_with_stored,
+    ProofPolicy, Publication, Receipt, Result, Settings, Status, VerifyRemoteInput, compare_with_stored,
 };
 use partner::{Partner, Persistence};
 use sftp::{Session, Sftp};
 
 use crate::marker::{MarkerFile, know_hash};
-use crate::proof::{Prover, Subject, Verdict};
-use crate::publish::{Published, publish};
+use crate::proof::{Prover, Search, Subject, Verdict};
+use crate::publish::{LOST_ANSWER, Published, discard, publish};
 
 /// What the handler works with.
 pub struct Deps {
@@ -54,7 +54,9 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
         // That it is published must not be forgotten, whatever came after it.
         Err(error)
             if checkpoint.publication.is_some() != input.checkpoint.publication.is_some()
-                || error.name.is_connection_failure() && bytes_read(&checkpoint) > start =>
+                || error.name.is_connection_failure()
+                    && (bytes_read(&checkpoint) > start
+                        || checkpoint.publishing != input.checkpoint.publishing) =>
         {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
             Ok(Progress { checkpoint: Some(checkpoint), receipt: None })
@@ -113,7 +115,7 @@ async fn run(
 }
 
 fn receipt(deps: &Deps, input: &VerifyRemoteInput, outcome: Outcome, checkpoint: &Checkpoint) -> Receipt {
-    tracing::info!(?outcome, path = checkpoint.remote.path, "the delivery has ended");
+    tracing::info!(?outcome, path = checkpoint.final_path(), "the delivery has ended");
     let (host, credential, execution) = (&deps.partner.settings.host, &input.credential, &input.execution);
     Receipt::new(outcome, checkpoint, host, credential, execution, aws::now())
 }
@@ -156,17 +158,23 @@ async fn prove_and_publish(
     let (sftp, settings) = (session.sftp(), &deps.partner.settings);
     let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
     if checkpoint.publication.is_none() {
-        let (outcome, proof) = match publish_proved(deps, input, checkpoint, sftp, stop).await? {
+        let (outcome, proof) = match publish_proved(deps, checkpoint, sftp, stop).await? {
             Step::Published(outcome, proof) => (outcome, proof),
-            Step::Superseded(receipt) => return Ok(Some(Receipt { host_key_fingerprint, ..*receipt })),
+            Step::Superseded(reason) => {
+                let receipt = receipt(deps, input, Outcome::Superseded, checkpoint);
+                return Ok(Some(Receipt { reason: Some(reason), host_key_fingerprint, ..receipt }));
+            }
             Step::StopCame => return Ok(None),
         };
-        let path = checkpoint.remote.path.clone();
+        let path = checkpoint.final_path();
         checkpoint.publication =
             Some(Publication { outcome, path, proof, host_key_fingerprint, marker: None });
     }
+    if !know_hash(&deps.partner, checkpoint, stop).await? {
+        return Ok(None);
+    }
     if let Some(publication) = &checkpoint.publication
-        && let Some(marker) = MarkerFile::new(settings.marker, checkpoint, &publication.path)?
+        && let Some(marker) = MarkerFile::new(settings, checkpoint, &publication.path)?
     {
         marker.publish(sftp).await?;
         let marker = Some(marker.path().to_owned());
@@ -177,21 +185,81 @@ async fn prove_and_publish(
 
 enum Step {
     Published(Outcome, Proof),
-    Superseded(Box<Receipt>),
+    /// Says by what.
+    Superseded(String),
+    /// There is more to do in another call.
     StopCame,
 }
 
 async fn publish_proved(
     deps: &Deps,
-    input: &VerifyRemoteInput,
     checkpoint: &mut Checkpoint,
     sftp: &Sftp,
     stop: Deadline,
 ) -> Result<Step> {
-    let subject = Subject::find(sftp, checkpoint).await?;
     let prover = Prover { deps, sftp, stop };
+    let settings = &deps.partner.settings;
+    let direct = checkpoint.remote.is_direct();
+    let keeps = settings.policy.if_exists.keeps() && !direct;
+    let superseded = async |checkpoint: &Checkpoint| {
+        aws::superseded_by(&deps.partner.clients.s3, &checkpoint.object).await
+    };
+    if keeps && !checkpoint.already_there {
+        match prover.search(checkpoint).await? {
+            Search::Free => {}
+            Search::StopCame => return Ok(Step::StopCame),
+            Search::Same(proof) => {
+                // Without a partial file it was us: the answer to an earlier rename was lost.
+                let again = discard(sftp, &checkpoint.remote.partial).await;
+                let outcome = if again { Outcome::AlreadyDelivered } else { Outcome::Delivered };
+                return Ok(Step::Published(outcome, proof));
+            }
+            Search::Taken => {
+                if let Some(reason) = superseded(checkpoint).await? {
+                    discard(sftp, &checkpoint.remote.partial).await;
+                    return Ok(Step::Superseded(reason));
+                }
+                return Err(ErrorName::RemotePathRejected.error(format!(
+                    "{:?} exists, with other contents, and SFTP_IF_EXISTS is {}; nothing was published",
+                    checkpoint.final_path(),
+                    settings.policy.if_exists.as_str()
+                )));
+            }
+        }
+    }
+    let subject = match Subject::find(sftp, checkpoint).await? {
+        Some(subject) if direct => match grown(subject, sftp, checkpoint, stop).await? {
+            Some(subject) => subject,
+            None => return Ok(Step::StopCame),
+        },
+        Some(subject) => subject,
+        None if direct || checkpoint.publishing => {
+            if direct && let Some(reason) = superseded(checkpoint).await? {
+                return Ok(Step::Superseded(reason));
+            }
+            if !matches!(settings.proof, ProofPolicy::Auto | ProofPolicy::None) {
+                return Err(ErrorName::InvalidConfig.error(format!(
+                    "SFTP_PROOF demands a proof, but {:?} is gone: the server takes files away at once. Set it to auto or none",
+                    checkpoint.final_path()
+                )));
+            }
+            let taken = if direct { TAKEN } else { LOST_ANSWER };
+            checkpoint.warnings.push(taken.to_owned());
+            return Ok(Step::Published(Outcome::Delivered, Proof::Unverified));
+        }
+        None => {
+            return Err(ErrorName::RemoteMismatch.error(format!(
+                "{:?} is gone: the server, or someone on it, removed it after every byte was acknowledged. If it takes files away at once, set SFTP_PUBLISH to direct",
+                checkpoint.remote.partial
+            )));
+        }
+    };
     let verdict = match prover.prove(&subject, checkpoint).await {
         Err(error) if error.name == ErrorName::RemoteMismatch && subject.is_partial() => {
+            // By now it may be a newer version that lies there.
+            if direct && let Some(reason) = superseded(checkpoint).await? {
+                return Ok(Step::Superseded(reason));
+            }
             discard(sftp, &checkpoint.remote.partial).await;
             return Err(error);
         }
@@ -206,26 +274,26 @@ async fn publish_proved(
         return Ok(Step::StopCame);
     }
     if !checkpoint.already_there
-        && let reason @ Some(_) = aws::superseded_by(&deps.partner.clients.s3, &checkpoint.object).await?
+        && let Some(reason) = superseded(checkpoint).await?
     {
-        if subject.is_partial() {
+        if subject.is_partial() && !direct {
             discard(sftp, &checkpoint.remote.partial).await;
         }
-        let receipt = receipt(deps, input, Outcome::Superseded, checkpoint);
-        return Ok(Step::Superseded(Box::new(Receipt { reason, ..receipt })));
+        return Ok(Step::Superseded(reason));
     }
     let outcome = if subject.is_partial() {
-        let Settings { attributes, marker, .. } = &deps.partner.settings;
-        warnings.extend(attributes::set(sftp, *attributes, &checkpoint.object, subject.path()).await?);
-        if let Some(marker) = MarkerFile::new(*marker, checkpoint, &checkpoint.remote.path)? {
+        warnings
+            .extend(attributes::set(sftp, settings.attributes, &checkpoint.object, subject.path()).await?);
+        if let Some(marker) = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())? {
             marker.withdraw(sftp).await?;
         }
-        match publish(sftp, &checkpoint.remote, checkpoint.object.size).await? {
+        match publish(sftp, checkpoint, keeps).await? {
             Published::Now(more) => {
                 warnings.extend(more);
                 Outcome::Delivered
             }
             Published::ByAnother => Outcome::AlreadyDelivered,
+            Published::Taken => return Ok(Step::StopCame),
         }
     } else if checkpoint.already_there {
         Outcome::AlreadyDelivered
@@ -238,12 +306,26 @@ async fn publish_proved(
     Ok(Step::Published(outcome, proof))
 }
 
-/// Removes a partial file that is of no more use. One that cannot be removed is not worth failing for: it is not
-/// under the final name.
-async fn discard(sftp: &Sftp, partial: &str) {
-    match sftp.remove(partial).await {
-        Ok(()) => {}
-        Err(error) if error.is_not_found() => {}
-        Err(error) => tracing::warn!(%error, "the partial file could not be removed"),
+const TAKEN: &str = "the file was gone before it could be proved: the server takes files away at once";
+
+/// A file that gets longer without our doing is being written by another execution of the same version, to which ours
+/// lost it. Waits until it is whole, or does not grow any more; `None` if the stop comes first.
+async fn grown(
+    mut subject: Subject,
+    sftp: &Sftp,
+    checkpoint: &Checkpoint,
+    stop: Deadline,
+) -> Result<Option<Subject>> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    while subject.is_shorter(checkpoint.object.size) {
+        if stop.has_passed() {
+            return Ok(None);
+        }
+        tokio::time::sleep(PATIENCE.min(stop.remaining())).await;
+        match Subject::find(sftp, checkpoint).await? {
+            Some(now) if now.size() != subject.size() => subject = now,
+            _ => break,
+        }
     }
+    Ok(Some(subject))
 }

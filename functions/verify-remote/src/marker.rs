@@ -1,7 +1,7 @@
 //! The marker: a file beside the published one that says that it is there.
 
 use aws::ObjectReader;
-use bridge::{Checkpoint, Deadline, ErrorName, Marker, ReadForHash, RemotePaths, Result};
+use bridge::{Checkpoint, Deadline, ErrorName, Marker, ReadForHash, RemotePaths, Result, Settings};
 use bytes::Bytes;
 use partner::Partner;
 use sftp::{FileHandle, OpenFlags, Sftp};
@@ -50,13 +50,12 @@ pub(crate) async fn know_hash(
 pub(crate) struct MarkerFile {
     remote: RemotePaths,
     content: Bytes,
-    /// Files are written under their final names.
-    direct: bool,
 }
 
 impl MarkerFile {
     /// For the file that was or will be published at `path`; `None` if there is to be none.
-    pub(crate) fn new(marker: Marker, checkpoint: &Checkpoint, path: &str) -> Result<Option<Self>> {
+    pub(crate) fn new(settings: &Settings, checkpoint: &Checkpoint, path: &str) -> Result<Option<Self>> {
+        let marker = settings.marker;
         let Some(suffix) = marker.suffix() else { return Ok(None) };
         let file = RemotePaths { path: path.to_owned(), partial: checkpoint.remote.partial.clone() };
         let hash = match marker {
@@ -70,8 +69,8 @@ impl MarkerFile {
             (false, Some(hash)) => format!("{hash}  {name}\n"),
             (false, None) => return Err(ErrorName::Internal.error("the marker's hash was not computed")),
         };
-        let remote = file.marker(suffix, &checkpoint.object)?;
-        Ok(Some(Self { remote, content: content.into(), direct: file.path == file.partial }))
+        let remote = file.marker(suffix, &settings.policy, &checkpoint.object)?;
+        Ok(Some(Self { remote, content: content.into() }))
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -135,7 +134,7 @@ impl MarkerFile {
 
     async fn write(&self, sftp: &Sftp) -> sftp::Result<()> {
         let RemotePaths { path, partial } = &self.remote;
-        if self.direct {
+        if self.remote.is_direct() {
             return self.write_to(sftp, path, OpenFlags::TRUNCATE).await;
         }
         // Without truncating it: another execution of the same version writes the same, and may be publishing it.

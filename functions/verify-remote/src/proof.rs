@@ -2,10 +2,10 @@
 
 use aws::ObjectReader;
 use bridge::{
-    Checkpoint, Checksum, Deadline, ErrorName, Proof, ProofPolicy, ReadBack, Result, RunningChecksum,
-    RunningSha256, compare_with_stored,
+    Checkpoint, Checksum, Deadline, ErrorName, IfExists, NUMBER_MAX, Proof, ProofPolicy, ReadBack, Result,
+    RunningChecksum, RunningSha256, compare_with_stored,
 };
-use sftp::{FileHandle, OpenFlags, Sftp};
+use sftp::{Attributes, FileHandle, OpenFlags, Sftp};
 
 use crate::Deps;
 
@@ -18,27 +18,33 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// The partial file; or the final one, if the transfer found it there or the partial file has become it.
-    pub(crate) async fn find(sftp: &Sftp, checkpoint: &Checkpoint) -> Result<Self> {
-        let remote = &checkpoint.remote;
-        let candidates = [(&remote.partial, true), (&remote.path, false)];
+    /// The partial file; or the final one, if the transfer found it there or the partial file has become it. `None` if
+    /// there is neither.
+    pub(crate) async fn find(sftp: &Sftp, checkpoint: &Checkpoint) -> Result<Option<Self>> {
+        let candidates = [(checkpoint.remote.partial.clone(), true), (checkpoint.final_path(), false)];
         for (path, partial) in candidates.into_iter().skip(usize::from(checkpoint.already_there)) {
-            match sftp.stat(path).await {
+            match sftp.stat(&path).await {
                 Ok(Some(attributes)) => {
-                    return Ok(Self { path: path.clone(), partial, size: attributes.size });
+                    return Ok(Some(Self { path, partial, size: attributes.size }));
                 }
                 Ok(None) => {}
                 // A server that lets nothing be seen: what was acknowledged is all that is known.
                 Err(error) if error.is_status() => {
-                    return Ok(Self { path: path.clone(), partial, size: None });
+                    return Ok(Some(Self { path, partial, size: None }));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(ErrorName::RemoteMismatch.error(format!(
-            "{:?} is gone: the server, or someone on it, removed it after every byte was acknowledged",
-            remote.partial
-        )))
+        Ok(None)
+    }
+
+    /// Whether it is known to be shorter than it is to be.
+    pub(crate) fn is_shorter(&self, than: u64) -> bool {
+        self.size.is_some_and(|size| size < than)
+    }
+
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.size
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -56,6 +62,18 @@ pub(crate) enum Verdict {
         warnings: Vec<String>,
     },
     /// Reading back was cut short; the checkpoint says where.
+    StopCame,
+}
+
+/// What is to be found among the files that are kept under the final name.
+pub(crate) enum Search {
+    /// One with the same contents; the checkpoint says which.
+    Same(Proof),
+    /// None, and the checkpoint's is a name that is free.
+    Free,
+    /// None, and the name is taken.
+    Taken,
+    /// It was cut short; the checkpoint says where.
     StopCame,
 }
 
@@ -108,6 +126,68 @@ impl Prover<'_> {
             Attempt::Refused(why) => Err(ErrorName::InvalidConfig.error(format!(
                 "SFTP_PROOF demands a proof that the server does not give: {why}; nothing was published. Set it to auto, or to what the server gives"
             ))),
+        }
+    }
+
+    /// Looks through the files that are kept under the final name for one with the same contents. Contents and not
+    /// times: the clocks of two servers differ, and no version may end up there twice.
+    pub(crate) async fn search(&self, checkpoint: &mut Checkpoint) -> Result<Search> {
+        let if_exists = self.deps.partner.settings.policy.if_exists;
+        loop {
+            let path = checkpoint.final_path();
+            match self.sftp.stat(&path).await {
+                Ok(None) => return Ok(Search::Free),
+                Ok(Some(attributes)) => {
+                    if attributes.size.is_none_or(|size| size == checkpoint.object.size)
+                        && let Some(found) = self.compare(path, attributes, checkpoint).await?
+                    {
+                        return Ok(found);
+                    }
+                }
+                Err(error) if error.is_status() => {
+                    return Err(ErrorName::InvalidConfig.error(format!(
+                        "SFTP_IF_EXISTS is {}, but the server does not let be seen what exists: {error}; nothing was published. Set it to replace",
+                        if_exists.as_str()
+                    )));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            checkpoint.comparing = None;
+            if if_exists != IfExists::KeepBoth || checkpoint.number >= NUMBER_MAX {
+                return Ok(Search::Taken);
+            }
+            checkpoint.number += 1;
+        }
+    }
+
+    /// `None` if the contents differ.
+    async fn compare(
+        &self,
+        path: String,
+        attributes: Attributes,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Option<Search>> {
+        let subject = Subject { path, partial: false, size: attributes.size };
+        // The checkpoint's own way of reading back is that of the partial file.
+        let mut compared = Checkpoint { read_back: checkpoint.comparing.take(), ..checkpoint.clone() };
+        let attempt = match self.server_hash(&subject, &compared, false).await {
+            Ok(Attempt::Refused(_)) => self.read_back(&subject, &mut compared).await,
+            other => other,
+        };
+        checkpoint.comparing = compared.read_back;
+        match attempt {
+            Ok(Attempt::Done(Verdict::Proved { proof, .. })) => Ok(Some(Search::Same(proof))),
+            Ok(Attempt::Done(Verdict::StopCame)) => Ok(Some(Search::StopCame)),
+            // Of a file that cannot be read, size and time are all that is known.
+            Ok(Attempt::Refused(_)) => {
+                let (modified, stored_at) = (attributes.modified, checkpoint.object.last_modified);
+                let later = modified
+                    .zip(stored_at)
+                    .is_some_and(|(modified, stored_at)| i64::from(modified) >= stored_at);
+                Ok(later.then_some(Search::Same(Proof::Size)))
+            }
+            Err(error) if error.name == ErrorName::RemoteMismatch => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

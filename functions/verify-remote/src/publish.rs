@@ -1,6 +1,6 @@
-//! Publishing: the only place where the final name comes into being.
+//! Publishing: the only place where the final name comes into being, unless it is written to directly.
 
-use bridge::{RemotePaths, Result};
+use bridge::{Checkpoint, ErrorName, Result};
 use sftp::Sftp;
 
 pub(crate) enum Published {
@@ -8,36 +8,115 @@ pub(crate) enum Published {
     Now(Vec<String>),
     /// Another execution of the same version was faster.
     ByAnother,
+    /// Not yet: files have come into being that are to be kept, and to be looked at first.
+    Taken,
 }
 
-/// Renames the proved partial file onto the final name.
-pub(crate) async fn publish(sftp: &Sftp, remote: &RemotePaths, size: u64) -> Result<Published> {
-    match sftp.rename(&remote.partial, &remote.path).await {
-        Ok(()) => Ok(Published::Now(Vec::new())),
-        Err(error) if error.is_not_found() && is_there(sftp, &remote.path, Some(size)).await? => {
-            Ok(Published::ByAnother)
+/// Renames the proved partial file onto the final name; with `keeps`, never onto a file that is there.
+pub(crate) async fn publish(sftp: &Sftp, checkpoint: &mut Checkpoint, keeps: bool) -> Result<Published> {
+    let (partial, path, size) =
+        (checkpoint.remote.partial.clone(), checkpoint.final_path(), checkpoint.object.size);
+    if checkpoint.remote.is_direct() {
+        return Ok(Published::Now(Vec::new()));
+    }
+    // Not every server refuses to rename onto a name that exists.
+    if keeps && matches!(look(sftp, &path).await?, Seen::File(_)) {
+        return Ok(Published::Taken);
+    }
+    let asked_before = std::mem::replace(&mut checkpoint.publishing, true);
+    let renamed = rename(sftp, &partial, &path, keeps).await;
+    if let Ok(()) | Err(sftp::Error::Status { .. }) = renamed {
+        checkpoint.publishing = false;
+    }
+    let Err(error) = renamed else { return Ok(Published::Now(Vec::new())) };
+    if !error.is_status() {
+        return Err(error.into());
+    }
+    if error.is_unsupported() {
+        // To write directly, the partial file is of no use.
+        discard(sftp, &partial).await;
+        return Err(ErrorName::InvalidConfig.error(format!(
+            "SFTP_PUBLISH is rename, but the server cannot rename: {error}; nothing was published. Set it to direct"
+        )));
+    }
+    match look(sftp, &path).await? {
+        Seen::File(_) if keeps => Ok(Published::Taken),
+        Seen::File(there) if error.is_not_found() && there == Some(size) => Ok(Published::ByAnother),
+        // The partial file was there when a rename was asked for, and is not now.
+        Seen::Nothing | Seen::Hidden if error.is_not_found() && asked_before => {
+            Ok(Published::Now(vec![LOST_ANSWER.to_owned()]))
         }
+        // Another execution of the same version has given it another number.
+        _ if keeps && error.is_not_found() => Ok(Published::Taken),
         // Without posix-rename an existing name stands in the way. Between the two requests there is no file of that
         // name; a reader sees none or a whole one, never a part.
-        Err(error)
-            if error.is_status() && !sftp.can_replace() && is_there(sftp, &remote.path, None).await? =>
-        {
-            sftp.remove(&remote.path).await?;
-            sftp.rename(&remote.partial, &remote.path).await?;
+        Seen::File(_) if !error.is_not_found() && !sftp.can_replace() => {
+            sftp.remove(&path).await?;
+            sftp.rename(&partial, &path).await.map_err(|error| refused(error, &partial, &path))?;
             Ok(Published::Now(vec![
                 "the server cannot replace a file in one step: the former one was removed just before".into(),
             ]))
         }
-        Err(error) => Err(error.into()),
+        _ => Err(refused(error, &partial, &path)),
     }
 }
 
-/// Whether there is a file, of this size if one is given.
-async fn is_there(sftp: &Sftp, path: &str, size: Option<u64>) -> Result<bool> {
+pub(crate) const LOST_ANSWER: &str = "the answer to the rename was lost, and the server lets neither the partial file be seen any more nor the final one: it was published, and may have been taken away since";
+
+async fn rename(sftp: &Sftp, partial: &str, path: &str, keeps: bool) -> sftp::Result<()> {
+    let (first, second) = match keeps {
+        true => (sftp.rename_new(partial, path).await, false),
+        false => (sftp.rename(partial, path).await, true),
+    };
+    match first {
+        // Some servers have one of the two only, whatever they announce.
+        Err(error) if error.is_unsupported() && sftp.can_replace() => match second {
+            true => sftp.rename_new(partial, path).await,
+            false => sftp.rename(partial, path).await,
+        },
+        other => other,
+    }
+}
+
+/// The partial file stays: what the server refuses today may be allowed tomorrow.
+fn refused(error: sftp::Error, partial: &str, path: &str) -> bridge::Error {
+    let is_status = error.is_status();
+    let error = bridge::Error::from(error);
+    if !is_status {
+        return error;
+    }
+    error.name.error(format!(
+        "{} to {path:?}; nothing was published. {partial:?} stays, and a redrive publishes it",
+        error.message()
+    ))
+}
+
+/// Removes a partial file that is of no more use; whether there was one. One that cannot be removed is not worth
+/// failing for: it is not under the final name.
+pub(crate) async fn discard(sftp: &Sftp, partial: &str) -> bool {
+    match sftp.remove(partial).await {
+        Ok(()) => true,
+        Err(error) if error.is_not_found() => false,
+        Err(error) => {
+            tracing::warn!(%error, "the partial file could not be removed");
+            true
+        }
+    }
+}
+
+enum Seen {
+    /// Of this size, if the server says.
+    File(Option<u64>),
+    Nothing,
+    /// The server does not let it be seen.
+    Hidden,
+}
+
+async fn look(sftp: &Sftp, path: &str) -> Result<Seen> {
     match sftp.stat(path).await {
-        Ok(Some(attributes)) => Ok(size.is_none() || attributes.size == size),
-        Ok(None) => Ok(false),
-        Err(error) if error.is_status() => Ok(false),
+        Ok(Some(attributes)) => Ok(Seen::File(attributes.size)),
+        Ok(None) => Ok(Seen::Nothing),
+        Err(error) if error.is_status() => Ok(Seen::Hidden),
         Err(error) => Err(error.into()),
     }
 }

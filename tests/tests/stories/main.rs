@@ -8,6 +8,8 @@ mod deliver;
 mod event;
 mod host_key;
 mod login;
+mod order;
+mod policy;
 mod run;
 mod server;
 mod support;

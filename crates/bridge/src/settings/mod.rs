@@ -5,6 +5,7 @@ mod attributes;
 mod credential;
 mod login;
 mod marker;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -17,6 +18,7 @@ pub use attributes::{AttributeSettings, Demand, Mode};
 pub use credential::CredentialLocation;
 pub use login::{LoginSettings, Method, Methods};
 pub use marker::Marker;
+pub use policy::{DeliveryPolicy, IfExists, Publish};
 
 /// One row of the table of settings in the README.
 pub struct Setting {
@@ -122,6 +124,56 @@ pub const SETTINGS: &[Setting] = &[
         description: "The rule's prefix, as the stack sets it: an `S3_MOVE_PREFIX` whose objects would start the bridge again is refused.",
     },
     Setting {
+        name: "S3_INCLUDE",
+        default: None,
+        description: "Only objects whose key matches one of these patterns are delivered, separated by commas: `*` and `?` within a component, `**` across, as in `**/*.csv`. Matched against the whole key. Empty: all.",
+    },
+    Setting {
+        name: "S3_EXCLUDE",
+        default: None,
+        description: "Objects whose key matches one of these patterns are not delivered, whatever `S3_INCLUDE` says.",
+    },
+    Setting {
+        name: "SFTP_SKIP_EMPTY",
+        default: Some("false"),
+        description: "`true`: empty objects are not delivered.",
+    },
+    Setting {
+        name: "SFTP_REMOTE_PATH",
+        default: Some("{key}"),
+        description: "The path below `SFTP_LOCATION`, made of `{key}`, `{dir}`, `{name}`, `{stem}`, `{ext}`, `{bucket}` and `{date:%Y%m%d}` (the event's, in UTC).",
+    },
+    Setting {
+        name: "SFTP_STRIP_PREFIX",
+        default: None,
+        description: "Taken off the beginning of the key before a path is made of it. A key that does not begin with it is refused.",
+    },
+    Setting {
+        name: "SFTP_IF_EXISTS",
+        default: Some("replace"),
+        description: "What happens to a file of the final name: `replace`; `skip` (left as it is if it has the same contents, else replaced); `fail`; `keep-both` (it stays, and the new one becomes `name.1.ext`).",
+    },
+    Setting {
+        name: "SFTP_PUBLISH",
+        default: Some("rename"),
+        description: "`rename`: a partial file is proved, then renamed to the final name. `direct`, for servers that cannot rename: the final name is written to, and readers may see a part.",
+    },
+    Setting {
+        name: "SFTP_PARTIAL_NAME",
+        default: Some(".{name}.{id}.partial"),
+        description: "The name of a partial file, of `{name}` and `{id}`.",
+    },
+    Setting {
+        name: "SFTP_STAGING_DIRECTORY",
+        default: None,
+        description: "Where partial files lie, below `SFTP_LOCATION` or, with a leading `/`, anywhere on the same file system. Empty: beside the final name.",
+    },
+    Setting {
+        name: "SFTP_CREATE_DIRECTORIES",
+        default: Some("true"),
+        description: "`false`: a missing directory is an error.",
+    },
+    Setting {
         name: "FAILURE_BUCKET",
         default: None,
         description: "Required by `record-failure`. The bucket for failure records; the stack makes it.",
@@ -218,6 +270,8 @@ pub struct Settings {
     pub attributes: AttributeSettings,
     /// `S3_AFTER_DELIVERY`, `S3_MOVE_PREFIX`.
     pub after_delivery: AfterDelivery,
+    /// What is delivered, where to, and what happens to what is there.
+    pub policy: DeliveryPolicy,
     /// `SFTP_MAX_CONNECTIONS`.
     pub max_connections: usize,
     /// `SFTP_KEEP_CONNECTION`.
@@ -264,10 +318,11 @@ impl Settings {
         let marker = Marker::parse(variables, &mut problems);
         let attributes = AttributeSettings::parse(variables, &mut problems);
         let after_delivery = AfterDelivery::parse(variables, &mut problems);
+        let policy = DeliveryPolicy::parse(variables, &mut problems);
         let max_connections = number(variables, &mut problems, "SFTP_MAX_CONNECTIONS", "1", 1..=16);
         let keep_connection = number(variables, &mut problems, "SFTP_KEEP_CONNECTION", "30", 0..=600);
-        match (problems.into_error(), credential, trusted_host_keys) {
-            (None, Some(credential), Ok(trusted_host_keys)) => Ok(Self {
+        match (problems.into_error(), credential, trusted_host_keys, policy) {
+            (None, Some(credential), Ok(trusted_host_keys), Some(policy)) => Ok(Self {
                 host: host.to_owned(),
                 port: port as u16,
                 user: variables.get("SFTP_USER").map(str::to_owned),
@@ -279,10 +334,11 @@ impl Settings {
                 marker,
                 attributes,
                 after_delivery,
+                policy,
                 max_connections: max_connections as usize,
                 keep_connection: Duration::from_secs(keep_connection.into()),
             }),
-            (error, _, _) => {
+            (error, _, _, _) => {
                 Err(error
                     .unwrap_or_else(|| ErrorName::Internal.error("a setting is wrong and none was named")))
             }

@@ -1,0 +1,237 @@
+//! What is delivered, where to, and what happens to what is there.
+
+use super::{Problems, Variables};
+use crate::remote_path::problem_of_directory;
+use crate::{Glob, PartialName, RemotePathTemplate};
+
+/// How the partner wants deliveries made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryPolicy {
+    /// `SFTP_REMOTE_PATH`.
+    pub remote_path: RemotePathTemplate,
+    /// `SFTP_STRIP_PREFIX`; empty: nothing.
+    pub strip_prefix: String,
+    /// `SFTP_IF_EXISTS`.
+    pub if_exists: IfExists,
+    /// `SFTP_PUBLISH`, `SFTP_PARTIAL_NAME` and `SFTP_STAGING_DIRECTORY`.
+    pub publish: Publish,
+    /// `SFTP_CREATE_DIRECTORIES`.
+    pub create_directories: bool,
+    /// `SFTP_SKIP_EMPTY`.
+    pub skip_empty: bool,
+    /// `S3_INCLUDE`; empty: all.
+    pub include: Vec<Glob>,
+    /// `S3_EXCLUDE`.
+    pub exclude: Vec<Glob>,
+}
+
+/// What happens to a file that has the final name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfExists {
+    /// It is replaced.
+    Replace,
+    /// It is left as it is if it has the same contents, else replaced.
+    Skip,
+    /// The delivery fails, unless it has the same contents.
+    Fail,
+    /// It stays, and the new one gets a number, unless one of them has the same contents.
+    KeepBoth,
+}
+
+impl IfExists {
+    const ALL: [Self; 4] = [Self::Replace, Self::Skip, Self::Fail, Self::KeepBoth];
+
+    /// The word in the setting.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Skip => "skip",
+            Self::Fail => "fail",
+            Self::KeepBoth => "keep-both",
+        }
+    }
+
+    /// Whether a file that is there must not be replaced.
+    pub fn keeps(self) -> bool {
+        matches!(self, Self::Fail | Self::KeepBoth)
+    }
+}
+
+/// How the final name comes into being.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// By renaming a partial file.
+    Rename {
+        /// What it is called.
+        partial_name: PartialName,
+        /// Where it lies, if not beside the final name.
+        staging_directory: Option<String>,
+    },
+    /// It is written to.
+    Direct,
+}
+
+/// The defaults.
+const REMOTE_PATH: &str = "{key}";
+const PARTIAL_NAME: &str = ".{name}.{id}.partial";
+
+impl DeliveryPolicy {
+    pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Option<Self> {
+        let staging_directory = variables.get("SFTP_STAGING_DIRECTORY");
+        if let Some(problem) = staging_directory.and_then(problem_of_directory) {
+            problems.add("SFTP_STAGING_DIRECTORY", &format!("has a {problem}"));
+        }
+        let remote_path = RemotePathTemplate::parse(variables.get("SFTP_REMOTE_PATH").unwrap_or(REMOTE_PATH));
+        let remote_path = remote_path.map_err(|problem| problems.add("SFTP_REMOTE_PATH", &problem));
+        let partial_name = PartialName::parse(variables.get("SFTP_PARTIAL_NAME").unwrap_or(PARTIAL_NAME));
+        let partial_name = partial_name.map_err(|problem| problems.add("SFTP_PARTIAL_NAME", &problem));
+        let policies = IfExists::ALL.map(|policy| (policy.as_str(), policy));
+        let if_exists = choice(variables, problems, "SFTP_IF_EXISTS", &policies);
+        let direct = choice(variables, problems, "SFTP_PUBLISH", &[("rename", false), ("direct", true)]);
+        if direct {
+            for name in ["SFTP_PARTIAL_NAME", "SFTP_STAGING_DIRECTORY"] {
+                if variables.get(name).is_some() {
+                    problems.add(name, "is set, but with SFTP_PUBLISH=direct there is no partial file");
+                }
+            }
+            if if_exists.keeps() {
+                problems.add(
+                    "SFTP_IF_EXISTS",
+                    "is fail or keep-both, which SFTP_PUBLISH=direct cannot keep to: what is left of a try that broke off cannot be told from a file that was there before. Expected replace or skip",
+                );
+            }
+        }
+        let truth = [("false", false), ("true", true)];
+        let skip_empty = choice(variables, problems, "SFTP_SKIP_EMPTY", &truth);
+        let create_directories =
+            choice(variables, problems, "SFTP_CREATE_DIRECTORIES", &[("true", true), ("false", false)]);
+        let publish = match direct {
+            true => Publish::Direct,
+            false => Publish::Rename {
+                partial_name: partial_name.ok()?,
+                staging_directory: staging_directory.map(str::to_owned),
+            },
+        };
+        Some(Self {
+            remote_path: remote_path.ok()?,
+            strip_prefix: variables.get("SFTP_STRIP_PREFIX").unwrap_or_default().to_owned(),
+            if_exists,
+            publish,
+            create_directories,
+            skip_empty,
+            include: globs(variables, "S3_INCLUDE"),
+            exclude: globs(variables, "S3_EXCLUDE"),
+        })
+    }
+
+    /// Why an object of this key is not delivered, if it is not.
+    pub fn passes_over(&self, object_key: &str) -> Option<String> {
+        if let Some(pattern) = self.exclude.iter().find(|pattern| pattern.matches(object_key)) {
+            return Some(format!("S3_EXCLUDE has {}, which the key matches", pattern.as_str()));
+        }
+        let included =
+            self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(object_key));
+        (!included).then(|| "S3_INCLUDE has no pattern that the key matches".to_owned())
+    }
+}
+
+#[cfg(test)]
+impl Default for DeliveryPolicy {
+    #[allow(clippy::unwrap_used)]
+    fn default() -> Self {
+        Self::parse(&Variables::default(), &mut Problems::default()).unwrap()
+    }
+}
+
+/// One of a few words; the first is the default.
+fn choice<T: Copy>(
+    variables: &Variables,
+    problems: &mut Problems,
+    name: &'static str,
+    choices: &[(&str, T)],
+) -> T {
+    let (default, first) = choices[0];
+    let text = variables.get(name).unwrap_or(default);
+    match choices.iter().find(|(word, _)| *word == text) {
+        Some((_, chosen)) => *chosen,
+        None => {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            problems.add(name, &format!("is {text:?}: expected {}", words.join(", ")));
+            first
+        }
+    }
+}
+
+/// Separated by commas.
+fn globs(variables: &Variables, name: &'static str) -> Vec<Glob> {
+    let patterns = variables.get(name).unwrap_or_default().split(',');
+    patterns.map(str::trim).filter(|pattern| !pattern.is_empty()).map(Glob::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(variables: &[(&str, &str)]) -> Result<DeliveryPolicy, String> {
+        let mut problems = Problems::default();
+        let policy = DeliveryPolicy::parse(&variables.iter().copied().collect(), &mut problems);
+        match problems.into_error() {
+            Some(error) => Err(error.message().to_owned()),
+            None => Ok(policy.unwrap()),
+        }
+    }
+
+    #[test]
+    fn the_defaults_change_nothing() {
+        let policy = parse(&[]).unwrap();
+        assert_eq!(policy.if_exists, IfExists::Replace);
+        assert!(policy.create_directories && !policy.skip_empty);
+        assert_eq!(policy.passes_over("any/key"), None);
+    }
+
+    #[test]
+    fn keys_are_included_and_excluded() {
+        let policy = parse(&[("S3_INCLUDE", "*.csv, out/**"), ("S3_EXCLUDE", "out/tmp/**,,")]).unwrap();
+        assert_eq!(policy.passes_over("a.csv"), None);
+        assert_eq!(policy.passes_over("out/a/b.txt"), None);
+        assert!(policy.passes_over("out/tmp/a.csv").unwrap().contains("S3_EXCLUDE has out/tmp/**"));
+        assert!(policy.passes_over("in/a.csv").unwrap().contains("S3_INCLUDE"));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_named_with_what_is_allowed() {
+        let wrong = [
+            ("SFTP_REMOTE_PATH", "{nmae}"),
+            ("SFTP_IF_EXISTS", "overwrite"),
+            ("SFTP_PUBLISH", "move"),
+            ("SFTP_PARTIAL_NAME", "{name}.tmp"),
+            ("SFTP_STAGING_DIRECTORY", "../stage"),
+            ("SFTP_CREATE_DIRECTORIES", "yes"),
+            ("SFTP_SKIP_EMPTY", "1"),
+        ];
+        let error = parse(&wrong).unwrap_err();
+        for (name, value) in wrong {
+            let alone = parse(&[(name, value)]).unwrap_err();
+            assert!(alone.starts_with(name) && error.contains(&alone), "{name}: {alone}\n{error}");
+        }
+        for words in
+            ["{nmae}", "replace, skip, fail, keep-both", "rename, direct", "{id}", "\"..\"", "true, false"]
+        {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_direct_cannot_do_is_said_at_once() {
+        let direct = ("SFTP_PUBLISH", "direct");
+        assert_eq!(parse(&[direct, ("SFTP_IF_EXISTS", "skip")]).unwrap().publish, Publish::Direct);
+        for other in [
+            ("SFTP_IF_EXISTS", "fail"),
+            ("SFTP_IF_EXISTS", "keep-both"),
+            ("SFTP_PARTIAL_NAME", "{id}"),
+            ("SFTP_STAGING_DIRECTORY", "stage"),
+        ] {
+            assert!(parse(&[direct, other]).unwrap_err().starts_with(other.0), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Stories 5 and 6 with every policy: whatever the order of the events and however often they come, the same one file.
+
+use std::time::Duration;
+
+use bridge::{ErrorName, Outcome, Status};
+use integration_tests::embedded::Quirks;
+use integration_tests::fault_proxy::{Fault, FaultProxy};
+use integration_tests::partner::Partner;
+use serde_json::json;
+
+use tokio::task::JoinSet;
+
+use crate::support::{Bridge, bytes};
+
+/// `SFTP_PUBLISH` and `SFTP_IF_EXISTS`.
+const POLICIES: [(&str, &str); 6] = [
+    ("rename", "replace"),
+    ("rename", "skip"),
+    ("rename", "fail"),
+    ("rename", "keep-both"),
+    ("direct", "replace"),
+    ("direct", "skip"),
+];
+
+/// Tells the story with each policy, with and without versions, all at the same time: most of it is waiting.
+async fn whatever_the_policy<F: Future<Output = ()> + Send + 'static>(story: impl Fn(String, Bridge) -> F) {
+    let mut stories = JoinSet::new();
+    for (publish, if_exists) in POLICIES {
+        for versioned in [false, true] {
+            let mut bridge = Bridge::new().await;
+            if versioned {
+                bridge = bridge.versioned().await;
+            }
+            bridge.set("SFTP_PUBLISH", publish);
+            bridge.set("SFTP_IF_EXISTS", if_exists);
+            stories.spawn(story(format!("{publish}, {if_exists}, versioned: {versioned}"), bridge));
+        }
+    }
+    while let Some(told) = stories.join_next().await {
+        told.unwrap();
+    }
+}
+
+/// Delivers without the state machine, which would try again what may be tried again.
+async fn deliver(bridge: &Bridge, event: &serde_json::Value) -> Outcome {
+    for _ in 0..3 {
+        match bridge.deliver(event).await {
+            Ok(receipt) => return receipt.outcome,
+            Err((_, error)) if error.name.retryable() => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    panic!("tried in vain")
+}
+
+#[tokio::test]
+async fn story_05_doubled_events_leave_one_file_whatever_the_policy() {
+    whatever_the_policy(|policy, bridge| async move {
+        let body = bytes(2_000_000);
+        let mut first = bridge.put("twice.bin", body.clone()).await;
+        let mut second = first.clone();
+        (first["id"], second["id"]) = (json!("one"), json!("other"));
+        let both = tokio::join!(deliver(&bridge, &first), deliver(&bridge, &second));
+        let third = deliver(&bridge, &first).await;
+        for outcome in [both.0, both.1, third] {
+            assert!(
+                matches!(outcome, Outcome::Delivered | Outcome::AlreadyDelivered),
+                "{policy}: {outcome:?}"
+            );
+        }
+        assert_eq!(bridge.remote_files(), ["twice.bin"], "{policy}");
+        assert!(bridge.remote("twice.bin").unwrap() == body, "{policy}");
+    })
+    .await;
+}
+
+/// The second has no part in what the first has sent, and begins in the middle of it.
+#[tokio::test]
+async fn story_05_a_doubled_event_in_the_middle_leaves_one_file_whatever_the_policy() {
+    whatever_the_policy(|policy, mut bridge| async move {
+        let body = bytes(12_000_000);
+        let first = bridge.put("twice.bin", body.clone()).await;
+        let proxy = FaultProxy::start(bridge.partner.port).await.unwrap();
+        let port = bridge.variables["SFTP_PORT"].clone();
+        let credential = bridge.fetch_key(&first).await.unwrap();
+        proxy.set(Fault::Rate(1_500_000)).await;
+        bridge.set("SFTP_PORT", proxy.port.to_string());
+        bridge.slice = Some(Duration::from_secs(6));
+        let checkpoint = bridge.transfer(&first, &credential, None, 0).await.unwrap().checkpoint;
+        assert_eq!(checkpoint.as_ref().unwrap().status, Status::InProgress, "{policy}");
+        bridge.slice = None;
+        bridge.set("SFTP_PORT", port);
+
+        let second = deliver(&bridge, &first).await;
+        assert_eq!(second, Outcome::Delivered, "{policy}");
+        // The first goes on where it was.
+        let mut progress = bridge.transfer(&first, &credential, checkpoint, 0).await.unwrap();
+        while progress.checkpoint.as_ref().unwrap().status == Status::InProgress {
+            progress = bridge.transfer(&first, &credential, progress.checkpoint, 0).await.unwrap();
+        }
+        let checkpoint = progress.checkpoint.unwrap();
+        let (receipt, _) = bridge.verify_all(&first, &credential, checkpoint).await.unwrap();
+        let outcome = receipt.outcome;
+        assert!(matches!(outcome, Outcome::Delivered | Outcome::AlreadyDelivered), "{policy}: {outcome:?}");
+        assert_eq!(bridge.remote_files(), ["twice.bin"], "{policy}");
+        assert!(bridge.remote("twice.bin").unwrap() == body, "{policy}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn story_06_reversed_events_leave_the_newer_version_whatever_the_policy() {
+    whatever_the_policy(|policy, bridge| async move {
+        let older = bridge.put("report.csv", b"older".to_vec()).await;
+        let newer = bridge.put("report.csv", b"newer".to_vec()).await;
+        assert_eq!(deliver(&bridge, &newer).await, Outcome::Delivered, "{policy}");
+        assert_eq!(deliver(&bridge, &older).await, Outcome::Superseded, "{policy}");
+        assert_eq!(deliver(&bridge, &newer).await, Outcome::AlreadyDelivered, "{policy}");
+        assert_eq!(bridge.remote_files(), ["report.csv"], "{policy}");
+        assert_eq!(bridge.remote("report.csv").unwrap(), b"newer", "{policy}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn story_06_two_versions_at_the_same_instant_leave_the_newer_whatever_the_policy() {
+    whatever_the_policy(|policy, bridge| async move {
+        let (one, other) = (bytes(1_500_000), bytes(2_000_000));
+        let older = bridge.put("report.bin", one).await;
+        let newer = bridge.put("report.bin", other.clone()).await;
+        // Each of them twice.
+        let outcomes = tokio::join!(
+            deliver(&bridge, &older),
+            deliver(&bridge, &newer),
+            deliver(&bridge, &older),
+            deliver(&bridge, &newer)
+        );
+        assert_eq!((outcomes.0, outcomes.2), (Outcome::Superseded, Outcome::Superseded), "{policy}");
+        assert_eq!(bridge.remote_files(), ["report.bin"], "{policy}");
+        assert!(bridge.remote("report.bin").unwrap() == other, "{policy}");
+    })
+    .await;
+}
+
+/// Each was the newest when it was sent; both are on the server when they are to be proved, at the same instant.
+#[tokio::test]
+async fn story_06_of_two_versions_that_are_sent_the_newer_is_published_whatever_the_policy() {
+    whatever_the_policy(|policy, bridge| async move {
+        let mut sent = Vec::new();
+        for body in [bytes(300_000), vec![b'n'; 300_000]] {
+            let event = bridge.put("report.bin", body).await;
+            let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
+            sent.push((event, progress.checkpoint.unwrap()));
+        }
+        let verify = async |(event, checkpoint)| {
+            let credential = bridge.fetch_key(&event).await.unwrap();
+            match bridge.verify_all(&event, &credential, checkpoint).await {
+                // Taken for this version at first: the older one has the same size.
+                Err(error) if error.name == ErrorName::RemoteMismatch => deliver(&bridge, &event).await,
+                other => other.unwrap().0.outcome,
+            }
+        };
+        let [older, newer] = sent.try_into().unwrap();
+        let outcomes = tokio::join!(verify(older), verify(newer));
+        assert_eq!(outcomes, (Outcome::Superseded, Outcome::Delivered), "{policy}");
+        assert_eq!(bridge.remote_files(), ["report.bin"], "{policy}");
+        assert!(bridge.remote("report.bin").unwrap() == vec![b'n'; 300_000], "{policy}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn story_06_an_older_version_that_is_overtaken_never_overwrites_the_newer_whatever_the_policy() {
+    whatever_the_policy(is_overtaken).await;
+}
+
+/// No proof looks at the contents, and what the older one still sends comes after the proof.
+#[tokio::test]
+async fn story_06_an_older_version_that_is_overtaken_writes_into_a_file_without_a_name() {
+    let mut bridge = Bridge::new().await;
+    bridge.set("SFTP_PUBLISH", "direct");
+    bridge.set("SFTP_PROOF", "size");
+    is_overtaken("direct, size".into(), bridge).await;
+}
+
+/// To a store, each upload is a file of its own, and the one that is closed last is what stays.
+#[tokio::test]
+async fn story_06_an_older_version_that_is_overtaken_in_a_store_is_not_closed() {
+    let quirks = Quirks { apart: true, forgets_unclosed: true, no_rename: true, ..Quirks::default() };
+    let mut bridge = Bridge::to(Partner::embedded(quirks).await.unwrap()).await;
+    bridge.set("SFTP_PUBLISH", "direct");
+    is_overtaken("a store".into(), bridge).await;
+}
+
+/// The older one is being sent, slowly, when the newer one comes, overtakes it and is whole.
+async fn is_overtaken(policy: String, mut bridge: Bridge) {
+    let fast = Bridge {
+        aws: bridge.aws,
+        // Nobody asks for it: what is reached is what the settings name.
+        partner: Partner::embedded(Quirks::default()).await.unwrap(),
+        bucket: bridge.bucket.clone(),
+        variables: bridge.variables.clone(),
+        options: bridge.options.clone(),
+        source: None,
+        slice: None,
+    };
+    let proxy = FaultProxy::start(bridge.partner.port).await.unwrap();
+    // Seven seconds.
+    proxy.set(Fault::Rate(1_000_000)).await;
+    bridge.set("SFTP_PORT", proxy.port.to_string());
+    let older = bridge.put("report.bin", bytes(7_000_000)).await;
+    let newest = vec![b'n'; 6_500_000];
+    let overtaking = async {
+        while proxy.bytes_up() < 500_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let newer = fast.put("report.bin", newest.clone()).await;
+        let outcome = deliver(&fast, &newer).await;
+        (outcome, bridge.remote("report.bin"), proxy.bytes_up())
+    };
+    let (slow, (overtaking, content, bytes_up)) = tokio::join!(deliver(&bridge, &older), overtaking);
+    assert_eq!(overtaking, Outcome::Delivered, "{policy}");
+    assert!(content.unwrap() == newest, "{policy}");
+    assert!(bytes_up < 6_000_000, "{policy}: the older one was still being sent");
+    assert_eq!(slow, Outcome::Superseded, "{policy}");
+    assert_eq!(bridge.remote_files(), ["report.bin"], "{policy}");
+    assert!(bridge.remote("report.bin").unwrap() == newest, "{policy}");
+}
