@@ -120,6 +120,17 @@ async fn story_17_order_and_permitted_methods_by_a_setting() {
 }
 
 #[tokio::test]
+async fn story_17_the_server_tells_how_one_may_log_in() {
+    let door = Door { any: true, ..door(&[PublicKey, KeyboardInteractive]) };
+    let bridge = behind(&door).await;
+    let endpoint = sftp::Endpoint { host: bridge.partner.host.clone(), port: bridge.partner.port };
+    let trusted = &bridge.settings().trusted_host_keys;
+    let methods = sftp::probe::methods(&endpoint, "anybody", trusted, &bridge.options).await.unwrap();
+    assert_eq!(methods, ["publickey", "keyboard-interactive"]);
+    assert_eq!(door.take_refused(), 0, "asking is no attempt");
+}
+
+#[tokio::test]
 async fn story_17_a_third_way_in_is_not_tried() {
     let door = Door { any: true, ..door(&[PublicKey, KeyboardInteractive]) };
     let mut bridge = behind(&door).await;
