@@ -123,6 +123,30 @@ async fn story_17_order_and_permitted_methods_by_a_setting() {
 }
 
 #[tokio::test]
+async fn story_17_the_server_tells_how_one_may_log_in() {
+    let door = Door { any: true, ..door(&[PublicKey, KeyboardInteractive]) };
+    let bridge = behind(&door).await;
+    let endpoint = sftp::Endpoint { host: bridge.partner.host.clone(), port: bridge.partner.port };
+    let trusted = &bridge.settings().trusted_host_keys;
+    let methods = sftp::probe::methods(&endpoint, "anybody", trusted, &bridge.options).await.unwrap();
+    assert_eq!(methods, ["publickey", "keyboard-interactive"]);
+    assert_eq!(door.take_refused(), 0, "asking is no attempt");
+}
+
+#[tokio::test]
+async fn story_17_a_third_way_in_is_not_tried() {
+    let door = Door { any: true, ..door(&[PublicKey, KeyboardInteractive]) };
+    let mut bridge = behind(&door).await;
+    let wrong = KeyPair::ed25519().unwrap();
+    bridge.set_secret(secret(&bridge, &["PrivateKey", "Password"], &wrong.private, PASSWORD)).await;
+    // The server does not take passwords, which is a refusal in its books, too.
+    bridge.set("SFTP_AUTHENTICATION", "password,publickey,keyboard-interactive");
+    let event = bridge.put("file.txt", b"x".to_vec()).await;
+    let (_, error) = bridge.deliver(&event).await.unwrap_err();
+    assert_eq!((error.name, door.take_refused()), (ErrorName::AuthenticationRejected, 2), "{error}");
+}
+
+#[tokio::test]
 async fn story_17_a_connection_that_is_lost_on_the_way_in_is_no_refusal() {
     let door = Door { hangs_up: true, ..door(&[PublicKey]) };
     let bridge = behind(&door).await;
