@@ -42,6 +42,9 @@ pub struct Quirks {
     pub one_channel: bool,
 }
 
+/// Below the folder that is served: where a drop box keeps what it has taken.
+pub const TAKEN: &str = ".taken";
+
 /// A server that follows a script instead of keeping files: what it does with a channel on which SFTP was asked for.
 #[derive(Clone)]
 pub struct Script(Arc<dyn Fn(ChannelStream<Msg>) -> BoxFuture + Send + Sync>);

@@ -1,0 +1,1 @@
+//! Servers that cannot be installed, played by the one inside the test.
