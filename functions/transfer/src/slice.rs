@@ -35,10 +35,22 @@ impl Slice<'_> {
     pub(crate) async fn run(&self) -> Result<()> {
         let mut persistence = Persistence::default();
         let mut caps = self.deps.partner.caps();
+        let mut started_over = false;
         loop {
             let start = self.acknowledged.offset();
             let Err(error) = self.run_session(caps).await else { return Ok(()) };
             let progress = self.acknowledged.offset() > start;
+            // Gateways to object stores take a file from its beginning to its end, and nothing that goes on in the
+            // middle. A file too large to be sent in one call has to fail there.
+            let refused = matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemotePathRejected);
+            if start > 0 && !progress && refused && !started_over && !self.stop.has_passed() {
+                tracing::warn!(%error, start, "the server does not let the partial file be continued; starting over");
+                started_over = true;
+                self.discard().await;
+                self.acknowledged.start_over(false);
+                self.acknowledged.resume();
+                continue;
+            }
             // A server that breaks off may do so because of a second channel or connection, and so early that nothing
             // was acknowledged: it would do so in every call.
             let alone = caps != Caps::ONE && error.name == ErrorName::ConnectionLost;
