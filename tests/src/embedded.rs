@@ -1,6 +1,8 @@
 //! An SFTP server inside this process: russh and russh-sftp's server over a real folder. It stands in where
 //! OpenSSH is not to be had, and is what partners with quirks are made of.
 
+mod disguise;
+
 use std::collections::HashMap;
 use std::fs::{File, FileTimes, OpenOptions, Permissions};
 use std::io::{ErrorKind, Result as IoResult, Seek, SeekFrom, copy};
@@ -22,6 +24,7 @@ use russh_sftp::protocol::{
 use russh_sftp::server::StatusReply;
 use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// In what the server differs from a well-behaved one.
@@ -40,6 +43,35 @@ pub struct Quirks {
     pub apart: bool,
     /// A second channel on a connection is the connection's end.
     pub one_channel: bool,
+    /// Further connections than these are closed at once.
+    pub connections_max: Option<usize>,
+    /// Handles are random bytes, a STATUS that is OK has no strings, and codes are those of later drafts: 9, 11, 18.
+    pub later_codes: bool,
+    /// A file cannot be opened for reading and writing at once.
+    pub no_mixed_open: bool,
+    /// Neither mode nor time nor size can be set.
+    pub no_setstat: bool,
+    /// Nothing can be looked at, but read.
+    pub no_stat: bool,
+    /// Nothing can be renamed.
+    pub no_rename: bool,
+    /// So many WRITEs a file.
+    pub writes_max: Option<u64>,
+    /// Files of more bytes are refused when they are closed.
+    pub capacity_at_close: Option<u64>,
+    /// A file that was written takes so long to be closed.
+    pub close_delay: Duration,
+    /// When files are taken away.
+    pub sweep: Option<Sweep>,
+}
+
+/// When a drop box takes a file away: it lies in [`TAKEN`] then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// As soon as it was written, whatever its name.
+    AtClose,
+    /// As soon as it was renamed.
+    AfterRename,
 }
 
 /// Below the folder that is served: where a drop box keeps what it has taken.
@@ -86,14 +118,14 @@ pub struct Embedded {
 impl Embedded {
     /// Serves `root` as `/` on a port of the loopback interface, to one user with one key.
     pub async fn start(port: u16, root: &Path, account: Account<'_>, quirks: Quirks) -> Result<Self> {
-        let one_channel = quirks.one_channel;
+        let (one_channel, connections_max) = (quirks.one_channel, quirks.connections_max);
         let files = Files { root: root.to_owned(), quirks, open: HashMap::new(), opened: 0 };
-        Self::serve(port, account, Service::Files(files), one_channel).await
+        Self::serve(port, account, Service::Files(files), one_channel, connections_max).await
     }
 
     /// Does with each channel what the script says.
     pub async fn start_scripted(port: u16, account: Account<'_>, script: Script) -> Result<Self> {
-        Self::serve(port, account, Service::Script(script), false).await
+        Self::serve(port, account, Service::Script(script), false, None).await
     }
 
     async fn serve(
@@ -101,6 +133,7 @@ impl Embedded {
         Account { host_key, user, client_public_key }: Account<'_>,
         service: Service,
         one_channel: bool,
+        connections_max: Option<usize>,
     ) -> Result<Self> {
         let config = Arc::new(russh::server::Config {
             keys: vec![PrivateKey::from_openssh(host_key)?],
@@ -125,16 +158,18 @@ impl Embedded {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
+        let room = Arc::new(Semaphore::new(connections_max.unwrap_or(Semaphore::MAX_PERMITS)));
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
                 let (config, session) = (config.clone(), session.another());
                 // russh runs the session in a task of its own, out of reach: what ends it is its socket.
                 let Ok(stream) = stream.into_std() else { continue };
                 let Ok(cut) = stream.try_clone().map(CutOnDrop) else { continue };
                 let Ok(stream) = TcpStream::from_std(stream) else { continue };
                 connections.spawn(async move {
-                    let _cut = cut;
+                    let (_cut, _permit) = (cut, permit);
                     if let Ok(running) = russh::server::run_stream(config, stream, session).await {
                         let _ = running.await;
                     }
@@ -233,6 +268,11 @@ impl russh::server::Handler for SshSession {
             Some(channel) if name == "sftp" => {
                 session.channel_success(id)?;
                 match &self.service {
+                    Service::Files(files) if files.quirks.later_codes => {
+                        let (inside, outside) = tokio::io::duplex(1024 * 1024);
+                        tokio::spawn(disguise::run(channel.into_stream(), outside));
+                        russh_sftp::server::run(inside, files.another()).await;
+                    }
                     Service::Files(files) => {
                         russh_sftp::server::run(channel.into_stream(), files.another()).await;
                     }
@@ -255,10 +295,23 @@ struct Files {
 
 enum Open {
     File(File),
+    /// Being written, and what is known of that.
+    Upload(Upload),
     /// An upload of its own, which takes the place of what the path holds as soon as it ends.
     Apart(File, PathBuf),
     /// What READDIR has still to tell.
     Directory(Vec<Entry>),
+}
+
+/// How many WRITEs a file was made of.
+fn blocks(file: &File) -> u64 {
+    file.metadata().map_or(0, |metadata| metadata.len().div_ceil(32 * 1024))
+}
+
+struct Upload {
+    file: File,
+    path: PathBuf,
+    writes: u64,
 }
 
 impl Drop for Open {
@@ -315,9 +368,27 @@ impl Files {
         if self.quirks.write_only { Err(StatusCode::PermissionDenied.into()) } else { Ok(()) }
     }
 
+    fn stat_is_allowed(&self) -> Result<(), StatusReply> {
+        if self.quirks.no_stat { Err(StatusCode::PermissionDenied.into()) } else { self.look() }
+    }
+
+    fn setstat_is_allowed(&self) -> Result<(), StatusReply> {
+        if self.quirks.no_setstat { Err(StatusCode::OpUnsupported.into()) } else { Ok(()) }
+    }
+
+    /// A drop box takes a file away, if that is when it does.
+    fn swept(&self, path: &Path, now: Sweep) -> IoResult<()> {
+        if self.quirks.sweep != Some(now) {
+            return Ok(());
+        }
+        let to = self.root.join(TAKEN).join(path.strip_prefix(&self.root).unwrap_or(path));
+        std::fs::create_dir_all(to.parent().unwrap_or(&self.root))?;
+        std::fs::rename(path, to)
+    }
+
     fn file(&self, handle: &str) -> Result<&File, StatusReply> {
         match self.open.get(handle) {
-            Some(Open::File(file) | Open::Apart(file, _)) => Ok(file),
+            Some(Open::File(file) | Open::Apart(file, _) | Open::Upload(Upload { file, .. })) => Ok(file),
             _ => Err(StatusCode::Failure.with_message("no such handle")),
         }
     }
@@ -365,7 +436,7 @@ impl russh_sftp::server::Handler for Files {
 
     async fn init(&mut self, _: u32, _: HashMap<String, String>) -> Result<Version, Self::Error> {
         let mut version = Version::new();
-        if !self.quirks.no_posix_rename {
+        if !self.quirks.no_posix_rename && !self.quirks.no_rename {
             version.extensions.insert("posix-rename@openssh.com".to_owned(), "1".to_owned());
         }
         if self.quirks.check_file {
@@ -384,16 +455,31 @@ impl russh_sftp::server::Handler for Files {
         if flags.contains(OpenFlags::READ) {
             self.look()?;
         }
+        if self.quirks.no_mixed_open && flags.contains(OpenFlags::READ | OpenFlags::WRITE) {
+            return Err(StatusCode::PermissionDenied.with_message("READ and WRITE exclude each other"));
+        }
         let path = self.local(&path);
-        let open = match self.quirks.apart && flags.contains(OpenFlags::WRITE) {
+        let writes = flags.contains(OpenFlags::WRITE);
+        let open = match self.quirks.apart && writes {
             true => apart(&path, flags),
-            false => OpenOptions::from(flags).open(path).map(Open::File),
+            false => OpenOptions::from(flags).open(&path).map(|file| match writes {
+                true => Open::Upload(Upload { writes: blocks(&file), file, path }),
+                false => Open::File(file),
+            }),
         };
         Ok(self.remember(id, open.map_err(refuse)?))
     }
 
     async fn close(&mut self, id: u32, handle: String) -> Result<Status, Self::Error> {
         let open = self.open.remove(&handle);
+        if let Some(Open::Upload(Upload { file, path, .. })) = &open {
+            tokio::time::sleep(self.quirks.close_delay).await;
+            let length = file.metadata().map_err(refuse)?.len();
+            if self.quirks.capacity_at_close.is_some_and(|capacity| length > capacity) {
+                return Err(StatusCode::Failure.with_message("Disk quota exceeded"));
+            }
+            self.swept(path, Sweep::AtClose).map_err(refuse)?;
+        }
         answer(id, open.map(drop).ok_or_else(|| ErrorKind::InvalidInput.into()))
     }
 
@@ -417,28 +503,36 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.capacity.is_some_and(|capacity| offset + data.len() as u64 > capacity) {
             return Err(StatusCode::Failure.with_message("No space left on device"));
         }
+        if let Some(Open::Upload(upload)) = self.open.get_mut(&handle) {
+            upload.writes += 1;
+            if self.quirks.writes_max.is_some_and(|most| upload.writes > most) {
+                let words = "The committed block count cannot exceed the maximum limit";
+                return Err(StatusCode::Failure.with_message(words));
+            }
+        }
         answer(id, self.file(&handle)?.write_all_at(&data, offset))
     }
 
     async fn stat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
-        self.look()?;
+        self.stat_is_allowed()?;
         let metadata = std::fs::metadata(self.local(&path)).map_err(refuse)?;
         Ok(Attrs { id, attrs: (&metadata).into() })
     }
 
     async fn lstat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
-        self.look()?;
+        self.stat_is_allowed()?;
         let metadata = std::fs::symlink_metadata(self.local(&path)).map_err(refuse)?;
         Ok(Attrs { id, attrs: (&metadata).into() })
     }
 
     async fn fstat(&mut self, id: u32, handle: String) -> Result<Attrs, Self::Error> {
-        self.look()?;
+        self.stat_is_allowed()?;
         let metadata = self.file(&handle)?.metadata().map_err(refuse)?;
         Ok(Attrs { id, attrs: (&metadata).into() })
     }
 
     async fn setstat(&mut self, id: u32, path: String, attrs: FileAttributes) -> Result<Status, Self::Error> {
+        self.setstat_is_allowed()?;
         let path = self.local(&path);
         // A directory cannot be opened for writing, and only a size needs it.
         let file = OpenOptions::new().read(true).write(attrs.size.is_some()).open(path);
@@ -451,6 +545,7 @@ impl russh_sftp::server::Handler for Files {
         handle: String,
         attrs: FileAttributes,
     ) -> Result<Status, Self::Error> {
+        self.setstat_is_allowed()?;
         answer(id, set(self.file(&handle)?, &attrs))
     }
 
@@ -491,21 +586,27 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn rename(&mut self, id: u32, old: String, new: String) -> Result<Status, Self::Error> {
+        if self.quirks.no_rename {
+            return Err(self.unimplemented());
+        }
         // Version 3 of the protocol forbids to overwrite.
         if self.local(&new).symlink_metadata().is_ok() {
             return Err(StatusCode::Failure.with_message("the new name exists"));
         }
-        answer(id, std::fs::rename(self.local(&old), self.local(&new)))
+        let renamed = std::fs::rename(self.local(&old), self.local(&new));
+        answer(id, renamed.and_then(|()| self.swept(&self.local(&new), Sweep::AfterRename)))
     }
 
     async fn extended(&mut self, id: u32, request: String, data: Vec<u8>) -> Result<Packet, Self::Error> {
         let mut rest = &data[..];
         match request.as_str() {
-            "posix-rename@openssh.com" if !self.quirks.no_posix_rename => {
+            "posix-rename@openssh.com" if !self.quirks.no_posix_rename && !self.quirks.no_rename => {
                 let (Some(old), Some(new)) = (string(&mut rest), string(&mut rest)) else {
                     return Err(StatusCode::BadMessage.into());
                 };
-                Ok(answer(id, std::fs::rename(self.local(&old), self.local(&new)))?.into())
+                let renamed = std::fs::rename(self.local(&old), self.local(&new));
+                Ok(answer(id, renamed.and_then(|()| self.swept(&self.local(&new), Sweep::AfterRename)))?
+                    .into())
             }
             // string handle, string algorithms, uint64 offset, uint64 length, uint32 block size
             "check-file-handle" if self.quirks.check_file => {

@@ -139,7 +139,7 @@ fn conclude(count: Count) -> Result<()> {
     Ok(())
 }
 
-fn cargo_command(arguments: &[&str]) -> Command {
+pub(crate) fn cargo_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.args(arguments).current_dir(workspace());
     command

@@ -29,26 +29,33 @@ pub(crate) struct Slice<'a> {
 /// A partial file that is in nobody's way is not waited for longer.
 const DISCARD_MAX: Duration = Duration::from_secs(10);
 
+/// Between being refused and asking again: it may have been a hiccup, and much may be at stake.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
 impl Slice<'_> {
     /// Sends until the object is complete or the stop has come; `acknowledged` says how far. A session that is lost
     /// on the way is followed by another.
+    ///
+    /// Gateways to object stores take a file from its beginning to its end, and nothing that goes on in the middle: who
+    /// refuses that twice in a row is sent all of it again. A file too large for one call has to fail there.
     pub(crate) async fn run(&self) -> Result<()> {
         let mut persistence = Persistence::default();
         let mut caps = self.deps.partner.caps();
-        let mut started_over = false;
+        let mut refusals = 0;
         loop {
             let start = self.acknowledged.offset();
             let Err(error) = self.run_session(caps).await else { return Ok(()) };
             let progress = self.acknowledged.offset() > start;
-            // Gateways to object stores take a file from its beginning to its end, and nothing that goes on in the
-            // middle. A file too large to be sent in one call has to fail there.
             let refused = matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemotePathRejected);
-            if start > 0 && !progress && refused && !started_over && !self.stop.has_passed() {
-                tracing::warn!(%error, start, "the server does not let the partial file be continued; starting over");
-                started_over = true;
-                self.discard().await;
-                self.acknowledged.start_over(false);
+            if start > 0 && !progress && refused && refusals < 2 && !self.stop.has_passed() {
+                refusals += 1;
+                tracing::warn!(%error, start, refusals, "the server does not let the partial file be continued");
+                if refusals == 2 {
+                    self.discard().await;
+                    self.acknowledged.start_over(false);
+                }
                 self.acknowledged.resume();
+                tokio::time::sleep(REFUSED_PAUSE.min(self.stop.remaining())).await;
                 continue;
             }
             // A server that breaks off may do so because of a second channel or connection, and so early that nothing

@@ -83,7 +83,7 @@ impl Case {
             "empty" => self.cell(self.deliver("empty.bin", 0, None).await),
             "1 byte" => self.cell(self.deliver("one.bin", 1, None).await),
             "5 MiB" => self.cell(self.deliver("5MiB.bin", 5 * MIB, None).await),
-            "100 MiB" => self.cell(self.deliver("100MiB.bin", 100 * MIB, Some("size")).await),
+            "100 MiB" => self.cell(self.deliver("100MiB.bin", 100 * MIB, Some("none")).await),
             "overwriting" => {
                 let former = "yesterday's, which is longer ".repeat(1000);
                 std::fs::write(self.delivery.partner.root.join("report.csv"), former).unwrap();
