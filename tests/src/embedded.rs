@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs::{File, FileTimes, OpenOptions, Permissions};
 use std::io::{ErrorKind, Result as IoResult, Seek, SeekFrom, copy};
 use std::net::Shutdown;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -57,6 +58,8 @@ pub struct Quirks {
     pub no_rename: bool,
     /// So many WRITEs a file.
     pub writes_max: Option<u64>,
+    /// WRITEs that begin here are acknowledged and lost.
+    pub loses: Option<Range<u64>>,
     /// Files of more bytes are refused when they are closed.
     pub capacity_at_close: Option<u64>,
     /// A file that was written takes so long to be closed.
@@ -502,6 +505,9 @@ impl russh_sftp::server::Handler for Files {
     ) -> Result<Status, Self::Error> {
         if self.quirks.capacity.is_some_and(|capacity| offset + data.len() as u64 > capacity) {
             return Err(StatusCode::Failure.with_message("No space left on device"));
+        }
+        if self.quirks.loses.as_ref().is_some_and(|range| range.contains(&offset)) {
+            return answer(id, Ok(()));
         }
         if let Some(Open::Upload(upload)) = self.open.get_mut(&handle) {
             upload.writes += 1;

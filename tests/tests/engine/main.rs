@@ -5,6 +5,7 @@ mod channels;
 mod compatibility;
 mod deadlines;
 mod hostile;
+mod partners;
 mod reading;
 mod recursive;
 mod rekeying;

@@ -22,8 +22,9 @@ pub(super) async fn identification(partner: &Partner) -> String {
     identification.trim().trim_start_matches("SSH-2.0-").replace('_', " ")
 }
 
-/// The lists of a KEXINIT (RFC 4253, section 7.1): key exchange, host key, cipher and MAC towards the server.
-type Lists = [Vec<String>; 4];
+/// The first lists of a KEXINIT (RFC 4253, section 7.1): key exchange, host key, cipher to the server and back, MAC to the
+/// server.
+type Lists = [Vec<String>; 5];
 
 /// Takes the other side's identification and first packet off a connection.
 async fn key_exchange_init(stream: TcpStream) -> (String, Lists) {
@@ -76,7 +77,7 @@ fn agreed(ours: &Lists, theirs: &Lists) -> String {
     // These ciphers authenticate by themselves.
     let mac = match cipher {
         Some(cipher) if cipher.contains("gcm") || cipher.contains("poly1305") => None,
-        _ => Some(first(3)),
+        _ => Some(first(4)),
     };
     let chosen: Vec<&str> = [Some(first(0)), Some(first(1)), Some(cipher), mac]
         .into_iter()
