@@ -58,6 +58,8 @@ pub struct Quirks {
     pub no_rename: bool,
     /// So many WRITEs a file.
     pub writes_max: Option<u64>,
+    /// A file is written from its beginning to its end, and not continued: so do gateways to object stores take it.
+    pub in_one_go: bool,
     /// WRITEs that begin here are acknowledged and lost.
     pub loses: Option<Range<u64>>,
     /// Files of more bytes are refused when they are closed.
@@ -315,6 +317,8 @@ struct Upload {
     file: File,
     path: PathBuf,
     writes: u64,
+    /// Of what was written through this handle, bytes.
+    end: u64,
 }
 
 impl Drop for Open {
@@ -466,7 +470,7 @@ impl russh_sftp::server::Handler for Files {
         let open = match self.quirks.apart && writes {
             true => apart(&path, flags),
             false => OpenOptions::from(flags).open(&path).map(|file| match writes {
-                true => Open::Upload(Upload { writes: blocks(&file), file, path }),
+                true => Open::Upload(Upload { writes: blocks(&file), file, path, end: 0 }),
                 false => Open::File(file),
             }),
         };
@@ -511,6 +515,10 @@ impl russh_sftp::server::Handler for Files {
         }
         if let Some(Open::Upload(upload)) = self.open.get_mut(&handle) {
             upload.writes += 1;
+            if self.quirks.in_one_go && offset != upload.end {
+                return Err(StatusCode::Failure.with_message("Illegal seek"));
+            }
+            upload.end = offset + data.len() as u64;
             if self.quirks.writes_max.is_some_and(|most| upload.writes > most) {
                 let words = "The committed block count cannot exceed the maximum limit";
                 return Err(StatusCode::Failure.with_message(words));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws::{ByteStream, ObjectReader};
 use bridge::{
-    Checkpoint, Checksum, Deadline, ErrorName, PinnedObject, ProofPolicy, RemotePaths, Result, TransferInput,
+    Checkpoint, Checksum, Deadline, ErrorName, PinnedObject, ProofPolicy, RemotePaths, Result, Status,
+    TransferInput,
 };
 use partner::Persistence;
 use sftp::{AHEAD_MAX, Attributes, Caps, Session, Sftp, Upload};
@@ -42,9 +43,14 @@ impl Slice<'_> {
         let mut persistence = Persistence::default();
         let mut caps = self.deps.partner.caps();
         let mut refusals = 0;
+        let mut refusal = None;
         loop {
             let start = self.acknowledged.offset();
-            let Err(error) = self.run_session(caps).await else { return Ok(()) };
+            let Err(error) = self.run_session(caps).await else {
+                let complete = self.acknowledged.checkpoint().status == Status::Complete;
+                // The next call would be refused, too, and start over for ever.
+                return refusal.filter(|_| !complete).map_or(Ok(()), Err);
+            };
             let progress = self.acknowledged.offset() > start;
             let refused = matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemotePathRejected);
             if start > 0 && !progress && refused && refusals < 2 && !self.stop.has_passed() {
@@ -53,6 +59,7 @@ impl Slice<'_> {
                 if refusals == 2 {
                     self.discard().await;
                     self.acknowledged.start_over(false);
+                    refusal = Some(error);
                 }
                 self.acknowledged.resume();
                 tokio::time::sleep(REFUSED_PAUSE.min(self.stop.remaining())).await;

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bridge::{Error, ErrorName, Outcome};
 use integration_tests::embedded::{Quirks, Script};
+use integration_tests::fault_proxy::Fault;
 use integration_tests::partner::Partner;
 use integration_tests::tools::workspace;
 use integration_tests::wire::{Request, kind, serve};
@@ -198,6 +199,32 @@ async fn story_19_handles_of_random_bytes_and_codes_of_later_drafts() {
     std::fs::write(delivery.partner.root.join("file.bin"), "yesterday's").unwrap();
     let receipt = delivery.delivers("file.bin", 3 * MIB).await;
     assert_eq!(receipt.warnings.len(), 1, "the name existed, and status 11 said so: {:?}", receipt.warnings);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_continued_is_sent_again_from_its_beginning() {
+    let quirks = Quirks { in_one_go: true, ..Quirks::default() };
+    let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    delivery.put("file.bin", 12 * MIB);
+    let proxy = delivery.through_proxy(Fault::CutOnceAfter(6 * MIB)).await;
+    let receipt = delivery.delivers("file.bin", 12 * MIB).await;
+    assert!(receipt.resumes > 0 && receipt.bytes_sent > 16 * MIB, "{receipt:?}");
+
+    // One that takes longer than a call cannot arrive at all; that has to come to an end.
+    proxy.set(Fault::Rate(2 * MIB)).await;
+    delivery.slice = Some(Duration::from_secs(5));
+    delivery.put("long.bin", 64 * MIB);
+    let process = delivery.process();
+    let checkpoint = process.transfer("long.bin", None, 0).await.unwrap().checkpoint;
+    let offset = checkpoint.as_ref().unwrap().offset;
+    assert!(offset > 0);
+    match process.transfer("long.bin", checkpoint, 0).await {
+        Err(error) => {
+            assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
+            assert!(error.message().contains("Illegal seek"), "{error}");
+        }
+        Ok(progress) => assert!(progress.checkpoint.unwrap().offset > offset, "it got further, for once"),
+    }
 }
 
 /// The server has acknowledged every byte. A hole leaves the size as it should be; a file that was cut does not.
