@@ -1,11 +1,17 @@
-"""Paramiko's SFTP server over a folder: PORT FOLDER USER HOST_KEY AUTHORIZED_KEY."""
+"""Paramiko's SFTP server over a folder: PORT FOLDER USER HOST_KEY AUTHORIZED_KEY.
 
+With SHA256 in the environment it hashes with that, too, and knows the request by the draft's name.
+"""
+
+import hashlib
 import os
 import socket
 import sys
 import threading
 
 import paramiko
+import paramiko.sftp
+import paramiko.sftp_server
 from paramiko import SFTP_OK, SFTPAttributes, SFTPHandle, SFTPServer, SFTPServerInterface
 
 PORT, FOLDER, USER, HOST_KEY, AUTHORIZED_KEY = sys.argv[1:]
@@ -108,10 +114,25 @@ class Files(SFTPServerInterface):
         return change(self.local(path), attr)
 
 
+class HashingServer(SFTPServer):
+    def _process(self, t, request_number, msg):
+        if t == paramiko.sftp.CMD_EXTENDED and msg.get_text() == "check-file-handle":
+            return self._check_file(request_number, msg)
+        msg.rewind()
+        msg.get_int()
+        return super()._process(t, request_number, msg)
+
+
+SERVER = SFTPServer
+if "SHA256" in os.environ:
+    paramiko.sftp_server._hash_class["sha256"] = hashlib.sha256
+    SERVER = HashingServer
+
+
 def serve(connection):
     transport = paramiko.Transport(connection)
     transport.add_server_key(paramiko.Ed25519Key(filename=HOST_KEY))
-    transport.set_subsystem_handler("sftp", SFTPServer, Files)
+    transport.set_subsystem_handler("sftp", SERVER, Files)
     try:
         transport.start_server(server=Login())
         # The channel belongs to whoever accepts it, and ends with it.

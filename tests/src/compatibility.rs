@@ -82,13 +82,13 @@ pub enum Comparison {
 }
 
 impl Row {
-    /// Its lines of the page: the one of the first table, of the second, and the notes.
+    /// Its lines, in the order of the page: of the first table, the notes, of the second table.
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("| {} | {} |", self.name, self.cells.join(" | "))];
+        lines.extend(self.notes.iter().map(|note| format!("- **{}**: {note}", self.name)));
         if let Some(facts) = &self.facts {
             lines.push(format!("| {} | {} | {} |", self.name, self.version, facts.join(" | ")));
         }
-        lines.extend(self.notes.iter().map(|note| format!("- **{}**: {note}", self.name)));
         lines
     }
 

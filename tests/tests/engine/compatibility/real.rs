@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bridge::Proof;
 use integration_tests::keys::Kind;
 use integration_tests::partner::{Options, Partner};
 use integration_tests::servers::Server;
@@ -132,6 +133,17 @@ async fn compatibility_paramiko() {
         ("hash", "`InvalidConfig`", "it announces `check-file`, but hashes with MD5 and SHA-1 only"),
     ];
     program("Paramiko", Server::Paramiko, differs).await;
+}
+
+/// Its answer has another form than ProFTPD's. As it comes, it knows neither SHA-256 nor the request by that name; and of
+/// more than 64 KiB it makes a wrong hash.
+#[tokio::test]
+async fn the_hash_of_paramiko_is_understood() {
+    let software = Server::ParamikoSha256.install().await.unwrap().unwrap();
+    let mut delivery = Delivery::to(Partner::program(software, Options::default()).await.unwrap());
+    delivery.set("SFTP_PROOF", "hash");
+    delivery.put("file.bin", 50_000);
+    assert_eq!(delivery.delivers("file.bin", 50_000).await.proof, Some(Proof::ServerHash));
 }
 
 #[tokio::test]
