@@ -1,10 +1,13 @@
 //! An SFTP server inside this process: russh and russh-sftp's server over a real folder. It stands in where
 //! OpenSSH is not to be had, and is what partners with quirks are made of.
 
+mod disguise;
+
 use std::collections::HashMap;
 use std::fs::{File, FileTimes, OpenOptions, Permissions};
 use std::io::{ErrorKind, Result as IoResult, Seek, SeekFrom, copy};
 use std::net::Shutdown;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -23,6 +26,7 @@ use russh_sftp::protocol::{
 use russh_sftp::server::StatusReply;
 use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::door::Door;
@@ -55,14 +59,28 @@ pub struct Quirks {
     pub rename_refused: bool,
     /// The plain rename replaces what is there, as it does on many servers.
     pub rename_replaces: bool,
-    /// A drop box that takes a file away the moment it is written or renamed, unless its name begins with a dot.
-    pub sweeps: bool,
     /// What was written takes this long to be closed.
     pub slow_close: Duration,
-    /// What was written cannot be closed: it was more than the quota allows.
-    pub quota_on_close: bool,
     /// One answer that never comes.
     pub lost_answer: Option<LostAnswer>,
+    /// Further connections than these are closed at once.
+    pub connections_max: Option<usize>,
+    /// Handles are random bytes, a STATUS that is OK has no strings, and codes are those of later drafts: 9, 11, 18.
+    pub later_codes: bool,
+    /// A file cannot be opened for reading and writing at once.
+    pub no_mixed_open: bool,
+    /// Nothing can be looked at, but read.
+    pub no_stat: bool,
+    /// So many WRITEs a file.
+    pub writes_max: Option<u64>,
+    /// A file is written from its beginning to its end, and not continued: so do gateways to object stores take it.
+    pub in_one_go: bool,
+    /// WRITEs that begin here are acknowledged and lost.
+    pub loses: Option<Range<u64>>,
+    /// Files of more bytes are refused when they are closed.
+    pub capacity_at_close: Option<u64>,
+    /// When files are taken away.
+    pub sweep: Option<Sweep>,
 }
 
 /// What becomes of a request to set mode or time.
@@ -90,6 +108,20 @@ impl LostAnswer {
         Self { to: request, lost: Arc::default() }
     }
 }
+
+/// When a drop box takes a file away: it lies in [`TAKEN`] then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// As soon as it was written, whatever its name.
+    AtClose,
+    /// As soon as it was renamed.
+    AfterRename,
+    /// As soon as it was written or renamed, unless its name begins with a dot.
+    Visible,
+}
+
+/// Below the folder that is served: where a drop box keeps what it has taken.
+pub const TAKEN: &str = ".taken";
 
 /// A server that follows a script instead of keeping files: what it does with a channel on which SFTP was asked for.
 #[derive(Clone)]
@@ -132,15 +164,15 @@ pub struct Embedded {
 impl Embedded {
     /// Serves `root` as `/` on a port of the loopback interface, to one user with one key.
     pub async fn start(port: u16, root: &Path, account: Account<'_>, quirks: Quirks) -> Result<Self> {
-        let (one_channel, door) = (quirks.one_channel, quirks.door.clone());
-        let root = root.to_owned();
+        let (one_channel, connections_max) = (quirks.one_channel, quirks.connections_max);
+        let (root, door) = (root.to_owned(), quirks.door.clone());
         let files = Files { root, quirks, open: HashMap::new(), opened: 0, written: HashMap::new() };
-        Self::serve(port, account, Service::Files(Box::new(files)), one_channel, door).await
+        Self::serve(port, account, Service::Files(Box::new(files)), one_channel, connections_max, door).await
     }
 
     /// Does with each channel what the script says.
     pub async fn start_scripted(port: u16, account: Account<'_>, script: Script) -> Result<Self> {
-        Self::serve(port, account, Service::Script(script), false, Door::default()).await
+        Self::serve(port, account, Service::Script(script), false, None, Door::default()).await
     }
 
     async fn serve(
@@ -148,6 +180,7 @@ impl Embedded {
         Account { host_key, user, client_public_key }: Account<'_>,
         service: Service,
         one_channel: bool,
+        connections_max: Option<usize>,
         door: Door,
     ) -> Result<Self> {
         let config = Arc::new(door.config(russh::server::Config {
@@ -175,16 +208,18 @@ impl Embedded {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
+        let room = Arc::new(Semaphore::new(connections_max.unwrap_or(Semaphore::MAX_PERMITS)));
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
                 let (config, session) = (config.clone(), session.another());
                 // russh runs the session in a task of its own, out of reach: what ends it is its socket.
                 let Ok(stream) = stream.into_std() else { continue };
                 let Ok(cut) = stream.try_clone().map(CutOnDrop) else { continue };
                 let Ok(stream) = TcpStream::from_std(stream) else { continue };
                 connections.spawn(async move {
-                    let _cut = cut;
+                    let (_cut, _permit) = (cut, permit);
                     if let Ok(running) = russh::server::run_stream(config, stream, session).await {
                         let _ = running.await;
                     }
@@ -324,6 +359,11 @@ impl russh::server::Handler for SshSession {
             Some(channel) if name == "sftp" => {
                 session.channel_success(id)?;
                 match &self.service {
+                    Service::Files(files) if files.quirks.later_codes => {
+                        let (inside, outside) = tokio::io::duplex(1024 * 1024);
+                        tokio::spawn(disguise::run(channel.into_stream(), outside));
+                        russh_sftp::server::run(inside, files.another()).await;
+                    }
                     Service::Files(files) => {
                         russh_sftp::server::run(channel.into_stream(), files.another()).await;
                     }
@@ -348,10 +388,24 @@ struct Files {
 
 enum Open {
     File(File),
+    /// Being written, and what is known of that.
+    Upload(Upload),
     /// An upload of its own, which takes the place of what the path holds as soon as it ends, if it is to.
     Apart(File, PathBuf, bool),
     /// What READDIR has still to tell.
     Directory(Vec<Entry>),
+}
+
+/// How many WRITEs a file was made of.
+fn blocks(file: &File) -> u64 {
+    file.metadata().map_or(0, |metadata| metadata.len().div_ceil(32 * 1024))
+}
+
+struct Upload {
+    file: File,
+    writes: u64,
+    /// Of what was written through this handle, bytes.
+    end: u64,
 }
 
 impl Drop for Open {
@@ -406,13 +460,6 @@ impl Files {
     }
 
     /// A file is as its sender wants it: a drop box takes it away.
-    fn sweep(&self, path: &Path) {
-        let visible = path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
-        if self.quirks.sweeps && visible {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-
     /// What was asked for is done, and the answer may be lost.
     async fn answered(&self, request: &str) {
         if let Some(LostAnswer { to, lost }) = &self.quirks.lost_answer
@@ -428,7 +475,7 @@ impl Files {
             return Err(StatusCode::PermissionDenied.with_message("renaming is not allowed"));
         }
         std::fs::rename(self.local(old), self.local(new)).map_err(refuse)?;
-        self.sweep(&self.local(new));
+        self.swept(&self.local(new), Sweep::AfterRename).map_err(refuse)?;
         self.answered("rename").await;
         Ok(())
     }
@@ -437,9 +484,25 @@ impl Files {
         if self.quirks.write_only { Err(StatusCode::PermissionDenied.into()) } else { Ok(()) }
     }
 
+    fn stat_is_allowed(&self) -> Result<(), StatusReply> {
+        if self.quirks.no_stat { Err(StatusCode::PermissionDenied.into()) } else { self.look() }
+    }
+
+    /// A drop box takes a file away, if that is when it does.
+    fn swept(&self, path: &Path, now: Sweep) -> IoResult<()> {
+        let visible = path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
+        let takes = self.quirks.sweep.is_some_and(|sweep| sweep == now || sweep == Sweep::Visible && visible);
+        if !takes {
+            return Ok(());
+        }
+        let to = self.root.join(TAKEN).join(path.strip_prefix(&self.root).unwrap_or(path));
+        std::fs::create_dir_all(to.parent().unwrap_or(&self.root))?;
+        std::fs::rename(path, to)
+    }
+
     fn file(&self, handle: &str) -> Result<&File, StatusReply> {
         match self.open.get(handle) {
-            Some(Open::File(file) | Open::Apart(file, ..)) => Ok(file),
+            Some(Open::File(file) | Open::Apart(file, ..) | Open::Upload(Upload { file, .. })) => Ok(file),
             _ => Err(StatusCode::Failure.with_message("no such handle")),
         }
     }
@@ -487,7 +550,7 @@ impl russh_sftp::server::Handler for Files {
 
     async fn init(&mut self, _: u32, _: HashMap<String, String>) -> Result<Version, Self::Error> {
         let mut version = Version::new();
-        if !self.quirks.no_posix_rename {
+        if !self.quirks.no_posix_rename && !self.quirks.no_rename {
             version.extensions.insert("posix-rename@openssh.com".to_owned(), "1".to_owned());
         }
         if self.quirks.check_file {
@@ -506,11 +569,17 @@ impl russh_sftp::server::Handler for Files {
         if flags.contains(OpenFlags::READ) {
             self.look()?;
         }
+        if self.quirks.no_mixed_open && flags.contains(OpenFlags::READ | OpenFlags::WRITE) {
+            return Err(StatusCode::PermissionDenied.with_message("READ and WRITE exclude each other"));
+        }
         let path = self.local(&path);
         let writes = flags.contains(OpenFlags::WRITE);
         let open = match self.quirks.apart && writes {
             true => apart(&path, flags, !self.quirks.forgets_unclosed),
-            false => OpenOptions::from(flags).open(&path).map(Open::File),
+            false => OpenOptions::from(flags).open(&path).map(|file| match writes {
+                true => Open::Upload(Upload { writes: blocks(&file), file, end: 0 }),
+                false => Open::File(file),
+            }),
         };
         let handle = self.remember(id, open.map_err(refuse)?);
         if writes {
@@ -523,14 +592,17 @@ impl russh_sftp::server::Handler for Files {
         let mut open = self.open.remove(&handle);
         if let Some(path) = self.written.remove(&handle) {
             tokio::time::sleep(self.quirks.slow_close).await;
-            if self.quirks.quota_on_close {
-                return Err(StatusCode::Failure.with_message("Disk quota exceeded"));
+            if let Some(Open::Upload(Upload { file, .. }) | Open::Apart(file, ..)) = &open {
+                let length = file.metadata().map_err(refuse)?.len();
+                if self.quirks.capacity_at_close.is_some_and(|capacity| length > capacity) {
+                    return Err(StatusCode::Failure.with_message("Disk quota exceeded"));
+                }
             }
             if let Some(Open::Apart(_, _, stays)) = &mut open {
                 *stays = true;
             }
             drop(open);
-            self.sweep(&path);
+            self.swept(&path, Sweep::AtClose).map_err(refuse)?;
             self.answered("close").await;
             return answer(id, Ok(()));
         }
@@ -557,23 +629,37 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.capacity.is_some_and(|capacity| offset + data.len() as u64 > capacity) {
             return Err(StatusCode::Failure.with_message("No space left on device"));
         }
+        if self.quirks.loses.as_ref().is_some_and(|range| range.contains(&offset)) {
+            return answer(id, Ok(()));
+        }
+        if let Some(Open::Upload(upload)) = self.open.get_mut(&handle) {
+            upload.writes += 1;
+            if self.quirks.in_one_go && offset != upload.end {
+                return Err(StatusCode::Failure.with_message("Illegal seek"));
+            }
+            upload.end = offset + data.len() as u64;
+            if self.quirks.writes_max.is_some_and(|most| upload.writes > most) {
+                let words = "The committed block count cannot exceed the maximum limit";
+                return Err(StatusCode::Failure.with_message(words));
+            }
+        }
         answer(id, self.file(&handle)?.write_all_at(&data, offset))
     }
 
     async fn stat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
-        self.look()?;
+        self.stat_is_allowed()?;
         let metadata = std::fs::metadata(self.local(&path)).map_err(refuse)?;
         Ok(Attrs { id, attrs: (&metadata).into() })
     }
 
     async fn lstat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
-        self.look()?;
+        self.stat_is_allowed()?;
         let metadata = std::fs::symlink_metadata(self.local(&path)).map_err(refuse)?;
         Ok(Attrs { id, attrs: (&metadata).into() })
     }
 
     async fn fstat(&mut self, id: u32, handle: String) -> Result<Attrs, Self::Error> {
-        self.look()?;
+        self.stat_is_allowed()?;
         let metadata = self.file(&handle)?.metadata().map_err(refuse)?;
         Ok(Attrs { id, attrs: (&metadata).into() })
     }

@@ -2,6 +2,7 @@
 //! connections, a fast source of objects, and the local AWS. Everything listens on loopback on a free port and ends with its owner.
 
 pub mod cli;
+pub mod compatibility;
 pub mod door;
 pub mod embedded;
 pub mod fault_proxy;
@@ -12,6 +13,7 @@ pub mod object_source;
 pub mod partner;
 pub mod pattern;
 pub mod process;
+pub mod servers;
 pub mod stack;
 pub mod tools;
 pub mod wire;

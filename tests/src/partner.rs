@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::embedded::{Account, Embedded, Quirks, Script};
 use crate::keys::{Encoding, KeyPair, Kind};
 use crate::process::{Leashed, free_port, wait_for_port};
+use crate::servers::{Place, Software};
 use crate::tools::{self, Sshd};
 
 /// A running partner server. Ends on drop, with its folder.
@@ -34,6 +35,7 @@ pub struct Partner {
 #[derive(Debug)]
 enum Engine {
     OpenSsh { sshd: Sshd, settings: String, process: Option<Leashed> },
+    Program { software: Software, process: Option<Leashed> },
     Embedded { quirks: Box<Quirks>, server: Option<Embedded> },
     Scripted { script: Script, server: Option<Embedded> },
 }
@@ -70,6 +72,11 @@ impl Partner {
     pub async fn open_ssh(sshd: Sshd, options: Options) -> Result<Self> {
         let engine = Engine::OpenSsh { sshd, settings: options.settings.clone(), process: None };
         Self::with_engine(engine, options).await
+    }
+
+    /// Another server that partners run.
+    pub async fn program(software: Software, options: Options) -> Result<Self> {
+        Self::with_engine(Engine::Program { software, process: None }, options).await
     }
 
     /// The server inside this process, with quirks if wanted.
@@ -138,6 +145,21 @@ impl Partner {
                 wait_for_port(&mut server, self.port, &log).await?;
                 *process = Some(server);
             }
+            Engine::Program { software, process } => {
+                let folder = self.folder.path();
+                let log = folder.join("sshd.log");
+                let place = Place {
+                    folder,
+                    root: &self.root,
+                    port: self.port,
+                    user: &self.user,
+                    host_key: &self.host_key,
+                    client_key: &self.client_key,
+                };
+                let mut server = Leashed::start(software.command(&place)?, &log)?;
+                wait_for_port(&mut server, self.port, &log).await?;
+                *process = Some(server);
+            }
             Engine::Embedded { quirks, server } => {
                 *server = Some(Embedded::start(self.port, &self.root, account, (**quirks).clone()).await?);
             }
@@ -151,7 +173,7 @@ impl Partner {
     /// Stops the server and ends its sessions. The files stay.
     pub fn stop(&mut self) {
         match &mut self.engine {
-            Engine::OpenSsh { process, .. } => *process = None,
+            Engine::OpenSsh { process, .. } | Engine::Program { process, .. } => *process = None,
             Engine::Embedded { server, .. } | Engine::Scripted { server, .. } => *server = None,
         }
     }
@@ -171,6 +193,7 @@ impl Partner {
     pub fn kind(&self) -> &'static str {
         match self.engine {
             Engine::OpenSsh { .. } => "OpenSSH",
+            Engine::Program { .. } => "another real server",
             Engine::Embedded { .. } => "embedded SFTP server",
             Engine::Scripted { .. } => "scripted SFTP server",
         }

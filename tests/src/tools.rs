@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::process::run;
 use anyhow::{Context, Result, bail};
@@ -65,6 +66,11 @@ pub async fn sam() -> Result<Tool> {
 /// What the benchmarks compare with: rclone, and boto3 with paramiko.
 pub async fn bench() -> Result<Tool> {
     python_tool("bench").await
+}
+
+/// Servers that partners run and PyPI has: AsyncSSH, Paramiko, Twisted's Conch, and rclone.
+pub async fn servers() -> Result<Tool> {
+    python_tool("servers").await
 }
 
 /// Installs `xtask/tools/NAME.txt` into a virtual environment.
@@ -195,9 +201,7 @@ async fn unpack_sshd() -> Result<Option<Sshd>> {
     }
     let tool = install("openssh", b"openssh-server libwrap0", async |folder, log| {
         std::fs::create_dir_all(folder)?;
-        if is_root().await {
-            run(Command::new("apt-get").args(["-q", "update"]), log).await?;
-        }
+        let _apt = apt(log).await?;
         // libwrap0 is the one library of the server that a small system may lack; newer ones have dropped it.
         for package in ["openssh-server", "libwrap0"] {
             let fetched =
@@ -206,22 +210,13 @@ async fn unpack_sshd() -> Result<Option<Sshd>> {
                 fetched?;
             }
         }
-        for file in std::fs::read_dir(folder)? {
-            run(Command::new("dpkg").arg("-x").arg(file?.path()).arg(folder), log).await?;
-        }
+        unpack(folder, folder, log).await?;
         std::os::unix::fs::symlink("usr/sbin", folder.join("bin"))?;
         Ok(())
     })
     .await;
     let Ok(tool) = tool else { return Ok(None) };
-    let mut libraries = Vec::new();
-    for base in ["usr/lib", "lib"] {
-        let Ok(entries) = std::fs::read_dir(tool.folder.join(base)) else { continue };
-        libraries.extend(entries.flatten().map(|entry| entry.path()).filter(|path| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().contains("-linux-gnu"))
-        }));
-    }
-    let libraries = libraries.into_iter().next();
+    let libraries = libraries(&tool.folder);
     // From 9.8 on the server consists of several programs which it looks for at their installed places.
     let mut settings = String::new();
     for (name, setting) in [("sshd-session", "SshdSessionPath"), ("sshd-auth", "SshdAuthPath")] {
@@ -240,6 +235,86 @@ async fn unpack_sshd() -> Result<Option<Sshd>> {
     let complaint = probe.args(["-t", "-f", "/dev/null"]).output();
     let loaded = complaint.is_ok_and(|output| output.status.code() != Some(127));
     Ok(loaded.then_some(sshd))
+}
+
+/// Programs of the distribution's that were unpacked and not installed.
+#[derive(Clone, Debug)]
+pub struct Unpacked {
+    /// What would be `/`.
+    pub folder: PathBuf,
+    /// Where their own libraries are, if they brought any.
+    pub libraries: Option<PathBuf>,
+}
+
+impl Unpacked {
+    /// The version of one of the packages, as the distribution counts it.
+    pub fn version(&self, package: &str) -> Result<String> {
+        let versions = std::fs::read_to_string(self.folder.join("versions"))?;
+        let version = versions.lines().find_map(|line| line.strip_prefix(package)?.strip_prefix(' '));
+        Ok(version.with_context(|| format!("{package} was not unpacked"))?.to_owned())
+    }
+}
+
+/// Packages of Debian or Ubuntu with all that they need and the system lacks, unpacked into the tools' folder:
+/// installing them would start servers for the whole network. None where they are not to be had.
+pub async fn debian(name: &str, packages: &[&str]) -> Option<Unpacked> {
+    if !runs("apt-get", "--version") || !runs("dpkg", "--version") {
+        return None;
+    }
+    let tool = install(name, packages.join(" ").as_bytes(), async |folder, log| {
+        let archives = folder.join("archives");
+        std::fs::create_dir_all(archives.join("partial"))?;
+        {
+            let _apt = apt(log).await?;
+            let mut fetch = Command::new("apt-get");
+            fetch.args(["-q", "-y", "-o", "Debug::NoLocking=1", "-o"]);
+            fetch.arg(format!("Dir::Cache::archives={}", archives.display()));
+            fetch.args(["install", "--download-only", "--reinstall", "--no-install-recommends"]);
+            run(fetch.args(packages), log).await?;
+        }
+        unpack(&archives, folder, log).await?;
+        std::fs::remove_dir_all(&archives)?;
+        Ok(std::fs::create_dir(folder.join("bin"))?)
+    })
+    .await;
+    let folder = tool.ok()?.folder;
+    Some(Unpacked { libraries: libraries(&folder), folder })
+}
+
+/// The right to use apt, whose lists are new: root's are fetched, once for all that is installed in a row.
+async fn apt(log: &Path) -> Result<File> {
+    let lock = File::options().create(true).append(true).open(logs().join("apt.lock"))?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
+    let updated = logs().join("apt.updated");
+    let age = std::fs::metadata(&updated).and_then(|file| Ok(file.modified()?.elapsed().unwrap_or_default()));
+    if is_root().await && age.map_or(true, |age| age > Duration::from_secs(600)) {
+        run(Command::new("apt-get").args(["-q", "update"]), log).await?;
+        std::fs::write(&updated, "")?;
+    }
+    Ok(lock)
+}
+
+/// Unpacks every package of a folder into another one, and writes down their versions.
+async fn unpack(from: &Path, to: &Path, log: &Path) -> Result<()> {
+    let mut versions = String::new();
+    for file in std::fs::read_dir(from)? {
+        let path = file?.path();
+        if path.extension().is_none_or(|extension| extension != "deb") {
+            continue;
+        }
+        run(Command::new("dpkg").arg("-x").arg(&path).arg(to), log).await?;
+        let mut show = Command::new("dpkg-deb");
+        let shown = show.args(["--show", "--showformat=${Package} ${Version}\n"]).arg(&path).output()?;
+        versions += &String::from_utf8(shown.stdout)?;
+    }
+    Ok(std::fs::write(to.join("versions"), versions)?)
+}
+
+/// Where unpacked programs have their libraries.
+fn libraries(folder: &Path) -> Option<PathBuf> {
+    let bases = ["usr/lib", "lib"].into_iter().filter_map(|base| std::fs::read_dir(folder.join(base)).ok());
+    let mut entries = bases.flatten().flatten().map(|entry| entry.path());
+    entries.find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains("-linux-gnu")))
 }
 
 /// Whether this process is root's.

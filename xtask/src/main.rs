@@ -2,6 +2,7 @@
 
 mod bench;
 mod checks;
+mod compatibility;
 mod demo;
 mod report;
 
@@ -34,6 +35,8 @@ enum Task {
     },
     /// Measures the bridge beside the tools that people would use instead, on this machine.
     Bench(bench::Options),
+    /// Asks every server that partners run for what it can, and writes docs/compatibility.md anew.
+    Compatibility,
     /// Checks format, code, state machine and template.
     Lint,
 }
@@ -45,6 +48,7 @@ async fn main() -> ExitCode {
             Task::Demo { keep } => demo::run(keep).await,
             Task::Test { filter } => checks::test(filter.as_deref()).await,
             Task::Bench(options) => bench::run(&options).await,
+            Task::Compatibility => compatibility::run().await,
             Task::Lint => checks::lint().await,
         }
     };

@@ -520,9 +520,7 @@ async fn read_version(reader: &mut ChannelReadHalf, decoder: &mut Decoder) -> Re
     loop {
         match decoder.next().map_err(|malformed| not_sftp(&malformed.to_string()))? {
             Some((_, Reply::Version { version, extensions })) if version >= codec::VERSION => {
-                let names =
-                    extensions.into_iter().map(|(name, _)| String::from_utf8_lossy(&name).into_owned());
-                return Ok(names.collect());
+                return Ok(extensions.iter().map(|(name, data)| announced(name, data)).collect());
             }
             Some((_, Reply::Version { version, .. })) => {
                 return Err(not_sftp(&format!("it speaks version {version} only")));
@@ -540,6 +538,14 @@ async fn read_version(reader: &mut ChannelReadHalf, decoder: &mut Decoder) -> Re
             },
         }
     }
+}
+
+/// The name of an extension. `check-file` comes from the later drafts of the protocol; a server that speaks those, too,
+/// may know it and keep silent of it to us. ProFTPD does. Whether it does, is asked when there is a file to hash.
+fn announced(name: &[u8], data: &[u8]) -> String {
+    let is_later = |version: &[u8]| matches!(version, b"5" | b"6");
+    let speaks_later = name == b"versions" && data.split(|byte| *byte == b',').any(is_later);
+    if speaks_later { CHECK_FILE.to_owned() } else { String::from_utf8_lossy(name).into_owned() }
 }
 
 /// A login script that prints something is the usual cause of a nonsensical length.
@@ -629,6 +635,14 @@ fn kind(reply: &Reply) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_speaks_later_versions_may_know_how_to_hash() {
+        assert_eq!(announced(b"versions", b"2,3,4,5,6"), CHECK_FILE);
+        assert_eq!(announced(b"versions", b"2,3,4"), "versions");
+        assert_eq!(announced(b"newline", b"6"), "newline");
+        assert_eq!(announced(b"\xff", b""), "\u{fffd}");
+    }
 
     #[test]
     fn a_hash_follows_its_algorithm_with_or_without_the_name_of_the_extension() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws::{ByteStream, ObjectReader};
 use bridge::{
     Checkpoint, Checksum, Deadline, ErrorName, Hashes, IfExists, NUMBER_MAX, PinnedObject, ProofPolicy,
-    RemotePaths, Result, TransferInput,
+    RemotePaths, Result, Status, TransferInput,
 };
 use partner::Persistence;
 use sftp::{AHEAD_MAX, Attributes, Caps, Session, Sftp, Upload};
@@ -30,14 +30,22 @@ pub(crate) struct Slice<'a> {
 /// A partial file that is in nobody's way is not waited for longer.
 const DISCARD_MAX: Duration = Duration::from_secs(10);
 
+/// Between being refused and asking again: it may have been a hiccup, and much may be at stake.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
 impl Slice<'_> {
     /// Sends until the object is complete or the stop has come; `acknowledged` says how far. A session that is lost
     /// on the way is followed by another.
+    ///
+    /// Gateways to object stores take a file from its beginning to its end, and nothing that goes on in the middle: who
+    /// refuses that twice in a row is sent all of it again. A file too large for one call has to fail there.
     pub(crate) async fn run(&self) -> Result<()> {
         let mut persistence = Persistence::default();
         let mut caps = self.deps.partner.caps();
         // In this call or in an earlier one.
         let mut had_session = self.input.checkpoint.is_some();
+        let mut refusals = 0;
+        let mut refusal = None;
         loop {
             let start = self.acknowledged.offset();
             let run = self.with_session(async |session| {
@@ -46,8 +54,24 @@ impl Slice<'_> {
                 }
                 self.send(session, caps).await
             });
-            let Err(error) = run.await else { return Ok(()) };
+            let Err(error) = run.await else {
+                let complete = self.acknowledged.checkpoint().status == Status::Complete;
+                // The next call would be refused, too, and start over for ever.
+                return refusal.filter(|_| !complete).map_or(Ok(()), Err);
+            };
             let progress = self.acknowledged.offset() > start;
+            let refused = matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemotePathRejected);
+            if start > 0 && !progress && refused && refusals < 2 && !self.stop.has_passed() {
+                refusals += 1;
+                tracing::warn!(%error, start, refusals, "the server does not let the partial file be continued");
+                if refusals == 2 {
+                    self.discard().await;
+                    self.acknowledged.start_over(Hashes::default());
+                    refusal = Some(error);
+                }
+                tokio::time::sleep(REFUSED_PAUSE.min(self.stop.remaining())).await;
+                continue;
+            }
             // A server that breaks off may do so because of a second channel or connection, and so early that nothing
             // was acknowledged: it would do so in every call.
             let alone = caps != Caps::ONE && error.name == ErrorName::ConnectionLost;

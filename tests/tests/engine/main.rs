@@ -2,8 +2,10 @@
 //! slow, and S3 is. Objects come from the object source, whose contents take no room.
 
 mod channels;
+mod compatibility;
 mod deadlines;
 mod hostile;
+mod partners;
 mod reading;
 mod recursive;
 mod rekeying;

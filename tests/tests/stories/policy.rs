@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use bridge::{ErrorName, Outcome, Proof};
-use integration_tests::embedded::{LostAnswer, Quirks};
+use integration_tests::embedded::{LostAnswer, Quirks, Sweep};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
 use serde_json::json;
@@ -334,7 +334,7 @@ async fn story_21_a_quota_on_close_is_a_failure_and_leaves_nothing_behind() {
         &[("SFTP_PUBLISH", "direct"), ("SFTP_PROOF", "none")],
     ] {
         for write_only in [false, true] {
-            let bridge = quirky(Quirks { quota_on_close: true, write_only, ..Quirks::default() }).await;
+            let bridge = quirky(Quirks { capacity_at_close: Some(0), write_only, ..Quirks::default() }).await;
             let bridge = with(bridge, settings);
             let event = bridge.put("big.bin", bytes(300_000)).await;
             let (state, error) = bridge.deliver(&event).await.unwrap_err();
@@ -467,21 +467,21 @@ async fn story_24_a_write_only_directory_without_rename() {
 #[tokio::test]
 async fn story_24_a_file_that_is_swept_is_delivered_and_unverified() {
     // Right after the rename: it was proved before.
-    let bridge = quirky(Quirks { sweeps: true, ..Quirks::default() }).await;
+    let bridge = quirky(Quirks { sweep: Some(Sweep::Visible), ..Quirks::default() }).await;
     let event = bridge.put("in.csv", b"x".to_vec()).await;
     let receipt = bridge.deliver(&event).await.unwrap();
     assert_eq!((receipt.outcome, receipt.proof), (Outcome::Delivered, Some(Proof::ReadBack)));
 
     // Right after a rename whose answer is lost.
     let lost_answer = Some(LostAnswer::to("rename"));
-    let bridge = quirky(Quirks { sweeps: true, lost_answer, ..Quirks::default() }).await;
+    let bridge = quirky(Quirks { sweep: Some(Sweep::Visible), lost_answer, ..Quirks::default() }).await;
     let event = bridge.put("in.csv", b"x".to_vec()).await;
     let receipt = bridge.deliver(&event).await.unwrap();
     assert_eq!((receipt.outcome, receipt.proof), (Outcome::Delivered, Some(Proof::Unverified)));
     assert_eq!((receipt.bytes_sent, receipt.warnings.len()), (1, 1), "{receipt:?}");
 
     // At the close.
-    let bridge = quirky(Quirks { sweeps: true, ..Quirks::default() }).await;
+    let bridge = quirky(Quirks { sweep: Some(Sweep::Visible), ..Quirks::default() }).await;
     let mut bridge = with(bridge, &[("SFTP_PUBLISH", "direct")]);
     let event = bridge.put("in.csv", b"x".to_vec()).await;
     let receipt = bridge.deliver(&event).await.unwrap();
@@ -495,7 +495,7 @@ async fn story_24_a_file_that_is_swept_is_delivered_and_unverified() {
     }
 
     // One that takes partial files is named with the way out.
-    let bridge = quirky(Quirks { sweeps: true, ..Quirks::default() }).await;
+    let bridge = quirky(Quirks { sweep: Some(Sweep::Visible), ..Quirks::default() }).await;
     let bridge = with(bridge, &[("SFTP_PARTIAL_NAME", "{name}.{id}.tmp")]);
     let event = bridge.put("in.csv", b"x".to_vec()).await;
     let (_, error) = bridge.deliver(&event).await.unwrap_err();

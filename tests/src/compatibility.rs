@@ -1,0 +1,198 @@
+//! `docs/compatibility.md`: made of what the tests of each server found. A test writes its rows into `target/`;
+//! `cargo xtask compatibility` puts them together.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::tools::workspace;
+
+/// What is found is not compared with the page while this environment variable is set: it is being made anew.
+pub const RENEWING: &str = "BRIDGE_COMPATIBILITY_RENEWING";
+
+/// What every server is asked to take, and the heading of its column.
+pub const CHECKS: [&str; 13] = [
+    "names",
+    "empty",
+    "1 byte",
+    "5 MiB",
+    "100 MiB",
+    "overwriting",
+    "new directories",
+    "cut and resumed",
+    "auto",
+    "hash",
+    "read-back",
+    "size",
+    "none",
+];
+
+/// The servers, in the order of the page. The real ones first.
+pub const SERVERS: [&str; 25] = [
+    "OpenSSH",
+    "OpenSSH, chrooted",
+    "OpenSSH, old algorithms",
+    "ProFTPD mod_sftp",
+    "Dropbear with OpenSSH's sftp-server",
+    "Dropbear with Green End's gesftpserver",
+    "TinySSH with OpenSSH's sftp-server",
+    "AsyncSSH",
+    "Paramiko",
+    "Twisted Conch",
+    "ssh2 for Node.js",
+    "rclone (Go pkg/sftp) with a cache",
+    "rclone (Go pkg/sftp)",
+    "Apache MINA, IBM Sterling",
+    "AWS Transfer Family",
+    "AWS Transfer Family, stat denied",
+    "Azure Blob",
+    "MinIO",
+    "drop box, swept at close",
+    "drop box, swept after the rename",
+    "write-only directory",
+    "one session only",
+    "slow CLOSE",
+    "quota, on the last WRITE",
+    "quota, on CLOSE",
+];
+
+/// What was found out about one server.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// One of [`SERVERS`].
+    pub name: &'static str,
+    /// Which software it was.
+    pub version: String,
+    /// What became of each of [`CHECKS`].
+    pub cells: Vec<String>,
+    /// What a reader has to know about cells that say more than `ok`.
+    pub notes: Vec<String>,
+    /// Of the second table: what else it told of itself. None for a server that is only played.
+    pub facts: Option<[String; 3]>,
+}
+
+/// How what was found compares with the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// The page says just this.
+    Same,
+    /// The page speaks of another version of the server.
+    OtherVersion(String),
+    /// The page says something else of the same version.
+    Different,
+}
+
+impl Row {
+    /// Its lines, in the order of the page: of the first table, the notes, of the second table.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("| {} | {} |", self.name, self.cells.join(" | "))];
+        lines.extend(self.notes.iter().map(|note| format!("- **{}**: {note}", self.name)));
+        if let Some(facts) = &self.facts {
+            lines.push(format!("| {} | {} | {} |", self.name, self.version, facts.join(" | ")));
+        }
+        lines
+    }
+
+    /// Keeps what was found for whoever makes the page, and compares it with the page as it is.
+    pub fn record(&self) -> Result<Comparison> {
+        let lines = self.lines();
+        let folder = found();
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(file_name(self.name)), lines.join("\n"))?;
+        if std::env::var_os(RENEWING).is_some() {
+            return Ok(Comparison::Same);
+        }
+        let page = std::fs::read_to_string(page())?;
+        let of_this: Vec<&str> = page.lines().filter(|line| is_of(line, self.name)).collect();
+        if of_this == lines {
+            return Ok(Comparison::Same);
+        }
+        let start = format!("| {} | ", self.name);
+        let shown = of_this.iter().skip(1).find_map(|line| line.strip_prefix(&start)?.split(" | ").next());
+        Ok(match shown {
+            Some(shown) if shown != self.version => Comparison::OtherVersion(shown.to_owned()),
+            _ => Comparison::Different,
+        })
+    }
+}
+
+fn is_of(line: &str, name: &str) -> bool {
+    line.starts_with(&format!("| {name} |")) || line.starts_with(&format!("- **{name}**:"))
+}
+
+fn file_name(name: &str) -> String {
+    name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
+/// Where the tests leave what they found.
+pub fn found() -> PathBuf {
+    workspace().join("target/compatibility")
+}
+
+/// The page.
+pub fn page() -> PathBuf {
+    workspace().join("docs/compatibility.md")
+}
+
+/// The page, made of what the tests found; of a server that could not be tried here, what the page said before.
+/// Returns it with the names of those servers.
+pub fn renew() -> Result<(String, Vec<&'static str>)> {
+    let former = std::fs::read_to_string(page()).unwrap_or_default();
+    let mut kept = Vec::new();
+    let (mut behaviour, mut facts, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    for name in SERVERS {
+        let found = std::fs::read_to_string(found().join(file_name(name))).unwrap_or_else(|_| {
+            kept.push(name);
+            former.lines().filter(|line| is_of(line, name)).collect::<Vec<_>>().join("\n")
+        });
+        let mut tables = found.lines().filter(|line| line.starts_with('|')).map(str::to_owned);
+        behaviour.push(tables.next().with_context(|| format!("nothing is known of {name}"))?);
+        facts.extend(tables);
+        notes.extend(found.lines().filter(|line| line.starts_with('-')).map(str::to_owned));
+    }
+    let head = format!("| server | {} |\n|{}", CHECKS.join(" | "), " --- |".repeat(CHECKS.len() + 1));
+    let text = TEMPLATE
+        .replace("BEHAVIOUR", &format!("{head}\n{}", behaviour.join("\n")))
+        .replace("NOTES", &notes.join("\n"))
+        .replace("FACTS", &facts.join("\n"));
+    Ok((text, kept))
+}
+
+const TEMPLATE: &str = "\
+# Compatibility
+
+Made by `cargo xtask compatibility` from a run of the tests; do not edit it by hand. The tests compare what they find
+with this page and fail when it is out of date.
+
+The first thirteen servers are the real programs. The others cannot be installed for a test: a server inside the test
+plays what is documented of them, or what users of other tools reported. That shows that the bridge copes with those
+traits, not that it was tried with those products.
+
+Every server gets the same deliveries, by the real functions' handlers, and each file that arrives is compared byte
+for byte:
+
+- **names**: spaces, `+` and `%2B`; umlauts; emoji; a component of 255 bytes.
+- **empty** to **100 MiB**: the sizes. **overwriting**: the name exists. **new directories**: three that are not there.
+- **cut and resumed**: the connection is cut in the middle of 24 MiB. `ok`: it went on from there.
+- **auto**, **hash**, **read-back**, **size**, **none**: with that `SFTP_PROOF`. With `auto` the cell is the proof that
+  the receipt names.
+
+`ok` means delivered, proved as asked, and nothing of ours left behind. An error's name means that the server cannot
+do it: the delivery failed with that error ([runbook](errors.md)), and nothing came to lie under the final name.
+`InvalidConfig` is what a proof gets that is demanded of a server that does not give it. `–`: not tried.
+
+BEHAVIOUR
+
+## Notes
+
+NOTES
+
+## What the servers say of themselves
+
+What was agreed on with the default settings: key exchange, host key, cipher, and MAC where the cipher needs one.
+Extensions are those of the server's VERSION packet; limits are those of `limits@openssh.com`.
+
+| server | version | agreed on | extensions | data in one READ and WRITE |
+| --- | --- | --- | --- | --- |
+FACTS
+";

@@ -1,0 +1,218 @@
+//! The same deliveries to every server that partners run. What comes of them is `docs/compatibility.md`.
+
+mod inspect;
+mod played;
+mod real;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bridge::{ErrorName, Outcome, Proof, Receipt};
+use integration_tests::compatibility::{CHECKS, Comparison, Row};
+use integration_tests::fault_proxy::{Fault, FaultProxy};
+use integration_tests::{pattern, skip};
+
+use crate::support::{Delivery, MIB};
+
+/// A server, and where it differs from one that takes everything.
+struct Case {
+    /// Its name on the page.
+    name: &'static str,
+    version: String,
+    delivery: Delivery,
+    /// Cells that are not what they are for most servers, each with the reason; nothing else may differ.
+    differs: Differs,
+    /// Checks that would take too long, or make no sense.
+    left_out: &'static [&'static str],
+}
+
+/// A check, its cell, and the reason for the notes; none for a cell that says it all.
+type Differs = &'static [(&'static str, &'static str, &'static str)];
+
+/// Whether there is such a setting.
+fn is_setting(name: &str) -> bool {
+    bridge::SETTINGS.iter().any(|setting| setting.name == name)
+}
+
+/// What a cell says where the server is like most others.
+fn usual(check: &str) -> &'static str {
+    match check {
+        "auto" => "read back",
+        "hash" => "`InvalidConfig`",
+        _ => "ok",
+    }
+}
+
+impl Case {
+    /// Runs every check, compares what comes of it with what is expected, and with the page.
+    async fn run(self, facts: Option<[String; 3]>) {
+        let mut cells = Vec::new();
+        let mut surprises = Vec::new();
+        for check in CHECKS {
+            let expected = self.differs.iter().find(|(name, ..)| *name == check);
+            let expected = expected.map_or(usual(check), |(_, cell, _)| *cell);
+            let found = match self.left_out.contains(&check) {
+                true => "–".to_owned(),
+                false => self.check(check).await,
+            };
+            if found != expected && found != "–" {
+                surprises.push(format!("{check}: expected {expected}, found {found}"));
+            }
+            cells.push(found);
+        }
+        assert!(surprises.is_empty(), "{}:\n{}", self.name, surprises.join("\n"));
+        let reasons = self.differs.iter().filter(|(_, _, why)| !why.is_empty());
+        let notes = reasons.map(|(check, cell, why)| format!("*{check}* ({cell}): {why}.")).collect();
+        let Self { name, version, .. } = self;
+        let row = Row { name, version, cells, notes, facts };
+        match row.record().unwrap() {
+            Comparison::Same => {}
+            Comparison::OtherVersion(shown) => skip(&format!(
+                "comparing {name} with docs/compatibility.md, which speaks of {shown}; this is {}",
+                row.version
+            )),
+            Comparison::Different => panic!(
+                "docs/compatibility.md is out of date: run `cargo xtask compatibility`. Of {name} it should say:\n{row:#?}"
+            ),
+        }
+    }
+
+    async fn check(&self, check: &str) -> String {
+        match check {
+            "names" => self.names().await,
+            "empty" => self.cell(self.deliver("empty.bin", 0, None).await),
+            "1 byte" => self.cell(self.deliver("one.bin", 1, None).await),
+            "5 MiB" => self.cell(self.deliver("5MiB.bin", 5 * MIB, None).await),
+            "100 MiB" => self.cell(self.deliver("100MiB.bin", 100 * MIB, Some("none")).await),
+            "overwriting" => {
+                let former = "yesterday's, which is longer ".repeat(1000);
+                std::fs::write(self.delivery.partner.root.join("report.csv"), former).unwrap();
+                self.cell(self.deliver("report.csv", 1000, None).await)
+            }
+            "new directories" => self.cell(self.deliver("new/deep/down/file.bin", 1000, None).await),
+            "cut and resumed" => self.resumed().await,
+            proof => match self.deliver(&format!("{proof}.bin"), 200_000, Some(proof)).await {
+                Ok(receipt) if proof == "auto" => shown(receipt.proof).to_owned(),
+                delivered => self.cell(delivered),
+            },
+        }
+    }
+
+    async fn names(&self) -> String {
+        let long = format!("{}.txt", "n".repeat(251));
+        let names = [
+            ("signs", "a b+c%2B.txt"),
+            ("umlauts", "räksmörgås/ü.csv"),
+            ("emoji", "📦/🙂.bin"),
+            ("255 bytes", &long),
+        ];
+        let mut problems = BTreeMap::<String, Vec<&str>>::new();
+        for (name, object_key) in names {
+            let cell = self.cell(self.deliver(object_key, 1000, None).await);
+            problems.entry(cell).or_default().push(name);
+        }
+        if problems.len() == 1 {
+            return problems.into_keys().collect();
+        }
+        let problems = problems.into_iter().filter(|(cell, _)| cell != "ok");
+        problems.map(|(cell, names)| format!("{cell}: {}", names.join(", "))).collect::<Vec<_>>().join("; ")
+    }
+
+    async fn resumed(&self) -> String {
+        const SIZE: u64 = 24 * MIB;
+        let proxy = FaultProxy::start(self.delivery.partner.port).await.unwrap();
+        proxy.set(Fault::CutOnceAfter(SIZE / 2)).await;
+        self.delivery.put("cut.bin", SIZE);
+        let mut variables = self.delivery.variables.clone();
+        variables.insert("SFTP_PORT".into(), proxy.port.to_string());
+        let delivered = self.through(&variables, "cut.bin", SIZE).await;
+        match delivered {
+            Ok(receipt) => {
+                assert!(receipt.resumes > 0, "it was not cut");
+                if receipt.bytes_sent < SIZE + SIZE / 4 { "ok".into() } else { "ok, from the start".into() }
+            }
+            failed => self.cell(failed),
+        }
+    }
+
+    /// Delivers so many bytes with this proof, or as it is set, and checks that they arrived, or that nothing did.
+    async fn deliver(
+        &self,
+        object_key: &str,
+        length: u64,
+        proof: Option<&str>,
+    ) -> Result<Receipt, bridge::Error> {
+        self.delivery.put(object_key, length);
+        let mut variables = self.delivery.variables.clone();
+        if let Some(proof) = proof {
+            variables.insert("SFTP_PROOF".into(), proof.into());
+        }
+        self.through(&variables, object_key, length).await
+    }
+
+    async fn through(
+        &self,
+        variables: &BTreeMap<String, String>,
+        object_key: &str,
+        length: u64,
+    ) -> Result<Receipt, bridge::Error> {
+        let process = self.delivery.process_with(variables);
+        let delivered = process.deliver(object_key).await;
+        process.partner.disconnect().await;
+        match &delivered {
+            Ok(receipt) => {
+                assert_eq!(receipt.outcome, Outcome::Delivered, "{}: {object_key}", self.name);
+                let file = std::fs::File::open(self.arrived(object_key));
+                let file = file.unwrap_or_else(|error| panic!("{}: {object_key}: {error}", self.name));
+                let difference = pattern::difference(file, length).unwrap();
+                assert_eq!(difference, None, "{}: {object_key} differs", self.name);
+                let name = object_key.rsplit('/').next().unwrap();
+                let left = std::fs::read_dir(self.arrived(object_key).parent().unwrap()).unwrap().flatten();
+                let left = left.map(|entry| entry.file_name().into_string().unwrap());
+                let ours =
+                    |left: &String| left.ends_with(".partial") && left.contains(&name[..name.len().min(200)]);
+                assert_eq!(left.filter(ours).collect::<Vec<_>>(), Vec::<String>::new(), "{}", self.name);
+            }
+            Err(error) => {
+                println!("{}: {object_key}: {error}", self.name);
+                let is_whole = |file| pattern::difference(file, length).unwrap().is_none();
+                let published = std::fs::File::open(self.arrived(object_key)).is_ok_and(is_whole);
+                assert!(!published, "{}: {object_key} failed and is there: {error}", self.name);
+            }
+        }
+        delivered
+    }
+
+    /// A file on the partner's disk. Drop boxes take files away.
+    fn arrived(&self, object_key: &str) -> PathBuf {
+        let root = &self.delivery.partner.root;
+        let taken = root.join(integration_tests::embedded::TAKEN).join(object_key);
+        if taken.exists() { taken } else { root.join(object_key) }
+    }
+
+    fn cell(&self, delivered: Result<Receipt, bridge::Error>) -> String {
+        match delivered {
+            Ok(receipt) => {
+                if !receipt.warnings.is_empty() {
+                    println!("{}: {:?}", self.name, receipt.warnings);
+                }
+                let removed = receipt.warnings.iter().any(|warning| warning.contains("removed just before"));
+                if removed { "ok, removed first".into() } else { "ok".into() }
+            }
+            Err(error) => {
+                assert_ne!(error.name, ErrorName::Internal, "{error}");
+                format!("`{}`", error.name)
+            }
+        }
+    }
+}
+
+fn shown(proof: Option<Proof>) -> &'static str {
+    match proof {
+        Some(Proof::ServerHash) => "server hash",
+        Some(Proof::ReadBack) => "read back",
+        Some(Proof::Size) => "size",
+        Some(Proof::Unverified) => "unverified",
+        None => "nothing",
+    }
+}

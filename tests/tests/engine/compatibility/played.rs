@@ -1,0 +1,190 @@
+//! Servers that cannot be installed, played by the one inside the test.
+
+use std::time::Duration;
+
+use integration_tests::embedded::{Quirks, Setstat, Sweep};
+use integration_tests::partner::Partner;
+
+use super::{Case, Differs, is_setting};
+use crate::support::Delivery;
+
+async fn plays(name: &'static str, quirks: Quirks, more: &[(&str, &str)], differs: Differs) {
+    let slow = !quirks.slow_close.is_zero();
+    let large = quirks.later_codes
+        || quirks.writes_max.is_some()
+        || quirks.write_only
+        || quirks.setstat == Setstat::Refused;
+    let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    more.iter().for_each(|(name, value)| delivery.set(name, value));
+    let left_out: &[&str] = match () {
+        () if slow => &["names", "100 MiB"],
+        () if !large => &["100 MiB"],
+        () => &[],
+    };
+    Case { name, version: "played".into(), delivery, differs, left_out }.run(None).await;
+}
+
+/// What servers need that cannot rename.
+const PUBLISH: &str = "SFTP_PUBLISH";
+const DIRECT: [(&str, &str); 1] = [(PUBLISH, "direct")];
+
+const REMOVED_FIRST: &str = "ok, removed first";
+const CONFIG: &str = "`InvalidConfig`";
+const NO_DIRECTORIES: &str = "`RemotePathRejected`: umlauts, emoji";
+const MAYBE: &str = "a directory that may not be looked at is taken to be there; these names need new ones";
+/// Comes with directories that are made without being looked at.
+const CREATE_DIRECTORIES: &str = "SFTP_CREATE_DIRECTORIES";
+const FULL: &str = "`RemoteFull`";
+
+#[tokio::test]
+async fn compatibility_apache_mina() {
+    const WHY: &str = "played are the status codes 9, 11 and 18, handles of random bytes, a STATUS without strings, and a \
+                       rename that is refused where the name exists";
+    let quirks = Quirks { later_codes: true, no_posix_rename: true, ..Quirks::default() };
+    plays("Apache MINA, IBM Sterling", quirks, &[], &[("overwriting", REMOVED_FIRST, WHY)]).await;
+}
+
+#[tokio::test]
+async fn compatibility_transfer_family() {
+    let quirks = Quirks { no_mixed_open: true, setstat: Setstat::Refused, ..Quirks::default() };
+    plays("AWS Transfer Family", quirks, &[], &[]).await;
+}
+
+#[tokio::test]
+async fn compatibility_transfer_family_without_stat() {
+    const WHY: &str = "without the size of the partial file nobody knows how far it reaches";
+    const UNTOLD: &str = "the server does not tell it";
+    let quirks =
+        Quirks { no_mixed_open: true, setstat: Setstat::Refused, no_stat: true, ..Quirks::default() };
+    let differs: Differs = match is_setting(CREATE_DIRECTORIES) {
+        true => &[("cut and resumed", "ok, from the start", WHY), ("size", CONFIG, UNTOLD)],
+        false => &[
+            ("names", NO_DIRECTORIES, MAYBE),
+            ("new directories", "`RemotePathRejected`", ""),
+            ("cut and resumed", "ok, from the start", WHY),
+            ("size", CONFIG, UNTOLD),
+        ],
+    };
+    plays("AWS Transfer Family, stat denied", quirks, &[], differs).await;
+}
+
+#[tokio::test]
+async fn compatibility_azure_blob() {
+    const BLOCKS: &str = "more WRITEs than the server takes for one file; played are 1,000, which are 31 MiB. It is said to \
+                          take 50,000, which are 1.5 GiB, unless it announces that a WRITE may be larger than 32 KiB";
+    let quirks = Quirks { no_posix_rename: true, writes_max: Some(1000), ..Quirks::default() };
+    let differs: Differs = &[
+        ("100 MiB", "`RemoteFailure`", BLOCKS),
+        ("overwriting", REMOVED_FIRST, "a rename is refused where the name exists"),
+    ];
+    plays("Azure Blob", quirks, &[], differs).await;
+}
+
+#[tokio::test]
+async fn compatibility_minio() {
+    let quirks = Quirks { no_rename: true, ..Quirks::default() };
+    if is_setting(PUBLISH) {
+        return plays("MinIO", quirks, &DIRECT, &[]).await;
+    }
+    const REFUSED: &str = "`RemoteFailure`";
+    let differs: Differs = &[
+        ("names", REFUSED, "it cannot rename, and the bridge publishes by a rename"),
+        ("empty", REFUSED, ""),
+        ("1 byte", REFUSED, ""),
+        ("5 MiB", REFUSED, ""),
+        ("overwriting", REFUSED, ""),
+        ("new directories", REFUSED, ""),
+        ("cut and resumed", REFUSED, ""),
+        ("auto", REFUSED, ""),
+        ("read-back", REFUSED, ""),
+        ("size", REFUSED, ""),
+        ("none", REFUSED, ""),
+    ];
+    plays("MinIO", quirks, &[], differs).await;
+}
+
+#[tokio::test]
+async fn compatibility_drop_box_swept_at_close() {
+    let quirks = Quirks { sweep: Some(Sweep::AtClose), ..Quirks::default() };
+    if is_setting(PUBLISH) {
+        const GONE: &str = "the file is gone before anything can be proved";
+        let differs: Differs =
+            &[("auto", "unverified", GONE), ("read-back", CONFIG, ""), ("size", CONFIG, "")];
+        return plays("drop box, swept at close", quirks, &DIRECT, differs).await;
+    }
+    const GONE: &str = "`RemoteMismatch`";
+    let differs: Differs = &[
+        ("names", GONE, "what it takes away is the partial file, before it has its name"),
+        ("empty", GONE, ""),
+        ("1 byte", GONE, ""),
+        ("5 MiB", GONE, ""),
+        ("overwriting", GONE, ""),
+        ("new directories", GONE, ""),
+        ("cut and resumed", GONE, ""),
+        ("auto", GONE, ""),
+        ("hash", GONE, ""),
+        ("read-back", GONE, ""),
+        ("size", GONE, ""),
+        ("none", GONE, ""),
+    ];
+    plays("drop box, swept at close", quirks, &[], differs).await;
+}
+
+#[tokio::test]
+async fn compatibility_drop_box_swept_after_the_rename() {
+    let quirks = Quirks { sweep: Some(Sweep::AfterRename), ..Quirks::default() };
+    plays("drop box, swept after the rename", quirks, &[], &[]).await;
+}
+
+#[tokio::test]
+async fn compatibility_write_only_directory() {
+    const BLIND: &str = "nothing can be looked at or read";
+    let quirks = Quirks { write_only: true, ..Quirks::default() };
+    let differs: Differs = match is_setting(CREATE_DIRECTORIES) {
+        true => &[
+            ("cut and resumed", "ok, from the start", BLIND),
+            ("auto", "unverified", BLIND),
+            ("read-back", CONFIG, ""),
+            ("size", CONFIG, ""),
+        ],
+        false => &[
+            ("names", NO_DIRECTORIES, MAYBE),
+            ("new directories", "`RemotePathRejected`", ""),
+            ("cut and resumed", "ok, from the start", BLIND),
+            ("auto", "unverified", BLIND),
+            ("read-back", CONFIG, ""),
+            ("size", CONFIG, ""),
+        ],
+    };
+    plays("write-only directory", quirks, &[], differs).await;
+}
+
+#[tokio::test]
+async fn compatibility_one_session_only() {
+    let quirks = Quirks { one_channel: true, connections_max: Some(1), ..Quirks::default() };
+    plays("one session only", quirks, &[("SFTP_KEEP_CONNECTION", "0")], &[]).await;
+}
+
+#[tokio::test]
+async fn compatibility_slow_close() {
+    let quirks = Quirks { slow_close: Duration::from_secs(1), ..Quirks::default() };
+    plays("slow CLOSE", quirks, &[], &[]).await;
+}
+
+const MIB: u64 = 1024 * 1024;
+
+#[tokio::test]
+async fn compatibility_quota_on_write() {
+    const WHY: &str = "the quota is 1 MiB";
+    let quirks = Quirks { capacity: Some(MIB), ..Quirks::default() };
+    let differs: Differs = &[("5 MiB", FULL, WHY), ("cut and resumed", FULL, "")];
+    plays("quota, on the last WRITE", quirks, &[], differs).await;
+}
+
+#[tokio::test]
+async fn compatibility_quota_on_close() {
+    const WHY: &str = "the quota is 1 MiB";
+    let quirks = Quirks { capacity_at_close: Some(MIB), ..Quirks::default() };
+    let differs: Differs = &[("5 MiB", FULL, WHY), ("cut and resumed", FULL, "")];
+    plays("quota, on CLOSE", quirks, &[], differs).await;
+}

@@ -1,0 +1,174 @@
+//! The real programs.
+
+use std::path::{Path, PathBuf};
+
+use bridge::Proof;
+use integration_tests::keys::Kind;
+use integration_tests::partner::{Options, Partner};
+use integration_tests::servers::Server;
+use integration_tests::{skip, tools};
+
+use super::{Case, Differs, inspect, is_setting};
+use crate::support::Delivery;
+
+async fn open_ssh(name: &'static str, options: Options, differs: Differs, more: &[(&str, &str)]) {
+    let Some(sshd) = tools::sshd().await.unwrap() else {
+        return skip(&format!("{name}: OpenSSH's server is not to be had here"));
+    };
+    let partner = Partner::open_ssh(sshd, options).await.unwrap();
+    let version = inspect::identification(&partner).await;
+    let facts = inspect::facts(&partner).await;
+    let mut delivery = Delivery::to(partner);
+    more.iter().for_each(|(name, value)| delivery.set(name, value));
+    Case { name, version, delivery, differs, left_out: &[] }.run(Some(facts)).await;
+}
+
+async fn program(name: &'static str, server: Server, differs: Differs) {
+    let Some(software) = server.install().await.unwrap() else {
+        return skip(&format!(
+            "{name}: it is not to be had here, neither among the distribution's packages nor from npm"
+        ));
+    };
+    let version = software.version.clone();
+    let mut options = Options::default();
+    if server == Server::TinySsh {
+        // It trusts no folder below one that others may write to.
+        let Some(parent) = private_folder() else {
+            return skip(&format!("{name}: this folder is below one that others may write to"));
+        };
+        options.parent = Some(parent);
+    }
+    let partner = Partner::program(software, options).await.unwrap();
+    let facts = inspect::facts(&partner).await;
+    let delivery = Delivery::to(partner);
+    Case { name, version, delivery, differs, left_out: &[] }.run(Some(facts)).await;
+}
+
+/// A folder in which nobody but its owner and root may write, up to the root.
+fn private_folder() -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tools::workspace().join("target/partners");
+    std::fs::create_dir_all(&folder).unwrap();
+    let private = |path: &Path| {
+        let metadata = std::fs::metadata(path).unwrap();
+        metadata.mode() & 0o022 == 0 && metadata.uid() == 0
+    };
+    folder.ancestors().all(private).then_some(folder)
+}
+
+#[tokio::test]
+async fn compatibility_open_ssh() {
+    open_ssh("OpenSSH", Options::default(), &[], &[]).await;
+}
+
+#[tokio::test]
+async fn compatibility_open_ssh_chrooted() {
+    let name = "OpenSSH, chrooted";
+    if !tools::is_root().await {
+        return skip(&format!("{name}: only root may do that to itself"));
+    }
+    let Some(parent) = private_folder() else {
+        return skip(&format!("{name}: this folder is below one that others may write to"));
+    };
+    let settings = "ChrootDirectory FOLDER\nForceCommand internal-sftp -d /files\n".to_owned();
+    open_ssh(name, Options { settings, parent: Some(parent), ..Options::default() }, &[], &[]).await;
+}
+
+/// As servers were set up before 2014, and are still found.
+#[tokio::test]
+async fn compatibility_open_ssh_with_old_algorithms() {
+    let settings = "KexAlgorithms diffie-hellman-group14-sha1\nHostKeyAlgorithms ssh-rsa\n\
+                    Ciphers aes128-cbc\nMACs hmac-sha1\nPubkeyAcceptedAlgorithms +ssh-rsa\n";
+    let options = Options { settings: settings.to_owned(), host_key: Kind::Rsa(2048), ..Options::default() };
+    let (differs, settings): (Differs, _) = match is_setting("SFTP_ALGORITHMS") {
+        true => (&[], [("SFTP_ALGORITHMS", "legacy")]),
+        false => (NO_COMMON_ALGORITHM, [("", "")]),
+    };
+    open_ssh("OpenSSH, old algorithms", options, differs, &settings).await;
+}
+
+const NO_COMMON_ALGORITHM: Differs = &[
+    ("names", "`NoCommonAlgorithm`", "what it offers is not offered by the bridge"),
+    ("empty", "`NoCommonAlgorithm`", ""),
+    ("1 byte", "`NoCommonAlgorithm`", ""),
+    ("5 MiB", "`NoCommonAlgorithm`", ""),
+    ("100 MiB", "`NoCommonAlgorithm`", ""),
+    ("overwriting", "`NoCommonAlgorithm`", ""),
+    ("new directories", "`NoCommonAlgorithm`", ""),
+    ("cut and resumed", "`NoCommonAlgorithm`", ""),
+    ("auto", "`NoCommonAlgorithm`", ""),
+    ("hash", "`NoCommonAlgorithm`", ""),
+    ("read-back", "`NoCommonAlgorithm`", ""),
+    ("size", "`NoCommonAlgorithm`", ""),
+    ("none", "`NoCommonAlgorithm`", ""),
+];
+
+#[tokio::test]
+async fn compatibility_proftpd() {
+    program("ProFTPD mod_sftp", Server::ProFtpd, &[("auto", "server hash", ""), ("hash", "ok", "")]).await;
+}
+
+#[tokio::test]
+async fn compatibility_dropbear_with_openssh() {
+    program("Dropbear with OpenSSH's sftp-server", Server::Dropbear, &[]).await;
+}
+
+#[tokio::test]
+async fn compatibility_dropbear_with_green_end() {
+    program("Dropbear with Green End's gesftpserver", Server::GreenEnd, &[]).await;
+}
+
+#[tokio::test]
+async fn compatibility_tinyssh() {
+    program("TinySSH with OpenSSH's sftp-server", Server::TinySsh, &[]).await;
+}
+
+#[tokio::test]
+async fn compatibility_asyncssh() {
+    program("AsyncSSH", Server::AsyncSsh, &[]).await;
+}
+
+#[tokio::test]
+async fn compatibility_paramiko() {
+    let differs: Differs = &[
+        ("overwriting", "ok, removed first", "it does not announce that it can rename in one step"),
+        ("hash", "`InvalidConfig`", "it announces `check-file`, but hashes with MD5 and SHA-1 only"),
+    ];
+    program("Paramiko", Server::Paramiko, differs).await;
+}
+
+/// Its answer has another form than ProFTPD's. As it comes, it knows neither SHA-256 nor the request by that name; and of
+/// more than 64 KiB it makes a wrong hash.
+#[tokio::test]
+async fn the_hash_of_paramiko_is_understood() {
+    let software = Server::ParamikoSha256.install().await.unwrap().unwrap();
+    let mut delivery = Delivery::to(Partner::program(software, Options::default()).await.unwrap());
+    delivery.set("SFTP_PROOF", "hash");
+    delivery.put("file.bin", 50_000);
+    assert_eq!(delivery.delivers("file.bin", 50_000).await.proof, Some(Proof::ServerHash));
+}
+
+#[tokio::test]
+async fn compatibility_conch() {
+    const NAMES: &str = "`RemoteFailure`: umlauts, emoji";
+    let differs: Differs = &[("names", NAMES, "it takes names in ASCII only")];
+    program("Twisted Conch", Server::Conch, differs).await;
+}
+
+#[tokio::test]
+async fn compatibility_ssh2() {
+    let differs: Differs = &[("overwriting", "ok, removed first", "it knows no rename in one step")];
+    program("ssh2 for Node.js", Server::Ssh2, differs).await;
+}
+
+#[tokio::test]
+async fn compatibility_rclone_with_a_cache() {
+    program("rclone (Go pkg/sftp) with a cache", Server::RcloneCached, &[]).await;
+}
+
+#[tokio::test]
+async fn compatibility_rclone() {
+    const WHY: &str = "it passes a file on as it comes, and cannot go on in the middle of one";
+    let differs: Differs = &[("cut and resumed", "ok, from the start", WHY)];
+    program("rclone (Go pkg/sftp)", Server::Rclone, differs).await;
+}
