@@ -45,8 +45,8 @@ pub struct Quirks {
     /// A file that is opened twice is kept apart: each open file is an upload of its own, and the one that ends last is
     /// what stays. So are gateways to object stores made.
     pub apart: bool,
-    /// With `apart`: an upload that is not closed is thrown away.
-    pub forgets_unclosed: bool,
+    /// With `apart`: each upload is a whole object. It begins empty, and is thrown away if it is not closed.
+    pub whole_objects: bool,
     /// A second channel on a connection is the connection's end.
     pub one_channel: bool,
     /// Mode and time are the server's business.
@@ -417,8 +417,11 @@ impl Drop for Open {
 }
 
 /// What an open file of a store begins with.
-fn apart(path: &Path, flags: OpenFlags, stays: bool) -> IoResult<Open> {
+fn apart(path: &Path, flags: OpenFlags, whole: bool) -> IoResult<Open> {
     let mut content = tempfile::tempfile()?;
+    if whole {
+        return Ok(Open::Apart(content, path.to_owned(), false));
+    }
     match File::open(path) {
         Ok(mut former) if !flags.contains(OpenFlags::TRUNCATE) => drop(copy(&mut former, &mut content)?),
         Err(error) if error.kind() != ErrorKind::NotFound || !flags.contains(OpenFlags::CREATE) => {
@@ -426,7 +429,7 @@ fn apart(path: &Path, flags: OpenFlags, stays: bool) -> IoResult<Open> {
         }
         _ => {}
     }
-    Ok(Open::Apart(content, path.to_owned(), stays))
+    Ok(Open::Apart(content, path.to_owned(), true))
 }
 
 impl Files {
@@ -575,7 +578,7 @@ impl russh_sftp::server::Handler for Files {
         let path = self.local(&path);
         let writes = flags.contains(OpenFlags::WRITE);
         let open = match self.quirks.apart && writes {
-            true => apart(&path, flags, !self.quirks.forgets_unclosed),
+            true => apart(&path, flags, self.quirks.whole_objects),
             false => OpenOptions::from(flags).open(&path).map(|file| match writes {
                 true => Open::Upload(Upload { writes: blocks(&file), file, end: 0 }),
                 false => Open::File(file),

@@ -186,7 +186,7 @@ async fn story_06_an_older_version_that_is_overtaken_writes_into_a_file_without_
 /// To a store, each upload is a file of its own, and the one that is closed last is what stays.
 #[tokio::test]
 async fn story_06_an_older_version_that_is_overtaken_in_a_store_is_not_closed() {
-    let quirks = Quirks { apart: true, forgets_unclosed: true, no_rename: true, ..Quirks::default() };
+    let quirks = Quirks { apart: true, whole_objects: true, no_rename: true, ..Quirks::default() };
     let mut bridge = Bridge::to(Partner::embedded(quirks).await.unwrap()).await;
     bridge.set("SFTP_PUBLISH", "direct");
     is_overtaken("a store".into(), bridge).await;
