@@ -11,7 +11,7 @@ use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::codec::{self, Attributes, Body, Decoder, OpenFlags, Reply};
+use crate::codec::{self, Attributes, Body, Decoder, OpenFlags, Reply, SetAttributes};
 use crate::download::Download;
 use crate::{Error, Result, StatusCode};
 
@@ -31,6 +31,19 @@ const CHECK_FILE: &str = "check-file";
 pub struct FileHandle {
     pub(crate) handle: Bytes,
     pub(crate) path: String,
+}
+
+/// What a server says that it takes (`limits@openssh.com`); 0: it sets no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Bytes in one packet.
+    pub packet: u64,
+    /// Bytes in one READ.
+    pub read: u64,
+    /// Bytes in one WRITE.
+    pub write: u64,
+    /// Files open at once.
+    pub handles: u64,
 }
 
 /// One SFTP channel. Requests may be made side by side; each gets its own reply, in whatever order they come.
@@ -291,6 +304,39 @@ impl Sftp {
         done("rename", from, reply)
     }
 
+    /// Renames as version 3 has it, also where the server offers better. An existing name is an error there.
+    pub async fn plain_rename(&self, from: &str, to: &str) -> Result<()> {
+        done("rename", from, self.request("rename", |id| codec::rename(id, from, to)).await?)
+    }
+
+    /// Changes attributes of a file.
+    pub async fn set_attributes(&self, path: &str, attributes: &SetAttributes) -> Result<()> {
+        done("setstat", path, self.request("setstat", |id| codec::setstat(id, path, attributes)).await?)
+    }
+
+    /// Removes an empty directory.
+    pub async fn rmdir(&self, path: &str) -> Result<()> {
+        done("rmdir", path, self.request("rmdir", |id| codec::rmdir(id, path)).await?)
+    }
+
+    /// The extensions that the server offers, by name.
+    pub fn extensions(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.extensions.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The limits that the server tells, if it does.
+    pub async fn limits(&self) -> Result<Option<ServerLimits>> {
+        if !self.extensions.contains(LIMITS) {
+            return Ok(None);
+        }
+        match self.request("limits", |id| codec::extended(id, LIMITS, &[])).await? {
+            Reply::Extended(limits) => Ok(server_limits(limits)),
+            _ => Ok(None),
+        }
+    }
+
     /// Free bytes on the file system of `path`, as far as the server says (`statvfs@openssh.com`).
     pub async fn free_bytes(&self, path: &str) -> Option<u64> {
         if !self.extensions.contains(STATVFS) {
@@ -472,6 +518,13 @@ pub(crate) fn data_lengths(mut limits: Bytes) -> Option<(u32, u32)> {
         u32::try_from(length).unwrap_or(DATA_MAX).clamp(1024, DATA_MAX)
     };
     Some((data(read), data(write)))
+}
+
+fn server_limits(mut limits: Bytes) -> Option<ServerLimits> {
+    match [(); 4].map(|()| codec::u64_of(&mut limits)) {
+        [Ok(packet), Ok(read), Ok(write), Ok(handles)] => Some(ServerLimits { packet, read, write, handles }),
+        _ => None,
+    }
 }
 
 /// Free bytes. `uint64 f_bsize, f_frsize, f_blocks, f_bfree, f_bavail` and more.

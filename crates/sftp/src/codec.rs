@@ -23,8 +23,10 @@ mod packet {
     pub(crate) const READ: u8 = 5;
     pub(crate) const WRITE: u8 = 6;
     pub(crate) const FSTAT: u8 = 8;
+    pub(crate) const SETSTAT: u8 = 9;
     pub(crate) const REMOVE: u8 = 13;
     pub(crate) const MKDIR: u8 = 14;
+    pub(crate) const RMDIR: u8 = 15;
     pub(crate) const STAT: u8 = 17;
     pub(crate) const RENAME: u8 = 18;
     pub(crate) const STATUS: u8 = 101;
@@ -72,6 +74,15 @@ impl Attributes {
     pub fn is_directory(&self) -> Option<bool> {
         self.permissions.map(|mode| mode & 0o170_000 == 0o040_000)
     }
+}
+
+/// What is to be changed of a file; what is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAttributes {
+    /// POSIX mode, without the file type.
+    pub permissions: Option<u32>,
+    /// Seconds since 1970 of the last access and of the last change; version 3 sets both or none.
+    pub times: Option<(u32, u32)>,
 }
 
 /// What a server answers.
@@ -160,6 +171,31 @@ pub(crate) fn mkdir(id: u32, path: &str) -> Bytes {
     let mut packet = request(packet::MKDIR, id, 4 + path.len() + 4);
     put_string(&mut packet, path.as_bytes());
     packet.put_u32(0);
+    packet.freeze()
+}
+
+pub(crate) fn rmdir(id: u32, path: &str) -> Bytes {
+    let mut packet = request(packet::RMDIR, id, 4 + path.len());
+    put_string(&mut packet, path.as_bytes());
+    packet.freeze()
+}
+
+pub(crate) fn setstat(id: u32, path: &str, attributes: &SetAttributes) -> Bytes {
+    let SetAttributes { permissions, times } = attributes;
+    let mut packet = request(
+        packet::SETSTAT,
+        id,
+        4 + path.len() + 4 + permissions.map_or(0, |_| 4) + times.map_or(0, |_| 8),
+    );
+    put_string(&mut packet, path.as_bytes());
+    packet.put_u32(permissions.map_or(0, |_| 0x04) | times.map_or(0, |_| 0x08));
+    if let Some(permissions) = permissions {
+        packet.put_u32(*permissions);
+    }
+    if let Some((accessed, modified)) = times {
+        packet.put_u32(*accessed);
+        packet.put_u32(*modified);
+    }
     packet.freeze()
 }
 
@@ -511,6 +547,12 @@ mod tests {
             reads(&fstat(id, &handle), 8, "s", &[&handle]);
             reads(&remove(id, &path), 13, "s", &[path_bytes]);
             reads(&mkdir(id, &path), 14, "s4", &[path_bytes, &[0; 4]]);
+            reads(&rmdir(id, &path), 15, "s", &[path_bytes]);
+            let mode = SetAttributes { permissions: Some(length), times: None };
+            reads(&setstat(id, &path, &mode), 9, "s44", &[path_bytes, &[0, 0, 0, 4], length_bytes]);
+            let both = SetAttributes { permissions: Some(length), times: Some((id, length)) };
+            let expected = [path_bytes, &[0, 0, 0, 12], length_bytes, &id.to_be_bytes(), length_bytes];
+            reads(&setstat(id, &path, &both), 9, "s4444", &expected);
             reads(&stat(id, &path), 17, "s", &[path_bytes]);
             reads(&rename(id, &path, &to), 18, "ss", &[path_bytes, to_bytes]);
             reads(&extended(id, "a@b", &body), 200, "ss84", &[b"a@b", &handle, offset_bytes, length_bytes]);

@@ -42,13 +42,14 @@ pub mod fuzzing;
 mod keeper;
 mod lanes;
 mod private_key;
+pub mod probe;
 mod session;
 mod transport;
 mod upload;
 mod window;
 
-pub use client::{FileHandle, Sftp};
-pub use codec::{Attributes, OpenFlags};
+pub use client::{FileHandle, ServerLimits, Sftp};
+pub use codec::{Attributes, OpenFlags, SetAttributes};
 pub use download::Download;
 pub use error::{Error, Result, StatusCode};
 pub use keeper::Keeper;

@@ -8,12 +8,13 @@ use std::time::Duration;
 use bridge::{Error, ErrorName, TrustedHostKeys};
 use russh::client::{self, AuthResult, DisconnectReason, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{Disconnect, Limits, MethodKind, MethodSet, Preferred, cipher, kex};
+use russh::{Disconnect, Limits, MethodKind, MethodSet, Names, Preferred, cipher, kex};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::lanes::Lane;
+use crate::probe::Negotiated;
 use crate::transport::Transport;
 use crate::{Caps, FileHandle, Journal, PrivateKey, Result, Sftp, Spread, Upload};
 
@@ -89,6 +90,7 @@ pub struct Session {
     channels: tokio::sync::Mutex<Vec<Arc<Sftp>>>,
     first: Arc<Sftp>,
     host_key_fingerprint: String,
+    negotiated: Negotiated,
     lost: Arc<Mutex<Option<String>>>,
     target: Target,
 }
@@ -156,6 +158,7 @@ impl Session {
             channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
             first,
             host_key_fingerprint: state.presented().unwrap_or_default(),
+            negotiated: state.negotiated(),
             lost: state.lost,
             target,
         })
@@ -170,7 +173,7 @@ impl Session {
     ///
     /// # Errors
     /// The server allows no more (OpenSSH's `MaxSessions`); the session goes on without.
-    pub(crate) async fn channel(&self, number: usize) -> Result<Arc<Sftp>> {
+    pub async fn channel(&self, number: usize) -> Result<Arc<Sftp>> {
         let mut channels = self.channels.lock().await;
         if let Some(sftp) = channels.get(number) {
             return Ok(Arc::clone(sftp));
@@ -215,6 +218,11 @@ impl Session {
         &self.host_key_fingerprint
     }
 
+    /// The algorithms in use, and the server's identification.
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+
     /// Says goodbye. A session that is merely dropped is closed, too, but the server logs it as broken.
     pub async fn disconnect(&self) {
         let goodbye = self.ssh.disconnect(Disconnect::ByApplication, "", "en");
@@ -239,7 +247,7 @@ fn starting_sftp(endpoint: &Endpoint, problem: &dyn std::fmt::Display) -> Error 
 }
 
 /// TCP and key exchange, host key included.
-async fn open(
+pub(crate) async fn open(
     endpoint: &Endpoint,
     trusted: &TrustedHostKeys,
     options: &Options,
@@ -279,7 +287,7 @@ async fn open(
     }
 }
 
-async fn connect_tcp(
+pub(crate) async fn connect_tcp(
     endpoint: &Endpoint,
     addresses: &[SocketAddr],
     deadline: Instant,
@@ -366,8 +374,9 @@ fn plain_name(algorithm: &Algorithm) -> &str {
 
 /// What the handler learns.
 #[derive(Clone, Default)]
-struct State {
+pub(crate) struct State {
     presented: Arc<Mutex<Option<String>>>,
+    negotiated: Arc<Mutex<Negotiated>>,
     lost: Arc<Mutex<Option<String>>>,
 }
 
@@ -375,15 +384,19 @@ impl State {
     fn presented(&self) -> Option<String> {
         self.presented.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn negotiated(&self) -> Negotiated {
+        self.negotiated.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
-struct Handler {
+pub(crate) struct Handler {
     trusted: TrustedHostKeys,
     state: State,
 }
 
 #[derive(Debug)]
-enum HandshakeError {
+pub(crate) enum HandshakeError {
     HostKey { algorithm: String, fingerprint: String },
     Ssh(russh::Error),
 }
@@ -415,6 +428,17 @@ impl client::Handler for Handler {
         }
         *self.state.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
         Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        names: &Names,
+        session: &mut client::Session,
+    ) -> std::result::Result<(), Self::Error> {
+        let negotiated = Negotiated::new(names, session.remote_sshid());
+        *self.state.negotiated.lock().unwrap_or_else(PoisonError::into_inner) = negotiated;
+        Ok(())
     }
 
     async fn disconnected(
