@@ -11,7 +11,7 @@ use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::codec::{self, Attributes, Body, Decoder, OpenFlags, Reply, SetAttributes};
+use crate::codec::{self, Attributes, Body, Decoder, OpenFlags, Reply};
 use crate::download::Download;
 use crate::{Error, Result, StatusCode};
 
@@ -304,13 +304,14 @@ impl Sftp {
         done("rename", from, reply)
     }
 
-    /// Renames as version 3 has it, also where the server offers better. An existing name is an error there.
-    pub async fn plain_rename(&self, from: &str, to: &str) -> Result<()> {
+    /// Renames to a name that is to be new. Version 3 says that an existing one is an error, and most servers keep to it.
+    pub async fn rename_new(&self, from: &str, to: &str) -> Result<()> {
         done("rename", from, self.request("rename", |id| codec::rename(id, from, to)).await?)
     }
 
-    /// Changes attributes of a file.
-    pub async fn set_attributes(&self, path: &str, attributes: &SetAttributes) -> Result<()> {
+    /// Sets what is given of a path's attributes. What was set is told by [`stat`](Self::stat): servers say OK to what
+    /// they ignore.
+    pub async fn setstat(&self, path: &str, attributes: &Attributes) -> Result<()> {
         done("setstat", path, self.request("setstat", |id| codec::setstat(id, path, attributes)).await?)
     }
 

@@ -58,7 +58,7 @@ impl std::ops::BitOr for OpenFlags {
     }
 }
 
-/// What the server says of a file; each part may be missing.
+/// What the server says of a file, or is to set; each part may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Bytes.
@@ -74,15 +74,6 @@ impl Attributes {
     pub fn is_directory(&self) -> Option<bool> {
         self.permissions.map(|mode| mode & 0o170_000 == 0o040_000)
     }
-}
-
-/// What is to be changed of a file; what is `None` stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SetAttributes {
-    /// POSIX mode, without the file type.
-    pub permissions: Option<u32>,
-    /// Seconds since 1970 of the last access and of the last change; version 3 sets both or none.
-    pub times: Option<(u32, u32)>,
 }
 
 /// What a server answers.
@@ -180,22 +171,25 @@ pub(crate) fn rmdir(id: u32, path: &str) -> Bytes {
     packet.freeze()
 }
 
-pub(crate) fn setstat(id: u32, path: &str, attributes: &SetAttributes) -> Bytes {
-    let SetAttributes { permissions, times } = attributes;
-    let mut packet = request(
-        packet::SETSTAT,
-        id,
-        4 + path.len() + 4 + permissions.map_or(0, |_| 4) + times.map_or(0, |_| 8),
-    );
-    put_string(&mut packet, path.as_bytes());
-    packet.put_u32(permissions.map_or(0, |_| 0x04) | times.map_or(0, |_| 0x08));
+/// The protocol has the two times together or not at all: whoever sets one sets the other.
+pub(crate) fn setstat(id: u32, path: &str, attributes: &Attributes) -> Bytes {
+    let Attributes { size, permissions, modified } = *attributes;
+    let flag = |given: bool, flag: u32| if given { flag } else { 0 };
+    let flags = flag(size.is_some(), 0x01) | flag(permissions.is_some(), 0x04) | flag(modified.is_some(), 0x08);
+    let mut body = Body::default().u32(flags);
+    if let Some(size) = size {
+        body = body.u64(size);
+    }
     if let Some(permissions) = permissions {
-        packet.put_u32(*permissions);
+        body = body.u32(permissions);
     }
-    if let Some((accessed, modified)) = times {
-        packet.put_u32(*accessed);
-        packet.put_u32(*modified);
+    if let Some(modified) = modified {
+        body = body.u32(modified).u32(modified);
     }
+    let body = body.finish();
+    let mut packet = request(packet::SETSTAT, id, 4 + path.len() + body.len());
+    put_string(&mut packet, path.as_bytes());
+    packet.put_slice(&body);
     packet.freeze()
 }
 
@@ -548,11 +542,10 @@ mod tests {
             reads(&remove(id, &path), 13, "s", &[path_bytes]);
             reads(&mkdir(id, &path), 14, "s4", &[path_bytes, &[0; 4]]);
             reads(&rmdir(id, &path), 15, "s", &[path_bytes]);
-            let mode = SetAttributes { permissions: Some(length), times: None };
-            reads(&setstat(id, &path, &mode), 9, "s44", &[path_bytes, &[0, 0, 0, 4], length_bytes]);
-            let both = SetAttributes { permissions: Some(length), times: Some((id, length)) };
-            let expected = [path_bytes, &[0, 0, 0, 12], length_bytes, &id.to_be_bytes(), length_bytes];
-            reads(&setstat(id, &path, &both), 9, "s4444", &expected);
+            let attributes = Attributes { size: Some(offset), permissions: Some(length), modified: Some(id) };
+            let time = &id.to_be_bytes()[..];
+            let expected = [path_bytes, &[0, 0, 0, 13], offset_bytes, length_bytes, time, time];
+            reads(&setstat(id, &path, &attributes), 9, "s48444", &expected);
             reads(&stat(id, &path), 17, "s", &[path_bytes]);
             reads(&rename(id, &path, &to), 18, "ss", &[path_bytes, to_bytes]);
             reads(&extended(id, "a@b", &body), 200, "ss84", &[b"a@b", &handle, offset_bytes, length_bytes]);

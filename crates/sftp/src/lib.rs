@@ -49,7 +49,7 @@ mod upload;
 mod window;
 
 pub use client::{FileHandle, ServerLimits, Sftp};
-pub use codec::{Attributes, OpenFlags, SetAttributes};
+pub use codec::{Attributes, OpenFlags};
 pub use download::Download;
 pub use error::{Error, Result, StatusCode};
 pub use keeper::Keeper;

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::lanes::Lane;
-use crate::probe::Negotiated;
+use crate::probe::{HostKey, Negotiated};
 use crate::transport::Transport;
 use crate::{Caps, FileHandle, Journal, PrivateKey, Result, Sftp, Spread, Upload};
 
@@ -89,7 +89,7 @@ pub struct Session {
     ssh: Handle<Handler>,
     channels: tokio::sync::Mutex<Vec<Arc<Sftp>>>,
     first: Arc<Sftp>,
-    host_key_fingerprint: String,
+    host_key: HostKey,
     negotiated: Negotiated,
     lost: Arc<Mutex<Option<String>>>,
     target: Target,
@@ -157,7 +157,7 @@ impl Session {
             ssh,
             channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
             first,
-            host_key_fingerprint: state.presented().unwrap_or_default(),
+            host_key: state.presented(),
             negotiated: state.negotiated(),
             lost: state.lost,
             target,
@@ -215,7 +215,12 @@ impl Session {
 
     /// The fingerprint of the host key that the server presented, `SHA256:…`; it is one of the trusted ones.
     pub fn host_key_fingerprint(&self) -> &str {
-        &self.host_key_fingerprint
+        &self.host_key.fingerprint
+    }
+
+    /// The host key that the server presented; it is one of the trusted ones.
+    pub fn host_key(&self) -> &HostKey {
+        &self.host_key
     }
 
     /// The algorithms in use, and the server's identification.
@@ -375,13 +380,13 @@ fn plain_name(algorithm: &Algorithm) -> &str {
 /// What the handler learns.
 #[derive(Clone, Default)]
 pub(crate) struct State {
-    presented: Arc<Mutex<Option<String>>>,
+    presented: Arc<Mutex<HostKey>>,
     negotiated: Arc<Mutex<Negotiated>>,
     lost: Arc<Mutex<Option<String>>>,
 }
 
 impl State {
-    fn presented(&self) -> Option<String> {
+    fn presented(&self) -> HostKey {
         self.presented.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -414,19 +419,19 @@ impl client::Handler for Handler {
         &mut self,
         presented: &PublicKeyOrCertificate,
     ) -> std::result::Result<bool, Self::Error> {
-        let (algorithm, fingerprint) = match presented {
-            PublicKeyOrCertificate::PublicKey { key, .. } => {
-                (key.algorithm().as_str().to_owned(), key.fingerprint(HashAlg::Sha256).to_string())
-            }
+        let key = match presented {
+            PublicKeyOrCertificate::PublicKey { key, .. } => HostKey::of(key),
             // Never asked for, so never trusted.
-            PublicKeyOrCertificate::Certificate(certificate) => {
-                (certificate.algorithm().to_certificate_type(), "(a certificate)".into())
-            }
+            PublicKeyOrCertificate::Certificate(certificate) => HostKey {
+                key_type: certificate.algorithm().to_certificate_type(),
+                fingerprint: "(a certificate)".into(),
+                public_key: String::new(),
+            },
         };
-        if !self.trusted.trusts(&fingerprint) {
-            return Err(HandshakeError::HostKey { algorithm, fingerprint });
+        if !self.trusted.trusts(&key.fingerprint) {
+            return Err(HandshakeError::HostKey { algorithm: key.key_type, fingerprint: key.fingerprint });
         }
-        *self.state.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
+        *self.state.presented.lock().unwrap_or_else(PoisonError::into_inner) = key;
         Ok(true)
     }
 

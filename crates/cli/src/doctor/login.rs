@@ -1,0 +1,269 @@
+//! The host key, the algorithms, and logging in: with no more than two refused attempts, whatever is wrong.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bridge::{Error, ErrorName};
+use sftp::probe::{self, Greeting, Negotiated};
+use sftp::{Login, Session};
+
+use super::{Doctor, Step, Stopped};
+
+/// Refused attempts count, on many servers, towards locking the account or our address.
+const REFUSED_MAX: u32 = 2;
+/// A server that allows a single connection may take a moment to see that the last one has ended.
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl Doctor {
+    /// Logs in as `deliver` does.
+    pub(super) async fn log_in(&mut self) -> Step {
+        let Some(login) = self.login.clone() else { return Err(Stopped) };
+        let greeting = self.greet(&login).await?;
+        if let Some(Greeting { methods, negotiated, host_key }) = &greeting {
+            self.findings.methods.clone_from(methods);
+            self.say_host_key(&host_key.line, &host_key.fingerprint);
+            self.say_algorithms(negotiated);
+        }
+        let offered = self.offered_methods();
+        let started = Instant::now();
+        match self.connect(&login).await {
+            Ok(session) => {
+                self.findings.connect = Some(started.elapsed());
+                if greeting.is_none() {
+                    let (host_key, negotiated) = (session.host_key().clone(), session.negotiated().clone());
+                    self.say_host_key(&host_key.line, &host_key.fingerprint);
+                    self.say_algorithms(&negotiated);
+                }
+                let found = format!("logged in as {:?}; {offered}", login.user_name);
+                self.report.ok("authentication", found);
+                self.session = Some(Arc::new(session));
+                Ok(())
+            }
+            Err(error) if error.name == ErrorName::AuthenticationRejected => {
+                let found = format!("{}; {offered}", error.message());
+                let hint = self.explain_refusal(&login).await;
+                self.report.fail("authentication", found, hint);
+                Err(Stopped)
+            }
+            Err(error) => self.stop("authentication", &error),
+        }
+    }
+
+    /// The host key is checked here, and algorithms are agreed on. `None`: the server does not say how to log in.
+    async fn greet(&mut self, login: &Login) -> Step<Option<Greeting>> {
+        let mut last = None;
+        // As it is set; and once more with what would help, so that the rest can be checked in the same run.
+        for _ in 0..3 {
+            let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
+            let trusted = self.configuration.settings.trusted_host_keys.clone();
+            let error = match probe::greet(&endpoint, &login.user_name, &trusted, &options).await {
+                Ok(greeting) => return Ok(Some(greeting)),
+                Err(error) => Error::from(error),
+            };
+            match error.name {
+                ErrorName::HostKeyMismatch if self.ask_for_the_pinned_key().await => {}
+                ErrorName::NoCommonAlgorithm if self.allow_old_algorithms(&error) => {}
+                // It may still let us log in without having been asked how.
+                ErrorName::ConnectFailed => return Ok(None),
+                _ => {
+                    last = Some(error);
+                    break;
+                }
+            }
+        }
+        match last {
+            Some(error) if error.name == ErrorName::HostKeyMismatch => {
+                let presented = self.presented().await;
+                let hint = "do not simply replace the pinned key: another server may be answering. Ask the partner by another way (its documentation, a signed mail, a phone call) whether the host key has changed; if so, pin the new line beside the old one";
+                let found = format!("{}.\n{presented}", error.message());
+                self.report.fail("host-key", found, hint);
+                Err(Stopped)
+            }
+            Some(error) => self.stop("algorithms", &error),
+            None => Ok(None),
+        }
+    }
+
+    /// A bare fingerprint does not say which kind of key to ask for, and the server chose another one.
+    async fn ask_for_the_pinned_key(&mut self) -> bool {
+        let trusted = self.configuration.settings.trusted_host_keys.clone();
+        let keys = self.host_keys().await;
+        let Some(key) = keys.into_iter().find(|key| trusted.trusts(&key.fingerprint)) else { return false };
+        if self.configuration.change("SFTP_TRUSTED_HOST_KEYS", &key.line).is_err() {
+            return false;
+        }
+        self.report.fail(
+            "host-key",
+            format!(
+                "one of the server's host keys is pinned, but the server prefers another kind, and a fingerprint does not say what to ask for: {}",
+                key.fingerprint
+            ),
+            format!("pin the whole line: {}\nThe rest is checked with it", key.line),
+        );
+        true
+    }
+
+    fn allow_old_algorithms(&mut self, error: &Error) -> bool {
+        let name = "SFTP_ALGORITHMS";
+        let is_known = bridge::SETTINGS.iter().any(|setting| setting.name == name);
+        if !is_known || self.configuration.value(name) == "legacy" || self.configuration.change(name, "legacy").is_err()
+        {
+            return false;
+        }
+        self.report.fail(
+            "algorithms",
+            error.message(),
+            "set SFTP_ALGORITHMS=legacy, and ask the partner when the server will be renewed. The rest is checked with it",
+        );
+        true
+    }
+
+    fn say_host_key(&mut self, line: &str, fingerprint: &str) {
+        self.findings.host_key = Some(line.to_owned());
+        if self.report.says("host-key") {
+            return;
+        }
+        let algorithm = line.split(' ').next().unwrap_or_default();
+        self.report.ok("host-key", format!("pinned: {algorithm} {fingerprint}"));
+    }
+
+    fn say_algorithms(&mut self, negotiated: &Negotiated) {
+        let Negotiated { key_exchange, host_key, cipher, mac, software } = negotiated;
+        self.findings.software = Some(software.clone());
+        self.findings.key_exchange = Some(key_exchange.clone());
+        self.findings.cipher = Some(cipher.clone());
+        let mac = mac.as_deref();
+        let words = [Some(key_exchange.as_str()), Some(host_key), Some(cipher), mac].into_iter().flatten();
+        let words: Vec<&str> = words.collect();
+        let old: Vec<&str> = words.iter().copied().filter(|name| is_old(name)).collect();
+        self.findings.legacy = Some(!old.is_empty());
+        if self.report.says("algorithms") {
+            return;
+        }
+        if old.is_empty() {
+            self.report.ok("algorithms", words.join(", "));
+        } else {
+            let hint = format!("{} are weak: ask the partner when the server will be renewed", old.join(", "));
+            self.report.warn("algorithms", words.join(", "), hint);
+        }
+    }
+
+    fn offered_methods(&self) -> String {
+        match self.findings.methods.is_empty() {
+            true => "the server does not say what it offers".into(),
+            false => format!("the server offers {}", self.findings.methods.join(", ")),
+        }
+    }
+
+    /// Connects with this login; once more where the server has not yet seen our last connection end.
+    async fn connect(&mut self, login: &Login) -> Result<Session, Error> {
+        let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
+        let trusted = &self.configuration.settings.trusted_host_keys;
+        let mut patience = 1;
+        loop {
+            let outcome = Session::connect(&endpoint, login, trusted, &options).await.map_err(Error::from);
+            if outcome.is_err() {
+                // A connection that broke off may have been a refused attempt, too.
+                self.refused += self.cost(login);
+            }
+            match outcome {
+                Err(error)
+                    if error.name == ErrorName::ConnectFailed
+                        && patience > 0
+                        && self.may_be_refused(login) =>
+                {
+                    patience -= 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// How many attempts a refused log-in has taken, at most.
+    pub(super) fn cost(&self, login: &Login) -> u32 {
+        let offers = |method: &str| self.findings.methods.iter().any(|offered| offered == method);
+        // A password is sent once to a server that takes passwords; elsewhere it is also the answer to a question.
+        if login.private_key.is_some() || offers("password") { 1 } else { 2 }
+    }
+
+    pub(super) fn may_be_refused(&self, login: &Login) -> bool {
+        self.refused + self.cost(login) <= REFUSED_MAX
+    }
+
+    /// What to do about a refused log-in; if the key was refused, whether the password alone would do.
+    async fn explain_refusal(&mut self, login: &Login) -> String {
+        let offers = |method: &str| self.findings.methods.iter().any(|offered| offered == method);
+        let Login { user_name, private_key, password, .. } = login;
+        let Some(private_key) = private_key else {
+            return match offers("password") || offers("keyboard-interactive") {
+                true => format!("check the user name {user_name:?} and the password with the partner"),
+                false => "the server takes no passwords: the credential needs a private key, whose public key the partner installs".into(),
+            };
+        };
+        let public_key = private_key.public_key();
+        let mut hint = format!(
+            "check the user name {user_name:?} with the partner, and that this public key is installed for it:\n{public_key}"
+        );
+        if !self.findings.methods.is_empty() && !offers("publickey") {
+            hint = "the server takes no public keys from this user: ask the partner to allow them, or for a password".into();
+        }
+        let alone = Login { private_key: None, ..login.clone() };
+        if password.is_some() && offers("password") && self.may_be_refused(&alone) {
+            match self.connect(&alone).await {
+                Ok(session) => {
+                    session.disconnect().await;
+                    hint.push_str("\nThe password alone is accepted: without the private key in the credential, deliveries would log in with it");
+                }
+                Err(error) if error.name == ErrorName::AuthenticationRejected => {
+                    hint.push_str("\nThe password is refused, too");
+                }
+                Err(_) => {}
+            }
+        }
+        hint
+    }
+
+    /// Of a credential with a key and a password: whether one of them would do. Only once all else is checked.
+    pub(super) async fn examine_methods(&mut self) {
+        let Some(login) = self.login.clone() else { return };
+        let (Some(_), Some(_)) = (&login.private_key, &login.password) else {
+            let what = if login.private_key.is_some() { "private key" } else { "password" };
+            return self.report.ok("methods", format!("the credential's {what} is all that there is to try"));
+        };
+        let mut found = Vec::new();
+        let mut key_suffices = false;
+        let key_alone = Login { password: None, ..login.clone() };
+        let password_alone = Login { private_key: None, ..login };
+        for (what, alone) in [("the private key alone", key_alone), ("the password alone", password_alone)] {
+            if !self.may_be_refused(&alone) || (what.contains("password") && !key_suffices) {
+                // Where both are needed, a password without the key is a failed attempt for nothing.
+                found.push(format!("{what} was not tried"));
+                continue;
+            }
+            match self.connect(&alone).await {
+                Ok(session) => {
+                    session.disconnect().await;
+                    key_suffices = true;
+                    found.push(format!("{what} is accepted"));
+                }
+                Err(error) if error.name == ErrorName::AuthenticationRejected => {
+                    found.push(format!("{what} is refused"));
+                }
+                Err(error) => found.push(format!("{what} could not be tried: {}", error.message())),
+            }
+        }
+        self.report.ok("methods", found.join("; "));
+    }
+
+    pub(super) fn stop<T>(&mut self, name: &'static str, error: &Error) -> Step<T> {
+        self.report.fail(name, error.message(), error.name.hint());
+        Err(Stopped)
+    }
+}
+
+/// What only servers need that nobody should run any more.
+fn is_old(name: &str) -> bool {
+    let sha1 = name.contains("sha1") && !name.contains("etm");
+    sha1 || name.ends_with("-cbc") || matches!(name, "ssh-rsa" | "ssh-dss" | "hmac-md5" | "arcfour")
+}
