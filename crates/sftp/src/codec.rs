@@ -175,7 +175,8 @@ pub(crate) fn rmdir(id: u32, path: &str) -> Bytes {
 pub(crate) fn setstat(id: u32, path: &str, attributes: &Attributes) -> Bytes {
     let Attributes { size, permissions, modified } = *attributes;
     let flag = |given: bool, flag: u32| if given { flag } else { 0 };
-    let flags = flag(size.is_some(), 0x01) | flag(permissions.is_some(), 0x04) | flag(modified.is_some(), 0x08);
+    let flags =
+        flag(size.is_some(), 0x01) | flag(permissions.is_some(), 0x04) | flag(modified.is_some(), 0x08);
     let mut body = Body::default().u32(flags);
     if let Some(size) = size {
         body = body.u64(size);

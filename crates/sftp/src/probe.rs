@@ -108,8 +108,7 @@ async fn connect(endpoint: &Endpoint, options: &Options) -> Result<TcpStream> {
         ErrorName::ConnectFailed.error(format!("looking up {host}: {problem}"))
     };
     let addresses = timeout_at(deadline, tokio::net::lookup_host((host.as_str(), *port))).await;
-    let addresses: Vec<_> =
-        addresses.map_err(|_| failed(&late))?.map_err(|error| failed(&error))?.collect();
+    let addresses: Vec<_> = addresses.map_err(|_| failed(&late))?.map_err(|error| failed(&error))?.collect();
     Ok(connect_tcp(endpoint, &addresses, deadline, &late).await?.0)
 }
 
@@ -196,9 +195,7 @@ async fn host_key(
         Err(_) => "no answer".to_owned(),
     };
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-    seen.ok_or_else(|| {
-        ErrorName::ConnectFailed.error(format!("SSH key exchange with {endpoint}: {problem}"))
-    })
+    seen.ok_or_else(|| ErrorName::ConnectFailed.error(format!("SSH key exchange with {endpoint}: {problem}")))
 }
 
 /// This kind of host key, by whatever means: nothing is said that would need protection.

@@ -32,7 +32,8 @@ impl Doctor {
         let connect = self.findings.connect.map_or_else(String::new, |connect| {
             format!("; connecting and logging in took {:.0} ms", connect.as_secs_f64() * 1000.0)
         });
-        self.report.ok("latency", format!("an answer takes {:.1} ms{connect}", round_trip.as_secs_f64() * 1000.0));
+        self.report
+            .ok("latency", format!("an answer takes {:.1} ms{connect}", round_trip.as_secs_f64() * 1000.0));
         // A sample that cannot be removed would stay, and so would one that is taken away by others.
         if self.findings.delete == Some(true) {
             self.measure_throughput(&sftp).await?;
@@ -54,7 +55,8 @@ impl Doctor {
             Ok(sent) => sent,
             Err(error) => {
                 let error = bridge::Error::from(error);
-                let hint = "small files can be written there and larger ones not; ask the partner for the limit";
+                let hint =
+                    "small files can be written there and larger ones not; ask the partner for the limit";
                 self.report.fail("throughput", error.message(), hint);
                 return Ok(());
             }
@@ -73,14 +75,22 @@ impl Doctor {
                     a_gigabyte += 1e9 / rate;
                 }
                 Ok(None) => {
-                    let hint = "something alters files on arrival: ask the partner what (a scanner, text mode)";
-                    self.report.fail("throughput", format!("{found}; what is read is not what was written"), hint);
+                    let hint =
+                        "something alters files on arrival: ask the partner what (a scanner, text mode)";
+                    self.report.fail(
+                        "throughput",
+                        format!("{found}; what is read is not what was written"),
+                        hint,
+                    );
                     return Ok(());
                 }
                 Err(error) => found.push_str(&format!("; reading: {error}")),
             }
         }
-        found.push_str(&format!(" ({} from here); 1 GB, proved, takes about {a_gigabyte:.0} s", bytes_in_words(length as f64)));
+        found.push_str(&format!(
+            " ({} from here); 1 GB, proved, takes about {a_gigabyte:.0} s",
+            bytes_in_words(length as f64)
+        ));
         self.report.ok("throughput", found);
         Ok(())
     }
@@ -99,11 +109,10 @@ impl Doctor {
             upload.flush().await?;
             Ok((length, started.elapsed()))
         };
-        let sent = sent.await;
+        let sent: sftp::Result<_> = sent.await;
+        // Closed in any case, so that it can be removed.
         let closed = upload.finish().await;
-        let sent = sent?;
-        closed?;
-        Ok(sent)
+        sent.and_then(|sent| closed.map(|_| sent))
     }
 
     /// Takes away what is ours, on this connection or another.
@@ -148,7 +157,10 @@ impl Doctor {
         self.examine_second_connection(&session).await;
         let second = async {
             let sftp = session.channel(1).await?;
-            sftp.stat(".").await.map(drop).or_else(|error| if error.is_status() { Ok(()) } else { Err(error) })
+            sftp.stat(".")
+                .await
+                .map(drop)
+                .or_else(|error| if error.is_status() { Ok(()) } else { Err(error) })
         };
         let second = tokio::time::timeout(self.configuration.timeout(), second).await;
         let works = matches!(second, Ok(Ok(())));
@@ -170,7 +182,9 @@ impl Doctor {
     async fn examine_second_connection(&mut self, session: &Session) {
         let Some(login) = self.login.clone() else { return };
         if !self.may_be_refused(&login) {
-            return self.report.absent("connections", "a second one was not tried, for the sake of the account");
+            return self
+                .report
+                .absent("connections", "a second one was not tried, for the sake of the account");
         }
         let timeout = self.configuration.timeout();
         let why = match session.another().await.map_err(bridge::Error::from) {
@@ -184,7 +198,8 @@ impl Doctor {
             Ok(_) => Some("it was opened, and says nothing".to_owned()),
             Err(error) => {
                 // Some servers refuse one connection too many as if the credential were wrong.
-                self.refused += if error.name == ErrorName::AuthenticationRejected { self.cost(&login) } else { 0 };
+                self.refused +=
+                    if error.name == ErrorName::AuthenticationRejected { self.cost(&login) } else { 0 };
                 Some(error.message().to_owned())
             }
         };

@@ -49,6 +49,8 @@ pub(crate) struct Configuration {
     pub(crate) is_pinned: bool,
     key_file: Option<PathBuf>,
     timeout: Duration,
+    /// What had to be changed to go on, and why.
+    changed: Vec<(&'static str, String)>,
 }
 
 /// Stands where a value is missing that the checks can do without.
@@ -76,18 +78,24 @@ impl Configuration {
         let settings = parse(&variables, key_file.is_some())?;
         let is_pinned = is_set(&variables, "SFTP_TRUSTED_HOST_KEYS");
         let (key_file, timeout) = (key_file.clone(), Duration::from_secs(*timeout));
-        Ok(Self { variables, settings, is_pinned, key_file, timeout })
+        Ok(Self { variables, settings, is_pinned, key_file, timeout, changed: Vec::new() })
     }
 
     /// Goes on with another value.
     ///
     /// # Errors
     /// `InvalidConfig`, if there is no such value.
-    pub(crate) fn change(&mut self, name: &'static str, value: &str) -> Result<()> {
+    pub(crate) fn change(&mut self, name: &'static str, value: &str, why: &str) -> Result<()> {
         let variables = self.variables.clone().with(name, value);
         self.settings = parse(&variables, self.key_file.is_some())?;
         self.variables = variables;
+        self.changed.push((name, format!("{value}, because {why}")));
         Ok(())
+    }
+
+    /// What had to be changed to go on, and why.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.changed.iter().map(|(name, why)| (*name, why.as_str()))
     }
 
     /// The settings that are set.
@@ -98,7 +106,8 @@ impl Configuration {
     /// The value of a setting, or what holds without one; empty for a setting that there is not.
     pub(crate) fn value(&self, name: &str) -> &str {
         let set = self.variables.set().into_iter().find(|(set, _)| *set == name);
-        let default = SETTINGS.iter().find(|setting| setting.name == name).and_then(|setting| setting.default);
+        let default =
+            SETTINGS.iter().find(|setting| setting.name == name).and_then(|setting| setting.default);
         set.map(|(_, value)| value).or(default).unwrap_or_default()
     }
 
@@ -107,7 +116,11 @@ impl Configuration {
     }
 
     pub(crate) fn options(&self) -> sftp::Options {
-        sftp::Options { connect_timeout: self.timeout, stall_timeout: self.timeout, ..sftp::Options::default() }
+        sftp::Options {
+            connect_timeout: self.timeout,
+            stall_timeout: self.timeout,
+            ..sftp::Options::default()
+        }
     }
 
     pub(crate) fn timeout(&self) -> Duration {

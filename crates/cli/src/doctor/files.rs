@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bridge::ProofPolicy;
 use bytes::Bytes;
-use sftp::{Attributes, Caps, Error, OpenFlags, SetAttributes, Sftp, Unobserved};
+use sftp::{Attributes, Caps, Error, OpenFlags, Sftp, Unobserved};
 
 use super::{Doctor, Step, Stopped};
 
@@ -94,7 +94,9 @@ impl Doctor {
             None => format!("/{location}"),
         };
         let there = self.answer("directory", sftp.stat(&other).await)?;
-        if !other.is_empty() && matches!(there, Ok(Some(attributes)) if attributes.is_directory() == Some(true)) {
+        if !other.is_empty()
+            && matches!(there, Ok(Some(attributes)) if attributes.is_directory() == Some(true))
+        {
             self.report.fail(
                 "directory",
                 format!("{location:?} is not there, but {other:?} is"),
@@ -103,6 +105,11 @@ impl Doctor {
             self.scratch.move_to(&other);
             self.findings.other_location = Some(other);
             return Ok(());
+        }
+        if self.configuration.value("SFTP_CREATE_DIRECTORIES") == "false" {
+            let hint = "check SFTP_LOCATION, or let the partner make the directory: SFTP_CREATE_DIRECTORIES=false forbids it to us";
+            self.report.fail("directory", format!("{location:?} is not there"), hint);
+            return Err(Stopped);
         }
         let slashes = location.match_indices('/').map(|(index, _)| &location[..index]);
         let directories = slashes.chain([location]).filter(|path| !path.is_empty() && !path.ends_with('/'));
@@ -114,11 +121,17 @@ impl Doctor {
             if let Err(error) = self.answer("directory", sftp.mkdir(directory).await)? {
                 self.scratch.forget(directory);
                 let found = format!("{location:?} is not there, and cannot be made: {error}");
-                self.report.fail("directory", found, "check SFTP_LOCATION, or let the partner make the directory");
+                self.report.fail(
+                    "directory",
+                    found,
+                    "check SFTP_LOCATION, or let the partner make the directory",
+                );
                 return Err(Stopped);
             }
         }
-        let found = format!("{location:?} was not there; deliveries make it, as this check did (and takes it away again)");
+        let found = format!(
+            "{location:?} was not there; deliveries make it, as this check did (and takes it away again)"
+        );
         self.report.warn("directory", found, "check that SFTP_LOCATION is spelled as the partner has it");
         Ok(())
     }
@@ -160,7 +173,9 @@ impl Doctor {
                 self.findings.write = Some(false);
                 let hint = match error.is_not_found() {
                     true => "check SFTP_LOCATION: there is no such directory for this user",
-                    false => "ask the partner to let this user write into that directory, or for another one (SFTP_LOCATION)",
+                    false => {
+                        "ask the partner to let this user write into that directory, or for another one (SFTP_LOCATION)"
+                    }
                 };
                 self.report.fail("create", error.to_string(), hint);
                 return Err(Stopped);
@@ -206,14 +221,16 @@ impl Doctor {
         match found {
             Ok(Some(Attributes { size: Some(size), .. })) if size != length => {
                 let found = format!("{length} bytes were written, and the server says {size}");
-                self.report.fail("stat", found, "something alters files on arrival: ask the partner what (a scanner, text mode, a quota)");
+                self.report.fail(
+                    "stat",
+                    found,
+                    "something alters files on arrival: ask the partner what (a scanner, text mode, a quota)",
+                );
             }
             Ok(Some(Attributes { size: Some(_), .. })) => self.report.ok("stat", "the server tells the size"),
-            Ok(Some(_)) => self.demanded(
-                "stat",
-                ProofPolicy::Size,
-                "the server does not tell the size".into(),
-            ),
+            Ok(Some(_)) => {
+                self.demanded("stat", ProofPolicy::Size, "the server does not tell the size".into())
+            }
             Ok(None) => {
                 self.findings.rename = Some(false);
                 self.report.warn(
@@ -258,7 +275,11 @@ impl Doctor {
                         Ok(Some(_)) => {
                             self.findings.hash = Some(false);
                             let found = "the server's SHA-256 is not that of what was written";
-                            self.report.fail("hash", found, "something alters files on arrival: ask the partner what");
+                            self.report.fail(
+                                "hash",
+                                found,
+                                "something alters files on arrival: ask the partner what",
+                            );
                             return Ok(());
                         }
                         Ok(None) => Some("it hashes, but not with SHA-256".to_owned()),
@@ -294,11 +315,12 @@ impl Doctor {
 
     async fn set_attributes(&mut self, sftp: &Sftp, path: &str) -> Step {
         // A moment that no clock shows by chance.
-        let an_hour_ago = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() - 3600) as u32;
-        let mode = SetAttributes { permissions: Some(MODE), times: None };
-        let times = SetAttributes { permissions: None, times: Some((an_hour_ago, an_hour_ago)) };
+        let an_hour_ago =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() - 3600) as u32;
+        let mode = Attributes { permissions: Some(MODE), ..Attributes::default() };
+        let times = Attributes { modified: Some(an_hour_ago), ..Attributes::default() };
         for (name, attributes) in [("chmod", mode), ("mtime", times)] {
-            let set = sftp.set_attributes(path, &attributes).await;
+            let set = sftp.setstat(path, &attributes).await;
             let set = self.answer(name, set)?;
             let seen = sftp.stat(path).await;
             let seen = self.answer(name, seen)?.ok().flatten().unwrap_or_default();
@@ -313,9 +335,13 @@ impl Doctor {
             }
             let what = if name == "chmod" { "the mode of a file" } else { "the time of a file" };
             match (set, seen) {
-                (Ok(()), Some(false)) => self.report.absent(name, format!("{what} stays what it was, without an error")),
+                (Ok(()), Some(false)) => {
+                    self.report.absent(name, format!("{what} stays what it was, without an error"))
+                }
                 (Ok(()), Some(true)) => self.report.ok(name, format!("{what} can be set")),
-                (Ok(()), None) => self.report.ok(name, format!("{what} can be set, as far as the server says")),
+                (Ok(()), None) => {
+                    self.report.ok(name, format!("{what} can be set, as far as the server says"))
+                }
                 (Err(error), _) => self.report.absent(name, error.to_string()),
             }
         }
@@ -352,7 +378,11 @@ impl Doctor {
             }
             Err(error) => {
                 self.findings.overwrite = Some(false);
-                self.report.warn("overwrite", error.to_string(), "a delivery that begins again under the same name would be refused");
+                self.report.warn(
+                    "overwrite",
+                    error.to_string(),
+                    "a delivery that begins again under the same name would be refused",
+                );
             }
         }
         Ok(())
@@ -362,7 +392,7 @@ impl Doctor {
     async fn rename(&mut self, sftp: &Sftp, partial: String) -> Step<String> {
         let renamed = self.scratch.file("");
         let (mut at, mut other) = (partial, renamed);
-        let plain = sftp.plain_rename(&at, &other).await;
+        let plain = sftp.rename_new(&at, &other).await;
         let plain = self.answer("rename", plain)?;
         if plain.is_ok() {
             std::mem::swap(&mut at, &mut other);
@@ -378,7 +408,11 @@ impl Doctor {
             std::mem::swap(&mut at, &mut other);
         }
         self.scratch.renamed(&other, &at);
-        let in_words = format!("plain: {}; posix-rename: {}", yes_or_why(&plain), posix.as_ref().map_or("not offered".into(), yes_or_why));
+        let in_words = format!(
+            "plain: {}; posix-rename: {}",
+            yes_or_why(&plain),
+            posix.as_ref().map_or("not offered".into(), yes_or_why)
+        );
         // A delivery takes posix-rename where it is offered.
         let works = posix.as_ref().unwrap_or(&plain).is_ok();
         self.findings.rename = Some(works);
@@ -433,7 +467,7 @@ impl Doctor {
         let (partial, path) = (self.scratch.file(".partial"), self.scratch.file(""));
         self.write_again(&path).await?;
         self.write_again(&partial).await?;
-        let plain = sftp.plain_rename(&partial, &path).await;
+        let plain = sftp.rename_new(&partial, &path).await;
         let plain = self.answer("replace", plain)?;
         let posix = match sftp.can_replace() {
             true => {
@@ -445,7 +479,11 @@ impl Doctor {
             }
             false => None,
         };
-        let in_words = format!("onto an existing name, plain: {}; posix-rename: {}", yes_or_why(&plain), posix.as_ref().map_or("not offered".into(), yes_or_why));
+        let in_words = format!(
+            "onto an existing name, plain: {}; posix-rename: {}",
+            yes_or_why(&plain),
+            posix.as_ref().map_or("not offered".into(), yes_or_why)
+        );
         let works = posix.as_ref().unwrap_or(&plain).is_ok();
         self.findings.replace = Some(works);
         match works {
@@ -469,7 +507,11 @@ impl Doctor {
         match self.answer("replace", written)? {
             Ok(_) => Ok(()),
             Err(error) => {
-                self.report.fail("replace", error.to_string(), "a file could be written once, and not again: ask the partner");
+                self.report.fail(
+                    "replace",
+                    error.to_string(),
+                    "a file could be written once, and not again: ask the partner",
+                );
                 Err(Stopped)
             }
         }
@@ -497,7 +539,11 @@ impl Doctor {
     }
 
     /// An answer of the server, good or bad; the end of the session is the end of the checks.
-    pub(super) fn answer<T>(&mut self, name: &'static str, outcome: sftp::Result<T>) -> Step<sftp::Result<T>> {
+    pub(super) fn answer<T>(
+        &mut self,
+        name: &'static str,
+        outcome: sftp::Result<T>,
+    ) -> Step<sftp::Result<T>> {
         match outcome {
             Err(error) if !error.is_status() => {
                 let error = bridge::Error::from(error);
@@ -555,9 +601,13 @@ mod tests {
 
     #[test]
     fn amounts_are_readable() {
-        for (bytes, words) in
-            [(17.0, "17 bytes"), (1500.0, "1.5 kB"), (45_000_000.0, "45 MB"), (2e12, "2.0 TB"), (2e19, "20000 PB")]
-        {
+        for (bytes, words) in [
+            (17.0, "17 bytes"),
+            (1500.0, "1.5 kB"),
+            (45_000_000.0, "45 MB"),
+            (2e12, "2.0 TB"),
+            (2e19, "20000 PB"),
+        ] {
             assert_eq!(bytes_in_words(bytes), words);
         }
     }

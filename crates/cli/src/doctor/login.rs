@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bridge::{Error, ErrorName};
-use sftp::probe::{self, Greeting, Negotiated};
+use sftp::probe::{self, HostKey, Negotiated};
 use sftp::{Login, Session};
 
 use super::{Doctor, Step, Stopped};
@@ -18,22 +18,14 @@ impl Doctor {
     /// Logs in as `deliver` does.
     pub(super) async fn log_in(&mut self) -> Step {
         let Some(login) = self.login.clone() else { return Err(Stopped) };
-        let greeting = self.greet(&login).await?;
-        if let Some(Greeting { methods, negotiated, host_key }) = &greeting {
-            self.findings.methods.clone_from(methods);
-            self.say_host_key(&host_key.line, &host_key.fingerprint);
-            self.say_algorithms(negotiated);
-        }
+        self.ask_for_methods(&login).await?;
         let offered = self.offered_methods();
         let started = Instant::now();
         match self.connect(&login).await {
             Ok(session) => {
                 self.findings.connect = Some(started.elapsed());
-                if greeting.is_none() {
-                    let (host_key, negotiated) = (session.host_key().clone(), session.negotiated().clone());
-                    self.say_host_key(&host_key.line, &host_key.fingerprint);
-                    self.say_algorithms(&negotiated);
-                }
+                self.say_host_key(session.host_key());
+                self.say_algorithms(session.negotiated());
                 let found = format!("logged in as {:?}; {offered}", login.user_name);
                 self.report.ok("authentication", found);
                 self.session = Some(Arc::new(session));
@@ -49,38 +41,32 @@ impl Doctor {
         }
     }
 
-    /// The host key is checked here, and algorithms are agreed on. `None`: the server does not say how to log in.
-    async fn greet(&mut self, login: &Login) -> Step<Option<Greeting>> {
-        let mut last = None;
-        // As it is set; and once more with what would help, so that the rest can be checked in the same run.
-        for _ in 0..3 {
+    /// The host key is checked here, and algorithms are agreed on: as it is set, and once more with what would help, so
+    /// that the rest can be checked in the same run.
+    async fn ask_for_methods(&mut self, login: &Login) -> Step {
+        loop {
             let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
             let trusted = self.configuration.settings.trusted_host_keys.clone();
-            let error = match probe::greet(&endpoint, &login.user_name, &trusted, &options).await {
-                Ok(greeting) => return Ok(Some(greeting)),
+            let error = match probe::methods(&endpoint, &login.user_name, &trusted, &options).await {
+                Ok(methods) => {
+                    self.findings.methods = methods;
+                    return Ok(());
+                }
                 Err(error) => Error::from(error),
             };
             match error.name {
                 ErrorName::HostKeyMismatch if self.ask_for_the_pinned_key().await => {}
-                ErrorName::NoCommonAlgorithm if self.allow_old_algorithms(&error) => {}
-                // It may still let us log in without having been asked how.
-                ErrorName::ConnectFailed => return Ok(None),
-                _ => {
-                    last = Some(error);
-                    break;
+                ErrorName::HostKeyMismatch => {
+                    let presented = self.presented().await;
+                    let hint = "do not simply replace the pinned key: another server may be answering. Ask the partner by another way (its documentation, a signed mail, a phone call) whether its host key has changed; if so, pin the new line beside the old one";
+                    self.report.fail("host-key", format!("{}.\n{presented}", error.message()), hint);
+                    return Err(Stopped);
                 }
+                ErrorName::NoCommonAlgorithm if self.allow_old_algorithms(&error) => {}
+                // It may let us log in without having told how.
+                ErrorName::ConnectFailed => return Ok(()),
+                _ => return self.stop("algorithms", &error),
             }
-        }
-        match last {
-            Some(error) if error.name == ErrorName::HostKeyMismatch => {
-                let presented = self.presented().await;
-                let hint = "do not simply replace the pinned key: another server may be answering. Ask the partner by another way (its documentation, a signed mail, a phone call) whether the host key has changed; if so, pin the new line beside the old one";
-                let found = format!("{}.\n{presented}", error.message());
-                self.report.fail("host-key", found, hint);
-                Err(Stopped)
-            }
-            Some(error) => self.stop("algorithms", &error),
-            None => Ok(None),
         }
     }
 
@@ -89,7 +75,10 @@ impl Doctor {
         let trusted = self.configuration.settings.trusted_host_keys.clone();
         let keys = self.host_keys().await;
         let Some(key) = keys.into_iter().find(|key| trusted.trusts(&key.fingerprint)) else { return false };
-        if self.configuration.change("SFTP_TRUSTED_HOST_KEYS", &key.line).is_err() {
+        let why = "a fingerprint does not say which kind of key to ask for";
+        // Once: what did not help will not help again.
+        let is_new = self.configuration.value("SFTP_TRUSTED_HOST_KEYS") != key.public_key;
+        if !is_new || self.configuration.change("SFTP_TRUSTED_HOST_KEYS", &key.public_key, why).is_err() {
             return false;
         }
         self.report.fail(
@@ -98,7 +87,7 @@ impl Doctor {
                 "one of the server's host keys is pinned, but the server prefers another kind, and a fingerprint does not say what to ask for: {}",
                 key.fingerprint
             ),
-            format!("pin the whole line: {}\nThe rest is checked with it", key.line),
+            format!("pin the whole line: {}\nThe rest is checked with it", key.public_key),
         );
         true
     }
@@ -106,7 +95,9 @@ impl Doctor {
     fn allow_old_algorithms(&mut self, error: &Error) -> bool {
         let name = "SFTP_ALGORITHMS";
         let is_known = bridge::SETTINGS.iter().any(|setting| setting.name == name);
-        if !is_known || self.configuration.value(name) == "legacy" || self.configuration.change(name, "legacy").is_err()
+        if !is_known
+            || self.configuration.value(name) == "legacy"
+            || self.configuration.change(name, "legacy", "the server knows nothing better").is_err()
         {
             return false;
         }
@@ -118,18 +109,17 @@ impl Doctor {
         true
     }
 
-    fn say_host_key(&mut self, line: &str, fingerprint: &str) {
-        self.findings.host_key = Some(line.to_owned());
+    fn say_host_key(&mut self, key: &HostKey) {
+        self.findings.host_key = Some(key.public_key.clone());
         if self.report.says("host-key") {
             return;
         }
-        let algorithm = line.split(' ').next().unwrap_or_default();
-        self.report.ok("host-key", format!("pinned: {algorithm} {fingerprint}"));
+        self.report.ok("host-key", format!("pinned: {} {}", key.key_type, key.fingerprint));
     }
 
     fn say_algorithms(&mut self, negotiated: &Negotiated) {
-        let Negotiated { key_exchange, host_key, cipher, mac, software } = negotiated;
-        self.findings.software = Some(software.clone());
+        let Negotiated { key_exchange, host_key, cipher, mac, identification } = negotiated;
+        self.findings.software = Some(identification.clone());
         self.findings.key_exchange = Some(key_exchange.clone());
         self.findings.cipher = Some(cipher.clone());
         let mac = mac.as_deref();
@@ -143,7 +133,8 @@ impl Doctor {
         if old.is_empty() {
             self.report.ok("algorithms", words.join(", "));
         } else {
-            let hint = format!("{} are weak: ask the partner when the server will be renewed", old.join(", "));
+            let hint =
+                format!("{} are weak: ask the partner when the server will be renewed", old.join(", "));
             self.report.warn("algorithms", words.join(", "), hint);
         }
     }
@@ -156,7 +147,7 @@ impl Doctor {
     }
 
     /// Connects with this login; once more where the server has not yet seen our last connection end.
-    async fn connect(&mut self, login: &Login) -> Result<Session, Error> {
+    pub(super) async fn connect(&mut self, login: &Login) -> Result<Session, Error> {
         let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
         let trusted = &self.configuration.settings.trusted_host_keys;
         let mut patience = 1;

@@ -79,8 +79,6 @@ struct Doctor {
     scratch: Scratch,
     /// How many attempts to log in were refused, or may have been; there are never more than two.
     refused: u32,
-    /// The kinds of host key that the server offers.
-    offered: Vec<String>,
 }
 
 /// Checks and prints. Exit status: 0 all is well, 1 something needs a change, 2 the settings are wrong.
@@ -103,7 +101,6 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         session: None,
         scratch: Scratch::new(),
         refused: 0,
-        offered: Vec::new(),
     };
     let interrupted = tokio::select! {
         _ = doctor.examine() => false,

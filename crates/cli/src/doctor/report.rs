@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn what_a_server_says_does_not_command_the_terminal() {
-        let check = Check { name: "ssh", status: Status::Ok, found: "SSH-2.0-\x1b[2J\r\u{9b}x".into(), hint: None };
+        let check =
+            Check { name: "ssh", status: Status::Ok, found: "SSH-2.0-\x1b[2J\r\u{9b}x".into(), hint: None };
         assert!(!row(&check).contains(['\x1b', '\r', '\u{9b}']), "{}", row(&check));
     }
 

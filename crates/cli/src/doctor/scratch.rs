@@ -104,7 +104,10 @@ mod tests {
         for (location, directory) in [("", ""), ("/", "/"), ("in/", "in/"), ("/in", "/in/")] {
             scratch.move_to(location);
             let file = scratch.file(".partial");
-            assert!(file.starts_with(&format!("{directory}{PREFIX}")) && file.ends_with(".partial"), "{file}");
+            assert!(
+                file.starts_with(&format!("{directory}{PREFIX}")) && file.ends_with(".partial"),
+                "{file}"
+            );
             assert_ne!(file, Scratch::new().file(".partial"));
             scratch.renamed(&file, "other");
             scratch.forget("other");
