@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -40,6 +41,18 @@ pub struct Quirks {
     pub apart: bool,
     /// A second channel on a connection is the connection's end.
     pub one_channel: bool,
+    /// Nothing can be renamed.
+    pub no_rename: bool,
+    /// Modes and times cannot be set.
+    pub no_setstat: bool,
+    /// What was written stays.
+    pub no_delete: bool,
+    /// Nothing can be written.
+    pub read_only: bool,
+    /// The user may also log in with this password.
+    pub password: Option<&'static str>,
+    /// How many attempts to log in were refused.
+    pub refused: Arc<AtomicU32>,
 }
 
 /// A server that follows a script instead of keeping files: what it does with a channel on which SFTP was asked for.
@@ -193,12 +206,29 @@ impl SshSession {
     }
 }
 
+impl SshSession {
+    fn judged(&self, known: bool) -> Auth {
+        if let (false, Service::Files(files)) = (known, &self.service) {
+            files.quirks.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        if known { Auth::Accept } else { Auth::reject() }
+    }
+}
+
 impl russh::server::Handler for SshSession {
     type Error = russh::Error;
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let known = user == self.user && key.public_key.key_data() == self.client.key_data();
-        Ok(if known { Auth::Accept } else { Auth::reject() })
+        Ok(self.judged(known))
+    }
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        let known = match &self.service {
+            Service::Files(files) => files.quirks.password == Some(password) && user == self.user,
+            Service::Script(_) => false,
+        };
+        Ok(self.judged(known))
     }
 
     async fn channel_open_session(
@@ -362,7 +392,7 @@ impl russh_sftp::server::Handler for Files {
 
     async fn init(&mut self, _: u32, _: HashMap<String, String>) -> Result<Version, Self::Error> {
         let mut version = Version::new();
-        if !self.quirks.no_posix_rename {
+        if !self.quirks.no_posix_rename && !self.quirks.no_rename {
             version.extensions.insert("posix-rename@openssh.com".to_owned(), "1".to_owned());
         }
         if self.quirks.check_file {
@@ -380,6 +410,9 @@ impl russh_sftp::server::Handler for Files {
     ) -> Result<Handle, Self::Error> {
         if flags.contains(OpenFlags::READ) {
             self.look()?;
+        }
+        if flags.contains(OpenFlags::WRITE) && self.quirks.read_only {
+            return Err(StatusCode::PermissionDenied.into());
         }
         let path = self.local(&path);
         let open = match self.quirks.apart && flags.contains(OpenFlags::WRITE) {
@@ -436,6 +469,9 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn setstat(&mut self, id: u32, path: String, attrs: FileAttributes) -> Result<Status, Self::Error> {
+        if self.quirks.no_setstat {
+            return Err(StatusCode::OpUnsupported.into());
+        }
         let path = self.local(&path);
         // A directory cannot be opened for writing, and only a size needs it.
         let file = OpenOptions::new().read(true).write(attrs.size.is_some()).open(path);
@@ -472,6 +508,9 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn remove(&mut self, id: u32, path: String) -> Result<Status, Self::Error> {
+        if self.quirks.no_delete {
+            return Err(StatusCode::PermissionDenied.into());
+        }
         answer(id, std::fs::remove_file(self.local(&path)))
     }
 
@@ -488,6 +527,9 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn rename(&mut self, id: u32, old: String, new: String) -> Result<Status, Self::Error> {
+        if self.quirks.no_rename {
+            return Err(StatusCode::OpUnsupported.into());
+        }
         // Version 3 of the protocol forbids to overwrite.
         if self.local(&new).symlink_metadata().is_ok() {
             return Err(StatusCode::Failure.with_message("the new name exists"));

@@ -3,6 +3,7 @@
 
 mod connection;
 mod deliver;
+mod doctor;
 mod event;
 mod run;
 mod server;

@@ -1,18 +1,17 @@
 //! The host key, the algorithms, and logging in: with no more than two refused attempts, whatever is wrong.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bridge::{Error, ErrorName};
 use sftp::probe::{self, HostKey, Negotiated};
 use sftp::{Login, Session};
 
+use super::network::{LONG_PAUSE, pause};
 use super::{Doctor, Step, Stopped};
 
 /// Refused attempts count, on many servers, towards locking the account or our address.
 const REFUSED_MAX: u32 = 2;
-/// A server that allows a single connection may take a moment to see that the last one has ended.
-const PAUSE: Duration = Duration::from_secs(2);
 
 impl Doctor {
     /// Logs in as `deliver` does.
@@ -20,10 +19,8 @@ impl Doctor {
         let Some(login) = self.login.clone() else { return Err(Stopped) };
         self.ask_for_methods(&login).await?;
         let offered = self.offered_methods();
-        let started = Instant::now();
         match self.connect(&login).await {
             Ok(session) => {
-                self.findings.connect = Some(started.elapsed());
                 self.say_host_key(session.host_key());
                 self.say_algorithms(session.negotiated());
                 let found = format!("logged in as {:?}; {offered}", login.user_name);
@@ -47,6 +44,7 @@ impl Doctor {
         loop {
             let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
             let trusted = self.configuration.settings.trusted_host_keys.clone();
+            pause().await;
             let error = match probe::methods(&endpoint, &login.user_name, &trusted, &options).await {
                 Ok(methods) => {
                     self.findings.methods = methods;
@@ -151,7 +149,9 @@ impl Doctor {
         let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
         let trusted = &self.configuration.settings.trusted_host_keys;
         let mut patience = 1;
+        pause().await;
         loop {
+            let started = Instant::now();
             let outcome = Session::connect(&endpoint, login, trusted, &options).await.map_err(Error::from);
             if outcome.is_err() {
                 // A connection that broke off may have been a refused attempt, too.
@@ -164,9 +164,12 @@ impl Doctor {
                         && self.may_be_refused(login) =>
                 {
                     patience -= 1;
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(LONG_PAUSE).await;
                 }
-                outcome => return outcome,
+                outcome => {
+                    self.findings.connect.get_or_insert(started.elapsed());
+                    return outcome;
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! From a name to an SSH server and its host key. Nobody is told who we are.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bridge::Error;
 use sftp::probe::{self, HostKey, Offer};
@@ -10,13 +10,31 @@ use tokio::time::timeout;
 
 use super::{Doctor, Step, Stopped};
 
+/// A server that allows a single connection takes a moment to see that the last one has ended; and many at one moment
+/// look like an attack.
+const PAUSE: Duration = Duration::from_millis(300);
+/// For one that takes longer.
+pub(super) const LONG_PAUSE: Duration = Duration::from_secs(2);
+
+/// Between two connections.
+pub(super) async fn pause() {
+    tokio::time::sleep(PAUSE).await;
+}
+
 impl Doctor {
     /// Name, TCP, what the server offers; without a pinned host key, the keys that it presents, and no further.
     pub(super) async fn reach(&mut self) -> Step {
         let addresses = self.look_up().await?;
         self.connect_tcp(&addresses).await?;
         let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
-        match probe::offer(&endpoint, &options).await {
+        pause().await;
+        let mut offer = probe::offer(&endpoint, &options).await;
+        if offer.is_err() {
+            // A full server may have room in a moment.
+            tokio::time::sleep(LONG_PAUSE).await;
+            offer = probe::offer(&endpoint, &options).await;
+        }
+        match offer {
             Ok(offer) => {
                 self.report.ok("ssh", in_words(&offer));
                 self.findings.software = Some(offer.identification);
@@ -93,6 +111,7 @@ impl Doctor {
 
     pub(super) async fn host_keys(&self) -> Vec<HostKey> {
         let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
+        pause().await;
         probe::host_keys(&endpoint, &options).await.unwrap_or_default()
     }
 }

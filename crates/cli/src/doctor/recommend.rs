@@ -13,6 +13,10 @@ use super::configuration::Configuration;
 /// From here on a second connection carries a large file faster (docs/performance.md).
 const FAR: Duration = Duration::from_millis(20);
 
+/// What was decided upon is spelled out, also where it is the default.
+const DECIDED: [&str; 5] =
+    ["SFTP_ALGORITHMS", "SFTP_PROOF", "SFTP_PUBLISH", "SFTP_MAX_CONNECTIONS", "SFTP_KEEP_CONNECTION"];
+
 /// Settings, ready to paste.
 pub(super) struct Recommendation {
     /// In the order of the README's table.
@@ -83,6 +87,9 @@ impl Recommendation {
             && draft.get("SFTP_MAX_CONNECTIONS") == "1"
         {
             draft.set("SFTP_MAX_CONNECTIONS", "2", "it is far away: two carry large files faster");
+        }
+        for name in DECIDED {
+            draft.spell_out(name);
         }
         let lacks_secret = draft.get("SFTP_SECRET_ID").is_empty() && draft.get("SFTP_S3_SSH_KEY").is_empty();
         let Draft { values, changes, .. } = draft;
@@ -192,6 +199,13 @@ impl Draft {
         }
         self.values.insert(name, value.to_owned());
         self.changes.insert(name, format!("{value}, because {why}"));
+    }
+
+    fn spell_out(&mut self, name: &'static str) {
+        let value = self.get(name);
+        if self.known.contains(&name) && !value.is_empty() {
+            self.values.insert(name, value);
+        }
     }
 
     fn unset(&mut self, name: &'static str) {
