@@ -117,7 +117,7 @@ impl Doctor {
     }
 
     /// Takes away what is ours, on this connection or another.
-    pub(super) async fn clean_up(&mut self) {
+    pub(super) async fn clean_up(&mut self, interrupted: bool) {
         if self.scratch.is_empty() {
             if self.session.is_some() {
                 self.report.ok("clean-up", "nothing of ours is left");
@@ -127,15 +127,24 @@ impl Doctor {
         if self.session.as_ref().is_none_or(|session| session.sftp().is_lost()) {
             self.reconnect().await;
         }
-        let problems = match &self.session {
-            Some(session) => self.scratch.clear(session.sftp()).await,
-            None => vec!["no connection is left to remove it on".into()],
-        };
+        let mut problems = self.clear().await;
+        if interrupted && !self.scratch.is_empty() {
+            // A file that is still open cannot be removed everywhere; the end of its connection closes it.
+            self.reconnect().await;
+            problems = self.clear().await;
+        }
         if self.scratch.is_empty() {
             self.report.ok("clean-up", "nothing of ours is left");
         } else {
             let found = format!("left behind under {}*: {}", self.scratch.path(""), problems.join("; "));
             self.report.warn("clean-up", found, "remove it by hand, or let the partner do it");
+        }
+    }
+
+    async fn clear(&mut self) -> Vec<String> {
+        match &self.session {
+            Some(session) => self.scratch.clear(session.sftp()).await,
+            None => vec!["no connection is left to remove it on".into()],
         }
     }
 
@@ -231,12 +240,14 @@ async fn receive(
     let file = sftp.open(path, OpenFlags::READ).await?;
     let started = Instant::now();
     let mut download = sftp.download(&file, 0, length);
+    // Wherever an answer begins, what it is to be lies here in one piece.
+    let twice = [&block[..], block].concat();
     let mut offset = 0;
     let outcome = loop {
         match download.next().await {
             Ok(Some(bytes)) => {
-                let expected = block.iter().cycle().skip(offset % BLOCK).take(bytes.len());
-                if !bytes.iter().eq(expected) {
+                let start = offset % BLOCK;
+                if twice.get(start..start + bytes.len()) != Some(&bytes[..]) {
                     break Ok(None);
                 }
                 offset += bytes.len();

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bridge::{ErrorName, Variables};
 use serde_json::{Value, json};
+use sftp::probe::Offer;
 use sftp::{Login, Session, Sftp};
 
 use self::configuration::Configuration;
@@ -28,6 +29,7 @@ pub(crate) use self::configuration::Arguments;
 #[derive(Debug, Default)]
 struct Findings {
     software: Option<String>,
+    offer: Option<Offer>,
     /// All that the server presents, where no trusted one was among them.
     presented: Vec<String>,
     /// The trusted host key that the server presented, `ssh-ed25519 AAAA…`.
@@ -102,14 +104,17 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         scratch: Scratch::new(),
         refused: 0,
     };
-    let interrupted = tokio::select! {
+    let mut interrupted = tokio::select! {
         _ = doctor.examine() => false,
-        _ = stop_signal() => true,
+        () = stop_signal() => true,
     };
     // Whatever happened: nothing of ours stays on the server.
-    doctor.clean_up().await;
+    doctor.clean_up(interrupted).await;
     if !interrupted {
-        doctor.examine_connections().await;
+        interrupted = tokio::select! {
+            () = doctor.examine_connections() => false,
+            () = stop_signal() => true,
+        };
     }
     doctor.disconnect().await;
     let Doctor { configuration, mut report, findings, .. } = doctor;
@@ -221,6 +226,12 @@ impl Findings {
         let rate = |rate: Option<f64>| rate.map(|rate| rate.round() as u64);
         json!({
             "software": self.software,
+            "offers": self.offer.as_ref().map(|offer| json!({
+                "key_exchanges": offer.key_exchanges,
+                "host_keys": offer.host_keys,
+                "ciphers": offer.ciphers,
+                "macs": offer.macs,
+            })),
             "presented_host_keys": self.presented,
             "host_key": self.host_key,
             "key_exchange": self.key_exchange,

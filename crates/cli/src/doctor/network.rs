@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bridge::Error;
-use sftp::probe::{self, HostKey, Offer};
+use sftp::probe::{self, HostKey};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -36,8 +36,9 @@ impl Doctor {
         }
         match offer {
             Ok(offer) => {
-                self.report.ok("ssh", in_words(&offer));
-                self.findings.software = Some(offer.identification);
+                self.report.ok("ssh", &offer.identification);
+                self.findings.software = Some(offer.identification.clone());
+                self.findings.offer = Some(offer);
             }
             Err(error) => {
                 let hint = "something listens there that does not speak SSH, or a firewall or a full server keeps silent: check SFTP_HOST and SFTP_PORT, and try again in a minute";
@@ -114,14 +115,6 @@ impl Doctor {
         pause().await;
         probe::host_keys(&endpoint, &options).await.unwrap_or_default()
     }
-}
-
-fn in_words(offer: &Offer) -> String {
-    let Offer { identification, key_exchanges, host_keys, ciphers, macs } = offer;
-    let lists =
-        [("key exchange", key_exchanges), ("host keys", host_keys), ("ciphers", ciphers), ("MACs", macs)];
-    let lists = lists.map(|(what, names)| format!("\n{what}: {}", names.join(" ")));
-    format!("{identification}, which offers{}", lists.concat())
 }
 
 fn milliseconds(since: Instant) -> String {

@@ -31,7 +31,6 @@ impl Status {
     fn word(self) -> &'static str {
         match self {
             Self::Absent => "-",
-            Self::Skipped => "?",
             other => other.as_str(),
         }
     }
@@ -130,10 +129,13 @@ impl Report {
     pub(crate) fn finish(&mut self) {
         let because = self.checks.iter().rev().find(|check| check.status == Status::Fail);
         let because = because.map_or("it was not come to".into(), |check| format!("see {}", check.name));
-        for name in CHECKS {
-            if !self.says(name) {
-                self.add(name, Status::Skipped, format!("not checked: {because}"), None);
-            }
+        let names: Vec<&str> = CHECKS.iter().copied().filter(|name| !self.says(name)).collect();
+        if self.live && !names.is_empty() {
+            println!("\nNot checked ({because}): {}.", names.join(", "));
+        }
+        for name in names {
+            let (found, hint) = (format!("not checked: {because}"), None);
+            self.checks.push(Check { name, status: Status::Skipped, found, hint });
         }
     }
 
