@@ -52,6 +52,14 @@ pub async fn deliver(
     command
 }
 
+/// `s3-sftp-bridge doctor` in an environment of these variables alone.
+pub async fn doctor(variables: &BTreeMap<String, String>, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary().await);
+    command.arg("doctor").args(arguments).env_clear().envs(variables);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
 /// Runs a command to its end.
 pub async fn run(mut command: Command) -> Ran {
     let output = command.output().await.unwrap();

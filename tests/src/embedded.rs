@@ -53,6 +53,10 @@ pub struct Quirks {
     pub setstat: Setstat,
     /// How one logs in, and with which algorithms.
     pub door: Door,
+    /// What was written stays.
+    pub no_delete: bool,
+    /// Nothing can be written.
+    pub read_only: bool,
     /// Nothing can be renamed: the request is unknown.
     pub no_rename: bool,
     /// Nothing may be renamed.
@@ -572,6 +576,9 @@ impl russh_sftp::server::Handler for Files {
         if flags.contains(OpenFlags::READ) {
             self.look()?;
         }
+        if flags.contains(OpenFlags::WRITE) && self.quirks.read_only {
+            return Err(StatusCode::PermissionDenied.into());
+        }
         if self.quirks.no_mixed_open && flags.contains(OpenFlags::READ | OpenFlags::WRITE) {
             return Err(StatusCode::PermissionDenied.with_message("READ and WRITE exclude each other"));
         }
@@ -709,6 +716,9 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn remove(&mut self, id: u32, path: String) -> Result<Status, Self::Error> {
+        if self.quirks.no_delete {
+            return Err(StatusCode::PermissionDenied.into());
+        }
         answer(id, std::fs::remove_file(self.local(&path)))
     }
 

@@ -196,8 +196,12 @@ fn utf8(bytes: Vec<u8>) -> std::result::Result<String, Problem> {
     String::from_utf8(bytes).map_err(|_| Problem::Body("is not text", ErrorName::SecretUnreadable))
 }
 
-/// JSON as AWS Transfer Family writes it, or a bare private key. The messages name fields and never values.
-fn parse(text: &Text, what: &str) -> Result<Credential> {
+/// JSON as AWS Transfer Family writes it, or a bare private key. The messages name fields and never values; `what` is
+/// where it came from.
+///
+/// # Errors
+/// `SecretUnreadable`.
+pub fn parse(text: &SecretString, what: &str) -> Result<Credential> {
     let unreadable =
         |problem: String| ErrorName::SecretUnreadable.error(format!("the credential {what} {problem}"));
     let bare = text.expose_secret().trim();

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is what a command line tool is for")]
 
 mod deliver;
+mod doctor;
 mod host_key;
 mod location;
 mod progress;
@@ -54,12 +55,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Checks the settings of the environment (SFTP_HOST, …) against the partner's server, and says what to change.
+    ///
+    /// No bucket is needed, and with --key-file nothing of AWS. It writes files of its own into SFTP_LOCATION, whose names
+    /// begin with .s3-sftp-bridge-doctor-, and removes them. Exit status: 0 all is well; 1 something needs a change; 2 bad
+    /// usage or settings.
+    Doctor(doctor::Arguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     // Usage errors end here, with exit status 2.
-    match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    if std::env::var_os("LOG_LEVEL").is_some() {
+        aws::telemetry::init_to(std::io::stderr);
+    }
+    match command {
         Command::Deliver { object, recursive, json } => deliver(object, recursive, json).await,
         Command::HostKey { server, json } => match host_key::run(&server, json).await {
             Ok(text) => {
@@ -68,6 +79,7 @@ async fn main() -> ExitCode {
             }
             Err(error) => failure(&error),
         },
+        Command::Doctor(arguments) => doctor::run(&arguments).await,
     }
 }
 
@@ -75,9 +87,6 @@ async fn deliver(object: Location, recursive: bool, json: bool) -> ExitCode {
     if object.object_key.is_empty() && !recursive {
         let message = "expected s3://BUCKET/KEY; for all objects of a bucket, add --recursive";
         Arguments::command().error(clap::error::ErrorKind::ValueValidation, message).exit();
-    }
-    if std::env::var_os("LOG_LEVEL").is_some() {
-        aws::telemetry::init_to(std::io::stderr);
     }
     let bridge = match Bridge::start(&object).await {
         Ok(bridge) => Arc::new(bridge),

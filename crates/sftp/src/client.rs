@@ -44,6 +44,19 @@ impl Drop for FileHandle {
     }
 }
 
+/// What a server says that it takes (`limits@openssh.com`); 0: it sets no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Bytes in one packet.
+    pub packet: u64,
+    /// Bytes in one READ.
+    pub read: u64,
+    /// Bytes in one WRITE.
+    pub write: u64,
+    /// Files open at once.
+    pub handles: u64,
+}
+
 /// One SFTP channel. Requests may be made side by side; each gets its own reply, in whatever order they come.
 pub struct Sftp {
     line: Arc<Line>,
@@ -383,6 +396,24 @@ impl Sftp {
         self.done("rename", from, self.request("rename", |id| codec::rename(id, from, to)).await?)
     }
 
+    /// The extensions that the server offers, by name.
+    pub fn extensions(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.extensions.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The limits that the server tells, if it does.
+    pub async fn limits(&self) -> Result<Option<ServerLimits>> {
+        if !self.extensions.contains(LIMITS) {
+            return Ok(None);
+        }
+        match self.request("limits", |id| codec::extended(id, LIMITS, &[])).await? {
+            Reply::Extended(limits) => Ok(server_limits(limits)),
+            _ => Ok(None),
+        }
+    }
+
     /// Free bytes on the file system of `path`, as far as the server says (`statvfs@openssh.com`).
     pub async fn free_bytes(&self, path: &str) -> Option<u64> {
         if !self.extensions.contains(STATVFS) {
@@ -598,6 +629,13 @@ pub(crate) fn data_lengths(mut limits: Bytes) -> Option<(u32, u32)> {
         u32::try_from(length).unwrap_or(DATA_MAX).clamp(1024, DATA_MAX)
     };
     Some((data(read), data(write)))
+}
+
+fn server_limits(mut limits: Bytes) -> Option<ServerLimits> {
+    match [(); 4].map(|()| codec::u64_of(&mut limits)) {
+        [Ok(packet), Ok(read), Ok(write), Ok(handles)] => Some(ServerLimits { packet, read, write, handles }),
+        _ => None,
+    }
 }
 
 /// Free bytes. `uint64 f_bsize, f_frsize, f_blocks, f_bfree, f_bavail` and more.

@@ -11,7 +11,7 @@ use russh::keys::{Algorithm, Certificate, HashAlg, PublicKeyOrCertificate};
 use crate::algorithms::key_type;
 
 /// A host key as a server presented it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostKey {
     /// Its type: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …
     pub key_type: String,

@@ -53,7 +53,7 @@ mod upload;
 mod window;
 
 pub use authentication::Login;
-pub use client::{FileHandle, Sftp};
+pub use client::{FileHandle, ServerLimits, Sftp};
 pub use codec::{Attributes, OpenFlags};
 pub use download::Download;
 pub use error::{Error, Result, StatusCode};

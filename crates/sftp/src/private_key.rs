@@ -71,6 +71,11 @@ impl PrivateKey {
         self.0.fingerprint(HashAlg::Sha256).to_string()
     }
 
+    /// The public key, `ssh-ed25519 AAAA…`: what the partner installs.
+    pub fn public_key(&self) -> String {
+        self.0.public_key().to_openssh().unwrap_or_default()
+    }
+
     pub(crate) fn key(&self) -> Arc<russh::keys::PrivateKey> {
         Arc::clone(&self.0)
     }

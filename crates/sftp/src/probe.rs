@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bridge::{Algorithms, ErrorName, Preset, TrustedHostKeys};
+use russh::Names;
 use russh::client::AuthResult;
 use russh::keys::Algorithm;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -13,6 +14,35 @@ use crate::algorithms::{self, key_type};
 pub use crate::host_key::{Authority, HostKey};
 use crate::session::{self, Handshake, Trust};
 use crate::{Endpoint, Options, Result};
+
+/// The algorithms that a connection uses, as SSH names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Negotiated {
+    /// Key exchange.
+    pub key_exchange: String,
+    /// The host key's signature.
+    pub host_key: String,
+    /// The cipher, in both directions.
+    pub cipher: String,
+    /// What protects our packets; `None` where the cipher does it itself.
+    pub mac: Option<String>,
+    /// What the server calls itself: `SSH-2.0-OpenSSH_9.2p1`.
+    pub identification: String,
+}
+
+impl Negotiated {
+    pub(crate) fn new(names: &Names, identification: &[u8]) -> Self {
+        let cipher = names.cipher.as_ref().to_owned();
+        let by_itself = cipher.contains("gcm") || cipher.contains("poly1305");
+        Self {
+            key_exchange: names.kex.as_ref().to_owned(),
+            host_key: names.key.as_str().to_owned(),
+            mac: (!by_itself).then(|| names.client_mac.as_ref().to_owned()),
+            cipher,
+            identification: String::from_utf8_lossy(identification).trim().to_owned(),
+        }
+    }
+}
 
 /// What a server offers at the beginning of the key exchange (RFC 4253, section 7.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bridge::{Algorithms, Error, ErrorName, TrustedHostKeys};
 use russh::client::{self, DisconnectReason, Handle};
 use russh::keys::{Algorithm, PublicKeyOrCertificate};
-use russh::{AlgorithmKind, Disconnect, Limits, Preferred};
+use russh::{AlgorithmKind, Disconnect, Limits, Names, Preferred};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,7 +17,7 @@ use crate::authentication::{Login, authenticate};
 use crate::client::Doubt;
 use crate::host_key::{self, HostKey, Refused, Wanted};
 use crate::lanes::Lane;
-use crate::probe;
+use crate::probe::{self, Negotiated};
 use crate::transport::Transport;
 use crate::{Caps, FileHandle, Journal, Result, Sftp, Spread, Upload};
 
@@ -68,7 +68,8 @@ pub struct Session {
     ssh: Handle<Handler>,
     channels: tokio::sync::Mutex<Vec<Arc<Sftp>>>,
     first: Arc<Sftp>,
-    host_key_fingerprint: String,
+    host_key: HostKey,
+    negotiated: Negotiated,
     lost: Arc<Mutex<Option<String>>>,
     doubt: Doubt,
     target: Target,
@@ -138,7 +139,8 @@ impl Session {
             ssh,
             channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
             first,
-            host_key_fingerprint: state.presented().map(|key| key.fingerprint).unwrap_or_default(),
+            host_key: state.presented(),
+            negotiated: state.negotiated(),
             lost: state.lost,
             doubt,
             target,
@@ -154,7 +156,7 @@ impl Session {
     ///
     /// # Errors
     /// The server allows no more (OpenSSH's `MaxSessions`); the session goes on without.
-    pub(crate) async fn channel(&self, number: usize) -> Result<Arc<Sftp>> {
+    pub async fn channel(&self, number: usize) -> Result<Arc<Sftp>> {
         let mut channels = self.channels.lock().await;
         if let Some(sftp) = channels.get(number) {
             return Ok(Arc::clone(sftp));
@@ -201,7 +203,17 @@ impl Session {
 
     /// The fingerprint of the host key that the server presented, `SHA256:…`; it is one of the trusted ones.
     pub fn host_key_fingerprint(&self) -> &str {
-        &self.host_key_fingerprint
+        &self.host_key.fingerprint
+    }
+
+    /// The host key that the server presented; it is one of the trusted ones.
+    pub fn host_key(&self) -> &HostKey {
+        &self.host_key
+    }
+
+    /// The algorithms in use, and the server's identification.
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
     }
 
     /// The label of the login that the server took.
@@ -395,14 +407,19 @@ fn config(preferred: Preferred, options: &Options) -> client::Config {
 /// What the handler learns.
 #[derive(Clone, Default)]
 pub(crate) struct State {
-    presented: Arc<Mutex<Option<HostKey>>>,
+    presented: Arc<Mutex<HostKey>>,
+    negotiated: Arc<Mutex<Negotiated>>,
     lost: Arc<Mutex<Option<String>>>,
     dismissed: Arc<AtomicBool>,
 }
 
 impl State {
-    fn presented(&self) -> Option<HostKey> {
+    fn presented(&self) -> HostKey {
         self.presented.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn negotiated(&self) -> Negotiated {
+        self.negotiated.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How the session ended, if it has.
@@ -458,8 +475,19 @@ impl client::Handler for Handler {
             Trust::Nobody => Err(Box::new(Refused { key: HostKey::of(presented), problem: None })),
         };
         let key = key.map_err(HandshakeError::HostKey)?;
-        *self.state.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        *self.state.presented.lock().unwrap_or_else(PoisonError::into_inner) = key;
         Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        names: &Names,
+        session: &mut client::Session,
+    ) -> std::result::Result<(), Self::Error> {
+        let negotiated = Negotiated::new(names, session.remote_sshid());
+        *self.state.negotiated.lock().unwrap_or_else(PoisonError::into_inner) = negotiated;
+        Ok(())
     }
 
     async fn disconnected(

@@ -5,6 +5,7 @@ mod after;
 mod algorithms;
 mod connection;
 mod deliver;
+mod doctor;
 mod event;
 mod host_key;
 mod login;

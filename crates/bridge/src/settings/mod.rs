@@ -204,6 +204,17 @@ impl Variables {
         )
     }
 
+    /// The same variables but for this one; an empty value takes it away.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The settings that are set, as `parse` sees them, in the order of [`SETTINGS`].
+    pub fn set(&self) -> Vec<(&'static str, &str)> {
+        SETTINGS.iter().filter_map(|setting| Some((setting.name, self.get(setting.name)?))).collect()
+    }
+
     /// A variable, trimmed; an empty one counts as not set, because templates cannot leave one out.
     fn get(&self, name: &'static str) -> Option<&str> {
         debug_assert!(SETTINGS.iter().any(|setting| setting.name == name), "{name} is not in SETTINGS");

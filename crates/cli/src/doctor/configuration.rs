@@ -1,0 +1,215 @@
+//! The configuration that is checked: the environment's settings, as `deliver` reads them, and what the command line
+//! puts in their place.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws::clients;
+use aws::credential::{self, Clients};
+use bridge::{ErrorName, Result, SETTINGS, Settings, Variables};
+use clap::Args;
+use secrecy::SecretString;
+use sftp::{Endpoint, Login};
+
+/// `s3-sftp-bridge doctor`'s arguments.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Instead of SFTP_HOST.
+    #[arg(long)]
+    host: Option<String>,
+    /// Instead of SFTP_PORT.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Instead of SFTP_USER.
+    #[arg(long)]
+    user: Option<String>,
+    /// Instead of SFTP_LOCATION.
+    #[arg(long)]
+    location: Option<String>,
+    /// Instead of SFTP_TRUSTED_HOST_KEYS.
+    #[arg(long, value_name = "HOST_KEYS")]
+    trusted_host_keys: Option<String>,
+    /// A file with what the secret is to hold, instead of SFTP_SECRET_ID and SFTP_S3_SSH_KEY: a private key, or JSON
+    /// with `PrivateKey`, `Passphrase`, `Password`. Then nothing of AWS is needed.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// How many seconds to wait for a connection, and for an answer on one.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+    /// Print what was found as JSON, alone on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The configuration that is checked.
+pub(crate) struct Configuration {
+    variables: Variables,
+    pub(crate) settings: Settings,
+    /// Whether host keys are pinned. If not, `settings` holds one that no server has.
+    pub(crate) is_pinned: bool,
+    key_file: Option<PathBuf>,
+    timeout: Duration,
+    /// What had to be changed to go on, and why.
+    changed: Vec<(&'static str, String)>,
+}
+
+/// Stands where a value is missing that the checks can do without.
+const MISSING: &str = "(not set)";
+/// No server has a key with this fingerprint.
+const NO_HOST_KEY: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+impl Configuration {
+    /// # Errors
+    /// `InvalidConfig`, with all that is wrong.
+    pub(crate) fn new(variables: Variables, arguments: &Arguments) -> Result<Self> {
+        let Arguments { host, port, user, location, trusted_host_keys, key_file, timeout, .. } = arguments;
+        let port = port.map(|port| port.to_string());
+        let overrides = [
+            ("SFTP_HOST", host),
+            ("SFTP_PORT", &port),
+            ("SFTP_USER", user),
+            ("SFTP_LOCATION", location),
+            ("SFTP_TRUSTED_HOST_KEYS", trusted_host_keys),
+        ];
+        let variables = overrides.into_iter().fold(variables, |variables, (name, value)| match value {
+            Some(value) => variables.with(name, value),
+            None => variables,
+        });
+        let settings = parse(&variables, key_file.is_some())?;
+        let is_pinned = is_set(&variables, "SFTP_TRUSTED_HOST_KEYS");
+        let (key_file, timeout) = (key_file.clone(), Duration::from_secs(*timeout));
+        Ok(Self { variables, settings, is_pinned, key_file, timeout, changed: Vec::new() })
+    }
+
+    /// Goes on with another value.
+    ///
+    /// # Errors
+    /// `InvalidConfig`, if there is no such value.
+    pub(crate) fn change(&mut self, name: &'static str, value: &str, why: &str) -> Result<()> {
+        let variables = self.variables.clone().with(name, value);
+        self.settings = parse(&variables, self.key_file.is_some())?;
+        self.variables = variables;
+        self.changed.push((name, format!("{value}, because {why}")));
+        Ok(())
+    }
+
+    /// What had to be changed to go on, and why.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.changed.iter().map(|(name, why)| (*name, why.as_str()))
+    }
+
+    /// The settings that are set.
+    pub(crate) fn set(&self) -> Vec<(&'static str, &str)> {
+        self.variables.set()
+    }
+
+    /// The value of a setting, or what holds without one; empty for a setting that there is not.
+    pub(crate) fn value(&self, name: &str) -> &str {
+        let set = self.variables.set().into_iter().find(|(set, _)| *set == name);
+        let default =
+            SETTINGS.iter().find(|setting| setting.name == name).and_then(|setting| setting.default);
+        set.map(|(_, value)| value).or(default).unwrap_or_default()
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint { host: self.settings.host.clone(), port: self.settings.port }
+    }
+
+    pub(crate) fn options(&self) -> sftp::Options {
+        sftp::Options {
+            connect_timeout: self.timeout,
+            stall_timeout: self.timeout,
+            algorithms: self.settings.login.algorithms.clone(),
+            ..sftp::Options::default()
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Where the credential comes from, for people.
+    pub(crate) fn credential_source(&self) -> String {
+        use bridge::CredentialLocation::{S3, SecretsManager};
+        match (&self.key_file, &self.settings.credential) {
+            (Some(file), _) => format!("the file {}", file.display()),
+            (None, SecretsManager { secret_id }) => format!("the secret {secret_id}"),
+            (None, S3 { bucket, object_key }) => format!("s3://{bucket}/{object_key}"),
+        }
+    }
+
+    /// Reads the credential.
+    ///
+    /// # Errors
+    /// `SecretUnavailable`, `SecretUnreadable`, `InvalidPrivateKey`, `InvalidConfig` without a user.
+    pub(crate) async fn login(&self) -> Result<Login> {
+        let credential = match &self.key_file {
+            Some(file) => {
+                let name = file.display().to_string();
+                let text = std::fs::read_to_string(file).map_err(|error| {
+                    ErrorName::SecretUnreadable.error(format!("reading the credential {name}: {error}"))
+                })?;
+                credential::parse(&SecretString::from(text), &name)?
+            }
+            None => {
+                let clients = Clients::new(&clients::config().await);
+                credential::pin(&clients, &self.settings.credential).await?.1
+            }
+        };
+        partner::login(&self.settings, credential)
+    }
+}
+
+fn is_set(variables: &Variables, name: &str) -> bool {
+    variables.set().iter().any(|(set, _)| *set == name)
+}
+
+/// As `deliver` parses them, but for what the checks can do without.
+fn parse(variables: &Variables, has_key_file: bool) -> Result<Settings> {
+    let mut variables = variables.clone();
+    if !is_set(&variables, "SFTP_TRUSTED_HOST_KEYS") {
+        variables = variables.with("SFTP_TRUSTED_HOST_KEYS", NO_HOST_KEY);
+    }
+    if has_key_file && !is_set(&variables, "SFTP_SECRET_ID") && !is_set(&variables, "SFTP_S3_SSH_KEY") {
+        variables = variables.with("SFTP_SECRET_ID", MISSING);
+    }
+    Settings::parse(&variables)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    pub(crate) fn configuration(variables: &[(&str, &str)], line: &[&str]) -> Result<Configuration> {
+        let arguments = Line::parse_from([&["doctor"], line].concat()).arguments;
+        Configuration::new(variables.iter().copied().collect(), &arguments)
+    }
+
+    #[test]
+    fn the_command_line_stands_in_for_settings() {
+        let line = ["--host", "h", "--port", "2222", "--user", "u", "--key-file", "k", "--location", "in"];
+        let configuration = configuration(&[("SFTP_HOST", "other")], &line).unwrap();
+        let Settings { host, port, user, location, .. } = &configuration.settings;
+        assert_eq!((host.as_str(), *port, user.as_deref(), location.as_str()), ("h", 2222, Some("u"), "in"));
+        assert!(!configuration.is_pinned);
+        assert_eq!((configuration.value("SFTP_HOST"), configuration.value("SFTP_PROOF")), ("h", "auto"));
+        assert_eq!(configuration.value("SFTP_SECRET_ID"), "", "what is missing is not made up");
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let error = configuration(&[("SFTP_PORT", "0"), ("SFTP_PROOF", "maybe")], &[]).err().unwrap();
+        assert_eq!(error.name, ErrorName::InvalidConfig);
+        for name in ["SFTP_HOST", "SFTP_PORT", "SFTP_PROOF", "SFTP_SECRET_ID"] {
+            assert!(error.message().contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! `doctor`: checks a whole configuration against the real partner, without a bucket, and says what to change.
+
+mod capacity;
+mod configuration;
+mod files;
+mod login;
+mod network;
+mod recommend;
+mod report;
+mod scratch;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bridge::{ErrorName, Variables};
+use serde_json::{Value, json};
+use sftp::probe::Offer;
+use sftp::{Login, Session, Sftp};
+
+use self::configuration::Configuration;
+use self::recommend::Recommendation;
+use self::report::{Report, Status};
+use self::scratch::Scratch;
+
+pub(crate) use self::configuration::Arguments;
+
+/// What the settings that are recommended depend on; `None`: it was not found out.
+#[derive(Debug, Default)]
+struct Findings {
+    software: Option<String>,
+    offer: Option<Offer>,
+    /// All that the server presents, where no trusted one was among them.
+    presented: Vec<String>,
+    /// The trusted host key that the server presented, `ssh-ed25519 AAAA…`.
+    host_key: Option<String>,
+    /// Whether it takes algorithms that only old servers need.
+    legacy: Option<bool>,
+    key_exchange: Option<String>,
+    cipher: Option<String>,
+    methods: Vec<String>,
+    extensions: Vec<String>,
+    /// The directory that was checked, where it is not the one of the settings.
+    other_location: Option<String>,
+    write: Option<bool>,
+    stat: Option<bool>,
+    read: Option<bool>,
+    hash: Option<bool>,
+    chmod: Option<bool>,
+    mtime: Option<bool>,
+    resume: Option<bool>,
+    overwrite: Option<bool>,
+    /// As `deliver` does it, onto a free name.
+    rename: Option<bool>,
+    /// A rename onto an existing name in one step.
+    replace: Option<bool>,
+    delete: Option<bool>,
+    mkdir: Option<bool>,
+    round_trip: Option<Duration>,
+    connect: Option<Duration>,
+    /// Bytes a second.
+    write_rate: Option<f64>,
+    read_rate: Option<f64>,
+    free_bytes: Option<u64>,
+    second_channel: Option<bool>,
+    second_connection: Option<bool>,
+}
+
+/// A check failed without which the others are of no use; it is in the report.
+struct Stopped;
+
+type Step<T = ()> = Result<T, Stopped>;
+
+/// The run of the checks.
+struct Doctor {
+    configuration: Configuration,
+    report: Report,
+    findings: Findings,
+    login: Option<Login>,
+    session: Option<Arc<Session>>,
+    scratch: Scratch,
+    /// How many attempts to log in were refused, or may have been; there are never more than two.
+    refused: u32,
+}
+
+/// Checks and prints. Exit status: 0 all is well, 1 something needs a change, 2 the settings are wrong.
+pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+    let mut report = Report::new(!arguments.json);
+    let configuration = match Configuration::new(Variables::from_environment(), arguments) {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            report.fail("settings", error.message().replace("; ", ";\n"), ErrorName::InvalidConfig.hint());
+            report.finish();
+            print_json(arguments, &report, &Findings::default(), None);
+            return ExitCode::from(2);
+        }
+    };
+    let mut doctor = Doctor {
+        configuration,
+        report,
+        findings: Findings::default(),
+        login: None,
+        session: None,
+        scratch: Scratch::new(),
+        refused: 0,
+    };
+    let mut interrupted = tokio::select! {
+        _ = doctor.examine() => false,
+        () = stop_signal() => true,
+    };
+    // Whatever happened: nothing of ours stays on the server.
+    doctor.clean_up(interrupted).await;
+    if !interrupted {
+        interrupted = tokio::select! {
+            () = doctor.examine_connections() => false,
+            () = stop_signal() => true,
+        };
+    }
+    doctor.disconnect().await;
+    let Doctor { configuration, mut report, findings, .. } = doctor;
+    report.finish();
+    let recommendation = Recommendation::new(&configuration, &findings);
+    print_json(arguments, &report, &findings, recommendation.as_ref());
+    if !arguments.json {
+        match &recommendation {
+            Some(recommendation) => println!("\n{recommendation}"),
+            None => println!("\nNo settings are recommended before a file could be written."),
+        }
+    }
+    match (configuration.is_pinned, report.has(Status::Fail) || interrupted) {
+        (false, _) => ExitCode::from(2),
+        (true, true) => ExitCode::from(1),
+        (true, false) => ExitCode::SUCCESS,
+    }
+}
+
+/// Someone wants an end to it: still time to clean up.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+impl Doctor {
+    async fn examine(&mut self) -> Step {
+        self.read_settings().await?;
+        self.reach().await?;
+        self.log_in().await?;
+        self.examine_server().await?;
+        self.examine_files().await?;
+        self.measure().await
+    }
+
+    async fn read_settings(&mut self) -> Step {
+        let endpoint = self.configuration.endpoint();
+        if self.configuration.is_pinned {
+            self.report.ok("settings", format!("complete; the server is {endpoint}"));
+        } else {
+            self.report.fail(
+                "settings",
+                "SFTP_TRUSTED_HOST_KEYS is not set, so nobody is logged in to",
+                "pin the partner's host key; see host-key",
+            );
+        }
+        if !self.configuration.is_pinned {
+            return Ok(());
+        }
+        let source = self.configuration.credential_source();
+        match self.configuration.login().await {
+            Ok(login) => {
+                let key = login.private_key.as_ref();
+                let key = key.map(|key| format!("the private key {} {}", key.algorithm(), key.fingerprint()));
+                let password = login.password.as_ref().map(|_| "a password".to_owned());
+                let holds: Vec<String> = key.into_iter().chain(password).collect();
+                let user_name = &login.user_name;
+                let found = format!("{source} holds {} for the user {user_name:?}", holds.join(" and "));
+                self.report.ok("credential", found);
+                self.login = Some(login);
+                Ok(())
+            }
+            Err(error) => {
+                self.report.fail("credential", error.message(), error.name.hint());
+                Err(Stopped)
+            }
+        }
+    }
+
+    /// Of the session that the checks go on in.
+    fn sftp(&self) -> Step<Arc<Sftp>> {
+        self.session.as_ref().map(|session| Arc::clone(session.sftp())).ok_or(Stopped)
+    }
+
+    async fn disconnect(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.disconnect().await;
+        }
+    }
+}
+
+fn print_json(
+    arguments: &Arguments,
+    report: &Report,
+    findings: &Findings,
+    recommendation: Option<&Recommendation>,
+) {
+    if arguments.json {
+        let status = [Status::Fail, Status::Warn].into_iter().find(|status| report.has(*status));
+        let json = json!({
+            "status": status.unwrap_or(Status::Ok).as_str(),
+            "checks": report.to_json(),
+            "server": findings.to_json(),
+            "recommended": recommendation.map(Recommendation::to_json),
+        });
+        println!("{}", serde_json::to_string_pretty(&json).unwrap_or_default());
+    }
+}
+
+impl Findings {
+    fn to_json(&self) -> Value {
+        let milliseconds = |duration: Option<Duration>| duration.map(|it| it.as_micros() as f64 / 1000.0);
+        let rate = |rate: Option<f64>| rate.map(|rate| rate.round() as u64);
+        json!({
+            "software": self.software,
+            "offers": self.offer.as_ref().map(|offer| json!({
+                "key_exchanges": offer.key_exchanges,
+                "host_keys": offer.host_keys,
+                "ciphers": offer.ciphers,
+                "macs": offer.macs,
+            })),
+            "presented_host_keys": self.presented,
+            "host_key": self.host_key,
+            "key_exchange": self.key_exchange,
+            "cipher": self.cipher,
+            "methods": self.methods,
+            "extensions": self.extensions,
+            "can": {
+                "write": self.write,
+                "stat": self.stat,
+                "read": self.read,
+                "hash": self.hash,
+                "chmod": self.chmod,
+                "mtime": self.mtime,
+                "resume": self.resume,
+                "overwrite": self.overwrite,
+                "rename": self.rename,
+                "replace": self.replace,
+                "delete": self.delete,
+                "mkdir": self.mkdir,
+                "second_channel": self.second_channel,
+                "second_connection": self.second_connection,
+            },
+            "connect_ms": milliseconds(self.connect),
+            "round_trip_ms": milliseconds(self.round_trip),
+            "write_bytes_per_second": rate(self.write_rate),
+            "read_bytes_per_second": rate(self.read_rate),
+            "free_bytes": self.free_bytes,
+        })
+    }
+}

@@ -1,0 +1,454 @@
+//! `s3-sftp-bridge doctor`, the real binary, against partners of all kinds: what it finds, what it recommends, and that
+//! it leaves nothing behind and tells no secret.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use integration_tests::cli;
+use integration_tests::door::Door;
+use integration_tests::embedded::{Quirks, Setstat};
+use integration_tests::fault_proxy::{Fault, FaultProxy};
+use integration_tests::keys::{Encoding, KeyPair, Kind};
+use integration_tests::partner::{Options, Partner};
+use integration_tests::{skip, tools};
+use russh::MethodKind;
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+use crate::support::Bridge;
+
+const CANARY: &str = "canary-3f9a";
+
+/// What one run said.
+struct Diagnosis {
+    status: i32,
+    json: Value,
+}
+
+impl Diagnosis {
+    fn of(&self, check: &str) -> &Value {
+        let checks = self.json["checks"].as_array().unwrap();
+        checks
+            .iter()
+            .find(|found| found["check"] == check)
+            .unwrap_or_else(|| panic!("{check}: {}", self.json))
+    }
+
+    fn assert(&self, check: &str, status: &str) {
+        assert_eq!(self.of(check)["status"], status, "{check}: {:#}", self.json);
+    }
+
+    fn assert_no_failure(&self) {
+        for check in self.json["checks"].as_array().unwrap() {
+            assert!(check["status"] != "fail" && check["status"] != "skipped", "{check}");
+        }
+        assert_eq!(self.status, 0);
+    }
+
+    fn recommended(&self, setting: &str) -> &Value {
+        &self.json["recommended"]["environment"][setting]
+    }
+}
+
+fn variables(partner: &Partner) -> BTreeMap<String, String> {
+    let variables = [
+        ("SFTP_HOST", partner.host.clone()),
+        ("SFTP_PORT", partner.port.to_string()),
+        ("SFTP_USER", partner.user.clone()),
+        ("SFTP_TRUSTED_HOST_KEYS", partner.host_key.public.clone()),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// Asks the doctor, with the partner's key as a file, and checks what holds every time.
+async fn examine(partner: &Partner, variables: &BTreeMap<String, String>) -> Diagnosis {
+    examine_with(partner, variables, &partner.client_key.private).await
+}
+
+async fn examine_with(
+    partner: &Partner,
+    variables: &BTreeMap<String, String>,
+    credential: &str,
+) -> Diagnosis {
+    let folder = tempfile();
+    let file = folder.join("credential");
+    std::fs::write(&file, credential).unwrap();
+    let arguments = ["--json", "--timeout", "2", "--key-file", file.to_str().unwrap()];
+    let before = files(partner);
+    let ran = cli::run(cli::doctor(variables, &arguments).await).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_tells_no_secret(&[&ran.stdout, &ran.stderr], &partner.client_key);
+    let json = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let diagnosis = Diagnosis { status: ran.status, json };
+    if diagnosis.json["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .all(|check| check["check"] != "clean-up" || check["status"] != "warn")
+    {
+        assert_eq!(files(partner), before, "{:#}", diagnosis.json);
+    }
+    diagnosis
+}
+
+fn tempfile() -> std::path::PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("doctor-{}-{count}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn assert_tells_no_secret(texts: &[&str], key: &KeyPair) {
+    let lines = key.private.lines().filter(|line| !line.starts_with("-----"));
+    for secret in lines.chain([CANARY]) {
+        assert!(!texts.iter().any(|text| text.contains(secret)), "{texts:?}");
+    }
+}
+
+/// Everything in the partner's folder, with its contents.
+fn files(partner: &Partner) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![partner.root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let content = std::fs::read(&path).unwrap_or_default();
+            if path.is_dir() {
+                folders.push(path.clone());
+            }
+            found.insert(path.strip_prefix(&partner.root).unwrap().to_str().unwrap().to_owned(), content);
+        }
+    }
+    found
+}
+
+async fn quirky(quirks: Quirks) -> Partner {
+    Partner::embedded(quirks).await.unwrap()
+}
+
+#[tokio::test]
+async fn doctor_finds_a_good_server_good_and_leaves_nothing_behind() {
+    let partner = Partner::start().await.unwrap();
+    std::fs::write(partner.root.join("theirs.txt"), "not ours").unwrap();
+    let diagnosis = examine(&partner, &variables(&partner)).await;
+    diagnosis.assert_no_failure();
+    for check in
+        ["authentication", "create", "write", "read-back", "rename", "replace", "delete", "connections"]
+    {
+        diagnosis.assert(check, "ok");
+    }
+    assert_eq!(diagnosis.json["recommended"]["changes"], json!({}));
+    assert_eq!(diagnosis.recommended("SFTP_TRUSTED_HOST_KEYS"), &json!(partner.host_key.public));
+    assert!(diagnosis.json["server"]["write_bytes_per_second"].as_u64().unwrap() > 100_000);
+}
+
+#[tokio::test]
+async fn doctor_says_the_same_to_people_and_takes_the_credential_from_the_secret() {
+    let mut bridge = Bridge::new().await;
+    bridge.set("SFTP_TRUSTED_HOST_KEYS", bridge.partner.host_key.fingerprint().unwrap());
+    let mut variables = bridge.variables.clone();
+    variables.extend(bridge.aws.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let ran = cli::run(cli::doctor(&variables, &[]).await).await;
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_tells_no_secret(&[&ran.stdout, &ran.stderr], &bridge.partner.client_key);
+    for words in [
+        "ok    authentication  logged in as ",
+        &format!("export SFTP_SECRET_ID={}\n", bridge.variables["SFTP_SECRET_ID"]),
+        &format!("export SFTP_TRUSTED_HOST_KEYS={}\n", bridge.partner.host_key.fingerprint().unwrap()),
+        "SftpTrustedHostKeys='\"ssh-ed25519 ",
+    ] {
+        assert!(ran.stdout.contains(words), "{words}\n{}", ran.stdout);
+    }
+    assert!(bridge.remote_files().is_empty());
+}
+
+#[tokio::test]
+async fn doctor_logs_in_to_no_unknown_server() {
+    let mut partner = Partner::start().await.unwrap();
+    for pinned in [None, Some(KeyPair::ed25519().unwrap().public)] {
+        partner.start_again().await.unwrap();
+        let mut variables = variables(&partner);
+        variables.insert("SFTP_TRUSTED_HOST_KEYS".into(), pinned.clone().unwrap_or_default());
+        let diagnosis = examine(&partner, &variables).await;
+        assert_eq!(diagnosis.status, if pinned.is_some() { 1 } else { 2 });
+        diagnosis.assert("host-key", "fail");
+        diagnosis.assert("authentication", "skipped");
+        assert_eq!(diagnosis.json["server"]["presented_host_keys"], json!([partner.host_key.public]));
+        assert_eq!(diagnosis.json["recommended"], Value::Null);
+        let found = diagnosis.of("host-key")["found"].as_str().unwrap();
+        assert!(found.contains(&partner.host_key.fingerprint().unwrap()), "{found}");
+        let hint = diagnosis.of("host-key")["hint"].as_str().unwrap();
+        assert!(hint.contains("by another way"), "{hint}");
+        for word in ["Accepted", "Failed", &partner.user] {
+            assert!(!partner.log().contains(&format!("{word} publickey")), "{}", partner.log());
+        }
+    }
+}
+
+#[tokio::test]
+async fn doctor_asks_for_the_key_whose_fingerprint_is_pinned() {
+    let Some(sshd) = tools::sshd().await.unwrap() else {
+        return skip("two host keys of OpenSSH: it is not to be had here");
+    };
+    let folder = tempfile();
+    let rsa = KeyPair::generate(Kind::Rsa(2048), Encoding::OpenSsh, "").unwrap();
+    let file = folder.join("host_key_rsa");
+    std::fs::write(&file, &rsa.private).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let options = Options { settings: format!("HostKey {}\n", file.display()), ..Options::default() };
+    let partner = Partner::open_ssh(sshd, options).await.unwrap();
+    let mut variables = variables(&partner);
+    variables.insert("SFTP_TRUSTED_HOST_KEYS".into(), rsa.fingerprint().unwrap());
+    let diagnosis = examine(&partner, &variables).await;
+    std::fs::remove_dir_all(folder).unwrap();
+    assert_eq!(diagnosis.status, 0);
+    let found = diagnosis.of("host-key")["found"].as_str().unwrap();
+    assert!(found.contains(&rsa.fingerprint().unwrap()), "{found}");
+}
+
+#[tokio::test]
+async fn story_13_doctor_says_what_does_not_answer() {
+    let partner = Partner::start().await.unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent_port = silent.local_addr().unwrap().port();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    for (host, port, check) in
+        [("127.0.0.1", closed, "tcp"), ("127.0.0.1", silent_port, "ssh"), ("no-such-host.invalid", 22, "dns")]
+    {
+        let mut variables = variables(&partner);
+        variables.insert("SFTP_HOST".into(), host.into());
+        variables.insert("SFTP_PORT".into(), port.to_string());
+        let started = Instant::now();
+        let diagnosis = examine(&partner, &variables).await;
+        assert_eq!(diagnosis.status, 1);
+        diagnosis.assert(check, "fail");
+        diagnosis.assert("clean-up", "skipped");
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+}
+
+#[tokio::test]
+async fn doctor_says_all_wrong_settings_at_once() {
+    let partner = Partner::start().await.unwrap();
+    let mut variables = variables(&partner);
+    variables.insert("SFTP_PORT".into(), "0".into());
+    variables.insert("SFTP_PROOF".into(), "maybe".into());
+    let diagnosis = examine(&partner, &variables).await;
+    assert_eq!(diagnosis.status, 2);
+    let found = diagnosis.of("settings")["found"].as_str().unwrap();
+    assert!(found.contains("SFTP_PORT") && found.contains("SFTP_PROOF"), "{found}");
+}
+
+#[tokio::test]
+async fn story_17_doctor_makes_at_most_two_refused_attempts() {
+    let wrong = KeyPair::ed25519().unwrap().private;
+    for (credential, attempts) in [
+        (json!({"PrivateKey": wrong}), 1),
+        (json!({"Password": CANARY}), 1),
+        (json!({"PrivateKey": wrong, "Password": CANARY}), 2),
+    ] {
+        let door = either("another");
+        let partner = quirky(Quirks { door: door.clone(), ..Quirks::default() }).await;
+        let diagnosis = examine_with(&partner, &variables(&partner), &credential.to_string()).await;
+        assert_eq!(diagnosis.status, 1);
+        diagnosis.assert("authentication", "fail");
+        assert_eq!(door.take_refused(), attempts, "{}", diagnosis.json);
+    }
+}
+
+/// Key or password.
+fn either(password: &str) -> Door {
+    let methods = vec![MethodKind::PublicKey, MethodKind::Password];
+    Door { methods, any: true, password: password.into(), ..Door::default() }
+}
+
+#[tokio::test]
+async fn story_17_doctor_tries_each_method_of_the_credential() {
+    let door = either(CANARY);
+    let partner = quirky(Quirks { door: door.clone(), ..Quirks::default() }).await;
+    let both = json!({"PrivateKey": partner.client_key.private, "Password": CANARY}).to_string();
+    let diagnosis = examine_with(&partner, &variables(&partner), &both).await;
+    diagnosis.assert_no_failure();
+    let found = &diagnosis.of("methods")["found"];
+    assert_eq!(found, "the private key alone is accepted; the password alone is accepted");
+    assert_eq!(door.take_refused(), 0);
+
+    let wrong = json!({"PrivateKey": KeyPair::ed25519().unwrap().private, "Password": CANARY}).to_string();
+    let diagnosis = examine_with(&partner, &variables(&partner), &wrong).await;
+    diagnosis.assert("methods", "warn");
+    let hint = diagnosis.of("methods")["hint"].as_str().unwrap();
+    assert!(hint.contains("SFTP_AUTHENTICATION=password"), "{hint}");
+}
+
+#[tokio::test]
+async fn doctor_finds_what_a_server_cannot_do() {
+    let good = Quirks::default;
+    for (quirks, setting, check, status) in [
+        (Quirks { no_rename: true, ..good() }, ("SFTP_PROOF", "auto"), "rename", "fail"),
+        (Quirks { no_posix_rename: true, ..good() }, ("SFTP_PROOF", "auto"), "replace", "warn"),
+        (Quirks { setstat: Setstat::Refused, ..good() }, ("SFTP_PROOF", "auto"), "chmod", "absent"),
+        (Quirks { setstat: Setstat::Refused, ..good() }, ("SFTP_PROOF", "auto"), "mtime", "absent"),
+        (Quirks { write_only: true, ..good() }, ("SFTP_PROOF", "auto"), "read-back", "warn"),
+        (Quirks { write_only: true, ..good() }, ("SFTP_PROOF", "read-back"), "read-back", "fail"),
+        (Quirks { write_only: true, ..good() }, ("SFTP_PROOF", "size"), "stat", "fail"),
+        (Quirks { check_file: true, ..good() }, ("SFTP_PROOF", "hash"), "hash", "ok"),
+        (good(), ("SFTP_PROOF", "hash"), "hash", "fail"),
+        (Quirks { one_channel: true, ..good() }, ("SFTP_PROOF", "auto"), "channels", "absent"),
+        (Quirks { read_only: true, ..good() }, ("SFTP_PROOF", "auto"), "create", "fail"),
+        (Quirks { capacity: Some(100), ..good() }, ("SFTP_PROOF", "auto"), "write", "fail"),
+        (Quirks { capacity: Some(300_000), ..good() }, ("SFTP_PROOF", "auto"), "throughput", "fail"),
+    ] {
+        let words = format!("{quirks:?} {setting:?}");
+        let partner = quirky(quirks).await;
+        let mut variables = variables(&partner);
+        variables.insert(setting.0.into(), setting.1.into());
+        let diagnosis = examine(&partner, &variables).await;
+        assert_eq!(diagnosis.of(check)["status"], status, "{words}: {:#}", diagnosis.json);
+        let failed = diagnosis.json["status"] == "fail";
+        assert_eq!(
+            (diagnosis.status, failed),
+            (i32::from(failed), status == "fail"),
+            "{words}: {:#}",
+            diagnosis.json
+        );
+        diagnosis.assert("clean-up", "ok");
+    }
+}
+
+/// What is recommended is what a delivery then succeeds with.
+#[tokio::test]
+async fn doctor_recommends_what_a_delivery_succeeds_with() {
+    let good = Quirks::default;
+    for (quirks, proof) in [
+        (good(), "hash"),
+        (Quirks { write_only: true, ..good() }, "read-back"),
+        (Quirks { no_posix_rename: true, check_file: true, ..good() }, "size"),
+        (Quirks { setstat: Setstat::Refused, apart: true, ..good() }, "auto"),
+        (Quirks { no_rename: true, ..good() }, "auto"),
+    ] {
+        let words = format!("{quirks:?} {proof}");
+        let can_rename = !quirks.no_rename;
+        let mut bridge = Bridge::to(quirky(quirks).await).await;
+        bridge.set("SFTP_PROOF", proof);
+        let mut variables = bridge.variables.clone();
+        variables.insert("SFTP_USER".into(), bridge.partner.user.clone());
+        let diagnosis = examine(&bridge.partner, &variables).await;
+        if !can_rename && !bridge::SETTINGS.iter().any(|setting| setting.name == "SFTP_PUBLISH") {
+            continue;
+        }
+        for (name, value) in diagnosis.json["recommended"]["environment"].as_object().unwrap() {
+            bridge.set(name, value.as_str().unwrap());
+        }
+        eprintln!("{words}: {}", diagnosis.json["recommended"]["changes"]);
+        bridge.delivers("report.csv", b"a;b\n").await;
+    }
+}
+
+#[tokio::test]
+async fn doctor_says_so_if_what_it_wrote_cannot_be_removed() {
+    let partner = quirky(Quirks { no_delete: true, ..Quirks::default() }).await;
+    std::fs::write(partner.root.join("theirs.txt"), "not ours").unwrap();
+    let diagnosis = examine(&partner, &variables(&partner)).await;
+    assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+    diagnosis.assert("delete", "warn");
+    diagnosis.assert("clean-up", "warn");
+    diagnosis.assert("throughput", "absent");
+    let left: Vec<String> = files(&partner).into_keys().filter(|name| name != "theirs.txt").collect();
+    assert!(left.len() == 1 && left[0].starts_with(".s3-sftp-bridge-doctor-"), "{left:?}");
+    assert!(diagnosis.of("clean-up")["found"].as_str().unwrap().contains(&left[0]));
+}
+
+#[tokio::test]
+async fn story_15_doctor_notices_that_one_connection_is_all() {
+    let partner = Partner::start().await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    proxy.set(Fault::Admit(1)).await;
+    let mut variables = variables(&partner);
+    variables.insert("SFTP_PORT".into(), proxy.port.to_string());
+    let diagnosis = examine(&partner, &variables).await;
+    assert_eq!(diagnosis.status, 1);
+    diagnosis.assert("connections", "fail");
+    diagnosis.assert("clean-up", "ok");
+    assert_eq!(diagnosis.recommended("SFTP_MAX_CONNECTIONS"), "1");
+    assert_eq!(diagnosis.recommended("SFTP_KEEP_CONNECTION"), "0");
+    assert_eq!(diagnosis.json["recommended"]["parameters"]["MaxConnections"], "2");
+
+    // As it recommends, all is well.
+    variables.insert("SFTP_KEEP_CONNECTION".into(), "0".into());
+    let diagnosis = examine(&partner, &variables).await;
+    diagnosis.assert("connections", "absent");
+    assert_eq!(diagnosis.status, 0);
+}
+
+#[tokio::test]
+async fn doctor_finds_the_directory_or_makes_it_for_a_moment() {
+    let partner = quirky(Quirks::default()).await;
+    let Some(sshd) = tools::sshd().await.unwrap() else {
+        return skip("a path from the root: OpenSSH is not to be had here");
+    };
+    let mut variables = variables(&partner);
+    variables.insert("SFTP_LOCATION".into(), "not/there/yet".into());
+    let diagnosis = examine(&partner, &variables).await;
+    diagnosis.assert("directory", "warn");
+    diagnosis.assert("rename", "ok");
+    assert_eq!(diagnosis.status, 0);
+
+    std::fs::create_dir(partner.root.join("in")).unwrap();
+    std::fs::write(partner.root.join("a-file"), "").unwrap();
+    variables.insert("SFTP_LOCATION".into(), "a-file".into());
+    examine(&partner, &variables).await.assert("directory", "fail");
+
+    // Where paths without a slash in front begin elsewhere than at the root.
+    let partner = Partner::open_ssh(sshd, Options::default()).await.unwrap();
+    std::fs::create_dir(partner.root.join("incoming-1b7")).unwrap();
+    let mut variables = self::variables(&partner);
+    variables.insert("SFTP_LOCATION".into(), "/incoming-1b7".into());
+    let diagnosis = examine(&partner, &variables).await;
+    diagnosis.assert("directory", "fail");
+    diagnosis.assert("rename", "ok");
+    assert_eq!(diagnosis.recommended("SFTP_LOCATION"), "incoming-1b7");
+}
+
+#[tokio::test]
+async fn story_10_doctor_cleans_up_after_a_connection_that_was_cut() {
+    let partner = Partner::start().await.unwrap();
+    for bytes in [10_000, 15_000, 1_000_000] {
+        let proxy = FaultProxy::start(partner.port).await.unwrap();
+        // The first connections only look; what is cut is the one that writes.
+        proxy.set(Fault::CutOnceAfter(bytes)).await;
+        let mut variables = variables(&partner);
+        variables.insert("SFTP_PORT".into(), proxy.port.to_string());
+        let diagnosis = examine(&partner, &variables).await;
+        assert_eq!(diagnosis.status, 1, "{:#}", diagnosis.json);
+        diagnosis.assert("clean-up", "ok");
+        assert!(files(&partner).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn doctor_cleans_up_when_it_is_stopped() {
+    let partner = Partner::start().await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    proxy.set(Fault::Rate(200_000)).await;
+    let mut variables = variables(&partner);
+    variables.insert("SFTP_PORT".into(), proxy.port.to_string());
+    let key_file = partner.client_key_file();
+    let mut command = cli::doctor(&variables, &["--key-file", key_file.to_str().unwrap()]).await;
+    let mut running = command.stdout(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while !files(&partner).keys().any(|name| name.ends_with(".sample")) {
+        assert!(started.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let pid = running.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").arg(&pid).status().unwrap().success());
+    let mut said = String::new();
+    running.stdout.take().unwrap().read_to_string(&mut said).await.unwrap();
+    assert_eq!(running.wait().await.unwrap().code(), Some(1), "{said}");
+    assert!(said.contains("nothing of ours is left"), "{said}");
+    assert!(files(&partner).is_empty(), "{:?}", files(&partner).keys());
+}
