@@ -120,7 +120,7 @@ pub enum Sweep {
     AtClose,
     /// As soon as it was renamed.
     AfterRename,
-    /// As soon as it was written or renamed, unless its name begins with a dot.
+    /// As soon as it was written or renamed, unless its name begins with a dot; for good.
     Visible,
 }
 
@@ -503,6 +503,9 @@ impl Files {
             return Ok(());
         }
         let to = self.root.join(TAKEN).join(path.strip_prefix(&self.root).unwrap_or(path));
+        if self.quirks.sweep == Some(Sweep::Visible) {
+            return std::fs::remove_file(path);
+        }
         std::fs::create_dir_all(to.parent().unwrap_or(&self.root))?;
         std::fs::rename(path, to)
     }

@@ -36,6 +36,13 @@ pub struct FileHandle {
     open_on: Weak<Line>,
 }
 
+impl FileHandle {
+    /// Where to close a file is to publish it, one that was dropped is not to be closed: the session has to end then.
+    pub fn leave_open_if_dropped(&mut self) {
+        self.open_on = Weak::new();
+    }
+}
+
 impl Drop for FileHandle {
     fn drop(&mut self) {
         if let Some(line) = self.open_on.upgrade() {

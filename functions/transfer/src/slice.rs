@@ -52,7 +52,12 @@ impl Slice<'_> {
                 if std::mem::replace(&mut had_session, true) {
                     self.acknowledged.resume();
                 }
-                self.send(session, caps).await
+                let sent = self.send(session, caps).await;
+                if sent.is_err() && self.acknowledged.checkpoint().remote.is_direct() {
+                    // Some servers publish what is closed, and the file may be open still.
+                    session.doubt();
+                }
+                sent
             });
             let Err(error) = run.await else {
                 let complete = self.acknowledged.checkpoint().status == Status::Complete;
@@ -150,8 +155,11 @@ impl Slice<'_> {
                 partial = Some(0);
             }
         }
-        let file =
+        let mut file =
             open_partial(sftp, &remote, settings, more, |warning| self.acknowledged.warn(warning)).await?;
+        if direct {
+            file.leave_open_if_dropped();
+        }
         if partial.is_none() && offset > 0 {
             // A server that refuses STAT may answer FSTAT.
             partial = told_size(sftp.fstat(&file).await.map(Some))?;

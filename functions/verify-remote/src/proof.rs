@@ -121,11 +121,19 @@ impl Prover<'_> {
         };
         match attempt {
             Attempt::Done(verdict) => Ok(verdict),
-            Attempt::Refused(_) if checkpoint.already_there => Err(ErrorName::RemoteMismatch
-                .error(format!("{:?} may be this file already, but cannot be read to prove it", subject.path))),
-            Attempt::Refused(why) => Err(ErrorName::InvalidConfig.error(format!(
-                "SFTP_PROOF demands a proof that the server does not give: {why}; nothing was published. Set it to auto, or to what the server gives"
+            Attempt::Refused(_) if checkpoint.already_there => Err(ErrorName::RemoteMismatch.error(format!(
+                "{:?} may be this file already, but cannot be read to prove it",
+                subject.path
             ))),
+            Attempt::Refused(why) => {
+                let stands = match checkpoint.remote.is_direct() {
+                    true => "the file is there, and is not proved",
+                    false => "nothing was published",
+                };
+                Err(ErrorName::InvalidConfig.error(format!(
+                    "SFTP_PROOF demands a proof that the server does not give: {why}; {stands}. Set it to auto, or to what the server gives"
+                )))
+            }
         }
     }
 

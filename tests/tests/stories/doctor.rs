@@ -159,7 +159,7 @@ async fn doctor_says_the_same_to_people_and_takes_the_credential_from_the_secret
         "ok    authentication  logged in as ",
         &format!("export SFTP_SECRET_ID={}\n", bridge.variables["SFTP_SECRET_ID"]),
         &format!("export SFTP_TRUSTED_HOST_KEYS={}\n", bridge.partner.host_key.fingerprint().unwrap()),
-        "SftpTrustedHostKeys='\"ssh-ed25519 ",
+        "SftpTrustedHostKeys=SHA256:",
     ] {
         assert!(ran.stdout.contains(words), "{words}\n{}", ran.stdout);
     }
