@@ -29,11 +29,6 @@ struct Case {
 /// A check, its cell, and the reason for the notes; none for a cell that says it all.
 type Differs = &'static [(&'static str, &'static str, &'static str)];
 
-/// Whether there is such a setting.
-fn is_setting(name: &str) -> bool {
-    bridge::SETTINGS.iter().any(|setting| setting.name == name)
-}
-
 /// What a cell says where the server is like most others.
 fn usual(check: &str) -> &'static str {
     match check {
@@ -177,7 +172,8 @@ impl Case {
                 println!("{}: {object_key}: {error}", self.name);
                 let is_whole = |file| pattern::difference(file, length).unwrap().is_none();
                 let published = std::fs::File::open(self.arrived(object_key)).is_ok_and(is_whole);
-                assert!(!published, "{}: {object_key} failed and is there: {error}", self.name);
+                let direct = variables.get("SFTP_PUBLISH").is_some_and(|publish| publish == "direct");
+                assert!(direct || !published, "{}: {object_key} failed and is there: {error}", self.name);
             }
         }
         delivered

@@ -5,7 +5,7 @@ use std::time::Duration;
 use integration_tests::embedded::{Quirks, Setstat, Sweep};
 use integration_tests::partner::Partner;
 
-use super::{Case, Differs, is_setting};
+use super::{Case, Differs};
 use crate::support::Delivery;
 
 async fn plays(name: &'static str, quirks: Quirks, more: &[(&str, &str)], differs: Differs) {
@@ -25,15 +25,10 @@ async fn plays(name: &'static str, quirks: Quirks, more: &[(&str, &str)], differ
 }
 
 /// What servers need that cannot rename.
-const PUBLISH: &str = "SFTP_PUBLISH";
-const DIRECT: [(&str, &str); 1] = [(PUBLISH, "direct")];
+const DIRECT: [(&str, &str); 1] = [("SFTP_PUBLISH", "direct")];
 
 const REMOVED_FIRST: &str = "ok, removed first";
 const CONFIG: &str = "`InvalidConfig`";
-const NO_DIRECTORIES: &str = "`RemotePathRejected`: umlauts, emoji";
-const MAYBE: &str = "a directory that may not be looked at is taken to be there; these names need new ones";
-/// Comes with directories that are made without being looked at.
-const CREATE_DIRECTORIES: &str = "SFTP_CREATE_DIRECTORIES";
 const FULL: &str = "`RemoteFull`";
 
 #[tokio::test]
@@ -56,15 +51,7 @@ async fn compatibility_transfer_family_without_stat() {
     const UNTOLD: &str = "the server does not tell it";
     let quirks =
         Quirks { no_mixed_open: true, setstat: Setstat::Refused, no_stat: true, ..Quirks::default() };
-    let differs: Differs = match is_setting(CREATE_DIRECTORIES) {
-        true => &[("cut and resumed", "ok, from the start", WHY), ("size", CONFIG, UNTOLD)],
-        false => &[
-            ("names", NO_DIRECTORIES, MAYBE),
-            ("new directories", "`RemotePathRejected`", ""),
-            ("cut and resumed", "ok, from the start", WHY),
-            ("size", CONFIG, UNTOLD),
-        ],
-    };
+    let differs: Differs = &[("cut and resumed", "ok, from the start", WHY), ("size", CONFIG, UNTOLD)];
     plays("AWS Transfer Family, stat denied", quirks, &[], differs).await;
 }
 
@@ -83,51 +70,15 @@ async fn compatibility_azure_blob() {
 #[tokio::test]
 async fn compatibility_minio() {
     let quirks = Quirks { no_rename: true, ..Quirks::default() };
-    if is_setting(PUBLISH) {
-        return plays("MinIO", quirks, &DIRECT, &[]).await;
-    }
-    const REFUSED: &str = "`RemoteFailure`";
-    let differs: Differs = &[
-        ("names", REFUSED, "it cannot rename, and the bridge publishes by a rename"),
-        ("empty", REFUSED, ""),
-        ("1 byte", REFUSED, ""),
-        ("5 MiB", REFUSED, ""),
-        ("overwriting", REFUSED, ""),
-        ("new directories", REFUSED, ""),
-        ("cut and resumed", REFUSED, ""),
-        ("auto", REFUSED, ""),
-        ("read-back", REFUSED, ""),
-        ("size", REFUSED, ""),
-        ("none", REFUSED, ""),
-    ];
-    plays("MinIO", quirks, &[], differs).await;
+    plays("MinIO", quirks, &DIRECT, &[]).await;
 }
 
 #[tokio::test]
 async fn compatibility_drop_box_swept_at_close() {
     let quirks = Quirks { sweep: Some(Sweep::AtClose), ..Quirks::default() };
-    if is_setting(PUBLISH) {
-        const GONE: &str = "the file is gone before anything can be proved";
-        let differs: Differs =
-            &[("auto", "unverified", GONE), ("read-back", CONFIG, ""), ("size", CONFIG, "")];
-        return plays("drop box, swept at close", quirks, &DIRECT, differs).await;
-    }
-    const GONE: &str = "`RemoteMismatch`";
-    let differs: Differs = &[
-        ("names", GONE, "what it takes away is the partial file, before it has its name"),
-        ("empty", GONE, ""),
-        ("1 byte", GONE, ""),
-        ("5 MiB", GONE, ""),
-        ("overwriting", GONE, ""),
-        ("new directories", GONE, ""),
-        ("cut and resumed", GONE, ""),
-        ("auto", GONE, ""),
-        ("hash", GONE, ""),
-        ("read-back", GONE, ""),
-        ("size", GONE, ""),
-        ("none", GONE, ""),
-    ];
-    plays("drop box, swept at close", quirks, &[], differs).await;
+    const GONE: &str = "the file is gone before anything can be proved";
+    let differs: Differs = &[("auto", "unverified", GONE), ("read-back", CONFIG, ""), ("size", CONFIG, "")];
+    plays("drop box, swept at close", quirks, &DIRECT, differs).await;
 }
 
 #[tokio::test]
@@ -140,22 +91,12 @@ async fn compatibility_drop_box_swept_after_the_rename() {
 async fn compatibility_write_only_directory() {
     const BLIND: &str = "nothing can be looked at or read";
     let quirks = Quirks { write_only: true, ..Quirks::default() };
-    let differs: Differs = match is_setting(CREATE_DIRECTORIES) {
-        true => &[
-            ("cut and resumed", "ok, from the start", BLIND),
-            ("auto", "unverified", BLIND),
-            ("read-back", CONFIG, ""),
-            ("size", CONFIG, ""),
-        ],
-        false => &[
-            ("names", NO_DIRECTORIES, MAYBE),
-            ("new directories", "`RemotePathRejected`", ""),
-            ("cut and resumed", "ok, from the start", BLIND),
-            ("auto", "unverified", BLIND),
-            ("read-back", CONFIG, ""),
-            ("size", CONFIG, ""),
-        ],
-    };
+    let differs: Differs = &[
+        ("cut and resumed", "ok, from the start", BLIND),
+        ("auto", "unverified", BLIND),
+        ("read-back", CONFIG, ""),
+        ("size", CONFIG, ""),
+    ];
     plays("write-only directory", quirks, &[], differs).await;
 }
 

@@ -8,7 +8,7 @@ use integration_tests::partner::{Options, Partner};
 use integration_tests::servers::Server;
 use integration_tests::{skip, tools};
 
-use super::{Case, Differs, inspect, is_setting};
+use super::{Case, Differs, inspect};
 use crate::support::Delivery;
 
 async fn open_ssh(name: &'static str, options: Options, differs: Differs, more: &[(&str, &str)]) {
@@ -80,28 +80,8 @@ async fn compatibility_open_ssh_with_old_algorithms() {
     let settings = "KexAlgorithms diffie-hellman-group14-sha1\nHostKeyAlgorithms ssh-rsa\n\
                     Ciphers aes128-cbc\nMACs hmac-sha1\nPubkeyAcceptedAlgorithms +ssh-rsa\n";
     let options = Options { settings: settings.to_owned(), host_key: Kind::Rsa(2048), ..Options::default() };
-    let (differs, settings): (Differs, _) = match is_setting("SFTP_ALGORITHMS") {
-        true => (&[], [("SFTP_ALGORITHMS", "legacy")]),
-        false => (NO_COMMON_ALGORITHM, [("", "")]),
-    };
-    open_ssh("OpenSSH, old algorithms", options, differs, &settings).await;
+    open_ssh("OpenSSH, old algorithms", options, &[], &[("SFTP_ALGORITHMS", "legacy")]).await;
 }
-
-const NO_COMMON_ALGORITHM: Differs = &[
-    ("names", "`NoCommonAlgorithm`", "what it offers is not offered by the bridge"),
-    ("empty", "`NoCommonAlgorithm`", ""),
-    ("1 byte", "`NoCommonAlgorithm`", ""),
-    ("5 MiB", "`NoCommonAlgorithm`", ""),
-    ("100 MiB", "`NoCommonAlgorithm`", ""),
-    ("overwriting", "`NoCommonAlgorithm`", ""),
-    ("new directories", "`NoCommonAlgorithm`", ""),
-    ("cut and resumed", "`NoCommonAlgorithm`", ""),
-    ("auto", "`NoCommonAlgorithm`", ""),
-    ("hash", "`NoCommonAlgorithm`", ""),
-    ("read-back", "`NoCommonAlgorithm`", ""),
-    ("size", "`NoCommonAlgorithm`", ""),
-    ("none", "`NoCommonAlgorithm`", ""),
-];
 
 #[tokio::test]
 async fn compatibility_proftpd() {
