@@ -11,7 +11,7 @@ use crate::tools::workspace;
 pub const RENEWING: &str = "BRIDGE_COMPATIBILITY_RENEWING";
 
 /// What every server is asked to take, and the heading of its column.
-pub const CHECKS: [&str; 13] = [
+pub const CHECKS: [&str; 14] = [
     "names",
     "empty",
     "1 byte",
@@ -25,6 +25,7 @@ pub const CHECKS: [&str; 13] = [
     "read-back",
     "size",
     "none",
+    "doctor",
 ];
 
 /// The servers, in the order of the page. The real ones first.
@@ -176,9 +177,12 @@ for byte:
 - **cut and resumed**: the connection is cut in the middle of 24 MiB. `ok`: it went on from there.
 - **auto**, **hash**, **read-back**, **size**, **none**: with that `SFTP_PROOF`. With `auto` the cell is the proof that
   the receipt names.
+- **doctor**: `s3-sftp-bridge doctor` is run with nothing but host, user and key, and a file is delivered with the
+  settings that it recommends.
 
 `ok` means delivered, proved as asked, and nothing of ours left behind. An error's name means that the server cannot
-do it: the delivery failed with that error ([runbook](errors.md)), and nothing came to lie under the final name.
+do it: the delivery failed with that error ([runbook](errors.md)), and nothing came to lie under the final name, but
+where it is written to directly: MinIO, and the drop box that sweeps at close.
 `InvalidConfig` is what a proof gets that is demanded of a server that does not give it. `–`: not tried.
 
 BEHAVIOUR

@@ -117,7 +117,8 @@ async fn story_32_every_failure_is_named_and_recorded_and_no_secret_is_in_any_of
         fields.to_string()
     };
     let (good_secret, wrong_key) = (secret(&key), KeyPair::ed25519().unwrap());
-    let wrong_secret = secret(&wrong_key);
+    // Two of them, or the previous version of the secret would be the good one, and be taken.
+    let wrong_secrets = [secret(&KeyPair::ed25519().unwrap()), secret(&wrong_key)];
     let no_key = json!({"Username": partner.user, "PrivateKey": "canary-password"}).to_string();
     let arn = aws.create_secret("canary", &good_secret).await.unwrap();
     let port = partner.port.to_string();
@@ -156,7 +157,9 @@ async fn story_32_every_failure_is_named_and_recorded_and_no_secret_is_in_any_of
     let failed = stack.deliver("file/below.txt", b"x".to_vec()).await.unwrap();
     assert_failed(&stack, &partner, &failed, "RemotePathRejected", "file").await;
 
-    aws.secrets().put_secret_value().secret_id(&arn).secret_string(wrong_secret).send().await.unwrap();
+    for secret in wrong_secrets {
+        aws.secrets().put_secret_value().secret_id(&arn).secret_string(secret).send().await.unwrap();
+    }
     let failed = stack.deliver("wrong-key.txt", b"x".to_vec()).await.unwrap();
     assert_failed(&stack, &partner, &failed, "AuthenticationRejected", "it still offers").await;
 

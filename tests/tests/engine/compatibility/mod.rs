@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use bridge::{ErrorName, Outcome, Proof, Receipt};
 use integration_tests::compatibility::{CHECKS, Comparison, Row};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
-use integration_tests::{pattern, skip};
+use integration_tests::{cli, pattern, skip};
+use serde_json::Value;
 
 use crate::support::{Delivery, MIB};
 
@@ -86,6 +87,7 @@ impl Case {
             }
             "new directories" => self.cell(self.deliver("new/deep/down/file.bin", 1000, None).await),
             "cut and resumed" => self.resumed().await,
+            "doctor" => self.recommended().await,
             proof => match self.deliver(&format!("{proof}.bin"), 200_000, Some(proof)).await {
                 Ok(receipt) if proof == "auto" => shown(receipt.proof).to_owned(),
                 delivered => self.cell(delivered),
@@ -128,6 +130,26 @@ impl Case {
             }
             failed => self.cell(failed),
         }
+    }
+
+    /// Delivers with what `doctor` recommends to someone who knows nothing of the server.
+    async fn recommended(&self) -> String {
+        let key_file = self.delivery.partner.client_key_file();
+        let known = ["SFTP_HOST", "SFTP_PORT", "SFTP_USER", "SFTP_TRUSTED_HOST_KEYS", "SFTP_S3_SSH_KEY"];
+        let mut variables = self.delivery.variables.clone();
+        variables.retain(|name, _| known.contains(&name.as_str()));
+        let arguments = ["--json", "--key-file", key_file.to_str().unwrap()];
+        let ran = cli::run(cli::doctor(&variables, &arguments).await).await;
+        let diagnosis: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let Some(recommended) = diagnosis["recommended"]["environment"].as_object() else {
+            panic!("{}: nothing is recommended: {diagnosis:#}", self.name);
+        };
+        for (name, value) in recommended {
+            variables.insert(name.clone(), value.as_str().unwrap().to_owned());
+        }
+        println!("{}: {}", self.name, diagnosis["recommended"]["changes"]);
+        self.delivery.put("as recommended.csv", 1000);
+        self.cell(self.through(&variables, "as recommended.csv", 1000).await)
     }
 
     /// Delivers so many bytes with this proof, or as it is set, and checks that they arrived, or that nothing did.
