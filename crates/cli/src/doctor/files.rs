@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bridge::ProofPolicy;
 use bytes::Bytes;
-use sftp::{Attributes, Caps, Error, OpenFlags, Sftp, Unobserved};
+use sftp::{Attributes, Caps, Error, FileHandle, OpenFlags, Sftp, Unobserved};
 
 use super::{Doctor, Step, Stopped};
 
@@ -158,16 +158,8 @@ impl Doctor {
     /// Nothing works without this.
     async fn create(&mut self, sftp: &Sftp, path: &str) -> Step {
         let flags = OpenFlags::WRITE | OpenFlags::CREATE;
-        match self.answer("create", sftp.open(path, flags).await)? {
-            Ok(file) => {
-                self.report.ok("create", "a file can be made");
-                // Closed at once: what follows opens it as a delivery does.
-                let closed = sftp.close(file).await;
-                if let Err(error) = self.answer("create", closed)? {
-                    self.report.fail("write", error.to_string(), "ask the partner; docs/errors.md has more");
-                    return Err(Stopped);
-                }
-            }
+        let file = match self.answer("create", sftp.open(path, flags).await)? {
+            Ok(file) => file,
             Err(error) => {
                 self.scratch.forget(path);
                 self.findings.write = Some(false);
@@ -180,8 +172,10 @@ impl Doctor {
                 self.report.fail("create", error.to_string(), hint);
                 return Err(Stopped);
             }
-        }
-        let written = self.write(path, 0, &content()).await;
+        };
+        self.report.ok("create", "a file can be made");
+        // Without closing it before: some servers open what is there but for writing it anew.
+        let written = self.fill(file, 0, &content()).await;
         match self.answer("write", written)? {
             Ok(_) => {
                 self.findings.write = Some(true);
@@ -201,6 +195,12 @@ impl Doctor {
     async fn write(&self, path: &str, offset: u64, content: &[u8]) -> sftp::Result<Option<Attributes>> {
         let Some(session) = &self.session else { return Ok(None) };
         let file = session.sftp().open(path, OpenFlags::WRITE | OpenFlags::CREATE).await?;
+        self.fill(file, offset, content).await
+    }
+
+    /// Writes from `offset` on, as a delivery does, and closes the file.
+    async fn fill(&self, file: FileHandle, offset: u64, content: &[u8]) -> sftp::Result<Option<Attributes>> {
+        let Some(session) = &self.session else { return Ok(None) };
         let spread = session.spread(content.len() as u64, Caps::ONE);
         let mut upload = session.upload(file, offset, offset, spread, Unobserved);
         let sent = async {
