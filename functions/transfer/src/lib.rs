@@ -1,6 +1,8 @@
 //! Step `Transfer`: streams the pinned object into the partial file, and says how far it came.
 
 mod acknowledged;
+mod already_there;
+mod direct;
 mod gone;
 mod remote;
 mod slice;

@@ -70,17 +70,6 @@ async fn set_mode(sftp: &Sftp, directory: &str, mode: Mode) -> Result<Option<Str
     set
 }
 
-/// Removes what the final name holds, before it is written to: whoever is still writing an older version there then
-/// writes into a file that has no name any more. Where the server refuses, the file is to be cut as it is opened.
-pub(crate) async fn remove_former(sftp: &Sftp, path: &str) -> Result<Option<OpenFlags>> {
-    match sftp.remove(path).await {
-        Ok(()) => Ok(None),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) if error.is_status() => Ok(Some(OpenFlags::TRUNCATE)),
-        Err(error) => Err(error.into()),
-    }
-}
-
 enum Seen {
     Directory,
     Another,

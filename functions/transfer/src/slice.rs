@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use aws::{ByteStream, ObjectReader};
 use bridge::{
-    Checkpoint, Checksum, Deadline, ErrorName, Hashes, IfExists, NUMBER_MAX, PinnedObject, ProofPolicy,
-    RemotePaths, Result, Status, TransferInput,
+    Checkpoint, Checksum, Deadline, ErrorName, Hashes, PinnedObject, ProofPolicy, RemotePaths, Result,
+    Status, TransferInput,
 };
 use partner::Persistence;
 use sftp::{AHEAD_MAX, Attributes, Caps, Session, Sftp, Upload};
 
-use crate::Deps;
 use crate::acknowledged::{Acknowledged, Sending};
-use crate::remote::{explain, open_partial, remove_former};
+use crate::direct::{self, Prepared};
+use crate::remote::{explain, open_partial};
+use crate::{Deps, already_there};
 
 pub(crate) struct Slice<'a> {
     pub(crate) deps: &'a Deps,
@@ -137,22 +138,13 @@ impl Slice<'_> {
         let settings = &self.deps.partner.settings;
         let mut more = None;
         if direct {
-            if offset == object.size && offset > 0 && partial == Some(offset) {
-                // The answer to the close was lost. Opened once more, the file would be a new one to some stores.
-                self.acknowledged.complete();
-                return Ok(());
-            }
-            if let Some(suffix) = settings.marker.suffix() {
-                // The marker of a former file would say of this one that it is whole.
-                match sftp.remove(&format!("{}{suffix}", remote.path)).await {
-                    Err(error) if !error.is_status() => return Err(error.into()),
-                    _ => {}
+            match direct::prepare(sftp, settings.marker, &remote, &object, offset, partial).await? {
+                Prepared::Complete => {
+                    self.acknowledged.complete();
+                    return Ok(());
                 }
-            }
-            // Ours is there as far as it was acknowledged, and no longer than the object.
-            if offset == 0 || partial.is_none_or(|size| size < offset || size > object.size) {
-                more = remove_former(sftp, &remote.path).await?;
-                partial = Some(0);
+                Prepared::Continue => {}
+                Prepared::Fresh(flags) => (more, partial) = (flags, Some(0)),
             }
         }
         let mut file =
@@ -190,10 +182,10 @@ impl Slice<'_> {
             other => other?,
         };
         if complete {
-            let size = attributes.and_then(|attributes| attributes.size);
-            if let Some(size) = size.filter(|size| *size != object.size) {
+            let told = attributes.and_then(|attributes| attributes.size);
+            if told.is_some_and(|told| told != object.size) {
                 tracing::warn!(
-                    size,
+                    told,
                     expected = object.size,
                     "the server tells another size than it acknowledged"
                 );
@@ -203,16 +195,6 @@ impl Slice<'_> {
         Ok(())
     }
 
-    /// Where the final name itself is written to, an older version would be written over a newer one.
-    async fn is_current(&self, object: &PinnedObject) -> Result<()> {
-        match aws::superseded_by(&self.deps.partner.clients.s3, object).await? {
-            Some(reason) => Err(ErrorName::ObjectChanged.error(reason)),
-            None => Ok(()),
-        }
-    }
-
-    /// A duplicate event or a rerun: is there a file under the final name that may be this very version? Returns its
-    /// number, and the checksum by which `verify-remote` proves it before anyone relies on it.
     async fn is_already_there<'o>(
         &self,
         sftp: &Sftp,
@@ -220,49 +202,21 @@ impl Slice<'_> {
         remote: &RemotePaths,
         offset: u64,
     ) -> Result<Option<(u32, &'o Checksum)>> {
-        let if_exists = self.deps.partner.settings.policy.if_exists;
-        let stored = object.checksum.as_ref();
         if offset > 0 {
             return Ok(None);
         }
-        for number in 0..=NUMBER_MAX {
-            let path = remote.numbered(number);
-            let attributes = match sftp.stat(&path).await {
-                Ok(Some(attributes)) => attributes,
-                Ok(None) => return Ok(None),
-                Err(error) if error.is_status() && if_exists.keeps() => {
-                    return Err(ErrorName::InvalidConfig.error(format!(
-                        "SFTP_IF_EXISTS is {}, but the server does not let be seen what exists: {error}; nothing was sent. Set it to replace",
-                        if_exists.as_str()
-                    )));
-                }
-                // A server that lets nothing be seen is no reason not to deliver.
-                Err(error) if error.is_status() => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            let same_size = attributes.size == Some(object.size);
-            let later = attributes
-                .modified
-                .zip(object.last_modified)
-                .is_some_and(|(modified, stored_at)| i64::from(modified) >= stored_at);
-            // A wrong guess costs the one time that a file may be sent again.
-            let likely = same_size && (later || matches!(if_exists, IfExists::Skip | IfExists::Fail));
-            if let Some(stored) = stored.filter(|_| likely && self.input.resends == 0) {
-                return Ok(Some((number, stored)));
-            }
-            match if_exists {
-                IfExists::Replace | IfExists::Skip => return Ok(None),
-                // Of one of this size, the contents decide, before publishing at the latest.
-                IfExists::Fail if same_size && stored.is_none() => return Ok(None),
-                IfExists::Fail => {
-                    return Err(ErrorName::RemotePathRejected.error(format!(
-                        "{path:?} exists, and SFTP_IF_EXISTS is fail; nothing was published"
-                    )));
-                }
-                IfExists::KeepBoth => {}
-            }
+        // A wrong guess costs the one time that a file may be sent again.
+        let may_guess = self.input.resends == 0;
+        already_there::find(sftp, self.deps.partner.settings.policy.if_exists, object, remote, may_guess)
+            .await
+    }
+
+    /// Where the final name itself is written to, an older version would be written over a newer one.
+    async fn is_current(&self, object: &PinnedObject) -> Result<()> {
+        match aws::superseded_by(&self.deps.partner.clients.s3, object).await? {
+            Some(reason) => Err(ErrorName::ObjectChanged.error(reason)),
+            None => Ok(()),
         }
-        Ok(None)
     }
 
     /// Brings `acknowledged` to where to go on, and returns a reader from there: the checkpoint, if the partial file

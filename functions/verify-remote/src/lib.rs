@@ -5,21 +5,21 @@ mod afterwards;
 mod attributes;
 mod marker;
 mod proof;
+mod publication;
 mod publish;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bridge::{
-    AfterDelivery, Checkpoint, Deadline, ErrorName, Marker, OnProgress, Outcome, Progress, Proof,
-    ProofPolicy, Publication, Receipt, Result, Settings, Status, VerifyRemoteInput, compare_with_stored,
+    AfterDelivery, Checkpoint, Deadline, ErrorName, Marker, OnProgress, Outcome, Progress, Publication,
+    Receipt, Result, Settings, Status, VerifyRemoteInput, compare_with_stored,
 };
 use partner::{Partner, Persistence};
-use sftp::{Session, Sftp};
+use sftp::Session;
 
 use crate::marker::{MarkerFile, know_hash};
-use crate::proof::{Prover, Search, Subject, Verdict};
-use crate::publish::{LOST_ANSWER, Published, discard, publish};
+use crate::publication::{Step, publish_proved};
 
 /// What the handler works with.
 pub struct Deps {
@@ -181,151 +181,4 @@ async fn prove_and_publish(
         checkpoint.publication = Some(Publication { marker, ..publication.clone() });
     }
     Ok(None)
-}
-
-enum Step {
-    Published(Outcome, Proof),
-    /// Says by what.
-    Superseded(String),
-    /// There is more to do in another call.
-    StopCame,
-}
-
-async fn publish_proved(
-    deps: &Deps,
-    checkpoint: &mut Checkpoint,
-    sftp: &Sftp,
-    stop: Deadline,
-) -> Result<Step> {
-    let prover = Prover { deps, sftp, stop };
-    let settings = &deps.partner.settings;
-    let direct = checkpoint.remote.is_direct();
-    let keeps = settings.policy.if_exists.keeps() && !direct;
-    let superseded = async |checkpoint: &Checkpoint| {
-        aws::superseded_by(&deps.partner.clients.s3, &checkpoint.object).await
-    };
-    if keeps && !checkpoint.already_there {
-        match prover.search(checkpoint).await? {
-            Search::Free => {}
-            Search::StopCame => return Ok(Step::StopCame),
-            Search::Same(proof) => {
-                // Without a partial file it was us: the answer to an earlier rename was lost.
-                let again = discard(sftp, &checkpoint.remote.partial).await;
-                let outcome = if again { Outcome::AlreadyDelivered } else { Outcome::Delivered };
-                return Ok(Step::Published(outcome, proof));
-            }
-            Search::Taken => {
-                if let Some(reason) = superseded(checkpoint).await? {
-                    discard(sftp, &checkpoint.remote.partial).await;
-                    return Ok(Step::Superseded(reason));
-                }
-                return Err(ErrorName::RemotePathRejected.error(format!(
-                    "{:?} exists, with other contents, and SFTP_IF_EXISTS is {}; nothing was published",
-                    checkpoint.final_path(),
-                    settings.policy.if_exists.as_str()
-                )));
-            }
-        }
-    }
-    let subject = match Subject::find(sftp, checkpoint).await? {
-        Some(subject) if direct => match grown(subject, sftp, checkpoint, stop).await? {
-            Some(subject) => subject,
-            None => return Ok(Step::StopCame),
-        },
-        Some(subject) => subject,
-        None if direct || checkpoint.publishing => {
-            if direct && let Some(reason) = superseded(checkpoint).await? {
-                return Ok(Step::Superseded(reason));
-            }
-            if !matches!(settings.proof, ProofPolicy::Auto | ProofPolicy::None) {
-                return Err(ErrorName::InvalidConfig.error(format!(
-                    "SFTP_PROOF demands a proof, but {:?} is gone: the server takes files away at once. Set it to auto or none",
-                    checkpoint.final_path()
-                )));
-            }
-            let taken = if direct { TAKEN } else { LOST_ANSWER };
-            checkpoint.warnings.push(taken.to_owned());
-            return Ok(Step::Published(Outcome::Delivered, Proof::Unverified));
-        }
-        None => {
-            return Err(ErrorName::RemoteMismatch.error(format!(
-                "{:?} is gone: the server, or someone on it, removed it after every byte was acknowledged. If it takes files away at once, set SFTP_PUBLISH to direct",
-                checkpoint.remote.partial
-            )));
-        }
-    };
-    let verdict = match prover.prove(&subject, checkpoint).await {
-        Err(error) if error.name == ErrorName::RemoteMismatch && subject.is_partial() => {
-            // By now it may be a newer version that lies there.
-            if direct && let Some(reason) = superseded(checkpoint).await? {
-                return Ok(Step::Superseded(reason));
-            }
-            discard(sftp, &checkpoint.remote.partial).await;
-            return Err(error);
-        }
-        other => other?,
-    };
-    let (proof, mut warnings) = match verdict {
-        Verdict::Proved { proof, warnings } => (proof, warnings),
-        Verdict::StopCame => return Ok(Step::StopCame),
-    };
-    // Before the file is published: the partner is not to wait for the marker while an object is read again.
-    if !know_hash(&deps.partner, checkpoint, stop).await? {
-        return Ok(Step::StopCame);
-    }
-    if !checkpoint.already_there
-        && let Some(reason) = superseded(checkpoint).await?
-    {
-        if subject.is_partial() && !direct {
-            discard(sftp, &checkpoint.remote.partial).await;
-        }
-        return Ok(Step::Superseded(reason));
-    }
-    let outcome = if subject.is_partial() {
-        warnings
-            .extend(attributes::set(sftp, settings.attributes, &checkpoint.object, subject.path()).await?);
-        if let Some(marker) = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())? {
-            marker.withdraw(sftp).await?;
-        }
-        match publish(sftp, checkpoint, keeps).await? {
-            Published::Now(more) => {
-                warnings.extend(more);
-                Outcome::Delivered
-            }
-            Published::ByAnother => Outcome::AlreadyDelivered,
-            Published::Taken => return Ok(Step::StopCame),
-        }
-    } else if checkpoint.already_there {
-        Outcome::AlreadyDelivered
-    } else {
-        // What we sent is under the final name already: the answer to an earlier rename was lost, or another
-        // execution of the same version was faster.
-        Outcome::Delivered
-    };
-    checkpoint.warnings.append(&mut warnings);
-    Ok(Step::Published(outcome, proof))
-}
-
-const TAKEN: &str = "the file was gone before it could be proved: the server takes files away at once";
-
-/// A file that gets longer without our doing is being written by another execution of the same version, to which ours
-/// lost it. Waits until it is whole, or does not grow any more; `None` if the stop comes first.
-async fn grown(
-    mut subject: Subject,
-    sftp: &Sftp,
-    checkpoint: &Checkpoint,
-    stop: Deadline,
-) -> Result<Option<Subject>> {
-    const PATIENCE: Duration = Duration::from_secs(3);
-    while subject.is_shorter(checkpoint.object.size) {
-        if stop.has_passed() {
-            return Ok(None);
-        }
-        tokio::time::sleep(PATIENCE.min(stop.remaining())).await;
-        match Subject::find(sftp, checkpoint).await? {
-            Some(now) if now.size() != subject.size() => subject = now,
-            _ => break,
-        }
-    }
-    Ok(Some(subject))
 }
