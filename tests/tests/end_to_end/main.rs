@@ -150,7 +150,7 @@ async fn story_32_every_failure_is_named_and_recorded_and_no_secret_is_in_any_of
     let failed = run(&stack, &input(&stack, "missing.txt")).await;
     assert_failed(&stack, &partner, &failed, "ObjectUnreadable", "missing.txt").await;
 
-    let failed = run(&stack, &input(&stack, "../../x")).await;
+    let failed = run(&stack, &input(&stack, "../../story-32.txt")).await;
     assert_failed(&stack, &partner, &failed, "RemotePathRejected", "\"..\"").await;
 
     std::fs::write(partner.root.join("file"), "in the way").unwrap();
