@@ -29,7 +29,7 @@ pub const CHECKS: [&str; 14] = [
 ];
 
 /// The servers, in the order of the page. The real ones first.
-pub const SERVERS: [&str; 25] = [
+pub const SERVERS: [&str; 26] = [
     "OpenSSH",
     "OpenSSH, chrooted",
     "OpenSSH, old algorithms",
@@ -41,6 +41,7 @@ pub const SERVERS: [&str; 25] = [
     "Paramiko",
     "Twisted Conch",
     "ssh2 for Node.js",
+    "Go's pkg/sftp",
     "rclone (Go pkg/sftp) with a cache",
     "rclone (Go pkg/sftp)",
     "Apache MINA, IBM Sterling",

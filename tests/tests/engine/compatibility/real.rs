@@ -142,6 +142,11 @@ async fn compatibility_ssh2() {
 }
 
 #[tokio::test]
+async fn compatibility_pkg_sftp() {
+    program("Go's pkg/sftp", Server::PkgSftp, &[]).await;
+}
+
+#[tokio::test]
 async fn compatibility_rclone_with_a_cache() {
     program("rclone (Go pkg/sftp) with a cache", Server::RcloneCached, &[]).await;
 }
