@@ -255,6 +255,14 @@ impl Prover<'_> {
                 subject.path
             ))),
             Ok(None) => Ok(Attempt::Refused("it hashes, but not with SHA-256".into())),
+            // ProFTPD hashes nothing that begins at the end of a file. Of an empty one the size says all.
+            Err(error)
+                if error.is_status()
+                    && at_any_price
+                    && (subject.size, checkpoint.object.size) == (Some(0), 0) =>
+            {
+                Ok(done(Proof::Size))
+            }
             Err(error) if error.is_status() => Ok(Attempt::Refused(error.to_string())),
             Err(error) => Err(error.into()),
         }

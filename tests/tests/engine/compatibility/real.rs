@@ -88,6 +88,20 @@ async fn compatibility_proftpd() {
     program("ProFTPD mod_sftp", Server::ProFtpd, &[("auto", "server hash", ""), ("hash", "ok", "")]).await;
 }
 
+/// Its server hashes nothing that begins at the end of a file.
+#[tokio::test]
+async fn an_empty_file_is_proved_where_a_hash_is_demanded() {
+    let Some(software) = Server::ProFtpd.install().await.unwrap() else {
+        return skip("an empty file and ProFTPD's hash: it is not to be had here");
+    };
+    let mut delivery = Delivery::to(Partner::program(software, Options::default()).await.unwrap());
+    delivery.set("SFTP_PROOF", "hash");
+    delivery.put("empty.csv", 0);
+    delivery.put("file.csv", 1);
+    assert_eq!(delivery.delivers("empty.csv", 0).await.proof, Some(Proof::Size));
+    assert_eq!(delivery.delivers("file.csv", 1).await.proof, Some(Proof::ServerHash));
+}
+
 #[tokio::test]
 async fn compatibility_dropbear_with_openssh() {
     program("Dropbear with OpenSSH's sftp-server", Server::Dropbear, &[]).await;
