@@ -10,16 +10,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 /// The leash: a shell that leads a process group of its own and holds the other end of a pipe. The pipe ends
-/// when its holder lets go or dies, whatever it died of; then the child and its descendants get a TERM (sshd's
-/// sessions leave the group), and 5 s later the whole group gets a KILL. A server that has ended takes its group
-/// with it; a task's exit status is passed on.
+/// when its holder lets go or dies, whatever it died of; then the child's descendants (sshd's sessions leave the
+/// group) and the child get a TERM, and 5 s later the whole group gets a KILL. The child stands still until then: it
+/// starts no further ones, and the end of it, which ends the watcher, comes last. A server that has ended takes its
+/// group with it; a task's exit status is passed on.
 const LEASH: &str = r#"
 exec 3<&0
 kind=$1 rubbish=$2; shift 2
 family() { for pid in $(cat /proc/$1/task/*/children 2>/dev/null); do echo $pid; family $pid; done; }
 "$@" </dev/null 3<&- &
 child=$!
-(cat >/dev/null; kill -TERM $child $(family $child); sleep 5; kill -9 -$$) <&3 3<&- >/dev/null 2>&1 &
+(cat >/dev/null; kill -STOP $child; kill -TERM $(family $child) $child; kill -CONT $child; sleep 5; kill -9 -$$) <&3 3<&- >/dev/null 2>&1 &
 watcher=$!
 exec 3<&-
 wait $child

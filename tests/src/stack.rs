@@ -71,6 +71,8 @@ pub struct Execution {
     pub error: Option<String>,
     /// The error's message.
     pub cause: Option<String>,
+    /// Whether all of this is final: MiniStack sets the status first, and then the rest.
+    pub ended: bool,
 }
 
 impl Execution {
@@ -207,6 +209,7 @@ impl<'a> Stack<'a> {
             output: found.output.as_deref().map(serde_json::from_str).transpose()?,
             error: found.error,
             cause: found.cause,
+            ended: found.stop_date.is_some(),
         })
     }
 
@@ -215,7 +218,7 @@ impl<'a> Stack<'a> {
         let deadline = Instant::now() + patience;
         loop {
             let execution = self.execution(arn).await?;
-            if execution.status != ExecutionStatus::Running {
+            if execution.ended {
                 return Ok(execution);
             }
             if Instant::now() > deadline {

@@ -3,6 +3,7 @@
 
 mod afterwards;
 mod attributes;
+mod hashes;
 mod marker;
 mod proof;
 mod publication;
@@ -18,7 +19,7 @@ use bridge::{
 use partner::{Partner, Persistence};
 use sftp::Session;
 
-use crate::marker::{MarkerFile, know_hash};
+use crate::marker::MarkerFile;
 use crate::publication::{Step, publish_proved};
 
 /// What the handler works with.
@@ -170,7 +171,7 @@ async fn prove_and_publish(
         checkpoint.publication =
             Some(Publication { outcome, path, proof, host_key_fingerprint, marker: None });
     }
-    if !know_hash(&deps.partner, checkpoint, stop).await? {
+    if !hashes::know(deps, checkpoint, settings.marker.hashes(), stop).await? {
         return Ok(None);
     }
     if let Some(publication) = &checkpoint.publication

@@ -1,50 +1,8 @@
 //! The marker: a file beside the published one that says that it is there.
 
-use aws::ObjectReader;
-use bridge::{Checkpoint, Deadline, ErrorName, Marker, ReadForHash, RemotePaths, Result, Settings};
+use bridge::{Checkpoint, ErrorName, Marker, RemotePaths, Result, Settings};
 use bytes::Bytes;
-use partner::Partner;
 use sftp::{FileHandle, OpenFlags, Sftp};
-
-/// Sees to it that the checkpoint has the hash that the marker is to hold. It was computed on the way, but for a file
-/// that was there already, or that was begun under other settings: then the object is read once more. Returns `false`
-/// if the stop came first; the checkpoint says how far it got.
-pub(crate) async fn know_hash(
-    partner: &Partner,
-    checkpoint: &mut Checkpoint,
-    stop: Deadline,
-) -> Result<bool> {
-    let wanted = partner.settings.marker.hashes();
-    let missing_sha256 = wanted.sha256 && checkpoint.sha256.is_none();
-    let missing_md5 = wanted.md5 && checkpoint.md5.is_none();
-    if !missing_sha256 && !missing_md5 {
-        return Ok(true);
-    }
-    let start = checkpoint.read_for_hash.get_or_insert_with(ReadForHash::default).offset;
-    let mut reader = ObjectReader::new(&partner.clients.s3, &checkpoint.object, start);
-    // Kept in the checkpoint on the way: this future may be dropped at any moment.
-    while let Some(bytes) = reader.next().await? {
-        let read = checkpoint.read_for_hash.get_or_insert_with(ReadForHash::default);
-        read.offset += bytes.len() as u64;
-        if missing_sha256 {
-            read.sha256.update(&bytes);
-        }
-        if missing_md5 {
-            read.md5.update(&bytes);
-        }
-        if stop.has_passed() && read.offset < checkpoint.object.size {
-            return Ok(false);
-        }
-    }
-    let read = checkpoint.read_for_hash.take().unwrap_or_default();
-    if missing_sha256 {
-        checkpoint.sha256 = Some(read.sha256);
-    }
-    if missing_md5 {
-        checkpoint.md5 = Some(read.md5);
-    }
-    Ok(true)
-}
 
 /// A marker of one file.
 pub(crate) struct MarkerFile {

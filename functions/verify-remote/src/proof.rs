@@ -1,13 +1,12 @@
 //! Proving that the file on the server is the pinned object.
 
-use aws::ObjectReader;
 use bridge::{
-    Checkpoint, Checksum, Deadline, ErrorName, IfExists, NUMBER_MAX, Proof, ProofPolicy, ReadBack, Result,
-    RunningChecksum, RunningSha256, compare_with_stored,
+    Checkpoint, Checksum, Deadline, ErrorName, Hashes, IfExists, NUMBER_MAX, Proof, ProofPolicy, ReadBack,
+    Result, RunningChecksum, RunningSha256, compare_with_stored,
 };
 use sftp::{Attributes, FileHandle, OpenFlags, Sftp};
 
-use crate::Deps;
+use crate::{Deps, hashes};
 
 /// The file to prove.
 pub(crate) struct Subject {
@@ -178,7 +177,7 @@ impl Prover<'_> {
         let subject = Subject { path, partial: false, size: attributes.size };
         // The checkpoint's own way of reading back is that of the partial file.
         let mut compared = Checkpoint { read_back: checkpoint.comparing.take(), ..checkpoint.clone() };
-        let attempt = match self.server_hash(&subject, &compared, false).await {
+        let attempt = match self.server_hash(&subject, &mut compared, false).await {
             Ok(Attempt::Refused(_)) => self.read_back(&subject, &mut compared).await,
             other => other,
         };
@@ -231,16 +230,18 @@ impl Prover<'_> {
     async fn server_hash(
         &self,
         subject: &Subject,
-        checkpoint: &Checkpoint,
+        checkpoint: &mut Checkpoint,
         at_any_price: bool,
     ) -> Result<Attempt> {
         if !self.sftp.can_hash() {
             return Ok(Attempt::Refused("it offers no check-file extension".into()));
         }
-        let expected = match &checkpoint.sha256 {
-            Some(sha256) => sha256.digest(),
-            None if at_any_price => self.hash_object(checkpoint).await?,
-            None => return Ok(Attempt::Refused("no SHA-256 was computed on the way".into())),
+        let wanted = Hashes { sha256: at_any_price, md5: false };
+        if !hashes::know(self.deps, checkpoint, wanted, self.stop).await? {
+            return Ok(Attempt::Done(Verdict::StopCame));
+        }
+        let Some(expected) = checkpoint.sha256.as_ref().map(RunningSha256::digest) else {
+            return Ok(Attempt::Refused("no SHA-256 was computed on the way".into()));
         };
         let file = match self.open(subject).await? {
             Ok(file) => file,
@@ -266,15 +267,6 @@ impl Prover<'_> {
             Err(error) if error.is_status() => Ok(Attempt::Refused(error.to_string())),
             Err(error) => Err(error.into()),
         }
-    }
-
-    async fn hash_object(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
-        let mut sha256 = RunningSha256::default();
-        let mut reader = ObjectReader::new(&self.deps.partner.clients.s3, &checkpoint.object, 0);
-        while let Some(bytes) = reader.next().await? {
-            sha256.update(&bytes);
-        }
-        Ok(sha256.digest())
     }
 
     async fn read_back(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bridge::{Checkpoint, Deadline, ErrorName, Outcome, Proof, ProofPolicy, Result};
 use sftp::Sftp;
 
-use crate::marker::{MarkerFile, know_hash};
+use crate::marker::MarkerFile;
 use crate::proof::{Prover, Search, Subject, Verdict};
 use crate::publish::{LOST_ANSWER, Published, discard, publish};
-use crate::{Deps, attributes};
+use crate::{Deps, attributes, hashes};
 
 pub(crate) enum Step {
     Published(Outcome, Proof),
@@ -59,7 +59,7 @@ pub(crate) async fn publish_proved(
         Verdict::StopCame => return Ok(Step::StopCame),
     };
     // Before the file is published: the partner is not to wait for the marker while an object is read again.
-    if !know_hash(&deps.partner, checkpoint, stop).await? {
+    if !hashes::know(deps, checkpoint, settings.marker.hashes(), stop).await? {
         return Ok(Step::StopCame);
     }
     if !checkpoint.already_there

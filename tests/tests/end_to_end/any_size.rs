@@ -8,7 +8,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aws_sdk_sfn::types::ExecutionStatus;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use integration_tests::fault_proxy::{Fault, FaultProxy};
@@ -186,7 +185,7 @@ async fn watch(
                 *peak = process.memory_peak.max(*peak);
             }
         }
-        if execution.status != ExecutionStatus::Running {
+        if execution.ended {
             return (execution, peaks);
         }
         assert!(Instant::now() < deadline, "still running after {patience:?}: {steps:?}");

@@ -33,7 +33,7 @@ async fn record(stack: &Stack<'_>, execution: &Execution) -> Value {
 
 /// An execution that failed so, with its record, and nothing under the final name.
 async fn assert_failed(stack: &Stack<'_>, partner: &Partner, failed: &Execution, error: &str, words: &str) {
-    assert_eq!(failed.error.as_deref(), Some(error), "{:?}", failed.cause);
+    assert_eq!(failed.error.as_deref(), Some(error), "{failed:?}");
     let record = record(stack, failed).await;
     assert_eq!(record["error"], error);
     assert!(record["cause"].as_str().unwrap().contains(words), "{words:?} is not in {record}");
