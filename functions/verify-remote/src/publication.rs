@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bridge::{Checkpoint, Deadline, ErrorName, Outcome, Proof, ProofPolicy, Result};
+use bridge::{Checkpoint, Deadline, ErrorName, IfExists, Outcome, Proof, ProofPolicy, Result};
 use sftp::Sftp;
 
 use crate::marker::MarkerFile;
@@ -71,8 +71,7 @@ pub(crate) async fn publish_proved(
         return Ok(Step::Superseded(reason));
     }
     let outcome = if subject.is_partial() {
-        warnings
-            .extend(attributes::set(sftp, settings.attributes, &checkpoint.object, subject.path()).await?);
+        warnings.extend(attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?);
         if let Some(marker) = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())? {
             marker.withdraw(sftp).await?;
         }
@@ -85,6 +84,10 @@ pub(crate) async fn publish_proved(
             Published::Taken => return Ok(Step::StopCame),
         }
     } else if checkpoint.already_there {
+        // It may be what a try left that wrote to the final name directly, and could set neither.
+        if direct && settings.policy.if_exists != IfExists::Skip {
+            warnings.extend(attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?);
+        }
         Outcome::AlreadyDelivered
     } else {
         // What we sent is under the final name already: the answer to an earlier rename was lost, or another
