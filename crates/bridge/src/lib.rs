@@ -16,6 +16,7 @@ mod remote_path;
 mod settings;
 
 pub use algorithms::{Algorithms, Preset};
+pub use calendar::unix_seconds;
 pub use checksum::{
     Checksum, ChecksumAlgorithm, Digests, Hashes, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,
     compare_with_stored,

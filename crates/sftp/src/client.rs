@@ -434,7 +434,12 @@ impl Sftp {
     }
 
     /// The SHA-256 of the first `length` bytes, made by the server; `None` if it answers with another hash.
-    pub async fn sha256(&self, file: &FileHandle, length: u64) -> Result<Option<[u8; 32]>> {
+    pub async fn sha256(
+        &self,
+        file: &FileHandle,
+        length: u64,
+        _patience: Duration,
+    ) -> Result<Option<[u8; 32]>> {
         let body = Body::default().string(&file.handle).string(b"sha256").u64(0).u64(length).u32(0).finish();
         match self.extended("check-file", &file.path, "check-file-handle", body).await? {
             Reply::Extended(reply) => Ok(server_hash(reply)),
