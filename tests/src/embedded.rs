@@ -85,6 +85,24 @@ pub struct Quirks {
     pub capacity_at_close: Option<u64>,
     /// When files are taken away.
     pub sweep: Option<Sweep>,
+    /// What is there can be seen, and not read.
+    pub read_refused: bool,
+    /// The first READ from here on fails.
+    pub hiccup: Option<Hiccup>,
+}
+
+/// A READ that fails once, from this byte of a file on.
+#[derive(Clone, Debug)]
+pub struct Hiccup {
+    from: u64,
+    over: Arc<AtomicBool>,
+}
+
+impl Hiccup {
+    /// From this byte on.
+    pub fn from(from: u64) -> Self {
+        Self { from, over: Arc::default() }
+    }
 }
 
 /// What becomes of a request to set mode or time.
@@ -107,7 +125,7 @@ pub struct LostAnswer {
 }
 
 impl LostAnswer {
-    /// To a `close` of what was written, or to a `rename`.
+    /// To a `close` of what was written, to a `rename`, or to a `check-file`.
     pub fn to(request: &'static str) -> Self {
         Self { to: request, lost: Arc::default() }
     }
@@ -578,6 +596,9 @@ impl russh_sftp::server::Handler for Files {
     ) -> Result<Handle, Self::Error> {
         if flags.contains(OpenFlags::READ) {
             self.look()?;
+            if self.quirks.read_refused {
+                return Err(StatusCode::PermissionDenied.into());
+            }
         }
         if flags.contains(OpenFlags::WRITE) && self.quirks.read_only {
             return Err(StatusCode::PermissionDenied.into());
@@ -623,6 +644,12 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn read(&mut self, id: u32, handle: String, offset: u64, len: u32) -> Result<Data, Self::Error> {
+        if let Some(Hiccup { from, over }) = &self.quirks.hiccup
+            && offset >= *from
+            && !over.swap(true, Ordering::Relaxed)
+        {
+            return Err(StatusCode::Failure.with_message("Input/output error"));
+        }
         let mut data = vec![0; len.min(256 * 1024) as usize];
         let read = self.file(&handle)?.read_at(&mut data, offset).map_err(refuse)?;
         if read == 0 && len > 0 {
@@ -761,6 +788,7 @@ impl russh_sftp::server::Handler for Files {
             }
             // string handle, string algorithms, uint64 offset, uint64 length, uint32 block size
             "check-file-handle" if self.quirks.check_file => {
+                self.answered("check-file").await;
                 let Some(handle) = string(&mut rest) else { return Err(StatusCode::BadMessage.into()) };
                 let length = self.file(&handle)?.metadata().map_err(refuse)?.len();
                 let mut content = vec![0; length as usize];

@@ -87,8 +87,7 @@ pub(crate) struct Prover<'a> {
     pub(crate) stop: Deadline,
 }
 
-/// A server has so long to hash a file, and a second more for so many bytes: a slow disk.
-const HASH_PATIENCE: Duration = Duration::from_secs(60);
+/// A server may take as long as for any request to hash a file, and a second more for so many bytes: a slow disk.
 const HASH_RATE: u64 = 50_000_000;
 
 /// How often the way read back is written into the checkpoint, bytes.
@@ -241,7 +240,7 @@ impl Prover<'_> {
             return Ok(Attempt::Refused("it did not finish hashing the file".into()));
         }
         let size = checkpoint.object.size;
-        let patience = HASH_PATIENCE + Duration::from_secs(size / HASH_RATE);
+        let patience = self.sftp.stall_timeout() + Duration::from_secs(size / HASH_RATE);
         if patience > self.stop.remaining() && !demanded {
             // Reading back can be cut short, and goes on in the next call.
             return Ok(Attempt::Refused(format!("it may take {} s to hash the file", patience.as_secs())));
