@@ -43,7 +43,7 @@ impl AttributeSettings {
     }
 }
 
-/// `off`, `0640`, or `try:0640`. Without what the `owner` needs, which is who we are, a delivery could
+/// `off`, `0640` or `require:0640`, or `try:0640`. Without what the `owner` needs, which is who we are, a delivery could
 /// neither be proved nor go on after a failure.
 fn mode(
     variables: &Variables,
@@ -55,6 +55,7 @@ fn mode(
     let text = variables.get(name).filter(|text| *text != "off")?;
     let (demand, digits) = match text.split_once(':') {
         Some(("try", digits)) => (Demand::Try, digits),
+        Some(("require", digits)) => (Demand::Require, digits),
         _ => (Demand::Require, text),
     };
     let octal = matches!(digits.len(), 3 | 4) && digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
@@ -64,7 +65,7 @@ fn mode(
         Some(_) => format!(
             "expected a mode that includes {owner:04o}, such as {example}, or the bridge could not go on with its own"
         ),
-        None => format!("expected off, an octal mode such as {example}, or try:{example}"),
+        None => format!("expected off, an octal mode such as {example}, require:{example} or try:{example}"),
     };
     problems.wrong(name, text, &problem);
     None
@@ -81,6 +82,7 @@ mod tests {
         assert_eq!(mode("").unwrap(), None);
         assert_eq!(mode("off").unwrap(), None);
         assert_eq!(mode("0640").unwrap(), Some(Mode { bits: 0o640, demand: Demand::Require }));
+        assert_eq!(mode("require:0640"), mode("0640"));
         assert_eq!(mode("try:664").unwrap(), Some(Mode { bits: 0o664, demand: Demand::Try }));
         for wrong in [
             "640k",

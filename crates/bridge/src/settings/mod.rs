@@ -94,12 +94,12 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SFTP_FILE_MODE",
         default: Some("off"),
-        description: "The mode that files are published with: `0640` has to be, or nothing is published; `try:0640` is a warning in the receipt where the server refuses; `off` leaves it to the server.",
+        description: "The mode that files are published with: `0640` or `require:0640` has to be, or nothing is published; `try:0640` is a warning in the receipt where the server refuses; `off` leaves it to the server.",
     },
     Setting {
         name: "SFTP_DIR_MODE",
         default: Some("off"),
-        description: "The mode of the directories that the bridge makes: `0750`, `try:0750` or `off`, as above.",
+        description: "The mode of the directories that the bridge makes: `0750` or `require:0750`, `try:0750` or `off`, as above.",
     },
     Setting {
         name: "SFTP_PRESERVE_MTIME",
@@ -531,7 +531,7 @@ mod tests {
         ("SFTP_PROOF", "md5", true, "auto, hash, read-back, size or none"),
         ("SFTP_MARKER", "sha1", true, "none, done, sha256 or md5"),
         ("SFTP_FILE_MODE", "0440", true, "includes 0600, such as 0640"),
-        ("SFTP_DIR_MODE", "rwx", true, "off, an octal mode such as 0750, or try:0750"),
+        ("SFTP_DIR_MODE", "rwx", true, "off, an octal mode such as 0750, require:0750 or try:0750"),
         ("SFTP_PRESERVE_MTIME", "yes", true, "off, try or require"),
         ("SFTP_MAX_CONNECTIONS", "many", true, "a number from 1 to 16"),
         ("SFTP_KEEP_CONNECTION", "-1", true, "a number from 0 to 600"),
