@@ -75,6 +75,8 @@ pub struct Quirks {
     pub no_mixed_open: bool,
     /// Nothing can be looked at, but read.
     pub no_stat: bool,
+    /// What can be looked at can be read.
+    pub reading: Reading,
     /// So many WRITEs a file.
     pub writes_max: Option<u64>,
     /// A file is written from its beginning to its end, and not continued: so do gateways to object stores take it.
@@ -85,10 +87,10 @@ pub struct Quirks {
     pub capacity_at_close: Option<u64>,
     /// When files are taken away.
     pub sweep: Option<Sweep>,
-    /// What is there can be seen, and not read.
-    pub read_refused: bool,
     /// The first READ from here on fails.
     pub hiccup: Option<Hiccup>,
+    /// Each directory is a file system of its own: nothing is renamed from one to another.
+    pub file_systems: bool,
 }
 
 /// A READ that fails once, from this byte of a file on.
@@ -115,6 +117,18 @@ pub enum Setstat {
     Refused,
     /// It is answered with OK, and nothing is done.
     Ignored,
+}
+
+/// Where it ends for whoever wants to read a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// It can be read.
+    #[default]
+    Allowed,
+    /// It cannot be opened.
+    NotOpened,
+    /// It can be opened, but nothing comes out of it.
+    NothingRead,
 }
 
 /// The first request of a kind is carried out, and then nothing is heard on its channel any more.
@@ -499,7 +513,11 @@ impl Files {
         if self.quirks.rename_refused {
             return Err(StatusCode::PermissionDenied.with_message("renaming is not allowed"));
         }
-        std::fs::rename(self.local(old), self.local(new)).map_err(refuse)?;
+        let (from, to) = (self.local(old), self.local(new));
+        if self.quirks.file_systems && from.parent() != to.parent() {
+            return Err(StatusCode::Failure.with_message("Invalid cross-device link"));
+        }
+        std::fs::rename(from, to).map_err(refuse)?;
         self.swept(&self.local(new), Sweep::AfterRename).map_err(refuse)?;
         self.answered("rename").await;
         Ok(())
@@ -596,8 +614,8 @@ impl russh_sftp::server::Handler for Files {
     ) -> Result<Handle, Self::Error> {
         if flags.contains(OpenFlags::READ) {
             self.look()?;
-            if self.quirks.read_refused {
-                return Err(StatusCode::PermissionDenied.into());
+            if self.quirks.reading == Reading::NotOpened {
+                return Err(StatusCode::PermissionDenied.with_message("reading is not allowed"));
             }
         }
         if flags.contains(OpenFlags::WRITE) && self.quirks.read_only {
@@ -649,6 +667,9 @@ impl russh_sftp::server::Handler for Files {
             && !over.swap(true, Ordering::Relaxed)
         {
             return Err(StatusCode::Failure.with_message("Input/output error"));
+        }
+        if self.quirks.reading == Reading::NothingRead {
+            return Err(StatusCode::PermissionDenied.with_message("reading is not allowed"));
         }
         let mut data = vec![0; len.min(256 * 1024) as usize];
         let read = self.file(&handle)?.read_at(&mut data, offset).map_err(refuse)?;

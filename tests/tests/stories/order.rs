@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bridge::{ErrorName, Outcome, Status};
-use integration_tests::embedded::Quirks;
+use integration_tests::embedded::{Quirks, Reading};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
 use serde_json::json;
@@ -284,8 +284,13 @@ async fn story_06_what_is_gone_without_versions_replaces_nothing() {
 /// A partner who tidies up takes the partial file away, and yesterday's file has the same length.
 #[tokio::test]
 async fn story_26_another_file_of_the_same_size_is_not_taken_for_ours() {
-    for (proof, no_stat) in [("size", false), ("none", false), ("auto", false), ("auto", true)] {
-        let quirks = Quirks { read_refused: no_stat, ..Quirks::default() };
+    for (proof, reading) in [
+        ("size", Reading::Allowed),
+        ("none", Reading::Allowed),
+        ("auto", Reading::Allowed),
+        ("auto", Reading::NotOpened),
+    ] {
+        let quirks = Quirks { reading, ..Quirks::default() };
         let mut bridge = Bridge::to(Partner::embedded(quirks).await.unwrap()).await;
         bridge.set("SFTP_PROOF", proof);
         std::fs::write(bridge.partner.root.join("fixed.dat"), b"yesterday").unwrap();
