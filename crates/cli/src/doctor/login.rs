@@ -277,9 +277,9 @@ impl Doctor {
     /// What the server says to each method, whether the settings permit it or not. Only once all else is checked.
     pub(super) async fn examine_methods(&mut self) {
         let Some(login) = self.credential.clone() else { return };
-        let mut words = Vec::new();
+        let (mut words, mut alone) = (Vec::new(), Vec::new());
         for method in Methods::default().iter() {
-            let found = self.examine_method(&login, method).await;
+            let found = self.examine_method(&login, method, &mut alone).await;
             words.push(format!("{}: {found}", method.as_str()));
         }
         let found = words.join("; ");
@@ -300,8 +300,14 @@ impl Doctor {
         }
     }
 
-    /// In words; it is tried alone, if the server has not been asked yet and no promise forbids it.
-    async fn examine_method(&mut self, login: &Login, method: Method) -> String {
+    /// In words; it is tried alone, if the server has not been asked yet and no promise forbids it. `alone` has the answers
+    /// to those that were.
+    async fn examine_method(
+        &mut self,
+        login: &Login,
+        method: Method,
+        alone: &mut Vec<(Method, Answer)>,
+    ) -> String {
         let offered = &self.findings.methods;
         let is_offered = offered.is_empty() || offered.iter().any(|offered| offered == method.as_str());
         let is_password = |method: Method| method != Method::PublicKey;
@@ -331,16 +337,17 @@ impl Doctor {
         }
         let is_same_password =
             |(tried, answer): &(Method, Answer)| is_password(*tried) && *answer == Answer::Refused;
-        if is_password(method) && self.answers.iter().any(is_same_password) {
+        if is_password(method) && self.answers.iter().chain(&*alone).any(is_same_password) {
             return "not tried, the server has refused the password".into();
         }
         if self.refused >= REFUSED_MAX {
             return format!("not tried, no more than {REFUSED_MAX} attempts are to be refused");
         }
-        let (alone, target) = (Login { methods: method.into(), ..login.clone() }, self.target());
-        match self.patiently(0, async || target.log_in(&alone).await).await {
+        let (only, target) = (Login { methods: method.into(), ..login.clone() }, self.target());
+        match self.patiently(0, async || target.log_in(&only).await).await {
             Ok(attempted) => {
                 self.count(&attempted);
+                alone.extend(attempted.answers.last().copied());
                 match (attempted.answers.last(), attempted.problem) {
                     (Some((_, answer)), _) => in_words(*answer).into(),
                     (None, Some(problem)) => format!("could not be tried, {}", problem.message()),
