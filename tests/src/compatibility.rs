@@ -67,7 +67,7 @@ pub struct Row {
     pub version: String,
     /// What became of each of [`CHECKS`].
     pub cells: Vec<String>,
-    /// What a reader has to know about cells that say more than `ok`.
+    /// What a reader has to know about settings, and about cells that say more than `ok`.
     pub notes: Vec<String>,
     /// Of the second table: what else it told of itself. None for a server that is only played.
     pub facts: Option<[String; 3]>,
@@ -154,6 +154,7 @@ pub fn renew() -> Result<(String, Vec<&'static str>)> {
     }
     let head = format!("| server | {} |\n|{}", CHECKS.join(" | "), " --- |".repeat(CHECKS.len() + 1));
     let text = TEMPLATE
+        .replace("REAL", &facts.len().to_string())
         .replace("BEHAVIOUR", &format!("{head}\n{}", behaviour.join("\n")))
         .replace("NOTES", &notes.join("\n"))
         .replace("FACTS", &facts.join("\n"));
@@ -166,7 +167,7 @@ const TEMPLATE: &str = "\
 Made by `cargo xtask compatibility` from a run of the tests; do not edit it by hand. The tests compare what they find
 with this page and fail when it is out of date.
 
-The first thirteen servers are the real programs. The others cannot be installed for a test: a server inside the test
+The first REAL servers are the real programs. The others cannot be installed for a test: a server inside the test
 plays what is documented of them, or what users of other tools reported. That shows that the bridge copes with those
 traits, not that it was tried with those products.
 
@@ -174,7 +175,8 @@ Every server gets the same deliveries, by the real functions' handlers, and each
 for byte:
 
 - **names**: spaces, `+` and `%2B`; umlauts; emoji; a component of 255 bytes.
-- **empty** to **100 MiB**: the sizes. **overwriting**: the name exists. **new directories**: three that are not there.
+- **empty** to **100 MiB**: the sizes, the largest with `SFTP_PROOF=none`. **overwriting**: the name exists.
+  **new directories**: three that are not there.
 - **cut and resumed**: the connection is cut in the middle of 24 MiB. `ok`: it went on from there.
 - **auto**, **hash**, **read-back**, **size**, **none**: with that `SFTP_PROOF`. With `auto` the cell is the proof that
   the receipt names.
@@ -185,7 +187,8 @@ for byte:
 `ok` means delivered, proved as asked, and nothing of ours left behind. An error's name means that the server cannot
 do it: the delivery failed with that error ([runbook](errors.md)), and nothing came to lie under the final name, but
 where it is written to directly: MinIO, and the drop box that sweeps at close.
-`InvalidConfig` is what a proof gets that is demanded of a server that does not give it. `–`: not tried.
+`InvalidConfig` is what a proof gets that is demanded of a server that does not give it. Where a server needs settings of
+its own, the [notes](#notes) say which; all others were run with those that everyone has to set.
 
 BEHAVIOUR
 
@@ -195,7 +198,7 @@ NOTES
 
 ## What the servers say of themselves
 
-What was agreed on with the default settings: key exchange, host key, cipher, and MAC where the cipher needs one.
+What was agreed on with the settings of the row: key exchange, host key, cipher, and MAC where the cipher needs one.
 Extensions are those of the server's VERSION packet; limits are those of `limits@openssh.com`.
 
 | server | version | agreed on | extensions | data in one READ and WRITE |

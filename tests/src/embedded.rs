@@ -1,6 +1,7 @@
 //! An SFTP server inside this process: russh and russh-sftp's server over a real folder. It stands in where
 //! OpenSSH is not to be had, and is what partners with quirks are made of.
 
+mod cut;
 mod disguise;
 
 use std::collections::HashMap;
@@ -31,6 +32,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::door::Door;
 
+pub use cut::{Cut, Moment};
+
 /// In what the server differs from a well-behaved one.
 #[derive(Clone, Debug, Default)]
 pub struct Quirks {
@@ -59,8 +62,8 @@ pub struct Quirks {
     pub read_only: bool,
     /// Nothing can be renamed: the request is unknown.
     pub no_rename: bool,
-    /// Nothing may be renamed.
-    pub rename_refused: bool,
+    /// Nothing may be renamed, until this is changed.
+    pub rename_refused: Arc<AtomicBool>,
     /// The plain rename replaces what is there, as it does on many servers.
     pub rename_replaces: bool,
     /// What was written takes this long to be closed.
@@ -77,6 +80,8 @@ pub struct Quirks {
     pub no_stat: bool,
     /// What can be looked at can be read.
     pub reading: Reading,
+    /// Where the connection is cut.
+    pub cut: Option<Cut>,
     /// So many WRITEs a file.
     pub writes_max: Option<u64>,
     /// A file is written from its beginning to its end, and not continued: so do gateways to object stores take it.
@@ -117,6 +122,8 @@ pub enum Setstat {
     Refused,
     /// It is answered with OK, and nothing is done.
     Ignored,
+    /// It is refused with the words that there is no such file.
+    NotFound,
 }
 
 /// Where it ends for whoever wants to read a file.
@@ -234,6 +241,7 @@ impl Embedded {
             proved: Vec::new(),
             opened: 0,
             channels: HashMap::new(),
+            socket: None,
         };
         // A predecessor on this port is gone only when the runtime has got round to dropping it.
         let mut tries = 0;
@@ -249,10 +257,11 @@ impl Embedded {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-                let (config, session) = (config.clone(), session.another());
+                let (config, mut session) = (config.clone(), session.another());
                 // russh runs the session in a task of its own, out of reach: what ends it is its socket.
                 let Ok(stream) = stream.into_std() else { continue };
-                let Ok(cut) = stream.try_clone().map(CutOnDrop) else { continue };
+                let Ok(cut) = stream.try_clone().map(Arc::new).map(CutOnDrop) else { continue };
+                session.socket = Some(Arc::clone(&cut.0));
                 let Ok(stream) = TcpStream::from_std(stream) else { continue };
                 connections.spawn(async move {
                     let (_cut, _permit) = (cut, permit);
@@ -272,7 +281,7 @@ impl Drop for Embedded {
     }
 }
 
-struct CutOnDrop(std::net::TcpStream);
+struct CutOnDrop(Arc<std::net::TcpStream>);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
@@ -305,6 +314,8 @@ struct SshSession {
     /// Channels so far.
     opened: u32,
     channels: HashMap<ChannelId, Channel<Msg>>,
+    /// The connection that it runs on.
+    socket: Option<Arc<std::net::TcpStream>>,
 }
 
 impl SshSession {
@@ -318,6 +329,7 @@ impl SshSession {
             proved: Vec::new(),
             opened: 0,
             channels: HashMap::new(),
+            socket: None,
         }
     }
 }
@@ -395,13 +407,19 @@ impl russh::server::Handler for SshSession {
             Some(channel) if name == "sftp" => {
                 session.channel_success(id)?;
                 match &self.service {
-                    Service::Files(files) if files.quirks.later_codes => {
-                        let (inside, outside) = tokio::io::duplex(1024 * 1024);
-                        tokio::spawn(disguise::run(channel.into_stream(), outside));
-                        russh_sftp::server::run(inside, files.another()).await;
-                    }
                     Service::Files(files) => {
-                        russh_sftp::server::run(channel.into_stream(), files.another()).await;
+                        let (inside, outside) = tokio::io::duplex(1024 * 1024);
+                        match (&files.quirks.cut, self.socket.clone()) {
+                            _ if files.quirks.later_codes => {
+                                tokio::spawn(disguise::run(channel.into_stream(), outside));
+                                russh_sftp::server::run(inside, files.another()).await;
+                            }
+                            (Some(cut), Some(socket)) => {
+                                tokio::spawn(cut.clone().run(channel.into_stream(), outside, socket));
+                                russh_sftp::server::run(inside, files.another()).await;
+                            }
+                            _ => russh_sftp::server::run(channel.into_stream(), files.another()).await,
+                        }
                     }
                     Service::Script(script) => drop(tokio::spawn(script.0(channel.into_stream()))),
                 }
@@ -510,7 +528,7 @@ impl Files {
     }
 
     async fn renamed(&self, old: &str, new: &str) -> Result<(), StatusReply> {
-        if self.quirks.rename_refused {
+        if self.quirks.rename_refused.load(Ordering::Relaxed) {
             return Err(StatusCode::PermissionDenied.with_message("renaming is not allowed"));
         }
         let (from, to) = (self.local(old), self.local(new));
@@ -730,6 +748,7 @@ impl russh_sftp::server::Handler for Files {
             Setstat::Done => {}
             Setstat::Refused => return Err(StatusCode::PermissionDenied.into()),
             Setstat::Ignored => return answer(id, Ok(())),
+            Setstat::NotFound => return Err(StatusCode::NoSuchFile.into()),
         }
         let path = self.local(&path);
         // A directory cannot be opened for writing, and only a size needs it.

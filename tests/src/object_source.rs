@@ -49,6 +49,8 @@ pub struct Quirks {
     pub break_after: Option<u64>,
     /// A request for a part of an object is answered with all of it.
     pub no_ranges: bool,
+    /// Of a listing, no page has more keys than these. S3 says 1,000 at most, and gives fewer as it pleases.
+    pub keys_max: Option<usize>,
     /// Whoever wants to change something is told to come back later, and not that it is forbidden.
     pub busy: bool,
 }
@@ -370,6 +372,7 @@ impl Store {
         let prefix = parameter("prefix").unwrap_or_default();
         let delimiter = parameter("delimiter").filter(|delimiter| !delimiter.is_empty());
         let max_keys = parameter("max-keys").and_then(|number| number.parse().ok()).unwrap_or(1000);
+        let max_keys = self.quirks.read().unwrap().keys_max.map_or(max_keys, |most| max_keys.min(most));
         let encode = |key: &str| match parameter("encoding-type") {
             Some("url") => utf8_percent_encode(key, URL).to_string(),
             _ => escape(key),

@@ -17,6 +17,7 @@ pub mod kind {
     pub const HANDLE: u8 = 102;
     pub const DATA: u8 = 103;
     pub const ATTRS: u8 = 105;
+    pub const EXTENDED: u8 = 200;
 }
 
 /// What a client asked for.
@@ -116,7 +117,7 @@ fn ordinary(request: &Request, size: &mut Option<u64>) -> Vec<u8> {
             Some(size) => request.reply(kind::ATTRS, &[&1_u32.to_be_bytes(), &size.to_be_bytes()]),
             None => request.status(2, "no such file"),
         },
-        kind if kind >= 200 => request.status(8, "no such extension"),
+        kind if kind >= kind::EXTENDED => request.status(8, "no such extension"),
         _ => ok(),
     }
 }

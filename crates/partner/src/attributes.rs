@@ -1,13 +1,13 @@
 //! What a file or directory is beside its contents.
 
-use bridge::{Demand, ErrorName, Result};
+use bridge::{Checkpoint, Demand, ErrorName, Result};
 use sftp::{Attributes, Sftp};
 
 /// File systems that count in two seconds round.
 const ROUNDED: u32 = 2;
 
 /// Gives `path` the mode or the time that is `wanted`, as `setting` demands. Returns a warning if the server does not do
-/// it and it was only to be tried.
+/// it and it was only to be tried. `delivery` is the one whose file it is; a directory has none.
 ///
 /// # Errors
 /// `InvalidConfig` if it is required and the server does not do it.
@@ -17,14 +17,18 @@ pub async fn set_attributes(
     wanted: Attributes,
     demand: Demand,
     setting: &str,
+    delivery: Option<&Checkpoint>,
 ) -> Result<Option<String>> {
     let why = match set(sftp, path, wanted).await {
         Ok(None) => return Ok(None),
-        // Another execution of the same version was faster, and has set what it moved away.
-        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) if error.is_not_found() && is_gone(sftp, path, delivery).await? => return Ok(None),
         Ok(Some(ignored)) => ignored,
         Err(error) if error.is_status() => error.to_string(),
         Err(error) => return Err(error.into()),
+    };
+    let stands = match delivery.is_some_and(|delivery| delivery.remote.is_direct()) {
+        true => "the file is there without it",
+        false => "nothing was published",
     };
     match demand {
         Demand::Try => {
@@ -32,8 +36,18 @@ pub async fn set_attributes(
             Ok(Some(format!("{setting}: {why}")))
         }
         Demand::Require => Err(ErrorName::InvalidConfig.error(format!(
-            "{setting} demands what the server does not do: {why}; nothing was published. Let it be tried only, or set it to off"
+            "{setting} demands what the server does not do: {why}; {stands}. Let it be tried only, or set it to off"
         ))),
+    }
+}
+
+/// Whether there is really no such file, as the server says: another execution of the same version was faster, and has
+/// set what it moved away. Where nothing can be seen, it may be a refusal, unless we have asked for the rename ourselves.
+async fn is_gone(sftp: &Sftp, path: &str, delivery: Option<&Checkpoint>) -> Result<bool> {
+    match sftp.stat(path).await {
+        Ok(there) => Ok(there.is_none()),
+        Err(error) if error.is_status() => Ok(delivery.is_some_and(|delivery| delivery.publishing)),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -60,7 +60,7 @@ async fn make_directories(
 /// next try would find it and take it for someone else's.
 async fn set_mode(sftp: &Sftp, directory: &str, mode: Mode) -> Result<Option<String>> {
     let wanted = Attributes { permissions: Some(mode.bits), ..Attributes::default() };
-    let set = set_attributes(sftp, directory, wanted, mode.demand, "SFTP_DIR_MODE").await;
+    let set = set_attributes(sftp, directory, wanted, mode.demand, "SFTP_DIR_MODE", None).await;
     if let Err(error) = &set
         && error.name == ErrorName::InvalidConfig
         && let Err(error) = sftp.rmdir(directory).await

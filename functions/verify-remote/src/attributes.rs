@@ -1,6 +1,6 @@
-//! Mode and time of the file, while it is still the partial one.
+//! Mode and time of the file, while it is still the partial one, unless the final one is written to directly.
 
-use bridge::{AttributeSettings, PinnedObject, Result};
+use bridge::{AttributeSettings, Checkpoint, Result};
 use partner::set_attributes;
 use sftp::{Attributes, Sftp};
 
@@ -11,19 +11,19 @@ use sftp::{Attributes, Sftp};
 pub(crate) async fn set(
     sftp: &Sftp,
     settings: AttributeSettings,
-    object: &PinnedObject,
+    checkpoint: &Checkpoint,
     path: &str,
 ) -> Result<Vec<String>> {
-    let mut warnings = Vec::new();
+    let (mut warnings, delivery) = (Vec::new(), Some(checkpoint));
     if let Some(mode) = settings.file_mode {
         let wanted = Attributes { permissions: Some(mode.bits), ..Attributes::default() };
-        warnings.extend(set_attributes(sftp, path, wanted, mode.demand, "SFTP_FILE_MODE").await?);
+        warnings.extend(set_attributes(sftp, path, wanted, mode.demand, "SFTP_FILE_MODE", delivery).await?);
     }
     // S3 tells when an object was stored, and the protocol's seconds reach to 2106.
-    let stored = object.last_modified.and_then(|seconds| u32::try_from(seconds).ok());
+    let stored = checkpoint.object.last_modified.and_then(|seconds| u32::try_from(seconds).ok());
     if let (Some(demand), Some(seconds)) = (settings.mtime, stored) {
         let wanted = Attributes { modified: Some(seconds), ..Attributes::default() };
-        warnings.extend(set_attributes(sftp, path, wanted, demand, "SFTP_PRESERVE_MTIME").await?);
+        warnings.extend(set_attributes(sftp, path, wanted, demand, "SFTP_PRESERVE_MTIME", delivery).await?);
     }
     Ok(warnings)
 }

@@ -24,7 +24,7 @@ impl Subject {
     /// there is neither.
     pub(crate) async fn find(sftp: &Sftp, checkpoint: &Checkpoint) -> Result<Option<Self>> {
         let candidates = [(checkpoint.remote.partial.clone(), true), (checkpoint.final_path(), false)];
-        for (path, partial) in candidates.into_iter().skip(usize::from(checkpoint.already_there)) {
+        for (path, partial) in candidates.into_iter().take(1).skip(usize::from(checkpoint.already_there)) {
             match sftp.stat(&path).await {
                 Ok(Some(attributes)) => {
                     return Ok(Some(Self { path, partial, size: attributes.size }));

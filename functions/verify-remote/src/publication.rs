@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws::Standing;
-use bridge::{Checkpoint, Deadline, ErrorName, Outcome, Proof, ProofPolicy, Result};
+use bridge::{Checkpoint, Deadline, ErrorName, IfExists, Outcome, Proof, ProofPolicy, Result};
 use sftp::Sftp;
 
 use crate::hashes::{self, Known};
@@ -76,8 +76,7 @@ pub(crate) async fn publish_proved(
         return Ok(step);
     }
     let outcome = if subject.is_partial() {
-        warnings
-            .extend(attributes::set(sftp, settings.attributes, &checkpoint.object, subject.path()).await?);
+        warnings.extend(attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?);
         let marker = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())?;
         checkpoint.proved = Some(proof);
         match publish(sftp, checkpoint, marker.as_ref(), keeps).await? {
@@ -89,9 +88,13 @@ pub(crate) async fn publish_proved(
             Published::LookAgain => return Ok(Step::StopCame),
         }
     } else if checkpoint.already_there {
-        if checkpoint.offset > 0 {
+        if !direct && checkpoint.offset > 0 {
             // What was sent before it was found.
             discard(sftp, &checkpoint.remote.partial).await;
+        }
+        // It may be what a try left that wrote to the final name directly, and could set neither.
+        if direct && settings.policy.if_exists != IfExists::Skip {
+            warnings.extend(attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?);
         }
         Outcome::AlreadyDelivered
     } else {

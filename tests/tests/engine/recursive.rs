@@ -1,7 +1,8 @@
 //! `deliver --recursive`: everything below a prefix.
 
+use integration_tests::cli;
 use integration_tests::fault_proxy::FaultProxy;
-use integration_tests::object_source::Body;
+use integration_tests::object_source::{Body, Quirks};
 use integration_tests::pattern;
 
 use crate::support::Delivery;
@@ -35,6 +36,25 @@ async fn everything_below_a_prefix_over_one_connection() {
     assert!(!delivery.partner.root.join("other").exists());
     assert_eq!(proxy.connections(), 1);
     assert!(ran.stderr.contains("200 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
+}
+
+/// The listing that is delivered from waits for deliveries, and sees the last page when most files are sent.
+#[tokio::test]
+async fn what_is_to_come_is_counted_ahead_of_the_deliveries() {
+    let delivery = Delivery::new().await;
+    put_many(&delivery);
+    delivery.source.quirks(Quirks { keys_max: Some(20), ..Quirks::default() });
+    let mut command = delivery.command(&["s3://b/in/", "--recursive"]).await;
+    command.env("LOG_LEVEL", "info");
+    let ran = cli::run(command).await;
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("200 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
+    let (before, rest) = ran.stderr.split_once("that is all below the prefix").unwrap();
+    let bytes: u64 = (0..FILES).map(|number| 1 + (number * 997) % 40_000).sum();
+    let counted = rest.lines().next().unwrap();
+    assert!(counted.contains("200") && counted.contains(&bytes.to_string()), "{counted}");
+    let sent = before.matches("the delivery has ended").count();
+    assert!(sent < 100, "{sent} files were sent before it was known how many there are");
 }
 
 #[tokio::test]

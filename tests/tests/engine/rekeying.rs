@@ -1,6 +1,6 @@
 //! New keys in the middle of a transfer, asked for by either side.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bridge::Proof;
 use integration_tests::fault_proxy::Fault;
@@ -9,11 +9,29 @@ use crate::support::{Delivery, MIB};
 
 const LENGTH: u64 = 128 * MIB;
 
-/// How often the server has agreed on keys with a client that it had keys with already.
-fn rekeyings(delivery: &Delivery) -> usize {
-    // Of each connection the first time is none.
-    let times = |words: &str| delivery.partner.log().matches(words).count();
-    times("SSH2_MSG_NEWKEYS received") - times("Connection from")
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    ByUs,
+    ByTheServer,
+}
+
+/// Who asked for new keys, each time that there were keys already.
+fn asked(delivery: &Delivery) -> Vec<Asked> {
+    let log = delivery.partner.log();
+    // The first keys of a connection are agreed on before anyone has logged in.
+    let lists = log.lines().filter(|line| line.contains("SSH2_MSG_KEXINIT") && !line.contains("[preauth]"));
+    let lists: Vec<&str> = lists.collect();
+    // Whoever asks sends a list of algorithms, and the other one answers with its own.
+    let first = lists.chunks(2).map(|pair| match pair[0].contains("KEXINIT sent") {
+        true => Asked::ByTheServer,
+        false => Asked::ByUs,
+    });
+    first.collect()
+}
+
+fn assert_asked(delivery: &Delivery, by: Asked, at_least: usize) {
+    let asked = asked(delivery);
+    assert!(asked.len() >= at_least && asked.iter().all(|it| *it == by), "{asked:?}");
 }
 
 #[tokio::test]
@@ -23,7 +41,7 @@ async fn story_14_we_ask_for_new_keys() {
     delivery.put("rekeyed.bin", LENGTH);
     let receipt = delivery.delivers("rekeyed.bin", LENGTH).await;
     assert_eq!((receipt.proof, receipt.resumes), (Some(Proof::ReadBack), 0));
-    assert!(rekeyings(&delivery) >= 12, "{}", rekeyings(&delivery));
+    assert_asked(&delivery, Asked::ByUs, 12);
 }
 
 #[tokio::test]
@@ -33,22 +51,43 @@ async fn story_14_the_server_asks_for_new_keys() {
     delivery.put("rekeyed.bin", LENGTH);
     let receipt = delivery.delivers("rekeyed.bin", LENGTH).await;
     assert_eq!((receipt.proof, receipt.resumes), (Some(Proof::ReadBack), 0));
-    assert!(rekeyings(&delivery) >= 12, "{}", rekeyings(&delivery));
+    assert_asked(&delivery, Asked::ByTheServer, 12);
 }
 
 #[tokio::test]
 async fn story_14_new_keys_with_two_channels_far_away() {
-    for settings in ["LogLevel DEBUG1\n", "LogLevel DEBUG1\nRekeyLimit 16M\n"] {
+    for (settings, by) in
+        [("LogLevel DEBUG1\n", Asked::ByUs), ("LogLevel DEBUG1\nRekeyLimit 16M\n", Asked::ByTheServer)]
+    {
         let Some(mut delivery) = Delivery::to_open_ssh(settings).await else { return };
-        if !settings.contains("RekeyLimit") {
+        if by == Asked::ByUs {
             delivery.options.rekey_after = 16 * MIB as usize;
         }
         let _proxy = delivery.through_proxy(Fault::Delay(Duration::from_millis(5))).await;
         delivery.put("rekeyed.bin", LENGTH / 2);
         let receipt = delivery.delivers("rekeyed.bin", LENGTH / 2).await;
         assert_eq!((receipt.proof, receipt.resumes), (Some(Proof::ReadBack), 0));
-        assert!(rekeyings(&delivery) >= 4, "{}", rekeyings(&delivery));
+        assert_asked(&delivery, by, 4);
         let log = delivery.partner.log();
         assert!(log.matches("Starting session: subsystem 'sftp'").count() > 1, "two channels");
+    }
+}
+
+/// With the limits as they come: ours is a GiB, and the server's is less or none.
+#[tokio::test]
+async fn story_14_over_a_gib() {
+    const LENGTH: u64 = 1056 * MIB;
+    for (settings, by) in
+        [("LogLevel DEBUG1\n", Asked::ByUs), ("LogLevel DEBUG1\nRekeyLimit 768M\n", Asked::ByTheServer)]
+    {
+        let Some(mut delivery) = Delivery::to_open_ssh(settings).await else { return };
+        delivery.set("SFTP_PROOF", "size");
+        delivery.put("large.bin", LENGTH);
+        let started = Instant::now();
+        let receipt = delivery.delivers("large.bin", LENGTH).await;
+        println!("{by:?}: {:?}", started.elapsed());
+        assert_eq!((receipt.resumes, receipt.bytes_sent), (0, LENGTH));
+        assert_eq!(receipt.source_checksum_matched, Some(true));
+        assert_eq!(asked(&delivery), [by]);
     }
 }

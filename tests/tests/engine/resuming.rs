@@ -5,9 +5,13 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge::{Outcome, Proof, Receipt};
+use bridge::{Checkpoint, Outcome, Progress, Proof, Receipt, Status};
+use integration_tests::embedded::{Cut, Moment, Quirks};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::object_source::Pace;
+use integration_tests::partner::Partner;
+use integration_tests::pattern;
+use integration_tests::wire::kind;
 
 use crate::support::{Delivery, MIB, wait_until};
 
@@ -66,35 +70,83 @@ async fn a_reconnect_that_fails_is_no_resume() {
     delivery.assert_arrived("gone.bin", LENGTH);
 }
 
-/// Each step of a delivery is one of these many bytes of what the client sends.
+/// The state machine with its retries: each goes on from the document. Whatever has failed by then, there is no short file.
+async fn retried(delivery: &Delivery, object_key: &str, length: u64) -> Receipt {
+    let process = delivery.process();
+    let (mut checkpoint, mut tries) = (None::<Checkpoint>, 0);
+    let receipt = loop {
+        let progress = match &checkpoint {
+            Some(complete) if complete.status == Status::Complete => {
+                process.verify(object_key, complete.clone()).await
+            }
+            started => process.transfer(object_key, started.clone(), 0).await,
+        };
+        match progress {
+            Ok(Progress { receipt: Some(receipt), .. }) => break receipt,
+            Ok(progress) => checkpoint = progress.checkpoint,
+            Err(error) => {
+                assert!(error.name.is_connection_failure() && tries < 2, "{error}");
+                tries += 1;
+            }
+        }
+        if let Ok(file) = File::open(delivery.partner.root.join(object_key)) {
+            assert_eq!(pattern::difference(file, length).unwrap(), None, "there, and not whole");
+        }
+    };
+    process.partner.disconnect().await;
+    receipt
+}
+
+/// The marker's requests included: before one is carried out, and when it is its answer that is lost.
+#[tokio::test]
+async fn story_10_cut_at_every_request_of_a_small_file() {
+    const LENGTH: u64 = 100_000;
+    let cut = Cut::default();
+    let quirks = Quirks { cut: Some(cut.clone()), ..Quirks::default() };
+    let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    delivery.set("SFTP_MARKER", "done");
+    delivery.put("small.bin", LENGTH);
+    delivery.delivers("small.bin", LENGTH).await;
+    let requests = cut.seen();
+    for kind in [kind::OPEN, kind::WRITE, kind::FSTAT, kind::CLOSE, kind::STAT, kind::READ, kind::EXTENDED] {
+        assert!(requests.contains(&kind), "{kind} is not among {requests:?}");
+    }
+    let closed = requests.iter().position(|kind| *kind == kind::CLOSE).unwrap();
+    for number in 0..requests.len() {
+        for moment in [Moment::Before, Moment::After] {
+            let what = format!("{moment:?} number {number} of {requests:?}");
+            println!("{what}");
+            for file in ["small.bin", "small.bin.done"] {
+                std::fs::remove_file(delivery.partner.root.join(file)).unwrap();
+            }
+            cut.at(number, moment);
+            let receipt = retried(&delivery, "small.bin", LENGTH).await;
+            let sessions = cut.seen().iter().filter(|kind| **kind == kind::INIT).count();
+            assert_eq!((receipt.outcome, sessions), (Outcome::Delivered, 2), "{what}: {receipt:?}");
+            assert_eq!(receipt.proof, Some(Proof::ReadBack), "{what}");
+            // Of bytes that are all acknowledged, none is sent again.
+            assert!(number < closed || receipt.bytes_sent == LENGTH, "{what}: {}", receipt.bytes_sent);
+            delivery.assert_arrived("small.bin", LENGTH);
+            let left = std::fs::read_dir(&delivery.partner.root).unwrap().count();
+            assert_eq!(left, 2, "{what}: the file and its marker");
+        }
+    }
+}
+
+/// While connecting and logging in, and in the middle of packets: a small request is one of some 80 bytes.
 #[tokio::test]
 async fn story_10_cut_at_every_step_of_a_small_file() {
-    const LENGTH: u64 = 5_000;
+    const LENGTH: u64 = 500;
     let mut delivery = Delivery::new().await;
     delivery.put("small.bin", LENGTH);
     let proxy = delivery.through_proxy(Fault::None).await;
     delivery.delivers("small.bin", LENGTH).await;
     let most = proxy.bytes_up();
-    for cut_after in (0..most).step_by(300) {
+    for cut_after in (0..most).step_by(60) {
+        println!("cut after {cut_after} of {most}");
         std::fs::remove_file(delivery.partner.root.join("small.bin")).unwrap();
         proxy.set(Fault::CutOnceAfter(cut_after)).await;
-        let process = delivery.process();
-        let mut tries = 0;
-        // The retries of the state machine.
-        let receipt = loop {
-            match process.deliver("small.bin").await {
-                Ok(receipt) => break receipt,
-                Err(error) => {
-                    let lost = error.name.is_connection_failure();
-                    assert!(lost && tries < 2, "cut after {cut_after}: {error}");
-                    tries += 1;
-                }
-            }
-        };
-        // If the answer to the rename was lost, the next try finds the file under its final name.
-        let there = matches!(receipt.outcome, Outcome::Delivered | Outcome::AlreadyDelivered);
-        assert!(there, "cut after {cut_after}: {receipt:?}");
-        process.partner.disconnect().await;
+        assert_eq!(retried(&delivery, "small.bin", LENGTH).await.outcome, Outcome::Delivered);
         delivery.assert_arrived("small.bin", LENGTH);
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use aws::afterwards::{Copying, move_to};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use bridge::{
-    Checkpoint, CredentialReference, Deadline, ErrorName, ObjectCreated, Outcome, PinnedObject, Publication,
-    Receipt,
+    Checkpoint, CredentialReference, Deadline, Demand, ErrorName, ObjectCreated, Outcome, PinnedObject,
+    Publication, Receipt,
 };
-use integration_tests::embedded::{Quirks, Setstat};
+use integration_tests::embedded::{LostAnswer, Quirks, Setstat};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::object_source::{Body, ObjectSource, Quirks as SourceQuirks};
 use integration_tests::partner::Partner;
@@ -101,33 +101,88 @@ async fn modes_and_times_are_set_before_publishing() {
 
 #[tokio::test]
 async fn story_23_setstat_refused_is_a_warning_or_stops_before_publishing() {
-    for setstat in [Setstat::Refused, Setstat::Ignored] {
+    for (setstat, publish) in [
+        (Setstat::Refused, "rename"),
+        (Setstat::Ignored, "rename"),
+        (Setstat::NotFound, "rename"),
+        (Setstat::Refused, "direct"),
+        (Setstat::Ignored, "direct"),
+    ] {
         for (name, tried, required, state) in [
             ("SFTP_FILE_MODE", "try:0604", "0604", "VerifyRemote"),
             ("SFTP_PRESERVE_MTIME", "try", "require", "VerifyRemote"),
             ("SFTP_DIR_MODE", "try:0711", "0711", "Transfer"),
         ] {
+            let what = format!("{name} {setstat:?} {publish}");
             let mut bridge = quirky(Quirks { setstat, ..Quirks::default() }).await;
+            bridge.set("SFTP_PUBLISH", publish);
             let event = bridge.put("in/file.txt", b"x".to_vec()).await;
-            if name == "SFTP_PRESERVE_MTIME" {
+            if name == "SFTP_PRESERVE_MTIME" && setstat == Setstat::Ignored {
                 // The object's time and the file's are to differ by more than is rounded.
                 tokio::time::sleep(Duration::from_millis(2100)).await;
             }
             bridge.set(name, required);
+            // Written to directly, it is there by then; a directory is made before anything is written.
+            let there = publish == "direct" && state == "VerifyRemote";
+            let stands = if there { "the file is there without it" } else { "nothing was published" };
             // The second try finds what the first one left.
             for _ in 0..2 {
                 let (failed, error) = bridge.deliver(&event).await.unwrap_err();
-                assert_eq!((failed, error.name), (state, ErrorName::InvalidConfig), "{error}");
-                assert!(error.message().contains(name) && error.message().contains("nothing was published"));
-                assert!(bridge.remote("in/file.txt").is_none(), "{name} {setstat:?}");
+                assert_eq!((failed, error.name), (state, ErrorName::InvalidConfig), "{what}: {error}");
+                assert!(
+                    error.message().contains(name) && error.message().contains(stands),
+                    "{what}: {error}"
+                );
+                assert_eq!(bridge.remote("in/file.txt"), there.then(|| b"x".to_vec()), "{what}");
             }
             bridge.set(name, tried);
             let receipt = bridge.deliver(&event).await.unwrap();
-            assert_eq!(receipt.outcome, Outcome::Delivered);
-            assert!(receipt.warnings.len() == 1 && receipt.warnings[0].contains(name), "{receipt:?}");
-            assert_eq!(bridge.remote_files(), ["in/file.txt"]);
+            let outcome = if there { Outcome::AlreadyDelivered } else { Outcome::Delivered };
+            assert_eq!(receipt.outcome, outcome, "{what}");
+            assert!(receipt.warnings.len() == 1 && receipt.warnings[0].contains(name), "{what}: {receipt:?}");
+            assert_eq!(bridge.remote_files(), ["in/file.txt"], "{what}");
         }
     }
+}
+
+/// Nothing can be looked at, and all that can be set is answered with "no such file": that is a refusal. After a rename
+/// whose answer was lost it is what a server has to say.
+#[tokio::test]
+async fn story_23_no_such_file_where_nothing_can_be_seen() {
+    let quirks = || Quirks { setstat: Setstat::NotFound, write_only: true, ..Quirks::default() };
+    let mut bridge = quirky(quirks()).await;
+    bridge.set("SFTP_FILE_MODE", "0604");
+    let event = bridge.put("file.txt", b"x".to_vec()).await;
+    let (state, error) = bridge.deliver(&event).await.unwrap_err();
+    assert_eq!((state, error.name), ("VerifyRemote", ErrorName::InvalidConfig), "{error}");
+    assert!(bridge.remote("file.txt").is_none());
+
+    let lost_answer = Some(LostAnswer::to("rename"));
+    let mut bridge = quirky(Quirks { write_only: true, lost_answer, ..Quirks::default() }).await;
+    bridge.options.stall_timeout = Duration::from_secs(2);
+    bridge.set("SFTP_FILE_MODE", "0604");
+    let receipt = bridge.delivers("file.txt", b"x").await;
+    assert!(receipt.warnings.iter().any(|warning| warning.contains("answer to the rename")), "{receipt:?}");
+    assert_eq!(bridge.mode("file.txt"), 0o604);
+}
+
+/// Another execution of the same version has renamed the partial file, with the mode that it gave it.
+#[tokio::test]
+async fn story_23_a_file_that_another_execution_has_published_meanwhile_is_no_refusal() {
+    let mut bridge = Bridge::new().await;
+    bridge.set("SFTP_FILE_MODE", "0604");
+    let event = bridge.put("file.txt", b"x".to_vec()).await;
+    let credential = bridge.fetch_key(&event).await.unwrap();
+    let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint.unwrap();
+    bridge.verify_all(&event, &credential, complete.clone()).await.unwrap();
+    let gone = sftp::Attributes { permissions: Some(0o604), ..sftp::Attributes::default() };
+    let reached = bridge.reached();
+    let set = reached.with_session(&credential, None, async |session| {
+        let (sftp, partial) = (session.sftp(), &complete.remote.partial);
+        let (demand, delivery) = (Demand::Require, Some(&complete));
+        partner::set_attributes(sftp, partial, gone, demand, "SFTP_FILE_MODE", delivery).await
+    });
+    assert_eq!(set.await.unwrap(), None);
 }
 
 #[tokio::test]

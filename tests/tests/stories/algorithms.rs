@@ -20,6 +20,13 @@ async fn refused(bridge: &Bridge) -> String {
     error.message().to_owned()
 }
 
+/// What the message says of ours and of theirs, without what belongs to neither.
+fn lists(message: &str) -> [&str; 2] {
+    let (_, lists) = message.split_once("ours are ").unwrap();
+    let (ours, rest) = lists.split_once("; theirs are ").unwrap();
+    [ours, rest.split_once("; ").unwrap().0]
+}
+
 #[tokio::test]
 async fn story_16_only_old_algorithms_need_the_legacy_preset() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
@@ -27,19 +34,36 @@ async fn story_16_only_old_algorithms_need_the_legacy_preset() {
     };
     let all = "KexAlgorithms diffie-hellman-group14-sha1\nCiphers aes128-cbc\nMACs hmac-sha1\n\
                HostKeyAlgorithms ssh-rsa\n";
-    for (settings, missing, change) in [
-        ("KexAlgorithms diffie-hellman-group1-sha1\n", "key exchange", "+diffie-hellman-group1-sha1"),
-        ("KexAlgorithms diffie-hellman-group14-sha1\n", "key exchange", "+diffie-hellman-group14-sha1"),
+    for (settings, missing, [ours, theirs], change) in [
+        (
+            "KexAlgorithms diffie-hellman-group1-sha1\n",
+            "key exchange",
+            ["curve25519-sha256", "diffie-hellman-group1-sha1"],
+            "+diffie-hellman-group1-sha1",
+        ),
+        (
+            "KexAlgorithms diffie-hellman-group14-sha1\n",
+            "key exchange",
+            ["curve25519-sha256", "diffie-hellman-group14-sha1"],
+            "+diffie-hellman-group14-sha1",
+        ),
         (
             "KexAlgorithms diffie-hellman-group-exchange-sha1\n",
             "key exchange",
+            ["curve25519-sha256", "diffie-hellman-group-exchange-sha1"],
             "+diffie-hellman-group-exchange-sha1",
         ),
-        ("Ciphers 3des-cbc\n", "cipher", "+3des-cbc"),
-        ("Ciphers aes256-cbc,aes128-cbc\n", "cipher", "+aes128-cbc"),
-        ("Ciphers aes128-ctr\nMACs hmac-sha1\n", "MAC", "+hmac-sha1"),
-        ("HostKeyAlgorithms ssh-rsa\n", "host key algorithm", "+ssh-rsa"),
-        (all, "key exchange", "+diffie-hellman-group14-sha1,+aes128-cbc,+hmac-sha1,+ssh-rsa"),
+        ("Ciphers 3des-cbc\n", "cipher", ["aes128-ctr", "3des-cbc"], "+3des-cbc"),
+        ("Ciphers aes256-cbc,aes128-cbc\n", "cipher", ["aes128-ctr", "aes256-cbc aes128-cbc"], "+aes128-cbc"),
+        // The cipher is one that needs a MAC.
+        ("Ciphers aes128-ctr\nMACs hmac-sha1\n", "MAC", ["hmac-sha2-256", "hmac-sha1"], "+hmac-sha1"),
+        ("HostKeyAlgorithms ssh-rsa\n", "host key algorithm", ["rsa-sha2-512", "ssh-rsa"], "+ssh-rsa"),
+        (
+            all,
+            "key exchange",
+            ["curve25519-sha256", "diffie-hellman-group14-sha1"],
+            "+diffie-hellman-group14-sha1,+aes128-cbc,+hmac-sha1,+ssh-rsa",
+        ),
     ] {
         eprintln!("{settings}");
         let key = KeyPair::generate(Kind::Rsa(2048), Encoding::OpenSsh, "").unwrap();
@@ -52,11 +76,11 @@ async fn story_16_only_old_algorithms_need_the_legacy_preset() {
         let partner = Partner::open_ssh(sshd.clone(), options).await.unwrap();
         let mut bridge = Bridge::to(partner).await;
         let message = refused(&bridge).await;
-        assert!(message.contains(missing), "{message}");
+        assert!(message.contains(&format!("share no {missing}: ")), "{message}");
         assert!(message.contains("SFTP_ALGORITHMS=legacy would"), "{message}");
-        let theirs = settings.split(['\n', ' ', ',']).nth(1).unwrap();
-        assert!(message.contains("ours are ") && message.contains("theirs are "), "{message}");
-        assert!(message.contains(theirs) || missing == "MAC", "both lists: {message}");
+        let [our_list, their_list] = lists(&message);
+        assert!(our_list.contains(ours) && their_list.contains(theirs), "both lists: {message}");
+        assert!(!our_list.contains(theirs) && !their_list.contains(ours), "each is its own: {message}");
         for value in ["legacy", &format!("modern,{change}")] {
             bridge.set("SFTP_ALGORITHMS", value);
             bridge.delivers("file.txt", value.as_bytes()).await;

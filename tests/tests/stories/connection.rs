@@ -204,15 +204,26 @@ async fn story_17_kinds_and_encodings_of_private_keys() {
 async fn story_17_a_wrong_key_is_rejected_after_one_attempt() {
     let mut bridge = Bridge::new().await;
     let event = bridge.put("file.txt", b"x".to_vec()).await;
-    let wrong = KeyPair::generate(Kind::Rsa(2048), Encoding::OpenSsh, "").unwrap();
-    let secret = unique("secret");
-    let value = json!({"Username": bridge.partner.user, "PrivateKey": wrong.private});
-    bridge.aws.create_secret(&secret, &value.to_string()).await.unwrap();
-    bridge.set("SFTP_SECRET_ID", secret);
-    let (state, error) = bridge.deliver(&event).await.unwrap_err();
-    assert_eq!((state, error.name), ("Transfer", ErrorName::AuthenticationRejected));
-    assert!(
-        error.message().contains(&fingerprint(&wrong)) && error.message().contains("publickey"),
-        "{error}"
-    );
+    let is_open_ssh = bridge.partner.kind() == "OpenSSH";
+    let mut attempts = 0;
+    // An RSA key could be tried with each of three hashes; `legacy` offers all of them.
+    for (kind, algorithms) in
+        [(Kind::Rsa(2048), "modern"), (Kind::Rsa(2048), "legacy"), (Kind::Ecdsa, "modern")]
+    {
+        let wrong = KeyPair::generate(kind, Encoding::OpenSsh, "").unwrap();
+        let value = json!({"Username": bridge.partner.user, "PrivateKey": wrong.private});
+        bridge.set_secret(value).await;
+        bridge.set("SFTP_ALGORITHMS", algorithms);
+        let (state, error) = bridge.deliver(&event).await.unwrap_err();
+        assert_eq!((state, error.name), ("Transfer", ErrorName::AuthenticationRejected));
+        assert!(
+            error.message().contains(&fingerprint(&wrong)) && error.message().contains("publickey"),
+            "{error}"
+        );
+        attempts += 1;
+        if is_open_ssh {
+            let log = bridge.partner.log();
+            assert_eq!(log.matches("Failed publickey").count(), attempts, "{kind:?} {algorithms}:\n{log}");
+        }
+    }
 }

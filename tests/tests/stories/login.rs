@@ -9,6 +9,8 @@ use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::partner::{Options, Partner};
 use integration_tests::{skip, tools};
 use russh::MethodKind::{self, KeyboardInteractive, Password, PublicKey};
+use russh::Preferred;
+use russh::keys::{Algorithm, HashAlg};
 use serde_json::{Value, json};
 use sftp::Session;
 
@@ -97,6 +99,28 @@ async fn story_17_a_refused_key_is_followed_by_the_password_once() {
     bridge.set_secret(secret(&bridge, &["Password"], "", "battery staple")).await;
     bridge.deliver(&event).await.unwrap_err();
     assert_eq!(door.take_refused(), 1);
+}
+
+/// It could be tried with each of three hashes, and a server that announces all of them would count three attempts.
+#[tokio::test]
+async fn story_17_a_wrong_rsa_key_is_one_attempt() {
+    let hashes = [Some(HashAlg::Sha512), Some(HashAlg::Sha256), None];
+    let announced = [&[Algorithm::Ed25519][..], &hashes.map(|hash| Algorithm::Rsa { hash })].concat();
+    let preferred = Some(Preferred { key: announced.into(), ..Preferred::DEFAULT });
+    let door = Door { any: true, preferred, ..door(&[PublicKey, Password]) };
+    let mut bridge = behind(&door).await;
+    let event = bridge.put("file.txt", b"x".to_vec()).await;
+    let wrong = KeyPair::generate(Kind::Rsa(2048), Encoding::OpenSsh, "").unwrap();
+    let both = &["PrivateKey", "Password"][..];
+    for algorithms in ["modern", "legacy"] {
+        bridge.set("SFTP_ALGORITHMS", algorithms);
+        for (fields, refused) in [(&both[..1], 1), (both, 2)] {
+            bridge.set_secret(secret(&bridge, fields, &wrong.private, "battery staple")).await;
+            let (_, error) = bridge.deliver(&event).await.unwrap_err();
+            assert_eq!(error.name, ErrorName::AuthenticationRejected, "{error}");
+            assert_eq!(door.take_refused(), refused, "{algorithms} {fields:?}: {error}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The delivery as the partner wants it: what is delivered, where to, what happens to what is there, how it is
 //! published.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bridge::{ErrorName, Outcome, Proof, Receipt};
@@ -361,8 +363,9 @@ async fn story_21_a_quota_on_close_is_a_failure_and_leaves_nothing_behind() {
 #[tokio::test]
 async fn story_22_a_refused_rename_is_an_error_and_a_redrive_publishes() {
     for if_exists in ["replace", "fail", "keep-both"] {
-        let bridge = quirky(Quirks { rename_refused: true, ..Quirks::default() }).await;
-        let mut bridge = with(bridge, &[("SFTP_IF_EXISTS", if_exists)]);
+        let rename_refused = Arc::new(AtomicBool::new(true));
+        let quirks = Quirks { rename_refused: Arc::clone(&rename_refused), ..Quirks::default() };
+        let bridge = with(quirky(quirks).await, &[("SFTP_IF_EXISTS", if_exists)]);
         let event = bridge.put("report.csv", b"new".to_vec()).await;
         let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
         let credential = bridge.fetch_key(&event).await.unwrap();
@@ -374,33 +377,23 @@ async fn story_22_a_refused_rename_is_an_error_and_a_redrive_publishes() {
         {
             assert!(error.message().contains(words), "{words}: {error}");
         }
-        assert!(bridge.remote("report.csv").is_none());
+        assert_eq!(
+            bridge.remote_files(),
+            std::slice::from_ref(&checkpoint.remote.partial),
+            "the partial file and no other"
+        );
+        assert_eq!(bridge.remote(&checkpoint.remote.partial).unwrap(), b"new", "it is whole");
 
-        // The partner allows it.
-        let former =
-            std::mem::replace(&mut bridge.partner, Partner::embedded(Quirks::default()).await.unwrap());
-        for file in std::fs::read_dir(&former.root).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), bridge.partner.root.join(file.file_name())).unwrap();
-        }
-        let bridge = moved(bridge).await;
+        // The partner allows it, and the redrive begins at FetchKey with the document as it was.
+        rename_refused.store(false, Ordering::Relaxed);
+        let credential = bridge.fetch_key(&event).await.unwrap();
+        let progress = bridge.transfer(&event, &credential, Some(checkpoint), 0).await.unwrap();
         let (receipt, _) =
-            bridge.verify_all(&event, &bridge.fetch_key(&event).await.unwrap(), checkpoint).await.unwrap();
-        assert_eq!((receipt.outcome, receipt.bytes_sent), (Outcome::Delivered, 3));
-        assert_eq!(bridge.remote_files(), ["report.csv"]);
+            bridge.verify_all(&event, &credential, progress.checkpoint.unwrap()).await.unwrap();
+        assert_eq!((receipt.outcome, receipt.bytes_sent), (Outcome::Delivered, 3), "nothing is sent again");
+        assert_eq!(bridge.remote_files(), ["report.csv"], "nothing of ours is left");
+        assert_eq!(bridge.remote("report.csv").unwrap(), b"new");
     }
-}
-
-/// The settings of what the partner is now.
-async fn moved(bridge: Bridge) -> Bridge {
-    let Bridge { partner, bucket, mut variables, .. } = bridge;
-    let mut now = Bridge::to(partner).await;
-    for name in ["SFTP_PORT", "SFTP_SECRET_ID", "SFTP_TRUSTED_HOST_KEYS"] {
-        variables.insert(name.into(), now.variables[name].clone());
-    }
-    now.bucket = bucket;
-    now.variables = variables;
-    now
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bridge::{ErrorName, Outcome, Proof};
-use integration_tests::embedded::Quirks;
+use integration_tests::embedded::{Quirks, Reading};
 use integration_tests::partner::{Options, Partner};
 use integration_tests::{skip, tools};
 
@@ -100,6 +100,32 @@ async fn story_24_a_write_only_directory() {
     }
 }
 
+/// The server tells the size, and lets nothing be read.
+#[tokio::test]
+async fn story_24_a_directory_that_can_be_seen_and_not_read() {
+    for reading in [Reading::NotOpened, Reading::NothingRead] {
+        let mut bridge = quirky(Quirks { reading, ..Quirks::default() }).await;
+        let receipt = bridge.delivers("seen.bin", &bytes(200_000)).await;
+        assert_eq!(receipt.proof, Some(Proof::Size));
+        let [warning] = &receipt.warnings[..] else { panic!("{:?}", receipt.warnings) };
+        assert!(warning.contains("reading is not allowed"), "says why it is not more: {warning}");
+
+        bridge.set("SFTP_PROOF", "read-back");
+        let event = bridge.put("demanded.bin", b"x".to_vec()).await;
+        let (state, error) = bridge.deliver(&event).await.unwrap_err();
+        assert_eq!((state, error.name), ("VerifyRemote", ErrorName::InvalidConfig), "{error}");
+        assert!(error.message().contains("reading is not allowed"), "{error}");
+        assert!(bridge.remote("demanded.bin").is_none(), "nothing is published");
+
+        // Once no more is demanded, the next try publishes it.
+        bridge.set("SFTP_PROOF", "auto");
+        bridge.deliver(&event).await.unwrap();
+        assert_eq!(bridge.remote_files(), ["demanded.bin", "seen.bin"]);
+        let receipt = bridge.delivers("seen.bin", &bytes(200_000)).await;
+        assert_eq!((receipt.proof, receipt.warnings.len()), (Some(Proof::Size), 1));
+    }
+}
+
 #[tokio::test]
 async fn the_server_hashes_where_it_can() {
     let mut bridge = quirky(Quirks { check_file: true, ..Quirks::default() }).await;
@@ -157,31 +183,57 @@ async fn story_26_bytes_that_are_not_what_s3_stored_are_never_published() {
     assert!(bridge.remote_files().is_empty());
 }
 
+/// A reader lists the directory again and again, and reads what is in it but hidden files.
+async fn a_reader_sees_whole_files_only(bridge: Bridge) {
+    let folder = bridge.partner.root.clone();
+    let bodies: Vec<Vec<u8>> = (1..=4_usize).map(|round| bytes(round * 1_500_000)).collect();
+    let over = Arc::new(AtomicBool::new(false));
+    let reader = std::thread::spawn({
+        let (over, bodies) = (Arc::clone(&over), bodies.clone());
+        move || {
+            let (mut seen, mut hidden) = (0, 0);
+            while !over.load(Ordering::Relaxed) {
+                for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+                    let name = entry.file_name().into_string().unwrap();
+                    if name.starts_with('.') {
+                        hidden += 1;
+                        continue;
+                    }
+                    // It may have been renamed onto since it was listed: what is opened is one or the other.
+                    if let Ok(content) = std::fs::read(entry.path()) {
+                        assert!(
+                            bodies.contains(&content),
+                            "{name}: a part of {} bytes was seen",
+                            content.len()
+                        );
+                        seen += 1;
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            (seen, hidden)
+        }
+    });
+    for body in &bodies {
+        bridge.delivers("polled.bin", body).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    let (seen, hidden) = reader.join().unwrap();
+    assert!(seen > 0 && hidden > 0, "it looked while files were sent: {seen} {hidden}");
+}
+
 #[tokio::test]
 async fn story_27_a_reader_never_sees_a_part() {
     for no_posix_rename in [false, true] {
-        let bridge = quirky(Quirks { no_posix_rename, ..Quirks::default() }).await;
-        let path = bridge.partner.root.join("polled.bin");
-        let bodies: Vec<Vec<u8>> = (1..=4_usize).map(|round| bytes(round * 1_500_000)).collect();
-        let over = Arc::new(AtomicBool::new(false));
-        let reader = std::thread::spawn({
-            let (over, bodies) = (Arc::clone(&over), bodies.clone());
-            move || {
-                let mut seen = 0;
-                while !over.load(Ordering::Relaxed) {
-                    if let Ok(content) = std::fs::read(&path) {
-                        assert!(bodies.contains(&content), "a part of {} bytes was seen", content.len());
-                        seen += 1;
-                    }
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                seen
-            }
-        });
-        for body in &bodies {
-            bridge.delivers("polled.bin", body).await;
-        }
-        over.store(true, Ordering::Relaxed);
-        assert!(reader.join().unwrap() > 0);
+        a_reader_sees_whole_files_only(quirky(Quirks { no_posix_rename, ..Quirks::default() }).await).await;
     }
+}
+
+#[tokio::test]
+async fn story_27_a_reader_never_sees_a_part_behind_openssh() {
+    let Some(sshd) = tools::sshd().await.unwrap() else {
+        return skip("reading while OpenSSH writes: it is not to be had here");
+    };
+    let partner = Partner::open_ssh(sshd, Options::default()).await.unwrap();
+    a_reader_sees_whole_files_only(Bridge::to(partner).await).await;
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bridge::TrustedHostKeys;
+use bridge::{Settings, Variables};
 use integration_tests::partner::Partner;
 use integration_tests::wire::{kind, packet, string};
 use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
@@ -10,10 +10,13 @@ use russh::{Preferred, cipher, client, kex, mac};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::Delivery;
+
 /// What the page shows: key exchange, host key, cipher and MAC; extensions; limits.
-pub(super) async fn facts(partner: &Partner) -> [String; 3] {
+pub(super) async fn facts(delivery: &Delivery) -> [String; 3] {
+    let partner = &delivery.partner;
     let (extensions, limits) = sftp(partner).await;
-    [agreed(&ours(partner).await, &theirs(partner.port).await.1), extensions, limits]
+    [agreed(&ours(delivery).await, &theirs(partner.port).await.1), extensions, limits]
 }
 
 /// By what name the server greets.
@@ -53,13 +56,14 @@ async fn theirs(port: u16) -> (String, Lists) {
     key_exchange_init(TcpStream::connect(("127.0.0.1", port)).await.unwrap()).await
 }
 
-/// What the bridge offers to this partner.
-async fn ours(partner: &Partner) -> Lists {
+/// What the bridge offers to this partner, as it is set.
+async fn ours(delivery: &Delivery) -> Lists {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let endpoint = sftp::Endpoint { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
     let login = sftp::Login { user_name: "x".into(), ..sftp::Login::default() };
-    let trusted = TrustedHostKeys::parse(&partner.host_key.public).unwrap();
-    let options = sftp::Options::default();
+    let variables = delivery.variables.clone().into_iter().collect::<Variables>();
+    let Settings { trusted_host_keys: trusted, login: set, .. } = Settings::parse(&variables).unwrap();
+    let options = sftp::Options { algorithms: set.algorithms, ..sftp::Options::default() };
     tokio::select! {
         _ = sftp::Session::connect(&endpoint, &login, &trusted, &options) => unreachable!(),
         lists = async { key_exchange_init(listener.accept().await.unwrap().0).await } => lists.1,
@@ -125,8 +129,7 @@ async fn sftp(partner: &Partner) -> (String, String) {
     }
     let mut limits = String::from("not told");
     if extensions.iter().any(|name| name == "limits@openssh.com") {
-        const EXTENDED: u8 = 200;
-        stream.write_all(&packet(EXTENDED, 1, &[&string(b"limits@openssh.com")])).await.unwrap();
+        stream.write_all(&packet(kind::EXTENDED, 1, &[&string(b"limits@openssh.com")])).await.unwrap();
         let (_, body) = reply(&mut stream).await;
         let number = |index: usize| u64::from_be_bytes(body[4 + 8 * index..][..8].try_into().unwrap());
         limits = format!("{} and {} bytes", number(1), number(2));

@@ -5,27 +5,16 @@ use std::time::Duration;
 use integration_tests::embedded::{Quirks, Setstat, Sweep};
 use integration_tests::partner::Partner;
 
-use super::{Case, Differs};
+use super::{Case, Differs, SettingsOfRow};
 use crate::support::Delivery;
 
-async fn plays(name: &'static str, quirks: Quirks, more: &[(&str, &str)], differs: Differs) {
-    let slow = !quirks.slow_close.is_zero();
-    let large = quirks.later_codes
-        || quirks.writes_max.is_some()
-        || quirks.write_only
-        || quirks.setstat == Setstat::Refused;
-    let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
-    more.iter().for_each(|(name, value)| delivery.set(name, value));
-    let left_out: &[&str] = match () {
-        () if slow => &["names", "100 MiB"],
-        () if !large => &["100 MiB"],
-        () => &[],
-    };
-    Case { name, version: "played".into(), delivery, differs, left_out }.run(None).await;
+async fn plays(name: &'static str, quirks: Quirks, settings: SettingsOfRow, differs: Differs) {
+    let delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    Case::new(name, "played".into(), delivery, settings, differs).run(None).await;
 }
 
 /// What servers need that cannot rename.
-const DIRECT: [(&str, &str); 1] = [("SFTP_PUBLISH", "direct")];
+const DIRECT: SettingsOfRow = &[("SFTP_PUBLISH", "direct")];
 
 const REMOVED_FIRST: &str = "ok, removed first";
 const CONFIG: &str = "`InvalidConfig`";
@@ -70,7 +59,7 @@ async fn compatibility_azure_blob() {
 #[tokio::test]
 async fn compatibility_minio() {
     let quirks = Quirks { no_rename: true, ..Quirks::default() };
-    plays("MinIO", quirks, &DIRECT, &[]).await;
+    plays("MinIO", quirks, DIRECT, &[]).await;
 }
 
 #[tokio::test]
@@ -78,7 +67,7 @@ async fn compatibility_drop_box_swept_at_close() {
     let quirks = Quirks { sweep: Some(Sweep::AtClose), ..Quirks::default() };
     const GONE: &str = "the file is gone before anything can be proved";
     let differs: Differs = &[("auto", "unverified", GONE), ("read-back", CONFIG, ""), ("size", CONFIG, "")];
-    plays("drop box, swept at close", quirks, &DIRECT, differs).await;
+    plays("drop box, swept at close", quirks, DIRECT, differs).await;
 }
 
 #[tokio::test]
@@ -108,7 +97,7 @@ async fn compatibility_one_session_only() {
 
 #[tokio::test]
 async fn compatibility_slow_close() {
-    let quirks = Quirks { slow_close: Duration::from_secs(1), ..Quirks::default() };
+    let quirks = Quirks { slow_close: Duration::from_millis(500), ..Quirks::default() };
     plays("slow CLOSE", quirks, &[], &[]).await;
 }
 
@@ -118,7 +107,7 @@ const MIB: u64 = 1024 * 1024;
 async fn compatibility_quota_on_write() {
     const WHY: &str = "the quota is 1 MiB";
     let quirks = Quirks { capacity: Some(MIB), ..Quirks::default() };
-    let differs: Differs = &[("5 MiB", FULL, WHY), ("cut and resumed", FULL, "")];
+    let differs: Differs = &[("5 MiB", FULL, WHY), ("100 MiB", FULL, ""), ("cut and resumed", FULL, "")];
     plays("quota, on the last WRITE", quirks, &[], differs).await;
 }
 
@@ -126,6 +115,6 @@ async fn compatibility_quota_on_write() {
 async fn compatibility_quota_on_close() {
     const WHY: &str = "the quota is 1 MiB";
     let quirks = Quirks { capacity_at_close: Some(MIB), ..Quirks::default() };
-    let differs: Differs = &[("5 MiB", FULL, WHY), ("cut and resumed", FULL, "")];
+    let differs: Differs = &[("5 MiB", FULL, WHY), ("100 MiB", FULL, ""), ("cut and resumed", FULL, "")];
     plays("quota, on CLOSE", quirks, &[], differs).await;
 }

@@ -8,19 +8,18 @@ use integration_tests::partner::{Options, Partner};
 use integration_tests::servers::Server;
 use integration_tests::{skip, tools};
 
-use super::{Case, Differs, inspect};
+use super::{Case, Differs, SettingsOfRow, inspect};
 use crate::support::Delivery;
 
-async fn open_ssh(name: &'static str, options: Options, differs: Differs, more: &[(&str, &str)]) {
+async fn open_ssh(name: &'static str, options: Options, settings: SettingsOfRow) {
     let Some(sshd) = tools::sshd().await.unwrap() else {
         return skip(&format!("{name}: OpenSSH's server is not to be had here"));
     };
     let partner = Partner::open_ssh(sshd, options).await.unwrap();
     let version = inspect::identification(&partner).await;
-    let facts = inspect::facts(&partner).await;
-    let mut delivery = Delivery::to(partner);
-    more.iter().for_each(|(name, value)| delivery.set(name, value));
-    Case { name, version, delivery, differs, left_out: &[] }.run(Some(facts)).await;
+    let case = Case::new(name, version, Delivery::to(partner), settings, &[]);
+    let facts = inspect::facts(&case.delivery).await;
+    case.run(Some(facts)).await;
 }
 
 async fn program(name: &'static str, server: Server, differs: Differs) {
@@ -39,9 +38,9 @@ async fn program(name: &'static str, server: Server, differs: Differs) {
         options.parent = Some(parent);
     }
     let partner = Partner::program(software, options).await.unwrap();
-    let facts = inspect::facts(&partner).await;
-    let delivery = Delivery::to(partner);
-    Case { name, version, delivery, differs, left_out: &[] }.run(Some(facts)).await;
+    let case = Case::new(name, version, Delivery::to(partner), &[], differs);
+    let facts = inspect::facts(&case.delivery).await;
+    case.run(Some(facts)).await;
 }
 
 /// A folder in which nobody but its owner and root may write, up to the root.
@@ -58,7 +57,7 @@ fn private_folder() -> Option<PathBuf> {
 
 #[tokio::test]
 async fn compatibility_open_ssh() {
-    open_ssh("OpenSSH", Options::default(), &[], &[]).await;
+    open_ssh("OpenSSH", Options::default(), &[]).await;
 }
 
 #[tokio::test]
@@ -71,7 +70,7 @@ async fn compatibility_open_ssh_chrooted() {
         return skip(&format!("{name}: this folder is below one that others may write to"));
     };
     let settings = "ChrootDirectory FOLDER\nForceCommand internal-sftp -d /files\n".to_owned();
-    open_ssh(name, Options { settings, parent: Some(parent), ..Options::default() }, &[], &[]).await;
+    open_ssh(name, Options { settings, parent: Some(parent), ..Options::default() }, &[]).await;
 }
 
 /// As servers were set up before 2014, and are still found.
@@ -80,7 +79,7 @@ async fn compatibility_open_ssh_with_old_algorithms() {
     let settings = "KexAlgorithms diffie-hellman-group14-sha1\nHostKeyAlgorithms ssh-rsa\n\
                     Ciphers aes128-cbc\nMACs hmac-sha1\nPubkeyAcceptedAlgorithms +ssh-rsa\n";
     let options = Options { settings: settings.to_owned(), host_key: Kind::Rsa(2048), ..Options::default() };
-    open_ssh("OpenSSH, old algorithms", options, &[], &[("SFTP_ALGORITHMS", "legacy")]).await;
+    open_ssh("OpenSSH, old algorithms", options, &[("SFTP_ALGORITHMS", "legacy")]).await;
 }
 
 #[tokio::test]
