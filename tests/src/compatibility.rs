@@ -181,7 +181,8 @@ for byte:
 - **auto**, **hash**, **read-back**, **size**, **none**: with that `SFTP_PROOF`. With `auto` the cell is the proof that
   the receipt names.
 - **doctor**: `s3-sftp-bridge doctor` is run with nothing but host, user and key, and a file is delivered with the
-  settings that it recommends.
+  settings that it recommends; and once more with settings that demand a mode of files and directories, the time, a
+  hash, a staging directory, and that what is there be kept.
 
 `ok` means delivered, proved as asked, and nothing of ours left behind. An error's name means that the server cannot
 do it: the delivery failed with that error ([runbook](errors.md)), and nothing came to lie under the final name, but

@@ -92,6 +92,24 @@ pub struct Quirks {
     pub capacity_at_close: Option<u64>,
     /// When files are taken away.
     pub sweep: Option<Sweep>,
+    /// The first READ from here on fails.
+    pub hiccup: Option<Hiccup>,
+    /// Each directory is a file system of its own: nothing is renamed from one to another.
+    pub file_systems: bool,
+}
+
+/// A READ that fails once, from this byte of a file on.
+#[derive(Clone, Debug)]
+pub struct Hiccup {
+    from: u64,
+    over: Arc<AtomicBool>,
+}
+
+impl Hiccup {
+    /// From this byte on.
+    pub fn from(from: u64) -> Self {
+        Self { from, over: Arc::default() }
+    }
 }
 
 /// What becomes of a request to set mode or time.
@@ -128,7 +146,7 @@ pub struct LostAnswer {
 }
 
 impl LostAnswer {
-    /// To a `close` of what was written, or to a `rename`.
+    /// To a `close` of what was written, to a `rename`, or to a `check-file`.
     pub fn to(request: &'static str) -> Self {
         Self { to: request, lost: Arc::default() }
     }
@@ -513,7 +531,11 @@ impl Files {
         if self.quirks.rename_refused.load(Ordering::Relaxed) {
             return Err(StatusCode::PermissionDenied.with_message("renaming is not allowed"));
         }
-        std::fs::rename(self.local(old), self.local(new)).map_err(refuse)?;
+        let (from, to) = (self.local(old), self.local(new));
+        if self.quirks.file_systems && from.parent() != to.parent() {
+            return Err(StatusCode::Failure.with_message("Invalid cross-device link"));
+        }
+        std::fs::rename(from, to).map_err(refuse)?;
         self.swept(&self.local(new), Sweep::AfterRename).map_err(refuse)?;
         self.answered("rename").await;
         Ok(())
@@ -658,6 +680,12 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn read(&mut self, id: u32, handle: String, offset: u64, len: u32) -> Result<Data, Self::Error> {
+        if let Some(Hiccup { from, over }) = &self.quirks.hiccup
+            && offset >= *from
+            && !over.swap(true, Ordering::Relaxed)
+        {
+            return Err(StatusCode::Failure.with_message("Input/output error"));
+        }
         if self.quirks.reading == Reading::NothingRead {
             return Err(StatusCode::PermissionDenied.with_message("reading is not allowed"));
         }
@@ -800,6 +828,7 @@ impl russh_sftp::server::Handler for Files {
             }
             // string handle, string algorithms, uint64 offset, uint64 length, uint32 block size
             "check-file-handle" if self.quirks.check_file => {
+                self.answered("check-file").await;
                 let Some(handle) = string(&mut rest) else { return Err(StatusCode::BadMessage.into()) };
                 let length = self.file(&handle)?.metadata().map_err(refuse)?.len();
                 let mut content = vec![0; length as usize];

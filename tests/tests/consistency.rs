@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use bridge::{ErrorName, SETTINGS};
+use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Variables};
 use integration_tests::tools::workspace;
+use regex_lite::Regex;
 use serde_json::Value;
 
 /// Folder, package and binary; state and, with `Function` behind it, resource.
@@ -104,16 +105,210 @@ fn one_name_a_step() {
     }
 }
 
+/// Settings and what the template sets them to, line by line.
+fn environment(template: &str) -> Vec<(&str, &str)> {
+    let starts = ["SFTP_", "S3_", "FAILURE_", "LOG_LEVEL"];
+    let lines = template.lines().filter_map(|line| line.trim().split_once(": "));
+    lines.filter(|(name, _)| starts.iter().any(|start| name.starts_with(start))).collect()
+}
+
+/// The parameter of a setting: `SftpS3SshKey` is that of `SFTP_S3_SSH_KEY`, and few are called otherwise.
+fn parameter_of(setting: &str) -> String {
+    let capitalized = |word: &str| format!("{}{}", &word[..1], word[1..].to_lowercase());
+    match setting {
+        "S3_AFTER_DELIVERY" => "AfterDelivery".into(),
+        "S3_MOVE_PREFIX" => "MovePrefix".into(),
+        "S3_KEY_PREFIX" => "KeyPrefix".into(),
+        "SFTP_MAX_CONNECTIONS" => "ConnectionsPerFile".into(),
+        name => name.split('_').map(capitalized).collect(),
+    }
+}
+
 #[test]
-fn the_template_sets_every_setting_and_no_other() {
+fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
     let template = read("sam/template.yaml");
-    let set: BTreeSet<&str> = template
-        .lines()
-        .filter_map(|line| line.trim().split_once(": "))
-        .map(|(name, _)| name)
-        .filter(|name| ["SFTP_", "S3_", "FAILURE_", "LOG_LEVEL"].iter().any(|start| name.starts_with(start)))
-        .collect();
-    assert_eq!(set, SETTINGS.iter().map(|setting| setting.name).collect());
+    let set = environment(&template);
+    assert_eq!(set.len(), SETTINGS.len(), "each is set once");
+    for setting in SETTINGS {
+        let (_, value) = set.iter().find(|(name, _)| *name == setting.name).unwrap();
+        let parameter = parameter_of(setting.name);
+        // Left out where the parameter is empty.
+        let condition = value.strip_prefix("!If [").and_then(|rest| rest.split_once(", "));
+        let expected = match condition {
+            Some((condition, _)) => format!("!If [{condition}, !Ref {parameter}, !Ref AWS::NoValue]"),
+            None if setting.name == "SFTP_KEEP_CONNECTION" => {
+                "!FindInMap [Connections, !Ref MaxConnections, KeepSeconds]".into()
+            }
+            None => format!("!Ref {parameter}"),
+        };
+        assert_eq!(*value, expected, "{}", setting.name);
+        let means = match condition {
+            Some(("MovesDelivered", _)) => "MovesDelivered: !Equals [!Ref AfterDelivery, move]".into(),
+            Some((condition, _)) => format!("{condition}: !Not [!Equals [!Ref {parameter}, \"\"]]"),
+            None => continue,
+        };
+        assert!(template.contains(&format!("\n  {means}\n")), "{means}");
+    }
+}
+
+/// Whether the stack can be deployed with this value of a parameter.
+fn template_takes(template: &str, parameter: &str, value: &str) -> bool {
+    let parameters =
+        &template[template.find("\nParameters:\n").unwrap()..template.find("\nMappings:\n").unwrap()];
+    let (_, rest) = parameters.split_once(&format!("\n  {parameter}:\n")).unwrap();
+    let mut lines = rest.lines().take_while(|line| line.starts_with("    ")).map(str::trim);
+    lines.all(|line| match line.split_once(": ").unwrap_or((line, "")) {
+        ("AllowedPattern", pattern) => Regex::new(pattern.trim_matches('\'')).unwrap().is_match(value),
+        ("AllowedValues", values) => {
+            values.trim_matches(['[', ']']).split(", ").any(|allowed| allowed.trim_matches('"') == value)
+        }
+        ("MinValue", least) => value.parse::<u32>().is_ok_and(|value| value >= least.parse().unwrap()),
+        ("MaxValue", most) => value.parse::<u32>().is_ok_and(|value| value <= most.parse().unwrap()),
+        ("MaxLength", most) => value.chars().count() <= most.parse().unwrap(),
+        _ => true,
+    })
+}
+
+const HOST_KEY: &str = "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ";
+
+fn settings_take(setting: &str, value: &str) -> bool {
+    let least = [("SFTP_HOST", "h"), ("SFTP_SECRET_ID", "s"), ("SFTP_TRUSTED_HOST_KEYS", HOST_KEY)];
+    let mut variables: Variables = least.into_iter().collect();
+    if setting == "SFTP_S3_SSH_KEY" {
+        variables = variables.with("SFTP_SECRET_ID", "");
+    }
+    Settings::parse(&variables.with(setting, value)).is_ok()
+}
+
+/// A setting, values that both the template and the settings take, and values that neither does.
+const VALUES: &[(&str, &[&str], &[&str])] = &[
+    (
+        "SFTP_HOST",
+        &["sftp.partner.example", "a_b.example.", "192.0.2.1", "2001:db8::1", "::1", "::ffff:192.0.2.1"],
+        &["", "sftp://h", "u@h", "h/in", "h:22", "[::1]", "[::1]:22", "a b"],
+    ),
+    ("SFTP_PORT", &["1", "65535"], &["0", "65536", "ssh"]),
+    ("SFTP_USER", &["", "acme", "acme@partner", "DOMAIN\\acme"], &[]),
+    ("SFTP_LOCATION", &["", "/", "in", "/data/in/", "./in"], &[]),
+    (
+        "SFTP_SECRET_ID",
+        &[
+            "partner",
+            "prod/sftp/a_1+b=c.d@e-f",
+            "rds!x",
+            "arn:aws-iso-b:secretsmanager:x-1:123456789012:secret:a/b!c-1aB2c3",
+        ],
+        &[
+            "two words",
+            "a:b",
+            "arn:aws:s3:::b/k",
+            "arn:aws:secretsmanager:x-1:1:secret:a",
+            "{\"Password\":\"x\"}",
+        ],
+    ),
+    (
+        "SFTP_S3_SSH_KEY",
+        &["keys/partner", "keys.of-1/path/to/a key", "s3://keys/partner"],
+        &[
+            "keys",
+            "keys/",
+            "/partner",
+            "Keys/partner",
+            "s3:keys/partner",
+            "https://keys/partner",
+            "-----BEGIN OPENSSH PRIVATE KEY-----/",
+        ],
+    ),
+    (
+        "SFTP_TRUSTED_HOST_KEYS",
+        &[HOST_KEY, "# a comment\nSHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ,"],
+        &["", " "],
+    ),
+    (
+        "SFTP_AUTHENTICATION",
+        &[
+            "",
+            "password",
+            "password,publickey",
+            "password, publickey",
+            "publickey password\nkeyboard-interactive,",
+        ],
+        &["hostbased", "password;publickey", "password,hostbased", ","],
+    ),
+    (
+        "SFTP_ALGORITHMS",
+        &[
+            "",
+            "modern",
+            "legacy",
+            "+aes256-cbc",
+            "modern, +aes256-cbc",
+            "legacy -ecdh-*\n^aes256-ctr,",
+            "-aes128-gcm@openssh.com,+ssh-rsa",
+        ],
+        &["ancient", "aes256-cbc", "modern;+ssh-rsa", "modern,legacy", "+aes256_cbc"],
+    ),
+    ("SFTP_PROOF", &["auto", "hash", "read-back", "size", "none"], &["md5"]),
+    ("SFTP_MARKER", &["none", "done", "sha256", "md5"], &["sha1"]),
+    (
+        "SFTP_FILE_MODE",
+        &["", "off", "0640", "640", "try:0640", "require:0640"],
+        &["rw-r-----", "try:", "0o640", "must:0640", "00640"],
+    ),
+    (
+        "SFTP_DIR_MODE",
+        &["", "off", "0750", "750", "try:0750", "require:0750"],
+        &["rwxr-x---", "try:", "0o750", "must:0750", "00750"],
+    ),
+    ("SFTP_PRESERVE_MTIME", &["off", "try", "require"], &["on"]),
+    ("SFTP_MAX_CONNECTIONS", &["1", "2", "4"], &["0", "17", "many"]),
+    ("S3_AFTER_DELIVERY", &["keep", "tag", "delete"], &["burn"]),
+    ("S3_MOVE_PREFIX", &["", "delivered/"], &[]),
+    ("S3_KEY_PREFIX", &["", "partner-a/"], &[]),
+    ("S3_INCLUDE", &["", "*.csv", "**/*.csv, out/?.txt"], &[]),
+    ("S3_EXCLUDE", &["", "**/tmp/**"], &[]),
+    ("SFTP_SKIP_EMPTY", &["false", "true"], &["no"]),
+    ("SFTP_REMOTE_PATH", &["", "{key}", "in/{date:%Y/%m}/{stem}.{ext}"], &["in\\{key}"]),
+    ("SFTP_STRIP_PREFIX", &["", "partner-a/"], &[]),
+    ("SFTP_IF_EXISTS", &["replace", "skip", "fail", "keep-both"], &["overwrite"]),
+    ("SFTP_PUBLISH", &["rename", "direct"], &["move"]),
+    ("SFTP_PARTIAL_NAME", &["", "{id}", "~{name} {id}.tmp"], &["{name}.tmp", "a/{id}", "{id}\\"]),
+    ("SFTP_STAGING_DIRECTORY", &["", "stage", "/data/stage/"], &["a\\b"]),
+    ("SFTP_CREATE_DIRECTORIES", &["true", "false"], &["no"]),
+    ("FAILURE_PREFIX", &["failures/", "a/(b)/c!_.-/"], &["failures", "/", "/failures/", "a//b/", "a b/"]),
+    ("LOG_LEVEL", &["error", "warn", "info", "debug", "trace"], &["verbose"]),
+];
+
+#[test]
+fn the_template_and_the_settings_take_the_same_values() {
+    let template = read("sam/template.yaml");
+    // The stack sets the one to its own bucket, and the other one to suit the number of connections.
+    let of_the_stack = ["FAILURE_BUCKET", "SFTP_KEEP_CONNECTION"];
+    for setting in SETTINGS.iter().filter(|setting| !of_the_stack.contains(&setting.name)) {
+        assert!(VALUES.iter().any(|(name, ..)| *name == setting.name), "{}", setting.name);
+    }
+    let takes = |setting: &str, value: &str| {
+        (template_takes(&template, &parameter_of(setting), value), settings_take(setting, value))
+    };
+    for (setting, both, neither) in VALUES {
+        for (values, expected) in [(both, true), (neither, false)] {
+            for value in *values {
+                assert_eq!(takes(setting, value), (expected, expected), "{setting} {value:?}");
+            }
+        }
+    }
+    let Algorithms { key_exchanges, host_keys, ciphers, macs } = Algorithms::preset(Preset::Legacy);
+    for name in [key_exchanges, host_keys, ciphers, macs].concat() {
+        assert_eq!(takes("SFTP_ALGORITHMS", &format!("+{name},^{name}")), (true, true), "{name}");
+    }
+    // What the stack also writes into policies, where a star would mean more than itself.
+    for (setting, value) in
+        [("SFTP_S3_SSH_KEY", "keys/a*b"), ("S3_MOVE_PREFIX", "a*b"), ("S3_KEY_PREFIX", "a*b")]
+    {
+        assert_eq!(takes(setting, value), (false, true), "{setting}");
+    }
+    // For whoever debugs, by hand.
+    assert_eq!(takes("LOG_LEVEL", "info,transfer=debug"), (false, true));
 }
 
 #[test]

@@ -46,11 +46,10 @@ pub struct Credential {
 pub async fn pin(clients: &Clients, location: &CredentialLocation) -> Result<(SecretLocation, Credential)> {
     match location {
         CredentialLocation::SecretsManager { secret_id } => {
-            let (arn, version_id, text) = secret_value(clients, secret_id, Which::Current)
-                .await
-                .map_err(|failed| failed.named(secret_id))?;
-            let pinned = SecretLocation::SecretsManager { arn, version_id };
-            Ok((pinned, parse(&text, secret_id)?))
+            let value = secret_value(clients, secret_id, Which::Current).await;
+            let (arn, version_id, text) = value.map_err(|failed| failed.unconfirmed(secret_id))?;
+            let credential = parse(&text, &arn)?;
+            Ok((SecretLocation::SecretsManager { arn, version_id }, credential))
         }
         CredentialLocation::S3 { bucket, object_key } => {
             let name = format!("s3://{bucket}/{object_key}");
@@ -77,10 +76,11 @@ pub async fn pin_previous(
     // S3 knows no stages: which of an object's versions was the credential before, nobody can say.
     let CredentialLocation::SecretsManager { secret_id } = location else { return None };
     let value = secret_value(clients, secret_id, Which::Previous).await;
-    let previous = value.map_err(|problem| problem.named(secret_id)).and_then(|(arn, version_id, text)| {
-        let credential = parse(&text, secret_id)?;
-        Ok((SecretLocation::SecretsManager { arn, version_id }, credential))
-    });
+    let previous =
+        value.map_err(|failed| failed.unconfirmed(secret_id)).and_then(|(arn, version_id, text)| {
+            let credential = parse(&text, &arn)?;
+            Ok((SecretLocation::SecretsManager { arn, version_id }, credential))
+        });
     previous.map_err(|error| tracing::debug!(%error, "no previous version of the credential")).ok()
 }
 
@@ -121,6 +121,17 @@ impl Problem {
             }
             Self::Body(words, name) => name.error(format!("the credential {what} {words}")),
         }
+    }
+
+    /// Of a secret that AWS has not said to be there. What is no ARN may be a password that was pasted for a name, and
+    /// AWS repeats what may not be read.
+    fn unconfirmed(self, secret_id: &str) -> Error {
+        if secret_id.starts_with("arn:") {
+            return self.named(secret_id);
+        }
+        let error = self.named("that SFTP_SECRET_ID names");
+        let repeated = format!("on resource: {secret_id}");
+        error.name.error(error.message().replace(&repeated, "on resource: SFTP_SECRET_ID"))
     }
 
     fn expired_or_named(self, what: &str) -> Error {
@@ -279,6 +290,30 @@ mod tests {
             assert_eq!(error.name, ErrorName::SecretUnreadable);
             assert!(error.message().contains(words) && !error.message().contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_name_that_aws_does_not_know_is_not_repeated() {
+        use aws_sdk_s3::primitives::SdkBody;
+        use aws_sdk_secretsmanager::config::http::HttpResponse;
+        use aws_sdk_secretsmanager::error::{ErrorMetadata, SdkError};
+        use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+
+        let denied = |name: &str| {
+            let message = format!(
+                "User: arn:aws:sts::1:assumed-role/r is not authorized to perform: secretsmanager:GetSecretValue on resource: {name} because no identity-based policy allows it"
+            );
+            let metadata = ErrorMetadata::builder().code("AccessDeniedException").message(message).build();
+            let response = HttpResponse::new(400.try_into().unwrap(), SdkBody::empty());
+            let error = SdkError::service_error(GetSecretValueError::generic(metadata), response);
+            Problem::Call(Failed::of(&error)).unconfirmed(name)
+        };
+        let error = denied("hunter2");
+        assert_eq!(error.name, ErrorName::SecretUnreadable);
+        assert!(error.message().contains("that SFTP_SECRET_ID names: AccessDeniedException"), "{error}");
+        assert!(!error.message().contains("hunter2"), "{error}");
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:partner";
+        assert!(denied(arn).message().starts_with(&format!("reading the credential {arn}: ")));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub mod telemetry;
 pub use aws_sdk_s3::primitives::ByteStream;
 pub use credential::Credential;
 pub use error::in_words;
-pub use object::{Pin, pin, superseded_by};
+pub use object::{Pin, Standing, pin, standing, superseded_by};
 pub use reader::ObjectReader;
 
 /// Now, RFC 3339, UTC.

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ObjectVersion, ServerSideEncryption};
 use bridge::{
     Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, ObjectHash, PinnedObject, Result,
 };
@@ -92,8 +92,12 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
             return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, Some(version_id))));
         };
         let object = pinned(event, wanted);
-        return Ok(match current {
-            Some((current, _)) => Pin::Superseded { object, reason: superseded(&current) },
+        let reason = match current {
+            Some((current, _)) => Some(superseded(&current)),
+            None => newer_version(s3, &object, version_id).await?,
+        };
+        return Ok(match reason {
+            Some(reason) => Pin::Superseded { object, reason },
             // Deleted meanwhile; the version is still there, and was owed.
             None => Pin::Object { object, body: None },
         });
@@ -121,18 +125,77 @@ pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
     }
 }
 
-/// What has taken the object's place, as a reason for the receipt, if anything has. Asked again just before
-/// publishing.
+/// What has become of the pinned object meanwhile.
+#[derive(Debug)]
+pub enum Standing {
+    /// Nothing newer was uploaded; on a versioned bucket it may have been deleted since, and is owed all the same.
+    Newest,
+    /// A newer upload has taken its place; says which, for the receipt.
+    Superseded(String),
+    /// There is nothing under its key, and no versions that could tell whether there was something newer.
+    Gone,
+}
+
+/// Asked again just before publishing.
 ///
 /// # Errors
 /// `ObjectUnreadable`, `ObjectReadInterrupted`.
-pub async fn superseded_by(s3: &Client, object: &PinnedObject) -> Result<Option<String>> {
-    let current = head(s3, &object.bucket, &object.object_key, None).await?;
-    let is_same = |current: &Stored| match &object.version_id {
+pub async fn standing(s3: &Client, object: &PinnedObject) -> Result<Standing> {
+    let Some(current) = head(s3, &object.bucket, &object.object_key, None).await? else {
+        return match &object.version_id {
+            Some(version_id) => {
+                let newer = newer_version(s3, object, version_id).await?;
+                Ok(newer.map_or(Standing::Newest, Standing::Superseded))
+            }
+            None => Ok(Standing::Gone),
+        };
+    };
+    let is_same = match &object.version_id {
         Some(_) => current.version_id == object.version_id,
         None => current.etag == object.etag,
     };
-    Ok(current.filter(|current| !is_same(current)).map(|current| superseded(&current)))
+    Ok(if is_same { Standing::Newest } else { Standing::Superseded(superseded(&current)) })
+}
+
+/// What has taken the object's place, as a reason for the receipt, if anything is known to have.
+///
+/// # Errors
+/// As [`standing`].
+pub async fn superseded_by(s3: &Client, object: &PinnedObject) -> Result<Option<String>> {
+    match standing(s3, object).await? {
+        Standing::Superseded(reason) => Ok(Some(reason)),
+        Standing::Newest | Standing::Gone => Ok(None),
+    }
+}
+
+/// Behind a delete marker: an upload that came after the pinned version, as a reason for the receipt.
+async fn newer_version(s3: &Client, object: &PinnedObject, version_id: &str) -> Result<Option<String>> {
+    // The key itself comes before those that it is the beginning of, and its versions newest first.
+    let request = s3.list_object_versions().bucket(&object.bucket).prefix(&object.object_key);
+    let listed = request.send().await.map_err(|error| {
+        let name = if Failed::of(&error).is_transient() {
+            ErrorName::ObjectReadInterrupted
+        } else {
+            ErrorName::ObjectUnreadable
+        };
+        name.error(format!(
+            "s3://{}/{} was deleted; whether a newer version came before that could not be asked: {}; it takes s3:ListBucketVersions",
+            object.bucket,
+            object.object_key,
+            Failed::of(&error)
+        ))
+    })?;
+    let newest = listed.versions().iter().find(|version| version.key() == Some(object.object_key.as_str()));
+    let is_newer = |version: &&ObjectVersion| {
+        let stored_at = version.last_modified().map(|time| time.secs());
+        // One that was stored before it is of no interest: it is itself gone for good then.
+        version.version_id() != Some(version_id)
+            && stored_at.zip(object.last_modified).is_none_or(|(newer, ours)| newer >= ours)
+    };
+    Ok(newest.filter(is_newer).map(|version| {
+        let version_id = version.version_id().unwrap_or_default();
+        format!("a newer upload had taken its place, version {version_id}, before the object was deleted")
+    }))
 }
 
 fn superseded(current: &Stored) -> String {

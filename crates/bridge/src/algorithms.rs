@@ -120,13 +120,14 @@ impl Algorithms {
         Self { key_exchanges, host_keys, ciphers, macs }
     }
 
-    /// Parses `modern`, `legacy`, and changes to it, separated by commas or spaces: `+name` puts an algorithm at the end,
+    /// Parses `modern`, `legacy`, and changes to it, separated by commas or blanks: `+name` puts an algorithm at the end,
     /// `^name` at the beginning, `-name` takes it out, and with a `*` at its end all that begin so.
     ///
     /// # Errors
-    /// What is wrong, in a few words.
+    /// What is expected, as a clause.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut words = text.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty()).peekable();
+        let is_between = |c: char| c == ',' || c.is_ascii_whitespace();
+        let mut words = text.split(is_between).filter(|word| !word.is_empty()).peekable();
         let named = words.peek().and_then(|word| Preset::ALL.into_iter().find(|it| it.as_str() == *word));
         if named.is_some() {
             words.next();
@@ -137,7 +138,8 @@ impl Algorithms {
         }
         for (known, list) in KNOWN.iter().zip(algorithms.lists()) {
             if list.is_empty() {
-                return Err(format!("leaves no {}", known.kind));
+                let all = [known.modern, known.legacy].concat();
+                return Err(format!("leaves no {}, expected at least one of {}", known.kind, all.join(", ")));
             }
         }
         Ok(algorithms)
@@ -147,7 +149,7 @@ impl Algorithms {
         let expected = "expected modern or legacy, then +name, -name or ^name";
         let (sign, name) = word.split_at_checked(1).ok_or(expected)?;
         if !matches!(sign, "+" | "-" | "^") {
-            return Err(format!("has {word:?}: {expected}"));
+            return Err(format!("for {word:?}, {expected}"));
         }
         let prefix = name.strip_suffix('*').filter(|_| sign == "-");
         let is_meant = |it: &str| prefix.map_or(it == name, |prefix| it.starts_with(prefix));
@@ -169,7 +171,7 @@ impl Algorithms {
         let all = || KNOWN.iter().flat_map(|known| known.modern.iter().chain(known.legacy)).copied();
         match found {
             true => Ok(()),
-            false => Err(format!("has {word:?}: expected one of {}", all().collect::<Vec<_>>().join(", "))),
+            false => Err(format!("for {word:?}, expected one of {}", all().collect::<Vec<_>>().join(", "))),
         }
     }
 
@@ -199,13 +201,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, words) in [
-            ("old", "\"old\": expected modern or legacy"),
+            ("old", "\"old\", expected modern or legacy"),
             ("modern aes128-cbc", "+name"),
             ("modern,legacy", "\"legacy\""),
             ("+rot13", "expected one of mlkem768x25519-sha256"),
             ("+aes*", "\"+aes*\""),
             ("-", "\"-\""),
-            ("-aes*,-chacha20*", "leaves no cipher"),
+            ("-aes*,-chacha20*", "leaves no cipher, expected at least one of aes128-gcm@openssh.com"),
         ] {
             let problem = Algorithms::parse(text).unwrap_err();
             assert!(problem.contains(words), "{text}: {problem}");

@@ -24,6 +24,11 @@ pub(crate) fn unknown_sign(format: &str) -> Option<String> {
     None
 }
 
+/// Seconds since 1970 of a moment of RFC 3339; `None` if it is none.
+pub fn unix_seconds(text: &str) -> Option<i64> {
+    Moment::parse(text).map(Moment::unix_seconds)
+}
+
 impl Moment {
     /// `2026-01-31T12:00:00Z`, with or without a fraction, in UTC or with an offset.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -55,6 +60,11 @@ impl Moment {
         }
         let seconds = days * DAY + hour * 3600 + minute * 60 + second.min(59) - offset;
         Some(Self { days: seconds.div_euclid(DAY), seconds: u32::try_from(seconds.rem_euclid(DAY)).ok()? })
+    }
+
+    /// Seconds since 1970.
+    fn unix_seconds(self) -> i64 {
+        (self.days - days_before_year(1970)) * DAY + i64::from(self.seconds)
     }
 
     /// A format in which [`unknown_sign`] has found none.

@@ -29,20 +29,23 @@ impl TrustedHostKey {
             None => (false, text),
         };
         if text.starts_with('@') {
-            return Err(format!("markers other than {CERT_AUTHORITY} are not supported"));
+            return Err(format!("expected no marker but {CERT_AUTHORITY}"));
         }
         let words: Vec<&str> = text.split_whitespace().collect();
         // Behind the marker a host name stands also before a fingerprint.
         if let Some(word) = words.iter().take(1 + usize::from(is_authority)).find(|word| is_fingerprint(word))
         {
             let fingerprint = word.trim_end_matches('=').parse::<Fingerprint>();
-            let fingerprint = fingerprint.map_err(|_| "not a SHA-256 fingerprint of 43 base64 characters")?;
+            let fingerprint =
+                fingerprint.map_err(|_| "expected a SHA-256 fingerprint of 43 base64 characters")?;
             return Ok(Self { fingerprint, key_type: None, is_authority });
         }
         let pair = words.windows(2).take(2).find(|pair| is_key(pair[1]));
         let pair = pair.ok_or("expected `ssh-ed25519 AAAA…`, `host ssh-ed25519 AAAA…` or `SHA256:…`")?;
-        let key =
-            PublicKey::from_openssh(&pair.join(" ")).map_err(|error| format!("not a public key: {error}"))?;
+        // The library's words are left out: nobody knows what it read.
+        let key = PublicKey::from_openssh(&pair.join(" ")).map_err(
+            |_| "expected a whole public key behind its type: it is cut off, altered or of an unknown kind",
+        )?;
         Ok(Self {
             fingerprint: key.fingerprint(HashAlg::Sha256),
             key_type: Some(key.algorithm().as_str().to_owned()),

@@ -16,6 +16,7 @@ mod remote_path;
 mod settings;
 
 pub use algorithms::{Algorithms, Preset};
+pub use calendar::unix_seconds;
 pub use checksum::{
     Checksum, ChecksumAlgorithm, Digests, Hashes, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,
     compare_with_stored,
@@ -34,7 +35,7 @@ pub use payload::{
 pub use progress::OnProgress;
 pub use remote_path::{NUMBER_MAX, PartialName, RemotePathTemplate, RemotePaths};
 pub use settings::{
-    AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LoginSettings,
-    Marker, Method, Methods, Mode, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,
-    Variables,
+    AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
+    LoginSettings, Marker, Method, Methods, Mode, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting,
+    Settings, Variables,
 };

@@ -203,6 +203,13 @@ pub struct Checkpoint {
     /// How often the transfer went on in another session: after a lost one, or in the next invocation.
     #[serde(default)]
     pub resumes: u32,
+    /// How often all was sent again from the first byte, because the partial file could not be continued.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Where the server refused to take more in the middle of a session: what it says there later has nothing to do with
+    /// continuing a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_at: Option<u64>,
     /// The final name already holds a file of this size, stored after the object: prove it instead of sending.
     #[serde(default)]
     pub already_there: bool,
@@ -215,10 +222,20 @@ pub struct Checkpoint {
     /// A rename to the final name was asked for, and the answer was lost.
     #[serde(default)]
     pub publishing: bool,
+    /// How the partial file was proved before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<Proof>,
+    /// The partial file was gone before a rename was asked for: what lies under the final name is ours if it has the same
+    /// contents, and not because of its name and size.
+    #[serde(default)]
+    pub vanished: bool,
+    /// The server did not finish hashing the file.
+    #[serde(default)]
+    pub hash_given_up: bool,
     /// How far reading back has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_back: Option<ReadBack>,
-    /// How far the object was read once more for the marker's hash.
+    /// How far the object was read once more for a hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_for_hash: Option<ReadForHash>,
     /// Present once the file is published.
@@ -249,10 +266,15 @@ impl Checkpoint {
             md5: None,
             bytes_sent: 0,
             resumes: 0,
+            restarts: 0,
+            refused_at: None,
             already_there: false,
             number: 0,
             comparing: None,
             publishing: false,
+            proved: None,
+            vanished: false,
+            hash_given_up: false,
             read_back: None,
             read_for_hash: None,
             publication: None,

@@ -206,7 +206,7 @@ impl RemotePathTemplate {
             let mut literal = literal.to_owned();
             let part = match tail.strip_prefix('{').map(|inner| inner.split_once('}')) {
                 None if tail.is_empty() => None,
-                None | Some(None) => return Err(format!("has a brace without its other half: {EXPECTED}")),
+                None | Some(None) => return Err(format!("a brace lacks its other half, {EXPECTED}")),
                 Some(Some((placeholder, behind))) => {
                     rest = behind;
                     Some(match placeholder {
@@ -229,10 +229,10 @@ impl RemotePathTemplate {
                                 None => Part::Date(format.to_owned()),
                                 Some(sign) => {
                                     let known = calendar::SIGNS;
-                                    return Err(format!("has {sign:?} in a date: expected {known}"));
+                                    return Err(format!("for {sign:?} in a date, expected {known}"));
                                 }
                             },
-                            None => return Err(format!("has {{{other}}}: {EXPECTED}")),
+                            None => return Err(format!("for {{{other}}}, {EXPECTED}")),
                         },
                     })
                 }
@@ -252,7 +252,7 @@ impl RemotePathTemplate {
         match sample.split('/').find_map(|component| Some((component, problem_of(component)?))) {
             None => Ok(template),
             Some((component, problem)) => {
-                Err(format!("makes a path whose component {component:?} {problem}"))
+                Err(format!("its component {component:?} {problem}, expected a path such as in/{{key}}"))
             }
         }
     }
@@ -304,21 +304,23 @@ impl PartialName {
     /// What is wrong with it, as a clause.
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
         let plain = text.replace("{name}", "").replace("{id}", "");
-        let problem = if plain.contains(['{', '}']) {
+        let expected = if plain.contains(['{', '}']) {
             "expected no braces but {name} and {id}"
         } else if text.matches("{id}").count() != 1 || text.matches("{name}").count() > 1 {
             "expected {id}, which tells the versions of an object apart, once, and {name} at most once"
         } else if plain.contains('/') {
-            "expected a name; for a directory of its own there is SFTP_STAGING_DIRECTORY"
+            "expected a name, and for a directory of its own there is SFTP_STAGING_DIRECTORY"
         } else if plain.len() > COMPONENT_MAX / 2 {
             "expected no more than 127 bytes beside {name} and {id}"
         } else {
-            match problem_of(&text.replace("{id}", "0").replace("{name}", "n")) {
-                None => return Ok(Self(text.to_owned())),
-                Some(problem) => problem,
-            }
+            return match problem_of(&text.replace("{id}", "0").replace("{name}", "n")) {
+                None => Ok(Self(text.to_owned())),
+                Some(problem) => {
+                    Err(format!("it {problem}, expected a name such as {{name}}.{{id}}.partial"))
+                }
+            };
         };
-        Err(problem.to_owned())
+        Err(expected.to_owned())
     }
 
     /// The name is cut where the whole would be too long.
@@ -334,6 +336,17 @@ pub(crate) fn problem_of_directory(path: &str) -> Option<String> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
     path.split('/').find_map(|component| Some(format!("component {component:?} {}", problem_of(component)?)))
+}
+
+/// `SFTP_LOCATION`, which is the operator's own: it may name where the server logs us in, and a server that takes
+/// backslashes.
+pub(crate) fn problem_of_location(path: &str) -> Option<String> {
+    let path = path.trim_end_matches('/');
+    let path = path.strip_prefix("./").unwrap_or(path);
+    match path {
+        "" | "." => None,
+        path => problem_of_directory(&path.replace('\\', "-")),
+    }
 }
 
 fn problem_of(component: &str) -> Option<&'static str> {

@@ -33,11 +33,10 @@ impl Bridge {
     pub(crate) async fn start(first: &Location) -> Result<Self> {
         let variables = Variables::from_environment();
         let settings = Settings::parse(&variables)?;
-        let clients = Clients::new(&clients::config().await);
         // A failure bucket is the stack's; by hand there need not be one.
-        let recorder = RecordSettings::parse(&variables)
-            .ok()
-            .map(|settings| Recorder { settings, s3: clients.s3.clone() });
+        let records = RecordSettings::parse_if_set(&variables)?;
+        let clients = Clients::new(&clients::config().await);
+        let recorder = records.map(|settings| Recorder { settings, s3: clients.s3.clone() });
         let execution = Execution {
             id: "s3-sftp-bridge deliver".into(),
             name: format!("deliver-{}", aws::now().replace(':', "-")),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use bridge::Result;
 use serde_json::{Value, json};
-use sftp::probe::{self, HostKey};
+use sftp::probe::{self, HostKeys};
 use sftp::{Endpoint, Options};
 
 /// The warning that stands with every key: printing it is not checking it.
@@ -35,9 +35,9 @@ pub(crate) async fn run(endpoint: &Endpoint, json: bool) -> Result<String> {
     Ok(if json { as_json(endpoint, &keys) } else { as_text(endpoint, &keys) })
 }
 
-fn as_text(endpoint: &Endpoint, keys: &[HostKey]) -> String {
+fn as_text(endpoint: &Endpoint, presented: &HostKeys) -> String {
     let mut text = format!("{endpoint} presents:\n\n");
-    for key in keys {
+    for key in &presented.keys {
         let (kind, fingerprint, names) = match &key.authority {
             None => (key.key_type.clone(), &key.fingerprint, String::new()),
             Some(authority) => (
@@ -48,6 +48,9 @@ fn as_text(endpoint: &Endpoint, keys: &[HostKey]) -> String {
         };
         let _ = writeln!(text, "{fingerprint}  {kind}{names}\n{}\n", key.setting());
     }
+    if let Some(gap) = presented.gap() {
+        let _ = writeln!(text, "It may have more: {gap}\n");
+    }
     text.push_str(WARNING);
     text.push_str(
         "\nOne of the lines is enough for SFTP_TRUSTED_HOST_KEYS; several are separated by commas.",
@@ -55,8 +58,9 @@ fn as_text(endpoint: &Endpoint, keys: &[HostKey]) -> String {
     text
 }
 
-fn as_json(endpoint: &Endpoint, keys: &[HostKey]) -> String {
-    let keys: Vec<Value> = keys
+fn as_json(endpoint: &Endpoint, presented: &HostKeys) -> String {
+    let keys: Vec<Value> = presented
+        .keys
         .iter()
         .map(|key| {
             let mut value = json!({
@@ -75,7 +79,12 @@ fn as_json(endpoint: &Endpoint, keys: &[HostKey]) -> String {
             value
         })
         .collect();
-    let value = json!({"host": endpoint.host, "port": endpoint.port, "host_keys": keys, "warning": WARNING});
+    let mut value =
+        json!({"host": endpoint.host, "port": endpoint.port, "host_keys": keys, "warning": WARNING});
+    if let Some(problem) = &presented.problem {
+        value["not_asked"] = json!(presented.not_asked);
+        value["problem"] = json!(problem.message());
+    }
     serde_json::to_string_pretty(&value).unwrap_or_default()
 }
 

@@ -12,7 +12,7 @@ mod recursive;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bridge::{ErrorName, Outcome, Receipt};
+use bridge::{ErrorName, Outcome, Receipt, Variables};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::deliver::Bridge;
@@ -67,7 +67,7 @@ enum Command {
 async fn main() -> ExitCode {
     // Usage errors end here, with exit status 2.
     let command = Arguments::parse().command;
-    if std::env::var_os("LOG_LEVEL").is_some() {
+    if Variables::from_environment().set().iter().any(|(name, _)| *name == "LOG_LEVEL") {
         aws::telemetry::init_to(std::io::stderr);
     }
     match command {

@@ -71,6 +71,26 @@ impl Login {
     }
 }
 
+/// What a server says to a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It lets us in.
+    Accepted,
+    /// What it was given is right, and it asks for something else as well (partial success).
+    NotEnough,
+    /// What it was given is wrong.
+    Refused,
+    /// It does not take the method, or not now. In its books that is a refusal, too.
+    NotTaken,
+}
+
+impl Answer {
+    /// Whether it counts as a failed attempt.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::Refused | Self::NotTaken)
+    }
+}
+
 /// Accounts are locked by many of them.
 const REFUSALS_MAX: usize = 2;
 
@@ -83,6 +103,18 @@ pub(crate) async fn authenticate(
     login: &Login,
     takes_sha1: bool,
 ) -> Result<()> {
+    authenticate_noting(ssh, state, endpoint, login, takes_sha1, |_, _| {}).await
+}
+
+/// The same; `note` hears what the server says to each method, also if it does not come to an end.
+pub(crate) async fn authenticate_noting(
+    ssh: &mut Handle<Handler>,
+    state: &State,
+    endpoint: &Endpoint,
+    login: &Login,
+    takes_sha1: bool,
+    mut note: impl FnMut(Method, Answer),
+) -> Result<()> {
     let mut attempts = Attempts { ssh, state, endpoint, login, takes_sha1, tried: Vec::new() };
     let mut left: Vec<Method> = login.usable().collect();
     let mut offered: Option<MethodSet> = None;
@@ -93,11 +125,19 @@ pub(crate) async fn authenticate(
         let Some(&method) = left.iter().find(is_offered) else { break };
         let AuthResult::Failure { remaining_methods, partial_success } = attempts.attempt(method).await?
         else {
+            note(method, Answer::Accepted);
             return Ok(());
         };
-        refusals += usize::from(!partial_success);
+        let is_taken = remaining_methods.contains(&kind(method));
+        let answer = match (partial_success, is_taken) {
+            (true, _) => Answer::NotEnough,
+            (false, true) => Answer::Refused,
+            (false, false) => Answer::NotTaken,
+        };
+        note(method, answer);
+        refusals += usize::from(answer.is_refusal());
         // A server that does not take the method now has not looked at it, and may take it later.
-        if partial_success || remaining_methods.contains(&kind(method)) {
+        if answer != Answer::NotTaken {
             // A password that was refused is not better for being the answer to a question.
             let is_spent = |other: &Method| {
                 let is_password = |method: &Method| *method != Method::PublicKey;
@@ -191,9 +231,11 @@ impl Attempts<'_> {
         let told = self.ssh.best_supported_rsa_hash().await.map_err(|error| self.failed(&error))?;
         match told {
             Some(Some(hash)) => Ok(Some(hash)),
+            // Of all that it may have announced, this says that `ssh-rsa` is there and the others are not.
             Some(None) if !self.takes_sha1 => Err(ErrorName::NoCommonAlgorithm.error(format!(
-                "{} takes signatures of RSA keys with SHA-1 only (ssh-rsa); SFTP_ALGORITHMS=legacy would make them, \
-                 and a key of another type needs none",
+                "{} and we share no signature of RSA keys: ours are rsa-sha2-512 rsa-sha2-256; theirs are ssh-rsa, which \
+                 is SHA-1; SFTP_ALGORITHMS=legacy would connect, or +ssh-rsa behind what is set; a key of another type \
+                 needs neither",
                 self.endpoint
             ))),
             // One that tells nothing is old, or knows the newer ones all the same.

@@ -290,6 +290,11 @@ impl Sftp {
         Duration::from_micros(self.round_trip.load(Ordering::Relaxed))
     }
 
+    /// How long any request may take on a session that is otherwise alive.
+    pub fn stall_timeout(&self) -> Duration {
+        self.stall_timeout
+    }
+
     /// Whether the session had better not be used any more: it is over, or the server did not answer a request, or not
     /// with what was asked for. A status is an answer.
     pub fn is_doubtful(&self) -> bool {
@@ -434,9 +439,15 @@ impl Sftp {
     }
 
     /// The SHA-256 of the first `length` bytes, made by the server; `None` if it answers with another hash.
-    pub async fn sha256(&self, file: &FileHandle, length: u64) -> Result<Option<[u8; 32]>> {
+    pub async fn sha256(
+        &self,
+        file: &FileHandle,
+        length: u64,
+        patience: Duration,
+    ) -> Result<Option<[u8; 32]>> {
         let body = Body::default().string(&file.handle).string(b"sha256").u64(0).u64(length).u32(0).finish();
-        match self.extended("check-file", &file.path, "check-file-handle", body).await? {
+        let pending = self.line.begin("check-file", |id| codec::extended(id, "check-file-handle", &body));
+        match self.settle_within(pending, patience).await? {
             Reply::Extended(reply) => Ok(server_hash(reply)),
             other => Err(self.refused("check-file", &file.path, other)),
         }
@@ -488,7 +499,11 @@ impl Sftp {
     }
 
     pub(crate) async fn settle(&self, pending: Pending) -> Result<Reply> {
-        match tokio::time::timeout(self.stall_timeout, pending.reply).await {
+        self.settle_within(pending, self.stall_timeout).await
+    }
+
+    async fn settle_within(&self, pending: Pending, patience: Duration) -> Result<Reply> {
+        match tokio::time::timeout(patience, pending.reply).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_)) => Err(self.lost_error().await),
             Err(_) => Err(self.stalled(pending.operation)),

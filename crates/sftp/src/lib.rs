@@ -52,7 +52,7 @@ mod transport;
 mod upload;
 mod window;
 
-pub use authentication::Login;
+pub use authentication::{Answer, Login};
 pub use client::{FileHandle, ServerLimits, Sftp};
 pub use codec::{Attributes, OpenFlags};
 pub use download::Download;

@@ -1,19 +1,20 @@
-//! Asking a server what it is like, without a credential: what it offers, which host keys it has, how one may log in to
-//! it. For finding out what to set; deliveries do not need it.
+//! Asking a server what it is like: what it offers, which host keys it has, how one may log in to it, all without a
+//! credential; and what it says to each method of a login. For finding out what to set; deliveries do not need it.
 
 use std::time::Duration;
 
-use bridge::{Algorithms, ErrorName, Preset, TrustedHostKeys};
+use bridge::{Algorithms, ErrorName, Method, Preset, TrustedHostKeys};
 use russh::Names;
-use russh::client::AuthResult;
+use russh::client::{AuthResult, Handle};
 use russh::keys::Algorithm;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::time::Instant;
 
 use crate::algorithms::{self, key_type};
+use crate::authentication::authenticate_noting;
 pub use crate::host_key::{Authority, HostKey};
 use crate::session::{self, Handshake, Trust};
-use crate::{Endpoint, Options, Result};
+use crate::{Answer, Endpoint, Login, Options, Result};
 
 /// The algorithms that a connection uses, as SSH names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,17 +136,39 @@ fn parse_offer(identification: String, packet: &[u8]) -> Option<Offer> {
     Some(Offer { identification, key_exchanges, host_keys, ciphers, macs: list()? })
 }
 
+/// What a server presented when it was asked for each type of host key that it has.
+#[derive(Clone, Debug, Default)]
+pub struct HostKeys {
+    /// At least one.
+    pub keys: Vec<HostKey>,
+    /// The types that it could not be asked for any more.
+    pub not_asked: Vec<String>,
+    /// Why not.
+    pub problem: Option<bridge::Error>,
+}
+
+impl HostKeys {
+    /// What is missing, if anything is, and why.
+    pub fn gap(&self) -> Option<String> {
+        let problem = self.problem.as_ref()?;
+        Some(format!("it could not be asked for {}: {}", self.not_asked.join(", "), problem.message()))
+    }
+}
+
 /// Every host key that the server presents, one for each type, and every certificate; each on a connection of its own.
 /// Nothing is trusted and nothing logged in to: whether the keys are the right ones, somebody has to say who knows.
 ///
+/// The first connection that fails is the last one: a server that has enough of us is not asked on. What it has
+/// presented until then stands.
+///
 /// # Errors
-/// `ConnectFailed`, `NoCommonAlgorithm`.
-pub async fn host_keys(endpoint: &Endpoint, options: &Options) -> Result<Vec<HostKey>> {
+/// `ConnectFailed`, `NoCommonAlgorithm`, if there is no key at all.
+pub async fn host_keys(endpoint: &Endpoint, options: &Options) -> Result<HostKeys> {
     let offer = offer(endpoint, options).await?;
     // No secret is sent on these connections, so old algorithms do no harm.
     let options = Options { algorithms: Algorithms::preset(Preset::Legacy), ..options.clone() };
     let mut asked = Vec::new();
-    let mut found = Vec::new();
+    let mut found = HostKeys::default();
     for name in &offer.host_keys {
         let (plain, is_certificate) = match name.split_once("-cert-v01@") {
             Some((plain, _)) => (plain, true),
@@ -156,20 +179,29 @@ pub async fn host_keys(endpoint: &Endpoint, options: &Options) -> Result<Vec<Hos
         if !is_known || asked.contains(&kind) {
             continue;
         }
+        let name = if is_certificate { format!("{} certificate", kind.0) } else { kind.0.clone() };
         asked.push(kind);
+        if found.problem.is_some() {
+            found.not_asked.push(name);
+            continue;
+        }
         let algorithm = Algorithm::new(plain).into_iter().collect::<Vec<_>>();
         let lists = if is_certificate { (Vec::new(), algorithm) } else { (algorithm, Vec::new()) };
-        if !found.is_empty() {
+        if !found.keys.is_empty() {
             // Many connections at one moment look like an attack.
             tokio::time::sleep(PAUSE).await;
         }
         match session::handshake(endpoint, Trust::Nobody, &options, lists).await {
-            Err(Handshake::HostKey(refused)) => found.push(refused.key),
-            Err(Handshake::Error(error)) => return Err(error.into()),
+            Err(Handshake::HostKey(refused)) => found.keys.push(refused.key),
+            Err(Handshake::Error(error)) if found.keys.is_empty() => return Err(error.into()),
+            Err(Handshake::Error(error)) => {
+                found.not_asked.push(name);
+                found.problem = Some(error);
+            }
             Ok(_) | Err(Handshake::NoCommonAlgorithm { .. }) => {}
         }
     }
-    match found.is_empty() {
+    match found.keys.is_empty() {
         false => Ok(found),
         true => Err(ErrorName::NoCommonAlgorithm
             .error(format!(
@@ -199,14 +231,53 @@ pub async fn methods(
     };
     let answer = tokio::time::timeout(options.connect_timeout, ssh.authenticate_none(user_name)).await;
     let answer = answer.map_err(|_| failed(&"no answer"))?.map_err(|error| failed(&error))?;
-    let goodbye = ssh.disconnect(russh::Disconnect::ByApplication, "", "en");
-    let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
+    goodbye(&ssh).await;
     match answer {
         AuthResult::Success => Ok(vec!["none".to_owned()]),
         AuthResult::Failure { remaining_methods, .. } => {
             Ok(remaining_methods.iter().map(|method| <&str>::from(method).to_owned()).collect())
         }
     }
+}
+
+/// How a login went.
+#[derive(Clone, Debug, Default)]
+pub struct Attempted {
+    /// What the server said to each method, in the order in which they were tried.
+    pub answers: Vec<(Method, Answer)>,
+    /// Why it does not let us in, if it does not.
+    pub problem: Option<bridge::Error>,
+}
+
+/// Logs in as [`Session::connect`](crate::Session::connect) does, for what the server says on the way, and leaves again.
+///
+/// # Errors
+/// Those of [`Session::connect`](crate::Session::connect) that come before any method was tried.
+pub async fn log_in(
+    endpoint: &Endpoint,
+    login: &Login,
+    trusted: &TrustedHostKeys,
+    options: &Options,
+) -> Result<Attempted> {
+    let (mut ssh, state) = session::open(endpoint, trusted, options).await?;
+    let takes_sha1 = options.algorithms.host_keys.contains(&"ssh-rsa");
+    let mut answers = Vec::new();
+    let note = |method, answer| answers.push((method, answer));
+    let logging_in = authenticate_noting(&mut ssh, &state, endpoint, login, takes_sha1, note);
+    let problem = match tokio::time::timeout(options.connect_timeout, logging_in).await {
+        Ok(outcome) => outcome.err(),
+        Err(_) => {
+            let late = session::late(options);
+            Some(ErrorName::ConnectFailed.error(format!("logging in to {endpoint}: {late}")))
+        }
+    };
+    goodbye(&ssh).await;
+    Ok(Attempted { answers, problem })
+}
+
+async fn goodbye(ssh: &Handle<session::Handler>) {
+    let goodbye = ssh.disconnect(russh::Disconnect::ByApplication, "", "en");
+    let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
 }
 
 #[cfg(test)]

@@ -9,6 +9,13 @@ use sftp::Journal;
 /// **Invariant:** offset and digests speak of the same bytes, all of them acknowledged without a gap.
 pub(crate) struct Acknowledged(Mutex<State>);
 
+/// How far it had come at some moment. Whoever has started over since is further from the first byte on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark {
+    restarts: u32,
+    pub(crate) offset: u64,
+}
+
 struct State {
     checkpoint: Checkpoint,
     digests: Digests,
@@ -26,6 +33,28 @@ impl Acknowledged {
 
     pub(crate) fn offset(&self) -> u64 {
         self.lock().checkpoint.offset
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        let Checkpoint { restarts, offset, .. } = self.lock().checkpoint;
+        Mark { restarts, offset }
+    }
+
+    /// Whether bytes were acknowledged since.
+    pub(crate) fn is_beyond(&self, mark: Mark) -> bool {
+        let now = self.mark();
+        now > mark && now.offset > 0
+    }
+
+    /// The server refused to take more, in the middle of a session that had brought it so far.
+    pub(crate) fn refused_here(&self) {
+        let State { checkpoint, .. } = &mut *self.lock();
+        checkpoint.refused_at = Some(checkpoint.offset);
+    }
+
+    pub(crate) fn was_refused_here(&self) -> bool {
+        let State { checkpoint, .. } = &*self.lock();
+        checkpoint.refused_at == Some(checkpoint.offset)
     }
 
     /// Another session has taken over.
@@ -50,10 +79,11 @@ impl Acknowledged {
         checkpoint.offset += bytes.len() as u64;
     }
 
-    /// The partial file cannot be continued: all starts over. What is `wanted` is computed along.
+    /// From the first byte; if it was further already, this counts as a restart. What is `wanted` is computed along.
     pub(crate) fn start_over(&self, wanted: Hashes) {
         let State { checkpoint, digests } = &mut *self.lock();
         *digests = Digests::new(checkpoint, wanted);
+        checkpoint.restarts += u32::from(checkpoint.offset > 0);
         checkpoint.offset = 0;
     }
 
@@ -63,6 +93,9 @@ impl Acknowledged {
         let State { checkpoint, digests } = &mut *self.lock();
         checkpoint.number = number;
         checkpoint.checksum = stored.clone();
+        // Those of what was sent before it was found are of its beginning only.
+        checkpoint.sha256 = None;
+        checkpoint.md5 = None;
         *digests = Digests::resume(checkpoint)?;
         checkpoint.already_there = true;
         checkpoint.status = Status::Complete;

@@ -56,6 +56,8 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     if !event.object_key.ends_with('/') {
         RemotePaths::check(policy, &event.bucket, &event.object_key, time)?;
     }
+    // The slice looks at its stop between writes; the limit is for a server that keeps us waiting in one.
+    let (stop, limit) = (deadline.less(RESERVE, 4), deadline.less(RESERVE / 4, 16));
     let mut contents = None;
     let checkpoint = match &input.checkpoint {
         Some(checkpoint) if checkpoint.status != Status::InProgress => {
@@ -73,11 +75,11 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
                     etag: event.etag.unwrap_or_default(),
                     version_id: event.version_id,
                     size,
-                    last_modified: None,
+                    last_modified: event.event_time.as_deref().and_then(bridge::unix_seconds),
                     checksum: None,
                     hash: None,
                 };
-                let reason = gone::was_delivered(deps, &input, &object, time, error).await?;
+                let reason = gone::was_delivered(deps, &input, &object, time, error, limit).await?;
                 return Ok(delivered_before(deps, &input, object, reason));
             }
             Pin::Object { object, .. } if object.size == 0 && object.object_key.ends_with('/') => {
@@ -103,12 +105,10 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
             }
         },
     };
-    let start = checkpoint.offset;
     let object = checkpoint.object.clone();
     let acknowledged = Acknowledged::new(checkpoint)?;
+    let start = acknowledged.mark();
     let body = Mutex::new(contents);
-    // The slice looks at its stop between writes; the limit is for a server that keeps us waiting in one.
-    let (stop, limit) = (deadline.less(RESERVE, 4), deadline.less(RESERVE / 4, 16));
     let slice = Slice { deps, input: &input, acknowledged: &acknowledged, body, stop, limit };
     if input.checkpoint.is_some()
         && let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object).await?
@@ -121,10 +121,9 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         Err(ErrorName::ConnectionLost
             .error(format!("{}: no answer until the deadline", deps.partner.settings.host)))
     });
-    let checkpoint = acknowledged.checkpoint();
     match outcome {
         Ok(()) => {}
-        Err(error) if checkpoint.offset > start => {
+        Err(error) if acknowledged.is_beyond(start) => {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
             // A partner who cuts every connection is not to be called back at once.
             tokio::time::sleep(PAUSE.min(deadline.remaining() / 2)).await;
@@ -139,12 +138,13 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         }
         Err(error) if error.name == ErrorName::ObjectUnreadable => {
             // Gone because another execution of the same event was faster.
-            let reason = gone::was_delivered(deps, &input, &object, time, error).await?;
+            let reason = gone::was_delivered(deps, &input, &object, time, error, limit).await?;
             slice.discard().await;
             return Ok(delivered_before(deps, &input, object, reason));
         }
         Err(error) => return Err(error),
     }
+    let checkpoint = acknowledged.checkpoint();
     let (offset, size) = (checkpoint.offset, checkpoint.object.size);
     tracing::info!(offset, size, status = ?checkpoint.status, "acknowledged");
     Ok(Progress { checkpoint: Some(checkpoint), receipt: None })

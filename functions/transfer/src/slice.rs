@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws::{ByteStream, ObjectReader};
 use bridge::{
     Checkpoint, Checksum, Deadline, ErrorName, Hashes, PinnedObject, ProofPolicy, RemotePaths, Result,
-    Status, TransferInput,
+    TransferInput,
 };
 use partner::Persistence;
 use sftp::{AHEAD_MAX, Attributes, Caps, Session, Sftp, Upload};
@@ -31,24 +31,27 @@ pub(crate) struct Slice<'a> {
 /// A partial file that is in nobody's way is not waited for longer.
 const DISCARD_MAX: Duration = Duration::from_secs(10);
 
-/// Between being refused and asking again: it may have been a hiccup, and much may be at stake.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// So often it is asked again whether a partial file may be continued, before all of it is sent again: it may be a
+/// hiccup, or a session that was lost and still holds the file, and much may be at stake.
+const REFUSALS_MAX: u32 = 3;
+/// Before asking for the second time; four times that before the third.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
 impl Slice<'_> {
     /// Sends until the object is complete or the stop has come; `acknowledged` says how far. A session that is lost
     /// on the way is followed by another.
     ///
     /// Gateways to object stores take a file from its beginning to its end, and nothing that goes on in the middle: who
-    /// refuses that twice in a row is sent all of it again. A file too large for one call has to fail there.
+    /// keeps refusing that is sent all of it again, once. A file too large for one call has to fail there.
     pub(crate) async fn run(&self) -> Result<()> {
         let mut persistence = Persistence::default();
         let mut caps = self.deps.partner.caps();
         // In this call or in an earlier one.
         let mut had_session = self.input.checkpoint.is_some();
         let mut refusals = 0;
-        let mut refusal = None;
+        let call = self.acknowledged.mark();
         loop {
-            let start = self.acknowledged.offset();
+            let start = self.acknowledged.mark();
             let run = self.with_session(async |session| {
                 if std::mem::replace(&mut had_session, true) {
                     self.acknowledged.resume();
@@ -60,22 +63,30 @@ impl Slice<'_> {
                 }
                 sent
             });
-            let Err(error) = run.await else {
-                let complete = self.acknowledged.checkpoint().status == Status::Complete;
-                // The next call would be refused, too, and start over for ever.
-                return refusal.filter(|_| !complete).map_or(Ok(()), Err);
-            };
-            let progress = self.acknowledged.offset() > start;
-            let refused = matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemotePathRejected);
-            if start > 0 && !progress && refused && refusals < 2 && !self.stop.has_passed() {
+            let Err(error) = run.await else { return Ok(()) };
+            let progress = self.acknowledged.is_beyond(start);
+            if matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemotePathRejected) {
+                if progress {
+                    // A quota, most likely: it is not about continuing.
+                    self.acknowledged.refused_here();
+                }
+                let about_continuing = start.offset > 0 && !progress && !self.acknowledged.was_refused_here();
+                // What this call has brought goes into a checkpoint first.
+                if !about_continuing || self.acknowledged.is_beyond(call) || self.stop.has_passed() {
+                    return Err(error);
+                }
                 refusals += 1;
-                tracing::warn!(%error, start, refusals, "the server does not let the partial file be continued");
-                if refusals == 2 {
+                let offset = start.offset;
+                tracing::warn!(%error, offset, refusals, "the server does not let the partial file be continued");
+                if refusals < REFUSALS_MAX {
+                    let pause = REFUSED_PAUSE * 4u32.pow(refusals - 1);
+                    tokio::time::sleep(pause.min(self.stop.remaining())).await;
+                } else {
+                    let why = format!("the server did not let it be continued: {}", error.message());
+                    self.may_start_over(&why)?;
                     self.discard().await;
                     self.acknowledged.start_over(Hashes::default());
-                    refusal = Some(error);
                 }
-                tokio::time::sleep(REFUSED_PAUSE.min(self.stop.remaining())).await;
                 continue;
             }
             // A server that breaks off may do so because of a second channel or connection, and so early that nothing
@@ -87,6 +98,20 @@ impl Slice<'_> {
                 return Err(error);
             }
         }
+    }
+
+    /// Once in an execution, and once more for each redrive: a server for which the file is too large would be sent it
+    /// without end.
+    fn may_start_over(&self, why: &str) -> Result<()> {
+        let Checkpoint { offset, restarts, remote, .. } = self.acknowledged.checkpoint();
+        if restarts > self.input.execution.redrive_count {
+            return Err(ErrorName::RemoteFailure.error(format!(
+                "{:?} would have to be sent again from its beginning, for the second time, after {offset} bytes: {why}. To this server a file has to go without a break, in one call of at most 15 minutes",
+                remote.partial
+            )));
+        }
+        self.acknowledged.warn(format!("after {offset} bytes all was sent again from the beginning: {why}"));
+        Ok(())
     }
 
     async fn with_session<T>(&self, work: impl AsyncFnOnce(&Arc<Session>) -> Result<T>) -> Result<T> {
@@ -228,14 +253,19 @@ impl Slice<'_> {
         partial: Option<u64>,
     ) -> Result<ObjectReader> {
         let offset = self.acknowledged.offset();
-        let partial = partial.unwrap_or_default();
-        if partial < offset || offset == 0 {
+        let reaches = partial.unwrap_or_default();
+        if reaches < offset || offset == 0 {
             if offset > 0 {
                 tracing::warn!(
                     offset,
                     partial,
                     "the partial file does not reach the checkpoint; starting over"
                 );
+                self.may_start_over(&match partial {
+                    Some(0) => "the partial file was gone, or empty".to_owned(),
+                    Some(partial) => format!("the partial file had no more than {partial} of them"),
+                    None => "the server does not tell how far the partial file reaches".to_owned(),
+                })?;
             }
             let wants_hash =
                 matches!(self.deps.partner.settings.proof, ProofPolicy::Auto | ProofPolicy::Hash);
@@ -252,7 +282,7 @@ impl Slice<'_> {
         };
         // A call that was killed left no checkpoint, but it never sent further than this ahead of what was acknowledged.
         // Of a file that differed on arrival, nothing is believed.
-        let proved = partial.min(object.size).saturating_sub(AHEAD_MAX);
+        let proved = reaches.min(object.size).saturating_sub(AHEAD_MAX);
         // Nor of one whose name does not stand for a version.
         let is_believed = self.input.resends == 0 && !self.acknowledged.checkpoint().remote.is_direct();
         if is_believed && proved > offset {

@@ -11,6 +11,8 @@ use crate::Deps;
 const TRIES: u32 = 3;
 /// Before the second try; it doubles.
 const PAUSE: Duration = Duration::from_millis(500);
+/// For taking back a copy that could not be finished: its parts would be stored, and paid for, without end.
+const TAKING_BACK: Duration = Duration::from_secs(5);
 /// S3 allows a tag's value so many characters.
 const TAG_MAX: usize = 256;
 
@@ -77,7 +79,7 @@ async fn once(
         AfterDelivery::Move { prefix } if object.object_key.starts_with(prefix) => Ok(None),
         AfterDelivery::Move { prefix } => {
             let target = format!("{prefix}{}", object.object_key);
-            move_to(s3, object, &target, Copying::default(), deadline).await?;
+            move_to(s3, object, &target, Copying::default(), deadline.less(TAKING_BACK, 4)).await?;
             Ok(Some(format!("moved to {target}")))
         }
     }

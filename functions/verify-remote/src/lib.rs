@@ -19,6 +19,7 @@ use bridge::{
 use partner::{Partner, Persistence};
 use sftp::Session;
 
+use crate::hashes::Known;
 use crate::marker::MarkerFile;
 use crate::publication::{Step, publish_proved};
 
@@ -41,7 +42,7 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     if input.checkpoint.status != Status::Complete {
         return Err(ErrorName::InvalidInput.error("field `checkpoint.status`: expected complete"));
     }
-    let start = bytes_read(&input.checkpoint);
+    let start = how_far(&input.checkpoint);
     let mut checkpoint = input.checkpoint.clone();
     let stop = deadline.less(RESERVE, 4);
     let limit = deadline.less(RESERVE / 4, 16);
@@ -52,11 +53,12 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     });
     match outcome {
         Ok(receipt) => Ok(Progress { checkpoint: Some(checkpoint), receipt }),
-        // That it is published must not be forgotten, whatever came after it.
+        // That it is published must not be forgotten, whatever came after it. Nor what was read, where it is of use: what
+        // no retry cures is said at once.
         Err(error)
             if checkpoint.publication.is_some() != input.checkpoint.publication.is_some()
-                || error.name.is_connection_failure()
-                    && (bytes_read(&checkpoint) > start
+                || error.name.retryable()
+                    && (how_far(&checkpoint) > start
                         || checkpoint.publishing != input.checkpoint.publishing) =>
         {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
@@ -66,10 +68,14 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     }
 }
 
-/// Bytes read so far, from the server and for a hash.
-fn bytes_read(checkpoint: &Checkpoint) -> u64 {
-    checkpoint.read_back.as_ref().map_or(0, |read| read.offset)
-        + checkpoint.read_for_hash.as_ref().map_or(0, |read| read.offset)
+/// What can be compared: more is further. What comes later in a delivery stands first; then bytes, whatever they were
+/// read for.
+fn how_far(checkpoint: &Checkpoint) -> (bool, bool, bool, u32, u64) {
+    let Checkpoint { publication, vanished, hash_given_up, number, .. } = checkpoint;
+    let read = [&checkpoint.read_back, &checkpoint.comparing].into_iter().flatten();
+    let bytes = read.map(|read| read.offset).sum::<u64>()
+        + checkpoint.read_for_hash.as_ref().map_or(0, |read| read.offset);
+    (publication.is_some(), *vanished, *hash_given_up, *number, bytes)
 }
 
 /// Proves, publishes, and sees to what comes after it. `None` if there is more to do in another call.
@@ -81,10 +87,12 @@ async fn run(
 ) -> Result<Option<Receipt>> {
     let Settings { marker, after_delivery, .. } = &deps.partner.settings;
     let is_complete = |publication: &Publication| *marker == Marker::None || publication.marker.is_some();
-    if !checkpoint.publication.as_ref().is_some_and(is_complete)
-        && let superseded @ Some(_) = on_the_server(deps, input, checkpoint, stop).await?
-    {
-        return Ok(superseded);
+    if !checkpoint.publication.as_ref().is_some_and(is_complete) {
+        match on_the_server(deps, input, checkpoint, stop).await? {
+            End::Published => {}
+            End::Superseded(receipt) => return Ok(Some(*receipt)),
+            End::StopCame => return Ok(None),
+        }
     }
     let Some(publication) = checkpoint.publication.clone() else { return Ok(None) };
     // The object may go only when the state machine's document says that it was published: whoever has to do this
@@ -121,41 +129,49 @@ fn receipt(deps: &Deps, input: &VerifyRemoteInput, outcome: Outcome, checkpoint:
     Receipt::new(outcome, checkpoint, host, credential, execution, aws::now())
 }
 
-/// What needs a session; one that is lost while reading back is followed by another. Returns a receipt if a newer upload
-/// takes the object's place.
+/// How the part that needs a session ends.
+enum End {
+    /// With its marker, if there is to be one and it can be had.
+    Published,
+    /// A newer upload takes the object's place.
+    Superseded(Box<Receipt>),
+    StopCame,
+}
+
+/// What needs a session; one that is lost on the way is followed by another.
 async fn on_the_server(
     deps: &Deps,
     input: &VerifyRemoteInput,
     checkpoint: &mut Checkpoint,
     stop: Deadline,
-) -> Result<Option<Receipt>> {
+) -> Result<End> {
     let mut persistence = Persistence::default();
     loop {
-        let start = (bytes_read(checkpoint), checkpoint.publication.is_some());
+        let start = how_far(checkpoint);
         let accepted = checkpoint.credential_version_id.clone();
         let outcome = deps.partner.with_session(&input.credential, accepted.as_deref(), async |session| {
             checkpoint.credential_version_id = input.credential.accepted(session.label());
             prove_and_publish(deps, input, checkpoint, session, stop).await
         });
         let error = match outcome.await {
-            Ok(superseded) => return Ok(superseded),
+            Ok(end) => return Ok(end),
             Err(error) => error,
         };
-        let progress = (bytes_read(checkpoint), checkpoint.publication.is_some()) > start;
+        let progress = how_far(checkpoint) > start;
         if stop.has_passed() || !persistence.goes_on(&error, progress, stop).await {
             return Err(error);
         }
     }
 }
 
-/// Fills in the checkpoint's publication, unless the stop came first.
+/// Fills in the checkpoint's publication, unless the stop comes first.
 async fn prove_and_publish(
     deps: &Deps,
     input: &VerifyRemoteInput,
     checkpoint: &mut Checkpoint,
     session: &Session,
     stop: Deadline,
-) -> Result<Option<Receipt>> {
+) -> Result<End> {
     let (sftp, settings) = (session.sftp(), &deps.partner.settings);
     let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
     if checkpoint.publication.is_none() {
@@ -163,16 +179,27 @@ async fn prove_and_publish(
             Step::Published(outcome, proof) => (outcome, proof),
             Step::Superseded(reason) => {
                 let receipt = receipt(deps, input, Outcome::Superseded, checkpoint);
-                return Ok(Some(Receipt { reason: Some(reason), host_key_fingerprint, ..receipt }));
+                let receipt = Receipt { reason: Some(reason), host_key_fingerprint, ..receipt };
+                return Ok(End::Superseded(Box::new(receipt)));
             }
-            Step::StopCame => return Ok(None),
+            Step::StopCame => return Ok(End::StopCame),
         };
         let path = checkpoint.final_path();
         checkpoint.publication =
             Some(Publication { outcome, path, proof, host_key_fingerprint, marker: None });
     }
-    if !hashes::know(deps, checkpoint, settings.marker.hashes(), stop).await? {
-        return Ok(None);
+    match hashes::know(deps, checkpoint, settings.marker.hashes(), stop).await? {
+        Known::Yes => {}
+        Known::NotYet => return Ok(End::StopCame),
+        // Whoever has delivered it has put its marker there.
+        Known::Never(why) => {
+            let warning = format!("the marker was not looked at: {why}");
+            // Each call comes by here.
+            if !checkpoint.warnings.contains(&warning) {
+                checkpoint.warnings.push(warning);
+            }
+            return Ok(End::Published);
+        }
     }
     if let Some(publication) = &checkpoint.publication
         && let Some(marker) = MarkerFile::new(settings, checkpoint, &publication.path)?
@@ -181,5 +208,5 @@ async fn prove_and_publish(
         let marker = Some(marker.path().to_owned());
         checkpoint.publication = Some(Publication { marker, ..publication.clone() });
     }
-    Ok(None)
+    Ok(End::Published)
 }

@@ -1,12 +1,15 @@
 //! Proving that the file on the server is the pinned object.
 
-use bridge::{
-    Checkpoint, Checksum, Deadline, ErrorName, Hashes, IfExists, NUMBER_MAX, Proof, ProofPolicy, ReadBack,
-    Result, RunningChecksum, RunningSha256, compare_with_stored,
-};
-use sftp::{Attributes, FileHandle, OpenFlags, Sftp};
+use std::time::Duration;
 
-use crate::{Deps, hashes};
+use bridge::{
+    Checkpoint, Deadline, ErrorName, Hashes, IfExists, NUMBER_MAX, Proof, ProofPolicy, ReadBack, Result,
+    RunningChecksum, RunningSha256, compare_with_stored,
+};
+use sftp::{FileHandle, OpenFlags, Sftp};
+
+use crate::Deps;
+use crate::hashes::{self, Known};
 
 /// The file to prove.
 pub(crate) struct Subject {
@@ -60,7 +63,9 @@ pub(crate) enum Verdict {
         proof: Proof,
         warnings: Vec<String>,
     },
-    /// Reading back was cut short; the checkpoint says where.
+    /// It is another file, and may stay: where files are compared only.
+    Differs,
+    /// It was cut short; the checkpoint says where.
     StopCame,
 }
 
@@ -81,6 +86,9 @@ pub(crate) struct Prover<'a> {
     pub(crate) sftp: &'a Sftp,
     pub(crate) stop: Deadline,
 }
+
+/// A server may take as long as for any request to hash a file, and a second more for so many bytes: a slow disk.
+const HASH_RATE: u64 = 50_000_000;
 
 /// How often the way read back is written into the checkpoint, bytes.
 const RECORD_AFTER: u64 = 4 * 1024 * 1024;
@@ -106,21 +114,22 @@ impl Prover<'_> {
                 subject.path
             )));
         }
+        let may_be_anothers = checkpoint.already_there || checkpoint.vanished;
         let policy = match self.deps.partner.settings.proof {
             // A file that someone else may have put there is taken for ours on the strength of its contents only.
-            ProofPolicy::Size | ProofPolicy::None if checkpoint.already_there => ProofPolicy::ReadBack,
+            ProofPolicy::Size | ProofPolicy::None if may_be_anothers => ProofPolicy::ReadBack,
             policy => policy,
         };
         let attempt = match policy {
             ProofPolicy::None => done(Proof::Unverified),
             ProofPolicy::Size => self.size(subject),
             ProofPolicy::Hash => self.server_hash(subject, checkpoint, true).await?,
-            ProofPolicy::ReadBack => self.read_back(subject, checkpoint).await?,
+            ProofPolicy::ReadBack => self.read_back(subject, checkpoint, |it| &mut it.read_back).await?,
             ProofPolicy::Auto => self.best(subject, checkpoint).await?,
         };
         match attempt {
             Attempt::Done(verdict) => Ok(verdict),
-            Attempt::Refused(_) if checkpoint.already_there => Err(ErrorName::RemoteMismatch.error(format!(
+            Attempt::Refused(_) if may_be_anothers => Err(ErrorName::RemoteMismatch.error(format!(
                 "{:?} may be this file already, but cannot be read to prove it",
                 subject.path
             ))),
@@ -137,29 +146,27 @@ impl Prover<'_> {
     }
 
     /// Looks through the files that are kept under the final name for one with the same contents. Contents and not
-    /// times: the clocks of two servers differ, and no version may end up there twice.
+    /// size and time: fixed lengths are common, the clocks of two servers differ, and no version may end up there twice.
     pub(crate) async fn search(&self, checkpoint: &mut Checkpoint) -> Result<Search> {
-        let if_exists = self.deps.partner.settings.policy.if_exists;
         loop {
             let path = checkpoint.final_path();
             match self.sftp.stat(&path).await {
                 Ok(None) => return Ok(Search::Free),
                 Ok(Some(attributes)) => {
-                    if attributes.size.is_none_or(|size| size == checkpoint.object.size)
-                        && let Some(found) = self.compare(path, attributes, checkpoint).await?
-                    {
-                        return Ok(found);
+                    if attributes.size.is_none_or(|size| size == checkpoint.object.size) {
+                        let subject = Subject { path, partial: false, size: attributes.size };
+                        match self.compare(&subject, checkpoint).await? {
+                            Verdict::Proved { proof, .. } => return Ok(Search::Same(proof)),
+                            Verdict::StopCame => return Ok(Search::StopCame),
+                            Verdict::Differs => {}
+                        }
                     }
                 }
-                Err(error) if error.is_status() => {
-                    return Err(ErrorName::InvalidConfig.error(format!(
-                        "SFTP_IF_EXISTS is {}, but the server does not let be seen what exists: {error}; nothing was published. Set it to replace",
-                        if_exists.as_str()
-                    )));
-                }
+                Err(error) if error.is_status() => return Err(self.cannot_tell(&error.to_string())),
                 Err(error) => return Err(error.into()),
             }
             checkpoint.comparing = None;
+            let if_exists = self.deps.partner.settings.policy.if_exists;
             if if_exists != IfExists::KeepBoth || checkpoint.number >= NUMBER_MAX {
                 return Ok(Search::Taken);
             }
@@ -167,35 +174,26 @@ impl Prover<'_> {
         }
     }
 
-    /// `None` if the contents differ.
-    async fn compare(
-        &self,
-        path: String,
-        attributes: Attributes,
-        checkpoint: &mut Checkpoint,
-    ) -> Result<Option<Search>> {
-        let subject = Subject { path, partial: false, size: attributes.size };
-        // The checkpoint's own way of reading back is that of the partial file.
-        let mut compared = Checkpoint { read_back: checkpoint.comparing.take(), ..checkpoint.clone() };
-        let attempt = match self.server_hash(&subject, &mut compared, false).await {
-            Ok(Attempt::Refused(_)) => self.read_back(&subject, &mut compared).await,
-            other => other,
-        };
-        checkpoint.comparing = compared.read_back;
+    async fn compare(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Verdict> {
+        let demands_hash = self.deps.partner.settings.proof == ProofPolicy::Hash;
+        let mut attempt = self.server_hash(subject, checkpoint, demands_hash).await;
+        if !demands_hash && matches!(attempt, Ok(Attempt::Refused(_))) {
+            attempt = self.read_back(subject, checkpoint, |it| &mut it.comparing).await;
+        }
         match attempt {
-            Ok(Attempt::Done(Verdict::Proved { proof, .. })) => Ok(Some(Search::Same(proof))),
-            Ok(Attempt::Done(Verdict::StopCame)) => Ok(Some(Search::StopCame)),
-            // Of a file that cannot be read, size and time are all that is known.
-            Ok(Attempt::Refused(_)) => {
-                let (modified, stored_at) = (attributes.modified, checkpoint.object.last_modified);
-                let later = modified
-                    .zip(stored_at)
-                    .is_some_and(|(modified, stored_at)| i64::from(modified) >= stored_at);
-                Ok(later.then_some(Search::Same(Proof::Size)))
-            }
-            Err(error) if error.name == ErrorName::RemoteMismatch => Ok(None),
+            Ok(Attempt::Done(verdict)) => Ok(verdict),
+            Ok(Attempt::Refused(why)) => Err(self.cannot_tell(&why)),
+            Err(error) if error.name == ErrorName::RemoteMismatch => Ok(Verdict::Differs),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether what exists is this very file.
+    fn cannot_tell(&self, why: &str) -> bridge::Error {
+        ErrorName::InvalidConfig.error(format!(
+            "SFTP_IF_EXISTS is {}, but the server does not let what exists be compared: {why}; nothing was published. Set it to replace",
+            self.deps.partner.settings.policy.if_exists.as_str()
+        ))
     }
 
     /// `auto`: the best that the server allows, and what it did not allow as warnings.
@@ -203,8 +201,9 @@ impl Prover<'_> {
         if let hashed @ Attempt::Done(_) = self.server_hash(subject, checkpoint, false).await? {
             return Ok(hashed);
         }
-        let mut refusals = match self.read_back(subject, checkpoint).await? {
-            Attempt::Refused(why) if !checkpoint.already_there => vec![why],
+        let may_be_anothers = checkpoint.already_there || checkpoint.vanished;
+        let mut refusals = match self.read_back(subject, checkpoint, |it| &mut it.read_back).await? {
+            Attempt::Refused(why) if !may_be_anothers => vec![why],
             read_or_needed => return Ok(read_or_needed),
         };
         let proof = match self.size(subject) {
@@ -226,19 +225,32 @@ impl Prover<'_> {
         }
     }
 
-    /// With `at_any_price`, the object is read from S3 once more if its SHA-256 was not computed on the way.
+    /// With `demanded`, the object is read from S3 once more if its SHA-256 was not computed on the way, and the server
+    /// may take all the time there is.
     async fn server_hash(
         &self,
         subject: &Subject,
         checkpoint: &mut Checkpoint,
-        at_any_price: bool,
+        demanded: bool,
     ) -> Result<Attempt> {
         if !self.sftp.can_hash() {
             return Ok(Attempt::Refused("it offers no check-file extension".into()));
         }
-        let wanted = Hashes { sha256: at_any_price, md5: false };
-        if !hashes::know(self.deps, checkpoint, wanted, self.stop).await? {
-            return Ok(Attempt::Done(Verdict::StopCame));
+        if checkpoint.hash_given_up && !demanded {
+            return Ok(Attempt::Refused("it did not finish hashing the file".into()));
+        }
+        let size = checkpoint.object.size;
+        let patience = self.sftp.stall_timeout() + Duration::from_secs(size / HASH_RATE);
+        if patience > self.stop.remaining() && !demanded {
+            // Reading back can be cut short, and goes on in the next call.
+            return Ok(Attempt::Refused(format!("it may take {} s to hash the file", patience.as_secs())));
+        }
+        match hashes::know(self.deps, checkpoint, Hashes { sha256: demanded, md5: false }, self.stop).await? {
+            Known::Yes => {}
+            Known::NotYet => return Ok(Attempt::Done(Verdict::StopCame)),
+            Known::Never(why) => {
+                return Ok(Attempt::Done(Verdict::Proved { proof: Proof::Size, warnings: vec![why] }));
+            }
         }
         let Some(expected) = checkpoint.sha256.as_ref().map(RunningSha256::digest) else {
             return Ok(Attempt::Refused("no SHA-256 was computed on the way".into()));
@@ -247,7 +259,14 @@ impl Prover<'_> {
             Ok(file) => file,
             Err(why) => return Ok(Attempt::Refused(why)),
         };
-        let hash = self.sftp.sha256(&file, checkpoint.object.size).await;
+        let hash = match self.sftp.sha256(&file, size, patience).await {
+            Err(error) if !error.is_status() => {
+                // Some servers do nothing else meanwhile, and seem dead. The file is read back in another session.
+                checkpoint.hash_given_up = true;
+                return Err(error.into());
+            }
+            answer => answer,
+        };
         self.close(file).await?;
         match hash {
             Ok(Some(hash)) if hash[..] == expected[..] => Ok(done(Proof::ServerHash)),
@@ -257,25 +276,23 @@ impl Prover<'_> {
             ))),
             Ok(None) => Ok(Attempt::Refused("it hashes, but not with SHA-256".into())),
             // ProFTPD hashes nothing that begins at the end of a file. Of an empty one the size says all.
-            Err(error)
-                if error.is_status()
-                    && at_any_price
-                    && (subject.size, checkpoint.object.size) == (Some(0), 0) =>
-            {
-                Ok(done(Proof::Size))
-            }
-            Err(error) if error.is_status() => Ok(Attempt::Refused(error.to_string())),
-            Err(error) => Err(error.into()),
+            Err(_) if demanded && (subject.size, size) == (Some(0), 0) => Ok(done(Proof::Size)),
+            Err(error) => Ok(Attempt::Refused(error.to_string())),
         }
     }
 
-    async fn read_back(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {
-        let expected = checkpoint.checksum.clone();
+    /// Goes on where `so_far` says, and keeps it up to date: this future may be dropped at any moment.
+    async fn read_back(
+        &self,
+        subject: &Subject,
+        checkpoint: &mut Checkpoint,
+        so_far: impl Fn(&mut Checkpoint) -> &mut Option<ReadBack>,
+    ) -> Result<Attempt> {
         let file = match self.open(subject).await? {
             Ok(file) => file,
             Err(why) => return Ok(Attempt::Refused(why)),
         };
-        let outcome = self.read(&file, subject, checkpoint, &expected).await;
+        let outcome = self.read(&file, subject, checkpoint, so_far).await;
         if outcome.is_ok() {
             self.close(file).await?;
         }
@@ -287,10 +304,11 @@ impl Prover<'_> {
         file: &FileHandle,
         subject: &Subject,
         checkpoint: &mut Checkpoint,
-        expected: &Checksum,
+        so_far: impl Fn(&mut Checkpoint) -> &mut Option<ReadBack>,
     ) -> Result<Attempt> {
-        let size = checkpoint.object.size;
-        let (start, mut running) = match &checkpoint.read_back {
+        let (size, expected) = (checkpoint.object.size, checkpoint.checksum.clone());
+        let so_far = so_far(checkpoint);
+        let (start, mut running) = match so_far {
             Some(read_back) => (read_back.offset, RunningChecksum::resume(&read_back.checksum)?),
             None => (0, RunningChecksum::new(expected.algorithm)),
         };
@@ -303,28 +321,28 @@ impl Prover<'_> {
                 offset += bytes.len() as u64;
                 (self.deps.on_progress)(offset, size);
             }
-            let recorded = checkpoint.read_back.as_ref().map_or(0, |read_back| read_back.offset);
+            let recorded = so_far.as_ref().map_or(0, |read_back| read_back.offset);
             let goes_on = matches!(next, Ok(Some(_))) && !self.stop.has_passed();
-            // Also now and then on the way: this future may be dropped at any moment.
             if offset > recorded && (!goes_on || offset - recorded >= RECORD_AFTER) {
-                checkpoint.read_back = Some(ReadBack { offset, checksum: running.checksum() });
+                *so_far = Some(ReadBack { offset, checksum: running.checksum() });
             }
             match next {
                 Ok(Some(_)) if !goes_on && offset < size => return Ok(Attempt::Done(Verdict::StopCame)),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                Err(error) if error.is_status() && offset == start => {
+                // Whoever has let a part be read does not refuse it.
+                Err(error) if error.is_status() && offset == 0 => {
                     return Ok(Attempt::Refused(error.to_string()));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         let read = running.checksum();
-        if offset == size && read == *expected {
+        if offset == size && read == expected {
             return Ok(done(Proof::ReadBack));
         }
         // Read from the start if it comes to that again.
-        checkpoint.read_back = None;
+        *so_far = None;
         Err(ErrorName::RemoteMismatch.error(format!(
             "{:?}: {offset} of {size} bytes were read back, with the checksum {}; that of the bytes sent is {}",
             subject.path, read.value, expected.value

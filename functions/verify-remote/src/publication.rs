@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use aws::Standing;
 use bridge::{Checkpoint, Deadline, ErrorName, IfExists, Outcome, Proof, ProofPolicy, Result};
 use sftp::Sftp;
 
+use crate::hashes::{self, Known};
 use crate::marker::MarkerFile;
 use crate::proof::{Prover, Search, Subject, Verdict};
 use crate::publish::{LOST_ANSWER, Published, discard, publish};
-use crate::{Deps, attributes, hashes};
+use crate::{Deps, attributes};
 
 pub(crate) enum Step {
     Published(Outcome, Proof),
@@ -43,6 +45,12 @@ pub(crate) async fn publish_proved(
         Some(subject) => subject,
         None => return gone(deps, checkpoint).await,
     };
+    let published_before = checkpoint.already_there || checkpoint.publishing || direct;
+    if !subject.is_partial() && !published_before && !checkpoint.vanished {
+        // What was read back so far was read of the partial file.
+        checkpoint.vanished = true;
+        checkpoint.read_back = None;
+    }
     let verdict = match prover.prove(&subject, checkpoint).await {
         Err(error) if error.name == ErrorName::RemoteMismatch && subject.is_partial() => {
             // By now it may be a newer version that lies there.
@@ -56,34 +64,34 @@ pub(crate) async fn publish_proved(
     };
     let (proof, mut warnings) = match verdict {
         Verdict::Proved { proof, warnings } => (proof, warnings),
-        Verdict::StopCame => return Ok(Step::StopCame),
+        Verdict::StopCame | Verdict::Differs => return Ok(Step::StopCame),
     };
     // Before the file is published: the partner is not to wait for the marker while an object is read again.
-    if !hashes::know(deps, checkpoint, settings.marker.hashes(), stop).await? {
+    if let Known::NotYet = hashes::know(deps, checkpoint, settings.marker.hashes(), stop).await? {
         return Ok(Step::StopCame);
     }
     if !checkpoint.already_there
-        && let Some(reason) = superseded(deps, checkpoint).await?
+        && let Some(step) = overtaken(deps, checkpoint, &subject, sftp, keeps).await?
     {
-        if subject.is_partial() && !direct {
-            discard(sftp, &checkpoint.remote.partial).await;
-        }
-        return Ok(Step::Superseded(reason));
+        return Ok(step);
     }
     let outcome = if subject.is_partial() {
         warnings.extend(attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?);
-        if let Some(marker) = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())? {
-            marker.withdraw(sftp).await?;
-        }
-        match publish(sftp, checkpoint, keeps).await? {
+        let marker = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())?;
+        checkpoint.proved = Some(proof);
+        match publish(sftp, checkpoint, marker.as_ref(), keeps).await? {
             Published::Now(more) => {
                 warnings.extend(more);
                 Outcome::Delivered
             }
             Published::ByAnother => Outcome::AlreadyDelivered,
-            Published::Taken => return Ok(Step::StopCame),
+            Published::LookAgain => return Ok(Step::StopCame),
         }
     } else if checkpoint.already_there {
+        if !direct && checkpoint.offset > 0 {
+            // What was sent before it was found.
+            discard(sftp, &checkpoint.remote.partial).await;
+        }
         // It may be what a try left that wrote to the final name directly, and could set neither.
         if direct && settings.policy.if_exists != IfExists::Skip {
             warnings.extend(attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?);
@@ -98,10 +106,58 @@ pub(crate) async fn publish_proved(
     Ok(Step::Published(outcome, proof))
 }
 
+/// What stands against publishing: a newer upload, or that nobody can tell whether there was one.
+async fn overtaken(
+    deps: &Deps,
+    checkpoint: &mut Checkpoint,
+    subject: &Subject,
+    sftp: &Sftp,
+    keeps: bool,
+) -> Result<Option<Step>> {
+    let to_be_renamed = subject.is_partial() && !checkpoint.remote.is_direct();
+    match aws::standing(&deps.partner.clients.s3, &checkpoint.object).await? {
+        Standing::Superseded(reason) => {
+            if to_be_renamed {
+                discard(sftp, &checkpoint.remote.partial).await;
+            }
+            Ok(Some(Step::Superseded(reason)))
+        }
+        // Under a free name nothing is overwritten, whatever there was.
+        Standing::Gone if to_be_renamed && !keeps => {
+            let path = checkpoint.final_path();
+            let there = match sftp.stat(&path).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(attributes)) => attributes.size,
+                Err(error) if error.is_status() => None,
+                Err(error) => return Err(error.into()),
+            };
+            if there == Some(checkpoint.object.size) {
+                // Perhaps another execution of the same event has delivered this very file.
+                checkpoint.already_there = true;
+                checkpoint.read_back = None;
+                return Ok(Some(Step::StopCame));
+            }
+            let aws_object = format!("s3://{}/{}", checkpoint.object.bucket, checkpoint.object.object_key);
+            Err(ErrorName::ObjectUnreadable.error(format!(
+                "{aws_object} was deleted before its file was published, and there is a {path:?} already: nobody can tell any more which of the two is newer. Nothing was published; {:?} stays. If it is this one, upload it again",
+                checkpoint.remote.partial
+            )))
+        }
+        Standing::Newest | Standing::Gone => Ok(None),
+    }
+}
+
 /// Looks among the files that are to be kept for one with the same contents. `None` if ours may be published, under the
 /// number that the checkpoint now has.
 async fn keep_what_is_there(prover: &Prover<'_>, checkpoint: &mut Checkpoint) -> Result<Option<Step>> {
     let Prover { deps, sftp, .. } = prover;
+    if checkpoint.publishing
+        && let Some(proof) = checkpoint.proved
+        && matches!(sftp.stat(&checkpoint.remote.partial).await, Ok(None))
+    {
+        // It was renamed, whether it can be looked at or not.
+        return Ok(Some(Step::Published(Outcome::Delivered, proof)));
+    }
     match prover.search(checkpoint).await? {
         Search::Free => Ok(None),
         Search::StopCame => Ok(Some(Step::StopCame)),
@@ -128,6 +184,12 @@ async fn keep_what_is_there(prover: &Prover<'_>, checkpoint: &mut Checkpoint) ->
 /// There is neither a partial file nor a final one.
 async fn gone(deps: &Deps, checkpoint: &mut Checkpoint) -> Result<Step> {
     let direct = checkpoint.remote.is_direct();
+    if checkpoint.publishing
+        && let Some(proof) = checkpoint.proved
+    {
+        checkpoint.warnings.push(LOST_ANSWER.to_owned());
+        return Ok(Step::Published(Outcome::Delivered, proof));
+    }
     if !direct && !checkpoint.publishing {
         return Err(ErrorName::RemoteMismatch.error(format!(
             "{:?} is gone: the server, or someone on it, removed it after every byte was acknowledged. If it takes files away at once, set SFTP_PUBLISH to direct",

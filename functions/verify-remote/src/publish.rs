@@ -3,25 +3,36 @@
 use bridge::{Checkpoint, ErrorName, Result};
 use sftp::Sftp;
 
+use crate::marker::MarkerFile;
+
 pub(crate) enum Published {
     /// By us; with what a person should know.
     Now(Vec<String>),
-    /// Another execution of the same version was faster.
+    /// Another execution of the same version was faster, as far as the server lets it be seen.
     ByAnother,
-    /// Not yet: files have come into being that are to be kept, and to be looked at first.
-    Taken,
+    /// Not yet: what is there has changed, and is to be looked at anew.
+    LookAgain,
 }
 
-/// Renames the proved partial file onto the final name; with `keeps`, never onto a file that is there.
-pub(crate) async fn publish(sftp: &Sftp, checkpoint: &mut Checkpoint, keeps: bool) -> Result<Published> {
+/// Renames the proved partial file onto the final name; with `keeps`, never onto a file that is there. A marker of a
+/// former file of that name is taken away just before.
+pub(crate) async fn publish(
+    sftp: &Sftp,
+    checkpoint: &mut Checkpoint,
+    marker: Option<&MarkerFile>,
+    keeps: bool,
+) -> Result<Published> {
     let (partial, path, size) =
         (checkpoint.remote.partial.clone(), checkpoint.final_path(), checkpoint.object.size);
-    if checkpoint.remote.is_direct() {
-        return Ok(Published::Now(Vec::new()));
-    }
     // Not every server refuses to rename onto a name that exists.
     if keeps && matches!(look(sftp, &path).await?, Seen::File(_)) {
-        return Ok(Published::Taken);
+        return Ok(Published::LookAgain);
+    }
+    if let Some(marker) = marker {
+        marker.withdraw(sftp).await?;
+    }
+    if checkpoint.remote.is_direct() {
+        return Ok(Published::Now(Vec::new()));
     }
     let asked_before = std::mem::replace(&mut checkpoint.publishing, true);
     let renamed = rename(sftp, &partial, &path, keeps).await;
@@ -39,25 +50,44 @@ pub(crate) async fn publish(sftp: &Sftp, checkpoint: &mut Checkpoint, keeps: boo
             "SFTP_PUBLISH is rename, but the server cannot rename: {error}; nothing was published. Set it to direct"
         )));
     }
-    match look(sftp, &path).await? {
-        Seen::File(_) if keeps => Ok(Published::Taken),
-        Seen::File(there) if error.is_not_found() && there == Some(size) => Ok(Published::ByAnother),
-        // The partial file was there when a rename was asked for, and is not now.
-        Seen::Nothing | Seen::Hidden if error.is_not_found() && asked_before => {
-            Ok(Published::Now(vec![LOST_ANSWER.to_owned()]))
-        }
-        // Another execution of the same version has given it another number.
-        _ if keeps && error.is_not_found() => Ok(Published::Taken),
-        // Without posix-rename an existing name stands in the way. Between the two requests there is no file of that
-        // name; a reader sees none or a whole one, never a part.
-        Seen::File(_) if !error.is_not_found() && !sftp.can_replace() => {
-            sftp.remove(&path).await?;
-            sftp.rename(&partial, &path).await.map_err(|error| refused(error, &partial, &path))?;
-            Ok(Published::Now(vec![
-                "the server cannot replace a file in one step: the former one was removed just before".into(),
-            ]))
-        }
+    let there = look(sftp, &path).await?;
+    if error.is_not_found() {
+        // The partial file was there when it was proved.
+        return match (look(sftp, &partial).await?, there) {
+            (Seen::Nothing | Seen::Hidden, Seen::Nothing | Seen::Hidden) if asked_before => {
+                Ok(Published::Now(vec![LOST_ANSWER.to_owned()]))
+            }
+            (Seen::Nothing, _) => Ok(Published::LookAgain),
+            (Seen::Hidden, Seen::File(there)) if there == Some(size) => Ok(Published::ByAnother),
+            _ => Err(refused(error, &partial, &path)),
+        };
+    }
+    match there {
+        Seen::File(_) if keeps => Ok(Published::LookAgain),
+        Seen::File(_) if !sftp.can_replace() => replace(sftp, checkpoint, &path).await,
         _ => Err(refused(error, &partial, &path)),
+    }
+}
+
+/// Without posix-rename an existing name stands in the way. Between the two requests there is no file of that name; a
+/// reader sees none or a whole one, never a part.
+async fn replace(sftp: &Sftp, checkpoint: &mut Checkpoint, path: &str) -> Result<Published> {
+    let partial = checkpoint.remote.partial.clone();
+    sftp.remove(path).await?;
+    checkpoint.publishing = true;
+    let renamed = sftp.rename(&partial, path).await;
+    if let Ok(()) | Err(sftp::Error::Status { .. }) = renamed {
+        checkpoint.publishing = false;
+    }
+    match renamed {
+        Ok(()) => Ok(Published::Now(vec![
+            "the server cannot replace a file in one step: the former one was removed just before".into(),
+        ])),
+        Err(error) if error.is_status() => {
+            let error = refused(error, &partial, path);
+            Err(error.name.error(format!("{}. The former {path:?} was removed before", error.message())))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

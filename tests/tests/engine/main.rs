@@ -12,3 +12,4 @@ mod rekeying;
 mod resuming;
 mod reuse;
 mod support;
+mod verifying;

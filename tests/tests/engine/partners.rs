@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use bridge::{Error, ErrorName, Outcome};
-use integration_tests::embedded::{Quirks, Script};
+use bridge::{Checkpoint, Error, ErrorName, Outcome};
+use integration_tests::embedded::{Quirks, Script, Sweep};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::partner::Partner;
 use integration_tests::tools::workspace;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::support::{Delivery, MIB};
+use crate::support::{Delivery, MIB, Process};
 
 /// Fifty executions, as the stack lets them run with `MaxConnections` 2, the least: one invocation of each function at
 /// a time, and the definition's retries, forty times as fast.
@@ -218,13 +218,81 @@ async fn a_file_that_cannot_be_continued_is_sent_again_from_its_beginning() {
     let checkpoint = process.transfer("long.bin", None, 0).await.unwrap().checkpoint;
     let offset = checkpoint.as_ref().unwrap().offset;
     assert!(offset > 0);
-    match process.transfer("long.bin", checkpoint, 0).await {
-        Err(error) => {
-            assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
-            assert!(error.message().contains("Illegal seek"), "{error}");
+    let (error, sent) = until_it_fails(&process, "long.bin", checkpoint).await;
+    assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
+    assert!(error.message().contains("Illegal seek"), "{error}");
+    assert!(sent < 3 * offset, "{sent}");
+}
+
+/// Calls Transfer until it fails: the error, and how many bytes were sent by then.
+async fn until_it_fails(
+    process: &Process,
+    object_key: &str,
+    mut checkpoint: Option<Checkpoint>,
+) -> (Error, u64) {
+    for _ in 0..10 {
+        let sent = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.bytes_sent);
+        match process.transfer(object_key, checkpoint, 0).await {
+            Ok(progress) => checkpoint = progress.checkpoint,
+            Err(error) => return (error, sent),
         }
-        Ok(progress) => assert!(progress.checkpoint.unwrap().offset > offset, "it got further, for once"),
     }
+    panic!("it goes on without end: {checkpoint:?}")
+}
+
+/// A partner who has to be sent everything from the first byte again: once, which the receipt says, and not without end.
+#[tokio::test]
+async fn what_nobody_can_continue_is_sent_twice_at_most() {
+    let write_only = Quirks { write_only: true, ..Quirks::default() };
+    let no_stat = Quirks { no_stat: true, ..Quirks::default() };
+    let swept = Quirks { sweep: Some(Sweep::AtClose), ..Quirks::default() };
+    let mut tests = JoinSet::new();
+    for (number, quirks) in [write_only, no_stat, swept].into_iter().enumerate() {
+        tests.spawn(async move {
+            let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+            let _proxy = delivery.through_proxy(Fault::Rate(3 * MIB)).await;
+            delivery.slice = Some(Duration::from_secs(4));
+            delivery.put("long.bin", 64 * MIB);
+            let process = delivery.process();
+            let first = process.transfer("long.bin", None, 0).await.unwrap().checkpoint.unwrap();
+            assert!(first.offset > MIB && first.restarts == 0, "{number}: {first:?}");
+            let second = process.transfer("long.bin", Some(first), 0).await.unwrap().checkpoint.unwrap();
+            assert_eq!((second.restarts, second.warnings.len()), (1, 1), "{number}: {second:?}");
+            let (error, _) = until_it_fails(&process, "long.bin", Some(second)).await;
+            assert_eq!(error.name, ErrorName::RemoteFailure, "{number}: {error}");
+            assert!(error.message().contains("second time"), "{number}: {error}");
+        });
+    }
+    while let Some(test) = tests.join_next().await {
+        test.unwrap();
+    }
+}
+
+/// What fits into a call arrives, whatever was sent of it before.
+#[tokio::test]
+async fn what_nobody_can_continue_is_sent_again_after_a_lost_connection() {
+    let write_only = Quirks { write_only: true, ..Quirks::default() };
+    let no_stat = Quirks { no_stat: true, ..Quirks::default() };
+    for quirks in [write_only, no_stat] {
+        let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+        let _proxy = delivery.through_proxy(Fault::CutOnceAfter(6 * MIB)).await;
+        delivery.put("file.bin", 12 * MIB);
+        let receipt = delivery.delivers("file.bin", 12 * MIB).await;
+        assert!(receipt.warnings.iter().any(|warning| warning.contains("sent again")), "{receipt:?}");
+    }
+}
+
+/// Nor is it sent again because the server takes no more of it: a quota that it has no words for, a cap on blocks.
+#[tokio::test]
+async fn story_21_what_the_server_takes_no_more_of_is_not_sent_again() {
+    let quirks = Quirks { writes_max: Some(100), ..Quirks::default() };
+    let delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    delivery.put("file.bin", 12 * MIB);
+    let (error, sent) = until_it_fails(&delivery.process(), "file.bin", None).await;
+    assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
+    assert!(error.message().contains("maximum limit"), "{error}");
+    assert!(sent < 6 * MIB, "{sent}");
+    assert_eq!(delivery.partials().len(), 1, "what was taken stays, for a redrive");
 }
 
 /// The server has acknowledged every byte. A hole leaves the size as it should be; a file that was cut does not.

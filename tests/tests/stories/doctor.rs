@@ -1,24 +1,27 @@
 //! `s3-sftp-bridge doctor`, the real binary, against partners of all kinds: what it finds, what it recommends, and that
 //! it leaves nothing behind and tells no secret.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use bridge::{Outcome, Receipt};
 use integration_tests::cli;
 use integration_tests::door::Door;
-use integration_tests::embedded::{Quirks, Setstat};
+use integration_tests::embedded::{Quirks, Reading, Setstat, Sweep, TAKEN};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::partner::{Options, Partner};
 use integration_tests::{skip, tools};
-use russh::MethodKind;
+use russh::keys::Algorithm;
+use russh::{MethodKind, Preferred};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use crate::support::Bridge;
+use crate::support::{Bridge, Failed};
 
 const CANARY: &str = "canary-3f9a";
 
@@ -109,13 +112,16 @@ fn assert_tells_no_secret(texts: &[&str], key: &KeyPair) {
     }
 }
 
-/// Everything in the partner's folder, with its contents.
+/// Everything in the partner's folder, with its contents; but for what a drop box has taken.
 fn files(partner: &Partner) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![partner.root.clone()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            if path.ends_with(TAKEN) {
+                continue;
+            }
             let content = std::fs::read(&path).unwrap_or_default();
             if path.is_dir() {
                 folders.push(path.clone());
@@ -274,7 +280,9 @@ async fn story_17_doctor_tries_each_method_of_the_credential() {
     let diagnosis = examine_with(&partner, &variables(&partner), &both).await;
     diagnosis.assert_no_failure();
     let found = &diagnosis.of("methods")["found"];
-    assert_eq!(found, "the private key alone is accepted; the password alone is accepted");
+    let expected = "publickey: accepted; password: accepted; \
+                    keyboard-interactive: not tried, the server does not offer it";
+    assert_eq!(found, expected);
     assert_eq!(door.take_refused(), 0);
 
     let wrong = json!({"PrivateKey": KeyPair::ed25519().unwrap().private, "Password": CANARY}).to_string();
@@ -282,6 +290,131 @@ async fn story_17_doctor_tries_each_method_of_the_credential() {
     diagnosis.assert("methods", "warn");
     let hint = diagnosis.of("methods")["hint"].as_str().unwrap();
     assert!(hint.contains("SFTP_AUTHENTICATION=password"), "{hint}");
+    assert_eq!(door.take_refused(), 1, "once, whatever else is tried");
+}
+
+#[tokio::test]
+async fn story_17_doctor_says_of_each_method_whether_it_is_taken() {
+    use MethodKind::{KeyboardInteractive, Password, PublicKey};
+    let (key, wrong) = (KeyPair::ed25519().unwrap(), KeyPair::ed25519().unwrap().private);
+    let password = json!({"Password": CANARY});
+    let wrong_password = json!({"PrivateKey": key.private, "Password": "another"});
+    let both = json!({"PrivateKey": key.private, "Password": CANARY});
+    let wrong_key = json!({"PrivateKey": wrong, "Password": CANARY});
+    for (methods, any, credential, setting, found, refused) in [
+        (
+            &[Password, KeyboardInteractive][..],
+            true,
+            &password,
+            "",
+            "publickey: not tried, the credential has no private key; password: accepted; \
+             keyboard-interactive: accepted",
+            0,
+        ),
+        (
+            &[KeyboardInteractive],
+            true,
+            &password,
+            "",
+            "publickey: not tried, the credential has no private key; \
+             password: refused, the server does not take it; keyboard-interactive: accepted",
+            1,
+        ),
+        (
+            &[PublicKey, Password],
+            false,
+            &both,
+            "",
+            "publickey: accepted, but not enough alone; password: accepted, after the other; \
+             keyboard-interactive: not tried, the server asked for others",
+            0,
+        ),
+        (
+            &[PublicKey, Password, KeyboardInteractive],
+            true,
+            &wrong_password,
+            "",
+            "publickey: accepted; password: refused; \
+             keyboard-interactive: not tried, the server has refused the password",
+            1,
+        ),
+        (
+            &[PublicKey, Password, KeyboardInteractive],
+            true,
+            &wrong_key,
+            "publickey,keyboard-interactive",
+            "publickey: refused; password: not tried, SFTP_AUTHENTICATION does not permit it; \
+             keyboard-interactive: accepted",
+            1,
+        ),
+        (
+            &[PublicKey, Password, KeyboardInteractive],
+            true,
+            &both,
+            "password",
+            "publickey: not tried, SFTP_AUTHENTICATION does not permit it; password: accepted; \
+             keyboard-interactive: not tried, SFTP_AUTHENTICATION does not permit it",
+            0,
+        ),
+    ] {
+        let door = Door { methods: methods.to_vec(), any, password: CANARY.into(), ..Door::default() };
+        let quirks = Quirks { door: door.clone(), ..Quirks::default() };
+        let partner = Partner::embedded_for(key.clone(), quirks).await.unwrap();
+        let mut variables = variables(&partner);
+        variables.insert("SFTP_AUTHENTICATION".into(), setting.into());
+        let diagnosis = examine_with(&partner, &variables, &credential.to_string()).await;
+        assert_eq!(diagnosis.of("methods")["found"], found, "{:#}", diagnosis.json);
+        assert_eq!(diagnosis.status, 0);
+        diagnosis.assert("connections", "ok");
+        assert_eq!(door.take_refused(), refused, "{found}");
+    }
+}
+
+#[tokio::test]
+async fn doctor_wants_something_to_log_in_with() {
+    let partner = quirky(Quirks::default()).await;
+    let mut variables = variables(&partner);
+    variables.insert("SFTP_AUTHENTICATION".into(), "password".into());
+    let diagnosis = examine(&partner, &variables).await;
+    diagnosis.assert("credential", "fail");
+    diagnosis.assert("dns", "skipped");
+}
+
+#[tokio::test]
+async fn story_16_doctor_goes_on_with_an_rsa_key_that_needs_sha1() {
+    let sha1 = Algorithm::Rsa { hash: None };
+    let announced = Preferred { key: Cow::Owned(vec![Algorithm::Ed25519, sha1]), ..Preferred::DEFAULT };
+    let key = KeyPair::generate(Kind::Rsa(2048), Encoding::OpenSsh, "").unwrap();
+    let door = Door { preferred: Some(announced), ..Door::default() };
+    let quirks = Quirks { door: door.clone(), ..Quirks::default() };
+    let mut bridge = Bridge::to(Partner::embedded_for(key, quirks).await.unwrap()).await;
+    let mut variables = variables(&bridge.partner);
+    let diagnosis = examine(&bridge.partner, &variables).await;
+    assert_eq!((diagnosis.status, door.take_refused()), (1, 0));
+    diagnosis.assert("algorithms", "fail");
+    let found = diagnosis.of("algorithms")["found"].as_str().unwrap();
+    assert!(found.contains("ours are rsa-sha2-512 rsa-sha2-256; theirs are ssh-rsa"), "{found}");
+    for check in ["authentication", "rename", "methods", "connections"] {
+        diagnosis.assert(check, "ok");
+    }
+    for (value, recommended) in [("", "modern,+ssh-rsa"), ("legacy", "modern,+ssh-rsa")] {
+        variables.insert("SFTP_ALGORITHMS".into(), value.into());
+        let diagnosis = examine(&bridge.partner, &variables).await;
+        assert_eq!(diagnosis.recommended("SFTP_ALGORITHMS"), recommended, "{value}");
+    }
+    bridge.set("SFTP_ALGORITHMS", "modern,+ssh-rsa");
+    bridge.delivers("file.txt", b"x").await;
+}
+
+#[tokio::test]
+async fn doctor_shows_no_key_that_was_pasted_into_a_setting() {
+    let partner = quirky(Quirks::default()).await;
+    let mut variables = variables(&partner);
+    variables.insert("SFTP_S3_SSH_KEY".into(), partner.client_key.private.replace('/', "+"));
+    let diagnosis = examine(&partner, &variables).await;
+    assert_eq!(diagnosis.status, 2);
+    diagnosis.assert("settings", "fail");
+    assert_eq!(diagnosis.json["recommended"], Value::Null);
 }
 
 #[tokio::test]
@@ -319,6 +452,32 @@ async fn doctor_finds_what_a_server_cannot_do() {
     }
 }
 
+/// Delivers an object of this name, and says whether it arrived, with nothing of ours beside it.
+async fn arrives(bridge: &Bridge, object_key: &str) -> Result<Receipt, Failed> {
+    let event = bridge.put(object_key, b"a;b\n".to_vec()).await;
+    if bridge.variables.contains_key("SFTP_PRESERVE_MTIME") {
+        // A file that is as old as the object, to the second, has its time by accident.
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+    }
+    let receipt = bridge.deliver(&event).await?;
+    assert_eq!(receipt.outcome, Outcome::Delivered, "{receipt:?}");
+    let taken = bridge.remote(&format!("{TAKEN}/{object_key}"));
+    assert_eq!(taken.or(bridge.remote(object_key)).as_deref(), Some(&b"a;b\n"[..]), "{object_key}");
+    let name = object_key.rsplit('/').next().unwrap();
+    let names = bridge.remote_files().into_iter().filter(|file| file.contains(name));
+    assert_eq!(names.count(), 1, "{:?}", bridge.remote_files());
+    Ok(receipt)
+}
+
+/// Sets what is recommended, and nothing else of the server's.
+fn follow(bridge: &mut Bridge, diagnosis: &Diagnosis) {
+    let recommended = diagnosis.json["recommended"]["environment"].as_object().unwrap();
+    eprintln!("{}", diagnosis.json["recommended"]["changes"]);
+    for (name, value) in recommended {
+        bridge.set(name, value.as_str().unwrap());
+    }
+}
+
 /// What is recommended is what a delivery then succeeds with.
 #[tokio::test]
 async fn doctor_recommends_what_a_delivery_succeeds_with() {
@@ -330,21 +489,192 @@ async fn doctor_recommends_what_a_delivery_succeeds_with() {
         (Quirks { setstat: Setstat::Refused, apart: true, ..good() }, "auto"),
         (Quirks { no_rename: true, ..good() }, "auto"),
     ] {
-        let words = format!("{quirks:?} {proof}");
-        let can_rename = !quirks.no_rename;
+        eprintln!("{quirks:?} {proof}");
         let mut bridge = Bridge::to(quirky(quirks).await).await;
         bridge.set("SFTP_PROOF", proof);
         let mut variables = bridge.variables.clone();
         variables.insert("SFTP_USER".into(), bridge.partner.user.clone());
         let diagnosis = examine(&bridge.partner, &variables).await;
-        if !can_rename && !bridge::SETTINGS.iter().any(|setting| setting.name == "SFTP_PUBLISH") {
-            continue;
-        }
-        for (name, value) in diagnosis.json["recommended"]["environment"].as_object().unwrap() {
-            bridge.set(name, value.as_str().unwrap());
-        }
-        eprintln!("{words}: {}", diagnosis.json["recommended"]["changes"]);
+        follow(&mut bridge, &diagnosis);
         bridge.delivers("report.csv", b"a;b\n").await;
+    }
+}
+
+/// A setting that demands what the server does not do is a failure here as it is in a delivery; and the other way round.
+#[tokio::test]
+async fn doctor_fails_with_what_deliveries_fail_with() {
+    let good = Quirks::default;
+    let refused = || Quirks { setstat: Setstat::Refused, ..good() };
+    let ignored = || Quirks { setstat: Setstat::Ignored, ..good() };
+    let swept = || Quirks { sweep: Some(Sweep::AtClose), ..good() };
+    let staging = ("SFTP_STAGING_DIRECTORY", "stage/here");
+    for (quirks, settings, check, recommended) in [
+        (refused(), &[("SFTP_FILE_MODE", "0640")][..], "chmod", ("SFTP_FILE_MODE", "try:0640")),
+        (ignored(), &[("SFTP_FILE_MODE", "0600")], "chmod", ("SFTP_FILE_MODE", "try:0600")),
+        (refused(), &[("SFTP_PRESERVE_MTIME", "require")], "mtime", ("SFTP_PRESERVE_MTIME", "try")),
+        (ignored(), &[("SFTP_PRESERVE_MTIME", "require")], "mtime", ("SFTP_PRESERVE_MTIME", "try")),
+        (refused(), &[("SFTP_DIR_MODE", "0750")], "chmod-dir", ("SFTP_DIR_MODE", "try:0750")),
+        (ignored(), &[("SFTP_DIR_MODE", "0700")], "chmod-dir", ("SFTP_DIR_MODE", "try:0700")),
+        (swept(), &[], "stat", ("SFTP_PUBLISH", "direct")),
+        (swept(), &[staging, ("SFTP_IF_EXISTS", "fail")], "stat", ("SFTP_PUBLISH", "direct")),
+        (swept(), &[("SFTP_PUBLISH", "direct"), ("SFTP_PROOF", "read-back")], "stat", ("SFTP_PROOF", "auto")),
+        (
+            Quirks { no_stat: true, ..good() },
+            &[("SFTP_IF_EXISTS", "keep-both")],
+            "if-exists",
+            ("SFTP_IF_EXISTS", "replace"),
+        ),
+        (
+            Quirks { write_only: true, ..good() },
+            &[("SFTP_IF_EXISTS", "fail")],
+            "if-exists",
+            ("SFTP_IF_EXISTS", "replace"),
+        ),
+        (Quirks { file_systems: true, ..good() }, &[staging], "staging", ("SFTP_STAGING_DIRECTORY", "")),
+        (
+            Quirks { file_systems: true, no_posix_rename: true, ..good() },
+            &[staging, ("SFTP_IF_EXISTS", "keep-both")],
+            "staging",
+            ("SFTP_STAGING_DIRECTORY", ""),
+        ),
+        (
+            good(),
+            &[("SFTP_STAGING_DIRECTORY", "missing"), ("SFTP_CREATE_DIRECTORIES", "false")],
+            "staging",
+            ("SFTP_STAGING_DIRECTORY", ""),
+        ),
+        (
+            Quirks { no_rename: true, ..good() },
+            &[staging, ("SFTP_IF_EXISTS", "keep-both"), ("SFTP_PARTIAL_NAME", "{name}.{id}")],
+            "rename",
+            ("SFTP_PUBLISH", "direct"),
+        ),
+    ] {
+        eprintln!("{quirks:?} {settings:?}");
+        let mut bridge = Bridge::to(quirky(quirks).await).await;
+        std::fs::create_dir(bridge.partner.root.join("there")).unwrap();
+        settings.iter().for_each(|(name, value)| bridge.set(name, *value));
+        let create = !settings.contains(&("SFTP_CREATE_DIRECTORIES", "false"));
+        let directory = if create { "new" } else { "there" };
+        let (state, error) = arrives(&bridge, &format!("{directory}/before.csv")).await.unwrap_err();
+        eprintln!("{state}: {error}");
+
+        let mut variables = bridge.variables.clone();
+        variables.insert("SFTP_USER".into(), bridge.partner.user.clone());
+        let diagnosis = examine(&bridge.partner, &variables).await;
+        assert_eq!(diagnosis.status, 1);
+        diagnosis.assert(check, "fail");
+        diagnosis.assert("clean-up", "ok");
+        let (name, value) = recommended;
+        assert_eq!(diagnosis.recommended(name), value, "{:#}", diagnosis.json["recommended"]);
+        let hint = diagnosis.of(check)["hint"].as_str().unwrap();
+        let named = if value.is_empty() { name.to_owned() } else { format!("{name}={value}") };
+        assert!(hint.contains(&named), "{hint}");
+
+        follow(&mut bridge, &diagnosis);
+        arrives(&bridge, &format!("{directory}-2/after.csv").replace("there-2", "there")).await.unwrap();
+        // And it has nothing more to say against it.
+        let mut variables = bridge.variables.clone();
+        variables.insert("SFTP_USER".into(), bridge.partner.user.clone());
+        let diagnosis = examine(&bridge.partner, &variables).await;
+        assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+        assert_eq!(diagnosis.json["recommended"]["changes"], json!({}));
+    }
+}
+
+/// Contents are compared only where a file of the same size is there; doctor knows it before.
+#[tokio::test]
+async fn doctor_knows_that_what_cannot_be_read_cannot_be_kept() {
+    for (quirks, settings, status) in [
+        (Quirks::default(), &[][..], "ok"),
+        (Quirks::default(), &[("SFTP_IF_EXISTS", "keep-both")], "ok"),
+        (
+            Quirks { reading: Reading::NotOpened, ..Quirks::default() },
+            &[("SFTP_IF_EXISTS", "skip")],
+            "absent",
+        ),
+        (Quirks { reading: Reading::NotOpened, ..Quirks::default() }, &[("SFTP_IF_EXISTS", "fail")], "fail"),
+        (
+            Quirks { reading: Reading::NothingRead, ..Quirks::default() },
+            &[("SFTP_IF_EXISTS", "fail")],
+            "fail",
+        ),
+        // A hash is as good.
+        (
+            Quirks { reading: Reading::NothingRead, check_file: true, ..Quirks::default() },
+            &[("SFTP_IF_EXISTS", "fail")],
+            "ok",
+        ),
+        (
+            Quirks { reading: Reading::NothingRead, check_file: true, ..Quirks::default() },
+            &[("SFTP_IF_EXISTS", "fail"), ("SFTP_PROOF", "size")],
+            "fail",
+        ),
+    ] {
+        eprintln!("{quirks:?} {settings:?}");
+        let partner = quirky(quirks).await;
+        let mut variables = variables(&partner);
+        variables.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let diagnosis = examine(&partner, &variables).await;
+        diagnosis.assert("if-exists", status);
+        assert_eq!(diagnosis.status, i32::from(status == "fail"), "{:#}", diagnosis.json);
+        if status == "fail" {
+            assert_eq!(diagnosis.recommended("SFTP_IF_EXISTS"), "replace");
+        }
+    }
+}
+
+#[tokio::test]
+async fn doctor_warns_of_what_is_only_tried() {
+    for setstat in [Setstat::Refused, Setstat::Ignored] {
+        let mut bridge = Bridge::to(quirky(Quirks { setstat, ..Quirks::default() }).await).await;
+        for (name, value) in
+            [("SFTP_FILE_MODE", "try:0600"), ("SFTP_DIR_MODE", "try:0700"), ("SFTP_PRESERVE_MTIME", "try")]
+        {
+            bridge.set(name, value);
+        }
+        let mut variables = bridge.variables.clone();
+        variables.insert("SFTP_USER".into(), bridge.partner.user.clone());
+        let diagnosis = examine(&bridge.partner, &variables).await;
+        for check in ["chmod", "chmod-dir", "mtime"] {
+            diagnosis.assert(check, "warn");
+        }
+        assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+        assert_eq!(diagnosis.json["recommended"]["changes"], json!({}));
+        assert_eq!(arrives(&bridge, "new/report.csv").await.unwrap().warnings.len(), 3);
+    }
+}
+
+/// Partial files lie and are called as it is set, and the directory is as it was.
+#[tokio::test]
+async fn doctor_tries_the_staging_directory_and_the_partial_files_name() {
+    let partner = Partner::start().await.unwrap();
+    let staging = partner.root.join("stage");
+    let mut variables = variables(&partner);
+    for (name, value) in
+        [("SFTP_LOCATION", "in"), ("SFTP_PARTIAL_NAME", "{name}~{id}"), ("SFTP_IF_EXISTS", "keep-both")]
+    {
+        variables.insert(name.into(), value.into());
+    }
+    std::fs::create_dir(partner.root.join("in")).unwrap();
+    let absolute = staging.to_str().unwrap().to_owned();
+    for (value, is_there) in [(absolute.as_str(), false), (absolute.as_str(), true), ("", true)] {
+        if is_there && !staging.exists() {
+            std::fs::create_dir(&staging).unwrap();
+            std::fs::write(staging.join("theirs"), "not ours").unwrap();
+        }
+        variables.insert("SFTP_STAGING_DIRECTORY".into(), value.into());
+        let diagnosis = examine(&partner, &variables).await;
+        let status = if value.is_empty() {
+            "absent"
+        } else if is_there {
+            "ok"
+        } else {
+            "warn"
+        };
+        diagnosis.assert("staging", status);
+        diagnosis.assert_no_failure();
+        assert_eq!(staging.exists(), is_there);
     }
 }
 

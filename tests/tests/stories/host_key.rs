@@ -11,6 +11,7 @@ use integration_tests::{cli, skip, tools};
 use serde_json::Value;
 use sftp::Session;
 use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::support::Bridge;
@@ -172,4 +173,30 @@ async fn story_09_the_tool_prints_every_host_key() {
     assert_eq!(ran.status, 1);
     assert!(ran.stderr.contains("ConnectFailed") && ran.stderr.contains(&address), "{}", ran.stderr);
     assert_eq!(run(&["user@host"]).await.status, 2);
+}
+
+/// A server that has had enough of us: what it has presented until then is shown, and what is missing is said.
+#[tokio::test]
+async fn story_09_the_tool_shows_what_was_presented_before_a_connection_failed() {
+    let [rsa, ecdsa] = rsa_and_ecdsa();
+    let Some((bridge, _keys)) = with_keys(&[rsa, ecdsa], "").await else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, target) = (listener.local_addr().unwrap(), bridge.partner.port);
+    let relay = tokio::spawn(async move {
+        // What it offers, and one key.
+        for _ in 0..2 {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        }
+    });
+    let mut command = Command::new(cli::binary().await);
+    command.args(["host-key", "--json", &address.to_string()]).env_clear();
+    let ran = cli::run(command).await;
+    relay.await.unwrap();
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let value: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(value["host_keys"].as_array().unwrap().len(), 1, "{value}");
+    assert_eq!(value["not_asked"].as_array().unwrap().len(), 2, "{value}");
+    assert!(value["problem"].as_str().unwrap().contains(&address.to_string()), "{value}");
 }

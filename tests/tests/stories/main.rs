@@ -13,4 +13,5 @@ mod order;
 mod policy;
 mod run;
 mod server;
+mod settings;
 mod support;

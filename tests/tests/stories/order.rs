@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bridge::{ErrorName, Outcome, Status};
-use integration_tests::embedded::Quirks;
+use integration_tests::embedded::{Quirks, Reading};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
 use serde_json::json;
@@ -225,4 +225,139 @@ async fn is_overtaken(policy: String, mut bridge: Bridge) {
     assert_eq!(slow, Outcome::Superseded, "{policy}");
     assert_eq!(bridge.remote_files(), ["report.bin"], "{policy}");
     assert!(bridge.remote("report.bin").unwrap() == newest, "{policy}");
+}
+
+/// The older one waits, the newer one is delivered, and then the object is deleted: a HEAD finds nothing any more.
+#[tokio::test]
+async fn story_06_an_older_version_does_not_come_after_a_newer_one_that_was_deleted() {
+    let bridge = Bridge::new().await.versioned().await;
+    let older = bridge.put("report.csv", b"older".to_vec()).await;
+    let (progress, _) = bridge.transfer_all(&older, 0).await.unwrap();
+    let newer = bridge.put("report.csv", b"is newer".to_vec()).await;
+    assert_eq!(deliver(&bridge, &newer).await, Outcome::Delivered);
+    bridge.remove("report.csv").await;
+    let credential = bridge.fetch_key(&older).await.unwrap();
+    let (receipt, _) = bridge.verify_all(&older, &credential, progress.checkpoint.unwrap()).await.unwrap();
+    assert_eq!(receipt.outcome, Outcome::Superseded, "{receipt:?}");
+    // Nor at the start.
+    assert_eq!(deliver(&bridge, &older).await, Outcome::Superseded);
+    assert_eq!(bridge.remote("report.csv").unwrap(), b"is newer");
+    assert_eq!(bridge.remote_files(), ["report.csv"]);
+
+    // The last one that was uploaded is owed, whether it was deleted or not.
+    let last = bridge.put("last.csv", b"last".to_vec()).await;
+    bridge.remove("last.csv").await;
+    assert_eq!(deliver(&bridge, &last).await, Outcome::Delivered);
+}
+
+/// Without versions nobody can tell whether there was a newer one.
+#[tokio::test]
+async fn story_06_what_is_gone_without_versions_replaces_nothing() {
+    let bridge = Bridge::new().await;
+    let older = bridge.put("report.csv", b"older".to_vec()).await;
+    let (progress, _) = bridge.transfer_all(&older, 0).await.unwrap();
+    let complete = progress.checkpoint.unwrap();
+    let newer = bridge.put("report.csv", b"is newer".to_vec()).await;
+    assert_eq!(deliver(&bridge, &newer).await, Outcome::Delivered);
+    bridge.remove("report.csv").await;
+    let credential = bridge.fetch_key(&older).await.unwrap();
+    let error = bridge.verify_all(&older, &credential, complete.clone()).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ObjectUnreadable, "{error}");
+    assert!(error.message().contains("newer"), "{error}");
+    assert_eq!(bridge.remote("report.csv").unwrap(), b"is newer");
+
+    // This very file, delivered by another execution of the same event.
+    std::fs::write(bridge.partner.root.join("report.csv"), b"older").unwrap();
+    let (receipt, _) = bridge.verify_all(&older, &credential, complete.clone()).await.unwrap();
+    assert_eq!(receipt.outcome, Outcome::AlreadyDelivered, "{receipt:?}");
+    assert_eq!(bridge.remote_files(), ["report.csv"], "and what was sent for nothing is removed");
+
+    // Where nothing is there, nothing is overwritten, and what was sent is owed.
+    let event = bridge.put("gone.csv", b"gone".to_vec()).await;
+    let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
+    bridge.remove("gone.csv").await;
+    let (receipt, _) = bridge.verify_all(&event, &credential, progress.checkpoint.unwrap()).await.unwrap();
+    assert_eq!(receipt.outcome, Outcome::Delivered);
+    assert_eq!(bridge.remote("gone.csv").unwrap(), b"gone");
+}
+
+/// A partner who tidies up takes the partial file away, and yesterday's file has the same length.
+#[tokio::test]
+async fn story_26_another_file_of_the_same_size_is_not_taken_for_ours() {
+    for (proof, reading) in [
+        ("size", Reading::Allowed),
+        ("none", Reading::Allowed),
+        ("auto", Reading::Allowed),
+        ("auto", Reading::NotOpened),
+    ] {
+        let quirks = Quirks { reading, ..Quirks::default() };
+        let mut bridge = Bridge::to(Partner::embedded(quirks).await.unwrap()).await;
+        bridge.set("SFTP_PROOF", proof);
+        std::fs::write(bridge.partner.root.join("fixed.dat"), b"yesterday").unwrap();
+        let event = bridge.put("fixed.dat", b"today, I.".to_vec()).await;
+        let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
+        let complete = progress.checkpoint.unwrap();
+        if !complete.already_there {
+            std::fs::remove_file(bridge.partner.root.join(&complete.remote.partial)).unwrap();
+        }
+        let credential = bridge.fetch_key(&event).await.unwrap();
+        let error = bridge.verify_all(&event, &credential, complete).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::RemoteMismatch, "{proof}: {error}");
+        assert_eq!(deliver(&bridge, &event).await, Outcome::Delivered, "{proof}");
+        assert_eq!(bridge.remote("fixed.dat").unwrap(), b"today, I.", "{proof}");
+    }
+}
+
+/// The directory that a file is to be renamed into went away: an error, not a state machine that calls without end.
+#[tokio::test]
+async fn story_22_a_rename_that_finds_no_directory_comes_to_an_end() {
+    for if_exists in ["replace", "fail", "keep-both"] {
+        let mut bridge = Bridge::to(Partner::embedded(Quirks::default()).await.unwrap()).await;
+        bridge.set("SFTP_STAGING_DIRECTORY", "staging");
+        bridge.set("SFTP_IF_EXISTS", if_exists);
+        let event = bridge.put("in/report.csv", b"new".to_vec()).await;
+        let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
+        std::fs::remove_dir(bridge.partner.root.join("in")).unwrap();
+        let credential = bridge.fetch_key(&event).await.unwrap();
+        let verifying = bridge.verify_all(&event, &credential, progress.checkpoint.unwrap());
+        let error = tokio::time::timeout(Duration::from_secs(20), verifying).await.unwrap().unwrap_err();
+        assert_eq!(error.name, ErrorName::RemotePathRejected, "{if_exists}: {error}");
+        assert!(error.message().contains("stays"), "{if_exists}: {error}");
+        assert_eq!(bridge.remote_files().len(), 1, "{if_exists}");
+    }
+}
+
+/// A duplicate of what was delivered under a number, whose object was taken away for that.
+#[tokio::test]
+async fn story_05_a_duplicate_finds_the_numbered_file_when_the_object_is_gone() {
+    let mut bridge = Bridge::new().await;
+    bridge.set("SFTP_IF_EXISTS", "keep-both");
+    bridge.set("S3_AFTER_DELIVERY", "delete");
+    std::fs::write(bridge.partner.root.join("report.csv"), b"theirs").unwrap();
+    let mut event = bridge.put("report.csv", b"is ours".to_vec()).await;
+    event["detail"]["object"]["size"] = json!(7);
+    assert_eq!(deliver(&bridge, &event).await, Outcome::Delivered);
+    assert_eq!(bridge.remote("report.1.csv").unwrap(), b"is ours");
+    assert_eq!(deliver(&bridge, &event).await, Outcome::AlreadyDelivered);
+}
+
+/// One of two executions of an event finds the other's file, and then the object is taken away: the hash that its marker
+/// would hold cannot be had any more.
+#[tokio::test]
+async fn story_05_a_duplicate_ends_although_the_object_went_away_meanwhile() {
+    let mut bridge = Bridge::new().await;
+    bridge.set("SFTP_MARKER", "sha256");
+    let event = bridge.put("report.csv", b"ours".to_vec()).await;
+    assert_eq!(deliver(&bridge, &event).await, Outcome::Delivered);
+    let marker = bridge.remote("report.csv.sha256").unwrap();
+    bridge.set("S3_AFTER_DELIVERY", "delete");
+    let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
+    let complete = progress.checkpoint.unwrap();
+    assert!(complete.already_there);
+    bridge.remove("report.csv").await;
+    let credential = bridge.fetch_key(&event).await.unwrap();
+    let (receipt, _) = bridge.verify_all(&event, &credential, complete).await.unwrap();
+    assert_eq!(receipt.outcome, Outcome::AlreadyDelivered);
+    assert_eq!(receipt.warnings.len(), 1, "{receipt:?}");
+    assert_eq!(bridge.remote("report.csv.sha256").unwrap(), marker);
 }

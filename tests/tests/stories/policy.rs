@@ -379,7 +379,7 @@ async fn story_22_a_refused_rename_is_an_error_and_a_redrive_publishes() {
         }
         assert_eq!(
             bridge.remote_files(),
-            [checkpoint.remote.partial.clone()],
+            std::slice::from_ref(&checkpoint.remote.partial),
             "the partial file and no other"
         );
         assert_eq!(bridge.remote(&checkpoint.remote.partial).unwrap(), b"new", "it is whole");
@@ -481,7 +481,7 @@ async fn story_24_a_file_that_is_swept_is_delivered_and_unverified() {
     let bridge = quirky(Quirks { sweep: Some(Sweep::Visible), lost_answer, ..Quirks::default() }).await;
     let event = bridge.put("in.csv", b"x".to_vec()).await;
     let receipt = bridge.deliver(&event).await.unwrap();
-    assert_eq!((receipt.outcome, receipt.proof), (Outcome::Delivered, Some(Proof::Unverified)));
+    assert_eq!((receipt.outcome, receipt.proof), (Outcome::Delivered, Some(Proof::ReadBack)));
     assert_eq!((receipt.bytes_sent, receipt.warnings.len()), (1, 1), "{receipt:?}");
 
     // At the close.

@@ -105,6 +105,11 @@ impl Bridge {
         json!({"detail": {"version": "0", "bucket": {"name": self.bucket}, "object": object}})
     }
 
+    /// Deletes an object; on a versioned bucket its versions stay.
+    pub(crate) async fn remove(&self, object_key: &str) {
+        self.aws.s3().delete_object().bucket(&self.bucket).key(object_key).send().await.unwrap();
+    }
+
     pub(crate) async fn fetch_key(&self, event: &Value) -> Result<CredentialReference, Error> {
         let deps = fetch_key::Deps { settings: self.settings(), clients: self.clients() };
         let input = FetchKeyInput { execution: execution(), event: event.clone() };

@@ -1,6 +1,6 @@
 //! `S3_AFTER_DELIVERY`: what becomes of the object once its file is published.
 
-use super::{Problems, Variables};
+use super::{Problems, Variables, choice, prefix};
 
 /// What becomes of the delivered version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,33 +21,26 @@ pub enum AfterDelivery {
 
 impl AfterDelivery {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Self {
-        let prefix = variables.get("S3_MOVE_PREFIX");
-        match (variables.get("S3_AFTER_DELIVERY"), prefix) {
-            (None | Some("keep"), _) => Self::Keep,
-            (Some("tag"), _) => Self::Tag,
-            (Some("delete"), _) => Self::Delete,
-            (Some("move"), Some(prefix)) => {
-                if let Some(rule) = variables.get("S3_KEY_PREFIX")
-                    && starts_the_rule(prefix, rule)
-                {
-                    let problem = format!(
-                        "is {prefix:?}, and the rule's prefix is {rule:?}: what is moved would be delivered again"
-                    );
-                    problems.add("S3_MOVE_PREFIX", &problem);
-                }
-                Self::Move { prefix: prefix.to_owned() }
-            }
-            (Some("move"), None) => {
+        let to = prefix(variables, problems, "S3_MOVE_PREFIX");
+        let rule = prefix(variables, problems, "S3_KEY_PREFIX");
+        let moved = Self::Move { prefix: to.unwrap_or_default().to_owned() };
+        let choices =
+            [("keep", &Self::Keep), ("tag", &Self::Tag), ("delete", &Self::Delete), ("move", &moved)];
+        let chosen = choice(variables, problems, "S3_AFTER_DELIVERY", &choices).clone();
+        match (&chosen, to, rule) {
+            (Self::Move { .. }, None, _) => {
                 problems
                     .add("S3_MOVE_PREFIX", "is not set: S3_AFTER_DELIVERY=move needs a prefix to move to");
-                Self::Keep
             }
-            (Some(other), _) => {
-                problems
-                    .add("S3_AFTER_DELIVERY", &format!("is {other:?}: expected keep, tag, delete or move"));
-                Self::Keep
+            (Self::Move { .. }, Some(to), Some(rule)) if starts_the_rule(to, rule) => {
+                let problem = format!(
+                    "what is moved would be delivered again, for the rule's prefix is {rule:?}, expected one that keeps keys out of it, such as delivered/"
+                );
+                problems.wrong("S3_MOVE_PREFIX", to, &problem);
             }
+            _ => {}
         }
+        chosen
     }
 
     /// Whether the version is gone afterwards.

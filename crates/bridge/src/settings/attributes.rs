@@ -1,6 +1,6 @@
 //! `SFTP_FILE_MODE`, `SFTP_DIR_MODE` and `SFTP_PRESERVE_MTIME`: what files are beside their contents.
 
-use super::{Problems, Variables};
+use super::{Problems, Variables, choice};
 
 /// What happens where the server refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +33,8 @@ pub struct AttributeSettings {
 
 impl AttributeSettings {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Self {
-        let mtime = match variables.get("SFTP_PRESERVE_MTIME") {
-            None | Some("off") => None,
-            Some("try") => Some(Demand::Try),
-            Some("require") => Some(Demand::Require),
-            Some(other) => {
-                problems.add("SFTP_PRESERVE_MTIME", &format!("is {other:?}: expected off, try or require"));
-                None
-            }
-        };
+        let demands = [("off", None), ("try", Some(Demand::Try)), ("require", Some(Demand::Require))];
+        let mtime = choice(variables, problems, "SFTP_PRESERVE_MTIME", &demands);
         Self {
             file_mode: mode(variables, problems, "SFTP_FILE_MODE", 0o600, "0640"),
             dir_mode: mode(variables, problems, "SFTP_DIR_MODE", 0o700, "0750"),
@@ -50,8 +43,8 @@ impl AttributeSettings {
     }
 }
 
-/// `off`, `0640`, or `try:0640`. Without what the `owner` needs, which is who we are, a delivery could neither be
-/// proved nor go on after a failure.
+/// `off`, `0640` or `require:0640`, or `try:0640`. Without what the `owner` needs, which is who we are, a delivery could
+/// neither be proved nor go on after a failure.
 fn mode(
     variables: &Variables,
     problems: &mut Problems,
@@ -60,31 +53,22 @@ fn mode(
     example: &str,
 ) -> Option<Mode> {
     let text = variables.get(name).filter(|text| *text != "off")?;
-    let (demand, digits) = match text.strip_prefix("try:") {
-        Some(digits) => (Demand::Try, digits),
-        None => (Demand::Require, text),
+    let (demand, digits) = match text.split_once(':') {
+        Some(("try", digits)) => (Demand::Try, digits),
+        Some(("require", digits)) => (Demand::Require, digits),
+        _ => (Demand::Require, text),
     };
     let octal = matches!(digits.len(), 3 | 4) && digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     let bits = u32::from_str_radix(digits, 8).ok().filter(|_| octal);
-    match bits {
-        Some(bits) if bits & owner == owner => Some(Mode { bits, demand }),
-        Some(_) => {
-            problems.add(
-                name,
-                &format!(
-                    "is {text:?}: it has to include {owner:04o}, or the bridge could not go on with its own"
-                ),
-            );
-            None
-        }
-        None => {
-            problems.add(
-                name,
-                &format!("is {text:?}: expected off, an octal mode such as {example}, or try:{example}"),
-            );
-            None
-        }
-    }
+    let problem = match bits {
+        Some(bits) if bits & owner == owner => return Some(Mode { bits, demand }),
+        Some(_) => format!(
+            "expected a mode that includes {owner:04o}, such as {example}, or the bridge could not go on with its own"
+        ),
+        None => format!("expected off, an octal mode such as {example}, require:{example} or try:{example}"),
+    };
+    problems.wrong(name, text, &problem);
+    None
 }
 
 #[cfg(test)]
@@ -98,15 +82,28 @@ mod tests {
         assert_eq!(mode("").unwrap(), None);
         assert_eq!(mode("off").unwrap(), None);
         assert_eq!(mode("0640").unwrap(), Some(Mode { bits: 0o640, demand: Demand::Require }));
+        assert_eq!(mode("require:0640"), mode("0640"));
         assert_eq!(mode("try:664").unwrap(), Some(Mode { bits: 0o664, demand: Demand::Try }));
-        for wrong in ["640k", "+640", "0o640", "0980", "6", "00640", "try:", "require:0640", "rw-r--r--"] {
+        for wrong in [
+            "640k",
+            "+640",
+            "0o640",
+            "0980",
+            "6",
+            "00640",
+            "try:",
+            "require",
+            "try:off",
+            "must:0640",
+            "rw-r--r--",
+        ] {
             let error = mode(wrong).unwrap_err();
             let expected = format!("SFTP_FILE_MODE is {wrong:?}: expected off, an octal mode such as 0640");
             assert!(error.message().contains(&expected), "{error}");
         }
-        assert!(mode("0440").unwrap_err().message().contains("has to include 0600"));
+        assert!(mode("0440").unwrap_err().message().contains("includes 0600"));
         let error = parse(&[("SFTP_DIR_MODE", "0640"), ("SFTP_PRESERVE_MTIME", "yes")]).unwrap_err();
-        assert!(error.message().contains("has to include 0700"), "{error}");
+        assert!(error.message().contains("includes 0700"), "{error}");
         assert!(error.message().contains("SFTP_PRESERVE_MTIME is \"yes\": expected off, try or require"));
     }
 }

@@ -1,5 +1,6 @@
 //! Where the credential lies.
 
+use super::pasted::may_be_secret;
 use super::{Problems, Variables};
 
 /// Where the credential lies.
@@ -19,23 +20,37 @@ pub enum CredentialLocation {
     },
 }
 
+/// The settings that say it. Their values are never shown.
+pub(super) const NAMES: [&str; 2] = ["SFTP_SECRET_ID", "SFTP_S3_SSH_KEY"];
+
+/// What the doctor has for a secret where the credential lies in a file.
+const NOT_NEEDED: &str = "(not set)";
+
 impl CredentialLocation {
+    /// The values are not repeated, whatever they are: people paste the private key itself here. What may be one is
+    /// refused, because from here on the location stands in messages.
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Option<Self> {
-        match (variables.get("SFTP_SECRET_ID"), variables.get("SFTP_S3_SSH_KEY")) {
-            (Some(secret_id), None) => Some(Self::SecretsManager { secret_id: secret_id.to_owned() }),
-            (None, Some(path)) => {
-                let path = path.strip_prefix("s3://").unwrap_or(path);
-                match path.split_once('/') {
-                    Some((bucket, object_key)) if !bucket.is_empty() && !object_key.is_empty() => {
-                        Some(Self::S3 { bucket: bucket.to_owned(), object_key: object_key.to_owned() })
-                    }
-                    // The value is not repeated: people paste the key itself here.
-                    _ => {
-                        problems.add("SFTP_S3_SSH_KEY", "expected bucket/path/to/key");
-                        None
-                    }
-                }
+        let secret = variables.get("SFTP_SECRET_ID").map(|secret_id| {
+            let secret = is_secret_id(secret_id);
+            if !secret {
+                problems.add(
+                    "SFTP_SECRET_ID",
+                    "is not shown, for it may be a secret itself: expected a secret's name, of at most 512 letters, digits and /_+=.@!-, or its ARN, arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME",
+                );
             }
+            secret.then(|| Self::SecretsManager { secret_id: secret_id.to_owned() })
+        });
+        let object = variables.get("SFTP_S3_SSH_KEY").map(|path| {
+            let object = object(path);
+            if object.is_none() {
+                problems.add(
+                    "SFTP_S3_SSH_KEY",
+                    "is not shown, for it may be a private key itself: expected bucket/path/to/key, where such a key lies",
+                );
+            }
+            object
+        });
+        match (secret, object) {
             (Some(_), Some(_)) => {
                 problems.add("SFTP_SECRET_ID", "and SFTP_S3_SSH_KEY are both set: expected one of them");
                 None
@@ -46,6 +61,134 @@ impl CredentialLocation {
                     "is not set, nor is SFTP_S3_SSH_KEY: one of them says where the credential lies",
                 );
                 None
+            }
+            (location, None) | (None, location) => location?,
+        }
+    }
+}
+
+/// A name of a secret, `!` standing in those that AWS makes, or an ARN. Who has a name that looks like a line out of a
+/// private key can give its ARN.
+fn is_secret_id(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && all(name, |byte| byte.is_ascii_alphanumeric() || b"/_+=.@!-".contains(&byte))
+    };
+    let fields: Vec<&str> = text.split(':').collect();
+    match fields[..] {
+        ["arn", partition, "secretsmanager", region, account, "secret", name] => {
+            let is_word = |word: &str| {
+                !word.is_empty()
+                    && all(word, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            };
+            let is_account = account.len() == 12 && all(account, |byte| byte.is_ascii_digit());
+            is_word(partition) && is_word(region) && is_account && is_name(name)
+        }
+        [name] => text == NOT_NEEDED || (is_name(name) && name.len() <= 512 && !may_be_secret(name)),
+        _ => false,
+    }
+}
+
+/// `bucket/path/to/key`, with or without `s3://`.
+fn object(path: &str) -> Option<CredentialLocation> {
+    let (bucket, object_key) = path.strip_prefix("s3://").unwrap_or(path).split_once('/')?;
+    let is_key = (1..=1024).contains(&object_key.len()) && !object_key.contains(char::is_control);
+    (is_bucket(bucket) && is_key && !may_be_secret(path))
+        .then(|| CredentialLocation::S3 { bucket: bucket.to_owned(), object_key: object_key.to_owned() })
+}
+
+/// Whether a bucket can have this name.
+pub(super) fn is_bucket(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    (3..=63).contains(&text.len())
+        && all(text, |byte| is_plain(byte) || b".-".contains(&byte))
+        && ends.into_iter().flatten().all(is_plain)
+}
+
+fn all(text: &str, is_allowed: impl Fn(u8) -> bool) -> bool {
+    text.bytes().all(is_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::parse;
+    use super::*;
+
+    fn location(name: &'static str, value: &str) -> crate::Result<CredentialLocation> {
+        parse(&[("SFTP_SECRET_ID", ""), (name, value)]).map(|settings| settings.credential)
+    }
+
+    #[test]
+    fn names_and_arns_of_secrets() {
+        let arn = "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:a/b_c+d=e.f@g!h-Ab12Cd";
+        // As CloudFormation makes them.
+        let mixed =
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX2";
+        for name in ["partner", "prod/sftp/acme_1+x=y.z@b-c", "events!connection/x", arn, mixed] {
+            let expected = CredentialLocation::SecretsManager { secret_id: name.into() };
+            assert_eq!(location("SFTP_SECRET_ID", name), Ok(expected));
+        }
+        for wrong in [
+            "two words",
+            "hunter2#",
+            "a\nb",
+            "a:b",
+            "arn:aws:s3:::bucket/key",
+            "arn:aws:secretsmanager:eu-west-1:1234:secret:x",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:",
+            &"a-".repeat(257),
+        ] {
+            let error = location("SFTP_SECRET_ID", wrong).unwrap_err();
+            assert!(error.message().starts_with("SFTP_SECRET_ID is not shown"), "{error}");
+            assert!(!error.message().contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_predecessors_key_location() {
+        let expected = CredentialLocation::S3 { bucket: "keys".into(), object_key: "path/to/a key".into() };
+        for path in ["keys/path/to/a key", "s3://keys/path/to/a key"] {
+            assert_eq!(location("SFTP_S3_SSH_KEY", path).as_ref(), Ok(&expected));
+        }
+        for wrong in
+            ["keys", "keys/", "/key", "Keys/key", "ab/key", "-keys/key", "https://keys/key", "keys/a\tb"]
+        {
+            let error = location("SFTP_S3_SSH_KEY", wrong).unwrap_err();
+            let message = error.message().replace("bucket/path/to/key", "");
+            assert!(
+                message.starts_with("SFTP_S3_SSH_KEY is not shown") && !message.contains(wrong),
+                "{error}"
+            );
+        }
+        let both = parse(&[("SFTP_S3_SSH_KEY", "keys/key")]).unwrap_err();
+        assert!(both.message().contains("both set"), "{both}");
+    }
+
+    /// In every encoding, as people paste it: whole, on one line, without its first and last line, and single lines.
+    #[test]
+    fn a_pasted_private_key_goes_nowhere() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../sftp/testdata/keys");
+        let mut pasted = Vec::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let key = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let lines: Vec<&str> = key.lines().filter(|line| !line.is_empty()).collect();
+            // The constants of a curve that is spelled out are no secret.
+            let is_body = |line: &&str| !line.contains(['-', ':']) && !line.contains("////");
+            let body: Vec<&str> = lines.iter().copied().filter(is_body).collect();
+            pasted.extend([key.clone(), key.replace('\n', "\\n"), key.replace('\n', " ")]);
+            pasted.extend([body.concat(), body.join("\n"), body.join(" ")]);
+            pasted.extend(body.iter().filter(|line| line.len() >= 40).map(|line| (*line).to_owned()));
+        }
+        assert!(pasted.len() > 200);
+        for text in pasted {
+            for name in ["SFTP_SECRET_ID", "SFTP_S3_SSH_KEY"] {
+                for text in [text.clone(), format!("s3://{text}"), format!("keys/{text}")] {
+                    let error = location(name, &text).expect_err(&text);
+                    let shown = format!("{error} {error:?}");
+                    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+                    let secret = words.filter(|word| word.len() >= 8).find(|word| shown.contains(word));
+                    assert_eq!(secret, None, "{shown}");
+                }
             }
         }
     }

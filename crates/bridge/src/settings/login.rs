@@ -14,15 +14,24 @@ pub struct LoginSettings {
 
 impl LoginSettings {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Self {
-        let methods = variables.get("SFTP_AUTHENTICATION").map(Methods::parse);
-        let methods = methods.transpose().map_err(|problem| problems.add("SFTP_AUTHENTICATION", &problem));
-        let algorithms = variables.get("SFTP_ALGORITHMS").map(Algorithms::parse).transpose();
-        let algorithms = algorithms.map_err(|problem| problems.add("SFTP_ALGORITHMS", &problem));
         Self {
-            methods: methods.ok().flatten().unwrap_or_default(),
-            algorithms: algorithms.ok().flatten().unwrap_or_default(),
+            methods: parsed(variables, problems, "SFTP_AUTHENTICATION", Methods::parse),
+            algorithms: parsed(variables, problems, "SFTP_ALGORITHMS", Algorithms::parse),
         }
     }
+}
+
+fn parsed<T: Default>(
+    variables: &Variables,
+    problems: &mut Problems,
+    name: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+) -> T {
+    let Some(text) = variables.get(name) else { return T::default() };
+    parse(text).unwrap_or_else(|problem| {
+        problems.wrong(name, text, &problem);
+        T::default()
+    })
 }
 
 /// A way to prove who one is (RFC 4252, RFC 4256).
@@ -60,26 +69,23 @@ impl Default for Methods {
 }
 
 impl Methods {
-    /// Parses names separated by commas or spaces.
+    /// Parses names separated by commas or blanks.
     ///
     /// # Errors
-    /// What is wrong, in a few words.
+    /// What is expected, as a clause.
     pub fn parse(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected publickey, password, keyboard-interactive or some of them, each once, separated by commas";
+        let is_between = |c: char| c == ',' || c.is_ascii_whitespace();
         let mut methods = Vec::new();
-        for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
+        for word in text.split(is_between).filter(|word| !word.is_empty()) {
             let method = Method::ALL.into_iter().find(|method| method.as_str() == word);
             match method.filter(|method| !methods.contains(method)) {
                 Some(method) => methods.push(method),
-                None => {
-                    return Err(format!(
-                        "is {text:?}: expected publickey, password, keyboard-interactive or some of them, each \
-                         once, separated by commas"
-                    ));
-                }
+                None => return Err(EXPECTED.into()),
             }
         }
         if methods.is_empty() {
-            return Err(format!("is {text:?}: expected at least one method"));
+            return Err(EXPECTED.into());
         }
         Ok(Self(methods))
     }
@@ -110,8 +116,10 @@ mod tests {
     #[test]
     fn methods_in_their_order() {
         assert_eq!(Methods::default().to_string(), "publickey, password, keyboard-interactive");
-        assert_eq!(Methods::parse("password,publickey").unwrap().0, [Method::Password, Method::PublicKey]);
-        for text in ["", ",", "publickey,publickey", "hostbased"] {
+        for text in ["password,publickey", " password, publickey ", "password\npublickey,"] {
+            assert_eq!(Methods::parse(text).unwrap().0, [Method::Password, Method::PublicKey]);
+        }
+        for text in ["", ",", "publickey,publickey", "hostbased", "publickey;password"] {
             assert!(Methods::parse(text).unwrap_err().contains("expected"), "{text}");
         }
     }
@@ -121,8 +129,11 @@ mod tests {
         let variables = [("SFTP_AUTHENTICATION", "gssapi"), ("SFTP_ALGORITHMS", "ancient")];
         let mut problems = Problems::default();
         LoginSettings::parse(&variables.into_iter().collect(), &mut problems);
-        let message = problems.into_error().unwrap().message().to_owned();
-        for words in ["SFTP_AUTHENTICATION is \"gssapi\"", "SFTP_ALGORITHMS has \"ancient\""] {
+        let message = problems.unless_any(Some(())).unwrap_err().message().to_owned();
+        for words in [
+            "SFTP_AUTHENTICATION is \"gssapi\": expected",
+            "SFTP_ALGORITHMS is \"ancient\": for \"ancient\", expected",
+        ] {
             assert!(message.contains(words), "{message}");
         }
     }

@@ -1,6 +1,6 @@
 //! `SFTP_MARKER`: the file beside the file that says that it is there.
 
-use super::{Problems, Variables};
+use super::{Problems, Variables, choice};
 use crate::Hashes;
 
 /// What is published beside a file, after it.
@@ -19,16 +19,9 @@ pub enum Marker {
 
 impl Marker {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Self {
-        match variables.get("SFTP_MARKER") {
-            None | Some("none") => Self::None,
-            Some("done") => Self::Done,
-            Some("sha256") => Self::Sha256,
-            Some("md5") => Self::Md5,
-            Some(other) => {
-                problems.add("SFTP_MARKER", &format!("is {other:?}: expected none, done, sha256 or md5"));
-                Self::None
-            }
-        }
+        let markers =
+            [("none", Self::None), ("done", Self::Done), ("sha256", Self::Sha256), ("md5", Self::Md5)];
+        choice(variables, problems, "SFTP_MARKER", &markers)
     }
 
     /// What its name has behind the file's; `None` if there is none.

@@ -3,22 +3,30 @@
 mod after_delivery;
 mod attributes;
 mod credential;
+mod log_level;
 mod login;
 mod marker;
+mod pasted;
 mod policy;
+mod record;
+mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::{ErrorName, Result, TrustedHostKeys};
+use pasted::{is_secret, may_be_secret};
 
 pub use after_delivery::AfterDelivery;
 pub use attributes::{AttributeSettings, Demand, Mode};
 pub use credential::CredentialLocation;
+pub use log_level::LogLevel;
 pub use login::{LoginSettings, Method, Methods};
 pub use marker::Marker;
 pub use policy::{DeliveryPolicy, IfExists, Publish};
+pub use record::RecordSettings;
 
 /// One row of the table of settings in the README.
 pub struct Setting {
@@ -35,7 +43,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SFTP_HOST",
         default: None,
-        description: "Required. The partner's server: a name or an address.",
+        description: "Required. The partner's server: a name or an address, without port.",
     },
     Setting { name: "SFTP_PORT", default: Some("22"), description: "Its port." },
     Setting {
@@ -56,7 +64,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SFTP_S3_SSH_KEY",
         default: None,
-        description: "The predecessor's way: `bucket/path/to/key` of a private key in S3.",
+        description: "The predecessor's way: `bucket/path/to/key` of a private key in S3; `s3://` may stand before it.",
     },
     Setting {
         name: "SFTP_TRUSTED_HOST_KEYS",
@@ -86,12 +94,12 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SFTP_FILE_MODE",
         default: Some("off"),
-        description: "The mode that files are published with: `0640` has to be, or nothing is published; `try:0640` is a warning in the receipt where the server refuses; `off` leaves it to the server.",
+        description: "The mode that files are published with: `0640` or `require:0640` has to be, or nothing is published; `try:0640` is a warning in the receipt where the server refuses; `off` leaves it to the server.",
     },
     Setting {
         name: "SFTP_DIR_MODE",
         default: Some("off"),
-        description: "The mode of the directories that the bridge makes: `0750`, `try:0750` or `off`, as above.",
+        description: "The mode of the directories that the bridge makes: `0750` or `require:0750`, `try:0750` or `off`, as above.",
     },
     Setting {
         name: "SFTP_PRESERVE_MTIME",
@@ -181,18 +189,25 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "FAILURE_PREFIX",
         default: Some("failures/"),
-        description: "Used by `record-failure`. The prefix of the records' keys.",
+        description: "Used by `record-failure`. The prefix of the records' keys, ending in a slash.",
     },
     Setting {
         name: "LOG_LEVEL",
         default: Some("info"),
-        description: "`error`, `warn`, `info`, `debug` or `trace`.",
+        description: "`error`, `warn`, `info`, `debug` or `trace`; behind it, others for single parts: `info,transfer=debug`.",
     },
 ];
 
-/// Variables by name: the environment of the process, or a test's.
-#[derive(Clone, Debug, Default)]
+/// Variables by name: the environment of the process, or a test's. Nobody knows what is in there: its `Debug` shows names
+/// alone.
+#[derive(Clone, Default)]
 pub struct Variables(BTreeMap<String, String>);
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Variables {
     /// The variables of this process. One that is not UTF-8 counts as not set.
@@ -213,6 +228,18 @@ impl Variables {
     /// The settings that are set, as `parse` sees them, in the order of [`SETTINGS`].
     pub fn set(&self) -> Vec<(&'static str, &str)> {
         SETTINGS.iter().filter_map(|setting| Some((setting.name, self.get(setting.name)?))).collect()
+    }
+
+    /// Those that hold no secret; the others are a problem. What is left may be shown, but for the credential's location,
+    /// which has a check of its own.
+    fn without_secrets(&self, problems: &mut Problems) -> Self {
+        let mut others = self.clone();
+        let shown = self.set().into_iter().filter(|(name, _)| !credential::NAMES.contains(name));
+        for (name, _) in shown.filter(|(_, value)| is_secret(value)) {
+            problems.not_shown(name);
+            others.0.remove(name);
+        }
+        others
     }
 
     /// A variable, trimmed; an empty one counts as not set, because templates cannot leave one out.
@@ -244,15 +271,15 @@ pub enum ProofPolicy {
 }
 
 impl ProofPolicy {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "auto" => Some(Self::Auto),
-            "hash" => Some(Self::Hash),
-            "read-back" => Some(Self::ReadBack),
-            "size" => Some(Self::Size),
-            "none" => Some(Self::None),
-            _ => None,
-        }
+    fn parse(variables: &Variables, problems: &mut Problems) -> Self {
+        let policies = [
+            ("auto", Self::Auto),
+            ("hash", Self::Hash),
+            ("read-back", Self::ReadBack),
+            ("size", Self::Size),
+            ("none", Self::None),
+        ];
+        choice(variables, problems, "SFTP_PROOF", &policies)
     }
 }
 
@@ -296,48 +323,32 @@ impl Settings {
     /// `InvalidConfig` with one clause for each setting that is missing or wrong.
     pub fn parse(variables: &Variables) -> Result<Self> {
         let mut problems = Problems::default();
-        let host = variables.get("SFTP_HOST").unwrap_or_else(|| {
-            problems.add("SFTP_HOST", "is not set: the partner's server, a name or an address");
-            ""
-        });
-        if host.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '@')) {
-            problems.add(
-                "SFTP_HOST",
-                &format!("is {host:?}: expected a name or an address alone, without scheme, user or path"),
-            );
-        }
+        let variables = &variables.without_secrets(&mut problems);
+        let host = server::host(variables, &mut problems);
         let port = number(variables, &mut problems, "SFTP_PORT", "22", 1..=65535);
+        let user = server::user(variables, &mut problems);
+        let location = server::location(variables, &mut problems);
         let credential = CredentialLocation::parse(variables, &mut problems);
-        let trusted_host_keys = match variables.get("SFTP_TRUSTED_HOST_KEYS") {
-            Some(text) => TrustedHostKeys::parse(text)
-                .map_err(|problem| problems.add("SFTP_TRUSTED_HOST_KEYS", &problem)),
-            None => {
-                problems.add(
-                    "SFTP_TRUSTED_HOST_KEYS",
-                    "is not set: the host keys of the partner's server; the check cannot be turned off",
-                );
-                Err(())
-            }
-        };
+        let trusted_host_keys = trusted_host_keys(variables, &mut problems);
         let login = LoginSettings::parse(variables, &mut problems);
-        let proof = variables.get("SFTP_PROOF").unwrap_or("auto");
-        let proof = ProofPolicy::parse(proof).unwrap_or_else(|| {
-            problems
-                .add("SFTP_PROOF", &format!("is {proof:?}: expected auto, hash, read-back, size or none"));
-            ProofPolicy::Auto
-        });
+        let proof = ProofPolicy::parse(variables, &mut problems);
         let marker = Marker::parse(variables, &mut problems);
         let attributes = AttributeSettings::parse(variables, &mut problems);
         let after_delivery = AfterDelivery::parse(variables, &mut problems);
         let policy = DeliveryPolicy::parse(variables, &mut problems);
         let max_connections = number(variables, &mut problems, "SFTP_MAX_CONNECTIONS", "1", 1..=16);
         let keep_connection = number(variables, &mut problems, "SFTP_KEEP_CONNECTION", "30", 0..=600);
-        match (problems.into_error(), credential, trusted_host_keys, policy) {
-            (None, Some(credential), Ok(trusted_host_keys), Some(policy)) => Ok(Self {
+        // Not used here, but here is where people are told.
+        RecordSettings::read(variables, &mut problems);
+        if let Err(problem) = LogLevel::of(variables) {
+            problems.wrong("LOG_LEVEL", variables.get("LOG_LEVEL").unwrap_or_default(), &problem);
+        }
+        let complete = match (host, credential, trusted_host_keys, policy) {
+            (Some(host), Some(credential), Some(trusted_host_keys), Some(policy)) => Some(Self {
                 host: host.to_owned(),
                 port: port as u16,
-                user: variables.get("SFTP_USER").map(str::to_owned),
-                location: variables.get("SFTP_LOCATION").unwrap_or_default().to_owned(),
+                user: user.map(str::to_owned),
+                location: location.unwrap_or_default().to_owned(),
                 credential,
                 trusted_host_keys,
                 login,
@@ -349,12 +360,22 @@ impl Settings {
                 max_connections: max_connections as usize,
                 keep_connection: Duration::from_secs(keep_connection.into()),
             }),
-            (error, _, _, _) => {
-                Err(error
-                    .unwrap_or_else(|| ErrorName::Internal.error("a setting is wrong and none was named")))
-            }
-        }
+            _ => None,
+        };
+        problems.unless_any(complete)
     }
+}
+
+/// The value is not repeated: people paste the private key here. Public ones look like it.
+fn trusted_host_keys(variables: &Variables, problems: &mut Problems) -> Option<TrustedHostKeys> {
+    let Some(text) = variables.get("SFTP_TRUSTED_HOST_KEYS") else {
+        problems.add(
+            "SFTP_TRUSTED_HOST_KEYS",
+            "is not set: the host keys of the partner's server; the check cannot be turned off",
+        );
+        return None;
+    };
+    TrustedHostKeys::parse(text).map_err(|problem| problems.add("SFTP_TRUSTED_HOST_KEYS", &problem)).ok()
 }
 
 fn number(
@@ -367,57 +388,92 @@ fn number(
     let text = variables.get(name).unwrap_or(default);
     text.parse().ok().filter(|number| range.contains(number)).unwrap_or_else(|| {
         let (first, last) = (range.start(), range.end());
-        problems.add(name, &format!("is {text:?}: expected a number from {first} to {last}"));
+        problems.wrong(name, text, &format!("expected a number from {first} to {last}"));
         *first
     })
 }
 
-/// The settings of `record-failure`: apart, so that a wrong setting of the others is still recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordSettings {
-    /// `FAILURE_BUCKET`.
-    pub bucket: String,
-    /// `FAILURE_PREFIX`.
-    pub prefix: String,
-    /// The partner's server as it is set, for the record.
-    pub remote_host: Option<String>,
-    /// The directory on it as it is set, for the record.
-    pub location: Option<String>,
-}
-
-impl RecordSettings {
-    /// Parses them.
-    ///
-    /// # Errors
-    /// `InvalidConfig` if the bucket is not set.
-    pub fn parse(variables: &Variables) -> Result<Self> {
-        let mut problems = Problems::default();
-        let bucket = variables.get("FAILURE_BUCKET").map(str::to_owned).unwrap_or_else(|| {
-            problems.add("FAILURE_BUCKET", "is not set: the bucket for failure records");
-            String::new()
-        });
-        match problems.into_error() {
-            Some(error) => Err(error),
-            None => Ok(Self {
-                bucket,
-                prefix: variables.get("FAILURE_PREFIX").unwrap_or("failures/").to_owned(),
-                remote_host: variables.get("SFTP_HOST").map(str::to_owned),
-                location: variables.get("SFTP_LOCATION").map(str::to_owned),
-            }),
+/// One of a few words; the first is the default.
+fn choice<T: Copy>(
+    variables: &Variables,
+    problems: &mut Problems,
+    name: &'static str,
+    choices: &[(&str, T)],
+) -> T {
+    let (default, first) = choices[0];
+    let text = variables.get(name).unwrap_or(default);
+    match choices.iter().find(|(word, _)| *word == text) {
+        Some((_, chosen)) => *chosen,
+        None => {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            problems.wrong(name, text, &format!("expected {}", in_words(&words)));
+            first
         }
     }
 }
 
+/// `a, b or c`.
+fn in_words(words: &[&str]) -> String {
+    match words {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        words => words.concat(),
+    }
+}
+
+/// What keys begin with, or are put before them.
+fn prefix<'v>(variables: &'v Variables, problems: &mut Problems, name: &'static str) -> Option<&'v str> {
+    let prefix = variables.get(name)?;
+    if prefix.contains(char::is_control) || prefix.len() > 1024 {
+        let expected = "expected the beginning of object keys, at most 1024 bytes without control characters";
+        problems.wrong(name, prefix, expected);
+    }
+    Some(prefix)
+}
+
+/// All that is wrong, a clause for each.
 #[derive(Default)]
-struct Problems(Vec<String>);
+struct Problems {
+    clauses: Vec<String>,
+    /// What else would be said of these might show what they hold.
+    not_shown: BTreeSet<&'static str>,
+}
 
 impl Problems {
-    fn add(&mut self, name: &str, problem: &str) {
-        self.0.push(format!("{name} {problem}"));
+    fn add(&mut self, name: &'static str, problem: &str) {
+        if !self.not_shown.contains(name) {
+            self.clauses.push(format!("{name} {problem}"));
+        }
     }
 
-    fn into_error(self) -> Option<crate::Error> {
-        (!self.0.is_empty()).then(|| ErrorName::InvalidConfig.error(self.0.join("; ")))
+    /// The value, and what is expected instead. Nobody knows what was pasted: a value that may be a secret is not shown.
+    fn wrong(&mut self, name: &'static str, value: &str, problem: &str) {
+        match may_be_secret(value) {
+            true => self.not_shown(name),
+            false => self.add(name, &format!("is {value:?}: {problem}")),
+        }
+    }
+
+    fn not_shown(&mut self, name: &'static str) {
+        let setting = SETTINGS.iter().find(|setting| setting.name == name);
+        let description = setting.map_or("", |setting| setting.description);
+        self.add(
+            name,
+            &format!(
+                "is not shown, for it may be a secret that does not belong there; expected: {description}"
+            ),
+        );
+        self.not_shown.insert(name);
+    }
+
+    /// What was parsed, unless something is wrong.
+    fn unless_any<T>(self, parsed: Option<T>) -> Result<T> {
+        match parsed {
+            Some(parsed) if self.clauses.is_empty() => Ok(parsed),
+            None if self.clauses.is_empty() => {
+                Err(ErrorName::Internal.error("a setting is wrong and none was named"))
+            }
+            _ => Err(ErrorName::InvalidConfig.error(self.clauses.join("; "))),
+        }
     }
 }
 
@@ -427,16 +483,14 @@ mod tests {
 
     const HOST_KEY: &str = "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ";
 
-    fn least() -> Vec<(&'static str, &'static str)> {
-        vec![
-            ("SFTP_HOST", "sftp.example.com"),
-            ("SFTP_SECRET_ID", "partner"),
-            ("SFTP_TRUSTED_HOST_KEYS", HOST_KEY),
-        ]
-    }
+    const LEAST: [(&str, &str); 3] = [
+        ("SFTP_HOST", "sftp.example.com"),
+        ("SFTP_SECRET_ID", "partner"),
+        ("SFTP_TRUSTED_HOST_KEYS", HOST_KEY),
+    ];
 
-    pub(super) fn parse(more: &[(&'static str, &'static str)]) -> Result<Settings> {
-        Settings::parse(&least().into_iter().chain(more.iter().copied()).collect())
+    pub(super) fn parse(more: &[(&str, &str)]) -> Result<Settings> {
+        Settings::parse(&LEAST.iter().chain(more).copied().collect())
     }
 
     #[test]
@@ -463,30 +517,97 @@ mod tests {
         }
     }
 
+    /// A wrong value for each setting, whether it is shown, and what is said to be allowed.
+    const WRONG: [(&str, &str, bool, &str); SETTINGS.len()] = [
+        ("SFTP_HOST", "sftp://h:22/in", true, "a name or an address"),
+        ("SFTP_PORT", "70000", true, "a number from 1 to 65535"),
+        ("SFTP_USER", "a\tb", true, "without control characters"),
+        ("SFTP_LOCATION", "../in", true, "a directory such as incoming"),
+        ("SFTP_SECRET_ID", "hunter#2", false, "a secret's name"),
+        ("SFTP_S3_SSH_KEY", "hunter#3", false, "bucket/path/to/key"),
+        ("SFTP_TRUSTED_HOST_KEYS", "hunter#4", false, "`SHA256:…`"),
+        ("SFTP_AUTHENTICATION", "hostbased", true, "publickey, password, keyboard-interactive"),
+        ("SFTP_ALGORITHMS", "modern,-aes*,-chacha*", true, "at least one of aes128-gcm@openssh.com"),
+        ("SFTP_PROOF", "md5", true, "auto, hash, read-back, size or none"),
+        ("SFTP_MARKER", "sha1", true, "none, done, sha256 or md5"),
+        ("SFTP_FILE_MODE", "0440", true, "includes 0600, such as 0640"),
+        ("SFTP_DIR_MODE", "rwx", true, "off, an octal mode such as 0750, require:0750 or try:0750"),
+        ("SFTP_PRESERVE_MTIME", "yes", true, "off, try or require"),
+        ("SFTP_MAX_CONNECTIONS", "many", true, "a number from 1 to 16"),
+        ("SFTP_KEEP_CONNECTION", "-1", true, "a number from 0 to 600"),
+        ("S3_AFTER_DELIVERY", "burn", true, "keep, tag, delete or move"),
+        ("S3_MOVE_PREFIX", "a\nb", true, "the beginning of object keys"),
+        ("S3_KEY_PREFIX", "a\u{1b}b", true, "the beginning of object keys"),
+        ("S3_INCLUDE", "*.csv\n*.txt", true, "separated by commas"),
+        ("S3_EXCLUDE", "*.tmp,a\tb", true, "separated by commas"),
+        ("SFTP_SKIP_EMPTY", "1", true, "false or true"),
+        ("SFTP_REMOTE_PATH", "in/{key", true, "{key}, {dir}, {name}"),
+        ("SFTP_STRIP_PREFIX", "a\0b", true, "the beginning of object keys"),
+        ("SFTP_IF_EXISTS", "overwrite", true, "replace, skip, fail or keep-both"),
+        ("SFTP_PUBLISH", "move", true, "rename or direct"),
+        ("SFTP_PARTIAL_NAME", "{name}.tmp", true, "{id}, which"),
+        ("SFTP_STAGING_DIRECTORY", "stage//in", true, "a directory below SFTP_LOCATION"),
+        ("SFTP_CREATE_DIRECTORIES", "no", true, "true or false"),
+        ("FAILURE_BUCKET", "s3://failures", true, "3 to 63 lower case letters"),
+        ("FAILURE_PREFIX", "/failures", true, "such as failures/"),
+        ("LOG_LEVEL", "verbose", true, "error, warn, info, debug or trace"),
+    ];
+
     #[test]
-    fn a_host_is_a_host() {
-        for host in ["sftp://h", "user@h", "h/path", "a b"] {
-            assert!(parse(&[("SFTP_HOST", host)]).unwrap_err().message().contains("SFTP_HOST"), "{host}");
+    fn every_setting_that_is_wrong_is_named_with_its_value_and_what_is_allowed() {
+        let all = WRONG.map(|(name, value, ..)| (name, value));
+        let all = Settings::parse(&all.into_iter().collect()).unwrap_err();
+        assert_eq!(all.name, ErrorName::InvalidConfig);
+        for setting in SETTINGS {
+            let (name, value, is_shown, allowed) =
+                WRONG.into_iter().find(|row| row.0 == setting.name).unwrap();
+            // With one of the two that are wrong, the other one is not needed.
+            let alone = parse(&[
+                ("SFTP_SECRET_ID", if name == "SFTP_S3_SSH_KEY" { "" } else { "partner" }),
+                (name, value),
+            ]);
+            let alone = alone.expect_err(name).message().to_owned();
+            assert!(all.message().contains(&alone), "{alone}\n{all}");
+            assert!(
+                alone.starts_with(name) && alone.contains("expected") && alone.contains(allowed),
+                "{alone}"
+            );
+            assert_eq!(alone.contains(&format!("{name} is {value:?}: ")), is_shown, "{alone}");
+            assert_eq!(alone.contains(value) || alone.contains(&format!("{value:?}")), is_shown, "{alone}");
         }
     }
 
-    #[test]
-    fn the_predecessors_key_location() {
-        let location = |path: &'static str| parse(&[("SFTP_SECRET_ID", ""), ("SFTP_S3_SSH_KEY", path)]);
-        let expected = CredentialLocation::S3 { bucket: "b".into(), object_key: "path/to/key".into() };
-        assert_eq!(location("b/path/to/key").unwrap().credential, expected);
-        assert_eq!(location("s3://b/path/to/key").unwrap().credential, expected);
-        let error = location("-----BEGIN OPENSSH PRIVATE KEY-----").unwrap_err();
-        assert!(!error.message().contains("BEGIN"), "{error}");
-        assert!(parse(&[("SFTP_S3_SSH_KEY", "b/k")]).unwrap_err().message().contains("both"));
+    /// The settings that a value is shown of.
+    fn shown() -> impl Iterator<Item = &'static str> {
+        let names = SETTINGS.iter().map(|setting| setting.name);
+        names.filter(|name| !credential::NAMES.contains(name))
     }
 
     #[test]
-    fn record_failure_needs_only_its_bucket() {
-        let settings = RecordSettings::parse(&[("FAILURE_BUCKET", "f")].into_iter().collect()).unwrap();
-        assert_eq!(settings.prefix, "failures/");
-        assert!(
-            RecordSettings::parse(&Variables::default()).unwrap_err().message().contains("FAILURE_BUCKET")
-        );
+    fn a_secret_is_not_shown_wherever_it_was_pasted() {
+        let line = "QyNTUxOQAAACDx4sXI+IDHwCIhNAMfHTZUxqU2vjKi2ntNZupiEE0CFwAAAJhhunter";
+        for secret in [
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n-----END OPENSSH PRIVATE KEY-----",
+            r#"{"Username":"u","Password":"hunter2"}"#,
+            "sftp://u:hunter2@h/in",
+        ] {
+            for name in shown() {
+                let error = parse(&[(name, secret)]).expect_err(name);
+                let expected = format!(
+                    "{name} is not shown, for it may be a secret that does not belong there; expected: "
+                );
+                let expected = if name == "SFTP_HOST" { name.to_owned() } else { expected };
+                assert!(error.message().starts_with(&expected), "{error}");
+                assert!(!format!("{error:?}").contains("hunter"), "{error:?}");
+            }
+        }
+        // What looks like a line of a key may also be a directory or a pattern.
+        for name in shown() {
+            if let Err(error) = parse(&[(name, line)]) {
+                assert!(error.message().starts_with(name) && !error.message().contains("hunter"), "{error}");
+            }
+        }
+        let variables: Variables = [("SFTP_USER", "hunter2"), ("OTHER", "hunter2")].into_iter().collect();
+        assert_eq!(format!("{variables:?}"), r#"{"OTHER", "SFTP_USER"}"#);
     }
 }

@@ -1,6 +1,6 @@
 //! What is delivered, where to, and what happens to what is there.
 
-use super::{Problems, Variables};
+use super::{Problems, Variables, choice, prefix};
 use crate::remote_path::problem_of_directory;
 use crate::{Glob, PartialName, RemotePathTemplate};
 
@@ -78,33 +78,41 @@ const PARTIAL_NAME: &str = ".{name}.{id}.partial";
 impl DeliveryPolicy {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Option<Self> {
         let staging_directory = variables.get("SFTP_STAGING_DIRECTORY");
-        if let Some(problem) = staging_directory.and_then(problem_of_directory) {
-            problems.add("SFTP_STAGING_DIRECTORY", &format!("has a {problem}"));
+        if let Some(directory) = staging_directory
+            && let Some(problem) = problem_of_directory(directory)
+        {
+            let expected = "expected a directory below SFTP_LOCATION, or with a leading slash anywhere";
+            problems.wrong("SFTP_STAGING_DIRECTORY", directory, &format!("its {problem}, {expected}"));
         }
-        let remote_path = RemotePathTemplate::parse(variables.get("SFTP_REMOTE_PATH").unwrap_or(REMOTE_PATH));
-        let remote_path = remote_path.map_err(|problem| problems.add("SFTP_REMOTE_PATH", &problem));
-        let partial_name = PartialName::parse(variables.get("SFTP_PARTIAL_NAME").unwrap_or(PARTIAL_NAME));
-        let partial_name = partial_name.map_err(|problem| problems.add("SFTP_PARTIAL_NAME", &problem));
+        let text = variables.get("SFTP_REMOTE_PATH").unwrap_or(REMOTE_PATH);
+        let remote_path = RemotePathTemplate::parse(text);
+        let remote_path = remote_path.map_err(|problem| problems.wrong("SFTP_REMOTE_PATH", text, &problem));
+        let text = variables.get("SFTP_PARTIAL_NAME").unwrap_or(PARTIAL_NAME);
+        let partial_name = PartialName::parse(text);
+        let partial_name =
+            partial_name.map_err(|problem| problems.wrong("SFTP_PARTIAL_NAME", text, &problem));
         let policies = IfExists::ALL.map(|policy| (policy.as_str(), policy));
         let if_exists = choice(variables, problems, "SFTP_IF_EXISTS", &policies);
         let direct = choice(variables, problems, "SFTP_PUBLISH", &[("rename", false), ("direct", true)]);
         if direct {
             for name in ["SFTP_PARTIAL_NAME", "SFTP_STAGING_DIRECTORY"] {
-                if variables.get(name).is_some() {
-                    problems.add(name, "is set, but with SFTP_PUBLISH=direct there is no partial file");
+                if let Some(value) = variables.get(name) {
+                    let problem = "with SFTP_PUBLISH=direct there is no partial file, expected nothing";
+                    problems.wrong(name, value, problem);
                 }
             }
             if if_exists.keeps() {
-                problems.add(
-                    "SFTP_IF_EXISTS",
-                    "is fail or keep-both, which SFTP_PUBLISH=direct cannot keep to: what is left of a try that broke off cannot be told from a file that was there before. Expected replace or skip",
-                );
+                let problem = "SFTP_PUBLISH=direct cannot keep to it, for what is left of a try that broke off cannot be told from a file that was there before, expected replace or skip";
+                problems.wrong("SFTP_IF_EXISTS", if_exists.as_str(), problem);
             }
         }
         let truth = [("false", false), ("true", true)];
         let skip_empty = choice(variables, problems, "SFTP_SKIP_EMPTY", &truth);
         let create_directories =
             choice(variables, problems, "SFTP_CREATE_DIRECTORIES", &[("true", true), ("false", false)]);
+        let strip_prefix = prefix(variables, problems, "SFTP_STRIP_PREFIX");
+        let include = globs(variables, problems, "S3_INCLUDE");
+        let exclude = globs(variables, problems, "S3_EXCLUDE");
         let publish = match direct {
             true => Publish::Direct,
             false => Publish::Rename {
@@ -114,13 +122,13 @@ impl DeliveryPolicy {
         };
         Some(Self {
             remote_path: remote_path.ok()?,
-            strip_prefix: variables.get("SFTP_STRIP_PREFIX").unwrap_or_default().to_owned(),
+            strip_prefix: strip_prefix.unwrap_or_default().to_owned(),
             if_exists,
             publish,
             create_directories,
             skip_empty,
-            include: globs(variables, "S3_INCLUDE"),
-            exclude: globs(variables, "S3_EXCLUDE"),
+            include,
+            exclude,
         })
     }
 
@@ -143,29 +151,18 @@ impl Default for DeliveryPolicy {
     }
 }
 
-/// One of a few words; the first is the default.
-fn choice<T: Copy>(
-    variables: &Variables,
-    problems: &mut Problems,
-    name: &'static str,
-    choices: &[(&str, T)],
-) -> T {
-    let (default, first) = choices[0];
-    let text = variables.get(name).unwrap_or(default);
-    match choices.iter().find(|(word, _)| *word == text) {
-        Some((_, chosen)) => *chosen,
-        None => {
-            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            problems.add(name, &format!("is {text:?}: expected {}", words.join(", ")));
-            first
-        }
-    }
-}
-
 /// Separated by commas.
-fn globs(variables: &Variables, name: &'static str) -> Vec<Glob> {
-    let patterns = variables.get(name).unwrap_or_default().split(',');
-    patterns.map(str::trim).filter(|pattern| !pattern.is_empty()).map(Glob::new).collect()
+fn globs(variables: &Variables, problems: &mut Problems, name: &'static str) -> Vec<Glob> {
+    let text = variables.get(name).unwrap_or_default();
+    let patterns: Vec<&str> = text.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).collect();
+    if patterns.iter().any(|pattern| pattern.contains(char::is_control)) {
+        problems.wrong(
+            name,
+            text,
+            "expected patterns of object keys, separated by commas, without control characters",
+        );
+    }
+    patterns.into_iter().map(Glob::new).collect()
 }
 
 #[cfg(test)]
@@ -175,10 +172,7 @@ mod tests {
     fn parse(variables: &[(&str, &str)]) -> Result<DeliveryPolicy, String> {
         let mut problems = Problems::default();
         let policy = DeliveryPolicy::parse(&variables.iter().copied().collect(), &mut problems);
-        match problems.into_error() {
-            Some(error) => Err(error.message().to_owned()),
-            None => Ok(policy.unwrap()),
-        }
+        problems.unless_any(policy).map_err(|error| error.message().to_owned())
     }
 
     #[test]
@@ -212,11 +206,19 @@ mod tests {
         let error = parse(&wrong).unwrap_err();
         for (name, value) in wrong {
             let alone = parse(&[(name, value)]).unwrap_err();
-            assert!(alone.starts_with(name) && error.contains(&alone), "{name}: {alone}\n{error}");
+            assert!(
+                alone.starts_with(&format!("{name} is {value:?}: ")) && error.contains(&alone),
+                "{name}: {alone}\n{error}"
+            );
         }
-        for words in
-            ["{nmae}", "replace, skip, fail, keep-both", "rename, direct", "{id}", "\"..\"", "true, false"]
-        {
+        for words in [
+            "{nmae}",
+            "replace, skip, fail or keep-both",
+            "rename or direct",
+            "{id}",
+            "\"..\"",
+            "true or false",
+        ] {
             assert!(error.contains(words), "{words}: {error}");
         }
     }

@@ -136,7 +136,7 @@ impl Doctor {
         if self.scratch.is_empty() {
             self.report.ok("clean-up", "nothing of ours is left");
         } else {
-            let found = format!("left behind under {}*: {}", self.scratch.path(""), problems.join("; "));
+            let found = format!("left behind: {}; {}", self.scratch.names(), problems.join("; "));
             self.report.warn("clean-up", found, "remove it by hand, or let the partner do it");
         }
     }

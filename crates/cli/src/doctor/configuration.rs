@@ -54,7 +54,7 @@ pub(crate) struct Configuration {
 }
 
 /// Stands where a value is missing that the checks can do without.
-const MISSING: &str = "(not set)";
+const MISSING: &str = "not-set";
 /// No server has a key with this fingerprint.
 const NO_HOST_KEY: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 

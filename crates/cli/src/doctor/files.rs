@@ -1,8 +1,8 @@
 //! What the account may do with files and directories, one request after the other, in files of our own.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bridge::ProofPolicy;
+use bridge::{Demand, IfExists, Marker, Mode, ProofPolicy, Publish};
 use bytes::Bytes;
 use sftp::{Attributes, Caps, Error, FileHandle, OpenFlags, Sftp, Unobserved};
 
@@ -14,8 +14,66 @@ fn content() -> Vec<u8> {
     (0..=255).chain(line_endings.iter().copied()).collect()
 }
 
-/// Readable by everyone: nothing that a server would rather not have.
-const MODE: u32 = 0o644;
+/// What is tried where no mode is set: nothing that a server would rather not have.
+const FILE_MODE: u32 = 0o644;
+const DIR_MODE: u32 = 0o755;
+/// File systems that count in two seconds round.
+const ROUNDED: u32 = 2;
+
+/// A mode or a time, as a delivery sets it.
+struct Wanted {
+    check: &'static str,
+    setting: &'static str,
+    /// For people.
+    what: String,
+    attributes: Attributes,
+    /// Whether the settings want it, and how much.
+    demand: Option<Demand>,
+    /// The value of the setting that puts up with a refusal.
+    lenient: String,
+}
+
+impl Wanted {
+    fn mode(
+        check: &'static str,
+        setting: &'static str,
+        of: &str,
+        mode: Option<Mode>,
+        otherwise: u32,
+    ) -> Self {
+        let bits = mode.map_or(otherwise, |mode| mode.bits);
+        Self {
+            check,
+            setting,
+            what: format!("the mode of a {of} ({bits:04o})"),
+            attributes: Attributes { permissions: Some(bits), ..Attributes::default() },
+            demand: mode.map(|mode| mode.demand),
+            lenient: format!("try:{bits:04o}"),
+        }
+    }
+
+    /// Of a moment that no clock shows by chance.
+    fn time(demand: Option<Demand>) -> Self {
+        let an_hour_ago =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() - 3600) as u32;
+        Self {
+            check: "mtime",
+            setting: "SFTP_PRESERVE_MTIME",
+            what: "the time of a file".into(),
+            attributes: Attributes { modified: Some(an_hour_ago), ..Attributes::default() },
+            demand,
+            lenient: "try".into(),
+        }
+    }
+
+    /// Whether it is what was asked for, if the server tells.
+    fn is_seen(&self, seen: &Attributes) -> Option<bool> {
+        match (self.attributes.permissions, self.attributes.modified) {
+            (Some(wanted), _) => seen.permissions.map(|told| told & 0o7777 == wanted),
+            (None, wanted) => Some(wanted?.abs_diff(seen.modified?) < ROUNDED),
+        }
+    }
+}
 
 impl Doctor {
     /// What the server says of itself once we are in, and the directory.
@@ -106,28 +164,22 @@ impl Doctor {
             self.findings.other_location = Some(other);
             return Ok(());
         }
-        if self.configuration.value("SFTP_CREATE_DIRECTORIES") == "false" {
+        if !self.configuration.settings.policy.create_directories {
             let hint = "check SFTP_LOCATION, or let the partner make the directory: SFTP_CREATE_DIRECTORIES=false forbids it to us";
             self.report.fail("directory", format!("{location:?} is not there"), hint);
             return Err(Stopped);
         }
-        let slashes = location.match_indices('/').map(|(index, _)| &location[..index]);
-        let directories = slashes.chain([location]).filter(|path| !path.is_empty() && !path.ends_with('/'));
-        for directory in directories {
-            if !matches!(self.answer("directory", sftp.stat(directory).await)?, Ok(None)) {
-                continue;
-            }
-            self.scratch.remember_directory(directory);
-            if let Err(error) = self.answer("directory", sftp.mkdir(directory).await)? {
-                self.scratch.forget(directory);
-                let found = format!("{location:?} is not there, and cannot be made: {error}");
-                self.report.fail(
-                    "directory",
-                    found,
-                    "check SFTP_LOCATION, or let the partner make the directory",
-                );
-                return Err(Stopped);
-            }
+        let slashes = location.match_indices('/').map(|(index, _)| location[..index].to_owned());
+        let directories = slashes.chain([location.to_owned()]);
+        let directories = directories.filter(|path| !path.is_empty() && !path.ends_with('/')).collect();
+        if let Err(error) = self.make_missing(sftp, "directory", directories).await? {
+            let found = format!("{location:?} is not there, and cannot be made: {error}");
+            self.report.fail(
+                "directory",
+                found,
+                "check SFTP_LOCATION, or let the partner make the directory",
+            );
+            return Err(Stopped);
         }
         let found = format!(
             "{location:?} was not there; deliveries make it, as this check did (and takes it away again)"
@@ -136,11 +188,65 @@ impl Doctor {
         Ok(())
     }
 
+    /// Makes those of the directories that are not there, outermost first.
+    async fn make_missing(
+        &mut self,
+        sftp: &Sftp,
+        check: &'static str,
+        directories: Vec<String>,
+    ) -> Step<sftp::Result<()>> {
+        for directory in directories {
+            if !matches!(self.answer(check, sftp.stat(&directory).await)?, Ok(None)) {
+                continue;
+            }
+            self.scratch.remember_directory(&directory);
+            if let Err(error) = self.answer(check, sftp.mkdir(&directory).await)? {
+                self.scratch.forget(&directory);
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The directory where partial files are to lie. Whether they can be renamed from there, the rename shows.
+    async fn examine_staging(&mut self, sftp: &Sftp) -> Step {
+        let Some((directory, above)) = self.scratch.staging() else {
+            self.report.absent("staging", "not set: partial files lie beside the final ones");
+            return Ok(());
+        };
+        let create = self.configuration.settings.policy.create_directories;
+        match self.answer("staging", sftp.stat(&directory).await)? {
+            Ok(Some(attributes)) if attributes.is_directory() == Some(false) => {
+                self.unstage(format!("{directory:?} is a file"));
+            }
+            Ok(None) if !create => {
+                let why = "is not there, and SFTP_CREATE_DIRECTORIES=false forbids to make it";
+                self.unstage(format!("{directory:?} {why}"));
+            }
+            Ok(None) => {
+                if let Err(error) = self.make_missing(sftp, "staging", above).await? {
+                    self.unstage(format!("{directory:?} is not there, and cannot be made: {error}"));
+                }
+            }
+            // Where it cannot be looked at, a file shows whether it is there.
+            Ok(Some(_)) | Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Goes on with partial files beside the final ones.
+    fn unstage(&mut self, found: String) {
+        self.findings.staging = Some(false);
+        self.scratch.unstage();
+        let hint = "every delivery would fail: take SFTP_STAGING_DIRECTORY away, so that partial files lie beside the final ones, or let the partner make it a directory of the same file system that this user may write to. The rest is checked without it";
+        self.report.fail("staging", found, hint);
+    }
+
     /// Every request that a delivery makes, or could make.
     pub(super) async fn examine_files(&mut self) -> Step {
         let sftp = self.sftp()?;
-        let partial = self.scratch.file(".partial");
-        self.create(&sftp, &partial).await?;
+        self.examine_staging(&sftp).await?;
+        let partial = self.create(&sftp).await?;
         if self.look_at(&sftp, &partial).await? {
             self.read_back(&sftp, &partial).await?;
             self.hash(&sftp, &partial).await?;
@@ -155,13 +261,28 @@ impl Doctor {
         Ok(())
     }
 
-    /// Nothing works without this.
-    async fn create(&mut self, sftp: &Sftp, path: &str) -> Step {
-        let flags = OpenFlags::WRITE | OpenFlags::CREATE;
-        let file = match self.answer("create", sftp.open(path, flags).await)? {
+    /// Opens a partial file of ours to write to it.
+    async fn open_partial(&mut self, sftp: &Sftp) -> Step<(String, sftp::Result<FileHandle>)> {
+        let path = self.scratch.partial();
+        let opened = self.answer("create", sftp.open(&path, OpenFlags::WRITE | OpenFlags::CREATE).await)?;
+        if opened.is_err() {
+            self.scratch.forget(&path);
+        }
+        Ok((path, opened))
+    }
+
+    /// Nothing works without this. Returns the partial file.
+    async fn create(&mut self, sftp: &Sftp) -> Step<String> {
+        let (mut path, mut opened) = self.open_partial(sftp).await?;
+        if let Err(error) = &opened
+            && let Some((directory, _)) = self.scratch.staging()
+        {
+            self.unstage(format!("no file can be made in {directory:?}: {error}"));
+            (path, opened) = self.open_partial(sftp).await?;
+        }
+        let file = match opened {
             Ok(file) => file,
             Err(error) => {
-                self.scratch.forget(path);
                 self.findings.write = Some(false);
                 let hint = match error.is_not_found() {
                     true => "check SFTP_LOCATION: there is no such directory for this user",
@@ -180,7 +301,7 @@ impl Doctor {
             Ok(_) => {
                 self.findings.write = Some(true);
                 self.report.ok("write", "it can be written and closed");
-                Ok(())
+                Ok(path)
             }
             Err(error) => {
                 self.findings.write = Some(false);
@@ -232,17 +353,38 @@ impl Doctor {
                 self.demanded("stat", ProofPolicy::Size, "the server does not tell the size".into())
             }
             Ok(None) => {
-                self.findings.rename = Some(false);
-                self.report.warn(
-                    "stat",
-                    "the file was gone as soon as it was closed: something takes files away on arrival",
-                    "it takes partial files, too: nothing is there to be proved or renamed. Files have to be written under their own name (SFTP_PUBLISH=direct), or the partner leaves alone what begins with a dot",
-                );
+                self.say_swept();
                 return Ok(false);
             }
             Err(error) => self.demanded("stat", ProofPolicy::Size, error.to_string()),
         }
         Ok(true)
+    }
+
+    /// Nothing can be proved or renamed that is gone.
+    fn say_swept(&mut self) {
+        self.findings.swept = Some(true);
+        let settings = &self.configuration.settings;
+        let is_direct = matches!(settings.policy.publish, Publish::Direct);
+        let needs_no_proof = matches!(settings.proof, ProofPolicy::Auto | ProofPolicy::None);
+        let found = "the file was gone as soon as it was closed: something takes files away on arrival";
+        match (is_direct, needs_no_proof) {
+            (true, true) => self.report.warn(
+                "stat",
+                found,
+                "nothing to do if it is the partner who collects them: deliveries are `unverified`, as their receipts say",
+            ),
+            (true, false) => self.report.fail(
+                "stat",
+                found,
+                "SFTP_PROOF demands a proof of what is gone by then, and every delivery would fail: set SFTP_PROOF=auto",
+            ),
+            (false, _) => self.report.fail(
+                "stat",
+                found,
+                "it takes partial files, too, so that every delivery would fail: nothing is there to be proved or renamed. Set SFTP_PUBLISH=direct, and files are written under their own name; or let the partner leave alone what a partial file is called (SFTP_PARTIAL_NAME)",
+            ),
+        }
     }
 
     async fn read_back(&mut self, sftp: &Sftp, path: &str) -> Step {
@@ -266,7 +408,7 @@ impl Doctor {
         let refused = if sftp.can_hash() {
             match self.answer("hash", sftp.open(path, OpenFlags::READ).await)? {
                 Ok(file) => {
-                    let hash = sftp.sha256(&file, content().len() as u64).await;
+                    let hash = sftp.sha256(&file, content().len() as u64, Duration::from_secs(60)).await;
                     let hash = self.answer("hash", hash)?;
                     let closed = sftp.close(file).await;
                     let _ = self.answer("hash", closed)?;
@@ -314,38 +456,46 @@ impl Doctor {
     }
 
     async fn set_attributes(&mut self, sftp: &Sftp, path: &str) -> Step {
-        // A moment that no clock shows by chance.
-        let an_hour_ago =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() - 3600) as u32;
-        let mode = Attributes { permissions: Some(MODE), ..Attributes::default() };
-        let times = Attributes { modified: Some(an_hour_ago), ..Attributes::default() };
-        for (name, attributes) in [("chmod", mode), ("mtime", times)] {
-            let set = sftp.setstat(path, &attributes).await;
-            let set = self.answer(name, set)?;
-            let seen = sftp.stat(path).await;
-            let seen = self.answer(name, seen)?.ok().flatten().unwrap_or_default();
-            let seen = match name {
-                "chmod" => seen.permissions.map(|mode| mode & 0o777 == MODE),
-                _ => seen.modified.map(|modified| modified == an_hour_ago),
-            };
-            let works = set.is_ok() && seen != Some(false);
-            match name {
-                "chmod" => self.findings.chmod = Some(works),
-                _ => self.findings.mtime = Some(works),
+        let wanted = self.configuration.settings.attributes;
+        let mode = Wanted::mode("chmod", "SFTP_FILE_MODE", "file", wanted.file_mode, FILE_MODE);
+        self.findings.chmod = Some(self.set(sftp, path, mode).await?);
+        self.findings.mtime = Some(self.set(sftp, path, Wanted::time(wanted.mtime)).await?);
+        Ok(())
+    }
+
+    /// Whether it can be set, as far as the server says.
+    async fn set(&mut self, sftp: &Sftp, path: &str, wanted: Wanted) -> Step<bool> {
+        let (check, setting, what) = (wanted.check, wanted.setting, &wanted.what);
+        let set = sftp.setstat(path, &wanted.attributes).await;
+        let set = self.answer(check, set)?;
+        let seen = sftp.stat(path).await;
+        let seen = self.answer(check, seen)?.ok().flatten().unwrap_or_default();
+        let refused = match (set, wanted.is_seen(&seen)) {
+            (Ok(()), Some(false)) => format!("{what} stays what it was, without an error"),
+            (Err(error), _) => error.to_string(),
+            (Ok(()), seen) => {
+                let unseen = if seen.is_none() { ", as far as the server says" } else { "" };
+                self.report.ok(check, format!("{what} can be set{unseen}"));
+                return Ok(true);
             }
-            let what = if name == "chmod" { "the mode of a file" } else { "the time of a file" };
-            match (set, seen) {
-                (Ok(()), Some(false)) => {
-                    self.report.absent(name, format!("{what} stays what it was, without an error"))
-                }
-                (Ok(()), Some(true)) => self.report.ok(name, format!("{what} can be set")),
-                (Ok(()), None) => {
-                    self.report.ok(name, format!("{what} can be set, as far as the server says"))
-                }
-                (Err(error), _) => self.report.absent(name, error.to_string()),
+        };
+        match wanted.demand {
+            None => self.report.absent(check, refused),
+            Some(Demand::Try) => {
+                let hint = format!(
+                    "deliveries go through, each with a warning in its receipt; {setting}=off does not ask for it"
+                );
+                self.report.warn(check, refused, hint);
+            }
+            Some(Demand::Require) => {
+                let hint = format!(
+                    "{setting} demands just this, and deliveries would fail: ask the partner to allow it, or set {setting}={}, which is a warning in each receipt",
+                    wanted.lenient
+                );
+                self.report.fail(check, refused, hint);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Going on where an earlier connection stopped, and writing anew.
@@ -390,46 +540,132 @@ impl Doctor {
 
     /// Onto a free name. Returns where the file is now.
     async fn rename(&mut self, sftp: &Sftp, partial: String) -> Step<String> {
-        let renamed = self.scratch.file("");
-        let (mut at, mut other) = (partial, renamed);
-        let plain = sftp.rename_new(&at, &other).await;
-        let plain = self.answer("rename", plain)?;
-        if plain.is_ok() {
-            std::mem::swap(&mut at, &mut other);
+        let path = self.scratch.path("");
+        let free = self.answer("if-exists", sftp.stat(&path).await)?;
+        let keeps = self.configuration.settings.policy.if_exists.keeps();
+        let mut renamed = self.rename_both(sftp, partial).await?;
+        if let Some((directory, _)) = self.scratch.staging() {
+            renamed = self.judge_staging(sftp, &directory, renamed).await?;
         }
         let posix = match sftp.can_replace() {
-            true => {
-                let posix = sftp.rename(&at, &other).await;
-                Some(self.answer("rename", posix)?)
-            }
-            false => None,
+            true => yes_or_why(renamed.posix.as_ref()),
+            false => "not offered".into(),
         };
-        if matches!(posix, Some(Ok(()))) {
-            std::mem::swap(&mut at, &mut other);
-        }
-        self.scratch.renamed(&other, &at);
-        let in_words = format!(
-            "plain: {}; posix-rename: {}",
-            yes_or_why(&plain),
-            posix.as_ref().map_or("not offered".into(), yes_or_why)
-        );
-        // A delivery takes posix-rename where it is offered.
-        let works = posix.as_ref().unwrap_or(&plain).is_ok();
-        self.findings.rename = Some(works);
-        match works {
-            true => self.report.ok("rename", in_words),
-            false if self.configuration.value("SFTP_PUBLISH") == "direct" => self.report.warn(
+        let in_words = format!("plain: {}; posix-rename: {posix}", yes_or_why(renamed.plain.as_ref()));
+        self.findings.rename = renamed.replacing();
+        self.findings.rename_new = renamed.keeping();
+        match (renamed.suffices(keeps), &self.configuration.settings.policy.publish) {
+            (true, _) => self.report.ok("rename", in_words),
+            (false, Publish::Direct) => self.report.warn(
                 "rename",
                 in_words,
                 "with SFTP_PUBLISH=direct nothing is renamed; readers see files while they are written",
             ),
-            false => self.report.fail(
+            (false, Publish::Rename { .. }) => self.report.fail(
                 "rename",
                 in_words,
                 "ask the partner to allow it. If it cannot be had, set SFTP_PUBLISH=direct: files are then written under their own name, and readers see them grow",
             ),
         }
-        Ok(at)
+        self.say_if_exists(free.err());
+        Ok(renamed.at)
+    }
+
+    /// In both ways, first in that of a delivery: a drop box may take the file away behind it.
+    async fn rename_both(&mut self, sftp: &Sftp, partial: String) -> Step<Renamed> {
+        let mut renamed = Renamed { at: partial, plain: None, posix: None };
+        let mut other = self.scratch.file("");
+        let ways = match (sftp.can_replace(), self.configuration.settings.policy.if_exists.keeps()) {
+            (false, _) => &[Way::Plain][..],
+            (true, false) => &[Way::Posix, Way::Plain],
+            (true, true) => &[Way::Plain, Way::Posix],
+        };
+        for way in ways {
+            let outcome = match way {
+                Way::Plain => sftp.rename_new(&renamed.at, &other).await,
+                Way::Posix => sftp.rename(&renamed.at, &other).await,
+            };
+            let outcome = self.answer("rename", outcome)?;
+            let is_gone = renamed.is_renamed() && outcome.as_ref().is_err_and(Error::is_not_found);
+            if outcome.is_ok() {
+                std::mem::swap(&mut renamed.at, &mut other);
+            }
+            let outcome = (!is_gone).then_some(outcome);
+            match way {
+                Way::Plain => renamed.plain = outcome,
+                Way::Posix => renamed.posix = outcome,
+            }
+        }
+        self.scratch.renamed(&other, &renamed.at);
+        Ok(renamed)
+    }
+
+    /// Whether the staging directory is to blame where nothing can be renamed out of it: then it goes on without.
+    async fn judge_staging(&mut self, sftp: &Sftp, directory: &str, renamed: Renamed) -> Step<Renamed> {
+        let keeps = self.configuration.settings.policy.if_exists.keeps();
+        if renamed.suffices(keeps) {
+            self.findings.staging = Some(true);
+            let found = format!("partial files can lie in {directory:?}, and be renamed from there");
+            match self.scratch.has_made(directory) {
+                false => self.report.ok("staging", found),
+                true => self.report.warn(
+                    "staging",
+                    format!("{found}; it was not there: deliveries make it, as this check did (and takes it away again)"),
+                    "check that SFTP_STAGING_DIRECTORY is spelled as the partner has it",
+                ),
+            }
+            return Ok(renamed);
+        }
+        let beside = self.scratch.partial_beside();
+        let written = self.write(&beside, 0, b"x").await;
+        if self.answer("staging", written)?.is_err() {
+            self.scratch.forget(&beside);
+            return Ok(renamed);
+        }
+        let again = self.rename_both(sftp, beside).await?;
+        if !again.suffices(keeps) {
+            return Ok(again);
+        }
+        let refused = [&renamed.posix, &renamed.plain].into_iter().flatten().find_map(|it| it.as_ref().err());
+        let refused = refused.map(ToString::to_string).unwrap_or_default();
+        self.unstage(format!(
+            "nothing can be renamed out of {directory:?}, which may be another file system: {refused}"
+        ));
+        Ok(again)
+    }
+
+    /// What `fail` and `keep-both` need: to see what is there, to compare it, and a rename that does not replace.
+    fn say_if_exists(&mut self, unseen: Option<Error>) {
+        let settings = &self.configuration.settings;
+        let knows_hash = matches!(settings.proof, ProofPolicy::Auto | ProofPolicy::Hash)
+            || settings.marker == Marker::Sha256;
+        let hashes = self.findings.hash == Some(true) && knows_hash;
+        let problem = match unseen {
+            Some(error) => Some(format!("whether a name is free cannot be seen: {error}")),
+            None if self.findings.read != Some(true) && !hashes => {
+                Some("what is there cannot be read to compare it".into())
+            }
+            None if self.findings.rename_new == Some(false) => {
+                Some("the rename that does not replace is refused".into())
+            }
+            None => None,
+        };
+        self.findings.keep = Some(problem.is_none());
+        let if_exists = settings.policy.if_exists;
+        match (problem, if_exists) {
+            (None, _) => self.report.ok("if-exists", "what is there can be seen, compared and kept"),
+            (Some(problem), IfExists::Replace | IfExists::Skip) => {
+                self.report.absent("if-exists", format!("no `fail` and no `keep-both`: {problem}"));
+            }
+            (Some(problem), IfExists::Fail | IfExists::KeepBoth) => self.report.fail(
+                "if-exists",
+                problem,
+                format!(
+                    "SFTP_IF_EXISTS={} needs that, and deliveries would fail: ask the partner to allow it, or set SFTP_IF_EXISTS=replace",
+                    if_exists.as_str()
+                ),
+            ),
+        }
     }
 
     /// `false`: what is made cannot be taken away again, so that no more is made.
@@ -464,7 +700,7 @@ impl Doctor {
 
     /// Onto an existing name.
     async fn replace(&mut self, sftp: &Sftp) -> Step {
-        let (partial, path) = (self.scratch.file(".partial"), self.scratch.file(""));
+        let (partial, path) = (self.scratch.partial(), self.scratch.file(""));
         self.write_again(&path).await?;
         self.write_again(&partial).await?;
         let plain = sftp.rename_new(&partial, &path).await;
@@ -481,8 +717,8 @@ impl Doctor {
         };
         let in_words = format!(
             "onto an existing name, plain: {}; posix-rename: {}",
-            yes_or_why(&plain),
-            posix.as_ref().map_or("not offered".into(), yes_or_why)
+            yes_or_why(Some(&plain)),
+            posix.as_ref().map_or("not offered".into(), |posix| yes_or_why(Some(posix)))
         );
         let works = posix.as_ref().unwrap_or(&plain).is_ok();
         self.findings.replace = Some(works);
@@ -520,10 +756,13 @@ impl Doctor {
     async fn make_directory(&mut self, sftp: &Sftp) -> Step {
         let directory = self.scratch.path(".d");
         self.scratch.remember_directory(&directory);
+        let mode = self.configuration.settings.attributes.dir_mode;
         match self.answer("mkdir", sftp.mkdir(&directory).await)? {
             Ok(()) => {
                 self.findings.mkdir = Some(true);
                 self.report.ok("mkdir", "directories can be made");
+                let mode = Wanted::mode("chmod-dir", "SFTP_DIR_MODE", "directory", mode, DIR_MODE);
+                self.findings.chmod_dir = Some(self.set(sftp, &directory, mode).await?);
             }
             Err(error) => {
                 self.scratch.forget(&directory);
@@ -533,6 +772,7 @@ impl Doctor {
                     error.to_string(),
                     "object keys with a slash need directories that are there already: let the partner make them",
                 );
+                self.report.absent("chmod-dir", "no directory could be made to try it");
             }
         }
         Ok(())
@@ -571,12 +811,57 @@ async fn read(sftp: &Sftp, path: &str, length: u64) -> sftp::Result<Vec<u8>> {
     outcome
 }
 
-fn yes_or_why(outcome: &Result<(), Error>) -> String {
+/// How a file was renamed; `None`: it was not tried, or the file had been taken away by then.
+struct Renamed {
+    /// Where it is now.
+    at: String,
+    plain: Option<sftp::Result<()>>,
+    posix: Option<sftp::Result<()>>,
+}
+
+impl Renamed {
+    fn is_renamed(&self) -> bool {
+        [&self.plain, &self.posix].into_iter().flatten().any(Result::is_ok)
+    }
+
+    /// Whether a delivery's rename works that may replace a file.
+    fn replacing(&self) -> Option<bool> {
+        works(self.posix.as_ref(), self.plain.as_ref())
+    }
+
+    /// Whether one works that may not.
+    fn keeping(&self) -> Option<bool> {
+        works(self.plain.as_ref(), self.posix.as_ref())
+    }
+
+    /// Whether one of those works that the settings allow, or would with another `SFTP_IF_EXISTS`.
+    fn suffices(&self, keeps: bool) -> bool {
+        self.replacing() != Some(false) || keeps && self.keeping() == Some(true)
+    }
+}
+
+enum Way {
+    Plain,
+    Posix,
+}
+
+/// Whether a delivery's rename works that asks for the one way, and for the other where the server does not know it.
+fn works(first: Option<&sftp::Result<()>>, second: Option<&sftp::Result<()>>) -> Option<bool> {
+    match first {
+        Some(Ok(())) => Some(true),
+        Some(Err(error)) if !error.is_unsupported() => Some(false),
+        Some(Err(_)) => Some(second.is_some_and(Result::is_ok)),
+        None => second.map(Result::is_ok),
+    }
+}
+
+fn yes_or_why(outcome: Option<&sftp::Result<()>>) -> String {
     match outcome {
-        Ok(()) => "yes".into(),
-        Err(Error::Status { code, message, .. }) if message.is_empty() => format!("refused, {code}"),
-        Err(Error::Status { code, message, .. }) => format!("refused, {code}, {message:?}"),
-        Err(error) => error.to_string(),
+        Some(Ok(())) => "yes".into(),
+        Some(Err(Error::Status { code, message, .. })) if message.is_empty() => format!("refused, {code}"),
+        Some(Err(Error::Status { code, message, .. })) => format!("refused, {code}, {message:?}"),
+        Some(Err(error)) => error.to_string(),
+        None => "the file was taken away before".into(),
     }
 }
 

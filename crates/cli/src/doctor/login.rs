@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bridge::{Error, ErrorName, Method};
-use sftp::probe::{self, HostKey, Negotiated};
-use sftp::{Login, Session};
+use bridge::{Error, ErrorName, Method, Methods, Preset, TrustedHostKeys};
+use sftp::probe::{self, Attempted, HostKey, Negotiated, Offer};
+use sftp::{Answer, Endpoint, Login, Options, Session};
 
 use super::network::{LONG_PAUSE, pause};
 use super::{Doctor, Step, Stopped};
@@ -13,18 +13,28 @@ use super::{Doctor, Step, Stopped};
 /// Refused attempts count, on many servers, towards locking the account or our address.
 const REFUSED_MAX: u32 = 2;
 
+const ALGORITHMS: &str = "SFTP_ALGORITHMS";
+
 impl Doctor {
     /// Logs in as `deliver` does.
     pub(super) async fn log_in(&mut self) -> Step {
-        let Some(login) = self.login.clone() else { return Err(Stopped) };
+        let Some(login) = self.credential.clone() else { return Err(Stopped) };
         self.ask_for_methods(&login).await?;
         let offered = self.offered_methods();
-        match self.connect(&login).await {
+        let mut outcome = self.enter(&login).await;
+        if let Err(error) = &outcome
+            && error.name == ErrorName::NoCommonAlgorithm
+            && self.allow_sha1(error)
+        {
+            outcome = self.enter(&login).await;
+        }
+        match outcome {
             Ok(session) => {
                 self.say_host_key(session.host_key());
                 self.say_algorithms(session.negotiated());
                 let found = format!("logged in as {:?}; {offered}", login.user_name);
                 self.report.ok("authentication", found);
+                self.findings.signs_with_sha1 = Some(self.may_sign_with_sha1(&login));
                 self.session = Some(Arc::new(session));
                 Ok(())
             }
@@ -36,6 +46,45 @@ impl Doctor {
             }
             Err(error) => self.stop("authentication", &error),
         }
+    }
+
+    /// Where there are several methods, what the server says to each is found out first, and later connections show it
+    /// only what it took: each refusal is made once.
+    async fn enter(&mut self, login: &Login) -> Result<Session, Error> {
+        let login = match login.usable().count() {
+            0 | 1 => login.clone(),
+            _ => self.try_methods(login).await?,
+        };
+        let session = self.connect(&login).await?;
+        self.login = Some(login);
+        Ok(session)
+    }
+
+    /// Tries them as a delivery does. Returns the login with those that the server took.
+    async fn try_methods(&mut self, login: &Login) -> Result<Login, Error> {
+        let target = self.target();
+        // Before a method is tried, nothing can be refused.
+        let attempted = self.patiently(0, async || target.log_in(login).await).await?;
+        self.count(&attempted);
+        let Attempted { answers, problem } = attempted;
+        let taken = answers.iter().filter(|(_, answer)| !answer.is_refusal());
+        let taken: Vec<&str> = taken.map(|(method, _)| method.as_str()).collect();
+        let methods = Methods::parse(&taken.join(","));
+        self.answers = answers;
+        match (problem, methods) {
+            (Some(problem), _) => Err(problem),
+            (None, methods) => {
+                Ok(Login { methods: methods.unwrap_or_else(|_| login.methods.clone()), ..login.clone() })
+            }
+        }
+    }
+
+    fn count(&mut self, attempted: &Attempted) {
+        let refusals = attempted.answers.iter().filter(|(_, answer)| answer.is_refusal()).count();
+        let problem = attempted.problem.as_ref();
+        // A connection that broke off may have been a refused attempt, too.
+        let may_be_one = problem.is_some_and(|problem| problem.name == ErrorName::ConnectFailed);
+        self.refused += refusals as u32 + u32::from(may_be_one);
     }
 
     /// The host key is checked here, and algorithms are agreed on: as it is set, and once more with what would help, so
@@ -68,20 +117,43 @@ impl Doctor {
     }
 
     fn allow_old_algorithms(&mut self, error: &Error) -> bool {
-        let name = "SFTP_ALGORITHMS";
-        let is_known = bridge::SETTINGS.iter().any(|setting| setting.name == name);
-        if !is_known
-            || self.configuration.value(name) == "legacy"
-            || self.configuration.change(name, "legacy", "the server knows nothing better").is_err()
+        let preset = match self.findings.offer.as_ref().map(Offer::preset) {
+            Some(None) => return false,
+            Some(Some(preset)) => preset,
+            None => Preset::Legacy,
+        };
+        let renewal = match preset {
+            Preset::Modern => "",
+            Preset::Legacy => ", and ask the partner when the server will be renewed",
+        };
+        let preset = preset.as_str();
+        let hint = format!("set SFTP_ALGORITHMS={preset}{renewal}. The rest is checked with it");
+        self.change_algorithms(preset, "the server has nothing else in common with us", error, hint)
+    }
+
+    /// For a server that takes an RSA key's signature in no other form.
+    fn allow_sha1(&mut self, error: &Error) -> bool {
+        let value = format!("{},+ssh-rsa", self.configuration.value(ALGORITHMS));
+        let hint = format!(
+            "set SFTP_ALGORITHMS={value}, or take a key of another type (Ed25519), whose public half the partner installs. The rest is checked with it"
+        );
+        self.change_algorithms(&value, "the server takes an RSA key's signature with SHA-1 only", error, hint)
+    }
+
+    fn change_algorithms(&mut self, value: &str, why: &str, error: &Error, hint: String) -> bool {
+        if self.configuration.value(ALGORITHMS) == value
+            || self.configuration.change(ALGORITHMS, value, why).is_err()
         {
             return false;
         }
-        self.report.fail(
-            "algorithms",
-            error.message(),
-            "set SFTP_ALGORITHMS=legacy, and ask the partner when the server will be renewed. The rest is checked with it",
-        );
+        self.report.fail("algorithms", error.message(), hint);
         true
+    }
+
+    /// Whether the private key may have signed with SHA-1.
+    fn may_sign_with_sha1(&self, login: &Login) -> bool {
+        let is_rsa = login.private_key.as_ref().is_some_and(|key| key.algorithm().contains("rsa"));
+        is_rsa && self.configuration.settings.login.algorithms.host_keys.contains(&"ssh-rsa")
     }
 
     fn say_host_key(&mut self, key: &HostKey) {
@@ -121,34 +193,52 @@ impl Doctor {
         }
     }
 
-    /// Connects with this login; once more where the server has not yet seen our last connection end.
+    /// Connects with this login.
     pub(super) async fn connect(&mut self, login: &Login) -> Result<Session, Error> {
-        let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
-        let trusted = &self.configuration.settings.trusted_host_keys;
-        let mut patience = 1;
-        pause().await;
-        loop {
+        let target = self.target();
+        let connecting = async || {
             let started = Instant::now();
-            let outcome = Session::connect(&endpoint, login, trusted, &options).await.map_err(Error::from);
-            if outcome.is_err() {
-                // A connection that broke off may have been a refused attempt, too.
-                self.refused += self.cost(login);
-            }
-            match outcome {
-                Err(error)
-                    if error.name == ErrorName::ConnectFailed
-                        && patience > 0
-                        && self.may_be_refused(login) =>
-                {
-                    patience -= 1;
-                    tokio::time::sleep(LONG_PAUSE).await;
-                }
-                outcome => {
-                    self.findings.connect.get_or_insert(started.elapsed());
-                    return outcome;
-                }
-            }
+            target.connect(login).await.map(|session| (session, started.elapsed()))
+        };
+        let (session, took) = self.patiently(self.cost(login), connecting).await?;
+        self.findings.connect.get_or_insert(took);
+        Ok(session)
+    }
+
+    fn target(&self) -> Target {
+        let trusted = self.configuration.settings.trusted_host_keys.clone();
+        Target { endpoint: self.configuration.endpoint(), trusted, options: self.configuration.options() }
+    }
+
+    /// Once more where the server has not yet seen our last connection end. An attempt that fails may have `cost` so many
+    /// refusals.
+    async fn patiently<T>(
+        &mut self,
+        cost: u32,
+        attempt: impl AsyncFn() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        pause().await;
+        let outcome = self.attempt(cost, &attempt).await;
+        let failed = outcome.as_ref().is_err_and(|error| error.name == ErrorName::ConnectFailed);
+        if !failed || self.refused + cost > REFUSED_MAX {
+            return outcome;
         }
+        tokio::time::sleep(LONG_PAUSE).await;
+        self.attempt(cost, &attempt).await
+    }
+
+    async fn attempt<T>(
+        &mut self,
+        cost: u32,
+        attempt: &impl AsyncFn() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let outcome = attempt().await;
+        if let Err(error) = &outcome {
+            // These come before anything was shown. A connection that broke off may have been a refused attempt.
+            let is_harmless = matches!(error.name, ErrorName::HostKeyMismatch | ErrorName::NoCommonAlgorithm);
+            self.refused += if is_harmless { 0 } else { cost };
+        }
+        outcome
     }
 
     /// How many attempts a refused log-in has taken, at most: a password is not sent again as the answer to a question.
@@ -178,59 +268,125 @@ impl Doctor {
         );
         if !self.findings.methods.is_empty() && !offers("publickey") {
             hint = "the server takes no public keys from this user: ask the partner to allow them, or for a password".into();
+        } else if private_key.algorithm().contains("rsa") && !self.may_sign_with_sha1(login) {
+            hint.push_str("\nA server from before 2016 may take an RSA key's signature with SHA-1 only: for it, put +ssh-rsa behind SFTP_ALGORITHMS");
         }
         hint
     }
 
-    /// Of a credential with a key and a password: whether one of them would do. Only once all else is checked.
+    /// What the server says to each method, whether the settings permit it or not. Only once all else is checked.
     pub(super) async fn examine_methods(&mut self) {
-        let Some(login) = self.login.clone() else { return };
-        let usable: Vec<Method> = login.usable().collect();
-        let password = usable.iter().copied().find(|method| *method != Method::PublicKey);
-        let (true, Some(password)) = (usable.contains(&Method::PublicKey), password) else {
-            let what =
-                if login.usable().any(|it| it == Method::PublicKey) { "private key" } else { "password" };
-            return self.report.ok("methods", format!("the credential's {what} is all that there is to try"));
+        let Some(login) = self.credential.clone() else { return };
+        let (mut words, mut alone) = (Vec::new(), Vec::new());
+        for method in Methods::default().iter() {
+            let found = self.examine_method(&login, method, &mut alone).await;
+            words.push(format!("{}: {found}", method.as_str()));
+        }
+        let found = words.join("; ");
+        let named = |is_meant: fn(Answer) -> bool| {
+            let named = self.answers.iter().filter(|(_, answer)| is_meant(*answer));
+            named.map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(",")
         };
-        let (key, by_key) = self.try_alone(&login, Method::PublicKey, "the private key").await;
-        // Where both are needed, the server offers no password at first, and one without the key would be refused.
-        let offers = |method: Method| self.findings.methods.iter().any(|offered| offered == method.as_str());
-        let (password, by_password) = match key == Some(true) || offers(password) {
-            true => self.try_alone(&login, password, "the password").await,
-            false => (None, "the password alone was not tried".into()),
-        };
-        let found = format!("{by_key}; {by_password}");
-        match (key, password) {
-            (Some(false), Some(true)) => self.report.warn(
+        let (refused, taken) = (named(Answer::is_refusal), named(|answer| !answer.is_refusal()));
+        match refused.is_empty() {
+            true => self.report.ok("methods", found),
+            false => self.report.warn(
                 "methods",
                 found,
-                "the private key is refused at every log-in before the password is accepted: take it out of the credential, or set SFTP_AUTHENTICATION=password",
+                format!(
+                    "{refused} is refused at every log-in before {taken} is accepted, and servers lock accounts for refused attempts: set SFTP_AUTHENTICATION={taken}, or correct the credential"
+                ),
             ),
-            _ => self.report.ok("methods", found),
         }
     }
 
-    /// Whether one method of the credential is enough, if that could be told; and in words.
-    async fn try_alone(&mut self, login: &Login, method: Method, what: &str) -> (Option<bool>, String) {
-        let alone = Login { methods: method.into(), ..login.clone() };
-        if !self.may_be_refused(&alone) {
-            return (None, format!("{what} alone was not tried"));
+    /// In words; it is tried alone, if the server has not been asked yet and no promise forbids it. `alone` has the answers
+    /// to those that were.
+    async fn examine_method(
+        &mut self,
+        login: &Login,
+        method: Method,
+        alone: &mut Vec<(Method, Answer)>,
+    ) -> String {
+        let offered = &self.findings.methods;
+        let is_offered = offered.is_empty() || offered.iter().any(|offered| offered == method.as_str());
+        let is_password = |method: Method| method != Method::PublicKey;
+        if !login.methods.iter().any(|permitted| permitted == method) {
+            return "not tried, SFTP_AUTHENTICATION does not permit it".into();
         }
-        match self.connect(&alone).await {
-            Ok(session) => {
-                session.disconnect().await;
-                (Some(true), format!("{what} alone is accepted"))
+        if !login.usable().any(|usable| usable == method) {
+            let what = if is_password(method) { "password" } else { "private key" };
+            return format!("not tried, the credential has no {what}");
+        }
+        if login.usable().count() == 1 {
+            return "accepted".into();
+        }
+        let is_one_of_several = self.answers.iter().any(|(_, answer)| *answer == Answer::NotEnough);
+        let answer = self.answers.iter().rev().find(|(tried, _)| *tried == method);
+        if let Some((_, answer)) = answer {
+            return match (answer, is_one_of_several) {
+                (Answer::Accepted, true) => "accepted, after the other".into(),
+                (answer, _) => in_words(*answer).into(),
+            };
+        }
+        if is_one_of_several {
+            return "not tried, the server asked for others".into();
+        }
+        if !is_offered {
+            return "not tried, the server does not offer it".into();
+        }
+        let is_same_password =
+            |(tried, answer): &(Method, Answer)| is_password(*tried) && *answer == Answer::Refused;
+        if is_password(method) && self.answers.iter().chain(&*alone).any(is_same_password) {
+            return "not tried, the server has refused the password".into();
+        }
+        if self.refused >= REFUSED_MAX {
+            return format!("not tried, no more than {REFUSED_MAX} attempts are to be refused");
+        }
+        let (only, target) = (Login { methods: method.into(), ..login.clone() }, self.target());
+        match self.patiently(0, async || target.log_in(&only).await).await {
+            Ok(attempted) => {
+                self.count(&attempted);
+                alone.extend(attempted.answers.last().copied());
+                match (attempted.answers.last(), attempted.problem) {
+                    (Some((_, answer)), _) => in_words(*answer).into(),
+                    (None, Some(problem)) => format!("could not be tried, {}", problem.message()),
+                    (None, None) => "could not be tried".into(),
+                }
             }
-            Err(error) if error.name == ErrorName::AuthenticationRejected => {
-                (Some(false), format!("{what} alone is refused"))
-            }
-            Err(error) => (None, format!("{what} alone could not be tried: {}", error.message())),
+            Err(error) => format!("could not be tried, {}", error.message()),
         }
     }
 
     pub(super) fn stop<T>(&mut self, name: &'static str, error: &Error) -> Step<T> {
         self.report.fail(name, error.message(), error.name.hint());
         Err(Stopped)
+    }
+}
+
+/// Where to, for one login or another.
+struct Target {
+    endpoint: Endpoint,
+    trusted: TrustedHostKeys,
+    options: Options,
+}
+
+impl Target {
+    async fn connect(&self, login: &Login) -> Result<Session, Error> {
+        Ok(Session::connect(&self.endpoint, login, &self.trusted, &self.options).await?)
+    }
+
+    async fn log_in(&self, login: &Login) -> Result<Attempted, Error> {
+        Ok(probe::log_in(&self.endpoint, login, &self.trusted, &self.options).await?)
+    }
+}
+
+fn in_words(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Accepted => "accepted",
+        Answer::NotEnough => "accepted, but not enough alone",
+        Answer::Refused => "refused",
+        Answer::NotTaken => "refused, the server does not take it",
     }
 }
 

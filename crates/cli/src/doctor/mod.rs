@@ -13,10 +13,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::{ErrorName, Variables};
+use bridge::{ErrorName, Method, Variables};
 use serde_json::{Value, json};
 use sftp::probe::Offer;
-use sftp::{Login, Session, Sftp};
+use sftp::{Answer, Login, Session, Sftp};
 
 use self::configuration::Configuration;
 use self::recommend::Recommendation;
@@ -42,7 +42,12 @@ struct Findings {
     extensions: Vec<String>,
     /// The directory that was checked, where it is not the one of the settings.
     other_location: Option<String>,
+    /// Whether a private key may have signed with SHA-1, which the algorithms in use do not show.
+    signs_with_sha1: Option<bool>,
     write: Option<bool>,
+    /// Files are taken away as soon as they are closed.
+    swept: Option<bool>,
+    /// The size of a file is told.
     stat: Option<bool>,
     read: Option<bool>,
     hash: Option<bool>,
@@ -50,12 +55,19 @@ struct Findings {
     mtime: Option<bool>,
     resume: Option<bool>,
     overwrite: Option<bool>,
-    /// As `deliver` does it, onto a free name.
+    /// Partial files can lie in the staging directory.
+    staging: Option<bool>,
+    /// Onto a free name, as a delivery does it that may replace.
     rename: Option<bool>,
+    /// As one does it that may not.
+    rename_new: Option<bool>,
+    /// What is there can be seen and compared, so that it can be kept.
+    keep: Option<bool>,
     /// A rename onto an existing name in one step.
     replace: Option<bool>,
     delete: Option<bool>,
     mkdir: Option<bool>,
+    chmod_dir: Option<bool>,
     round_trip: Option<Duration>,
     connect: Option<Duration>,
     /// Bytes a second.
@@ -76,7 +88,12 @@ struct Doctor {
     configuration: Configuration,
     report: Report,
     findings: Findings,
+    /// All that the settings permit and the credential holds.
+    credential: Option<Login>,
+    /// Of that, what the server took.
     login: Option<Login>,
+    /// What it said to each method, where there are several.
+    answers: Vec<(Method, Answer)>,
     session: Option<Arc<Session>>,
     scratch: Scratch,
     /// How many attempts to log in were refused, or may have been; there are never more than two.
@@ -96,12 +113,14 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     let mut doctor = Doctor {
+        scratch: Scratch::new(&configuration.settings.policy),
         configuration,
         report,
         findings: Findings::default(),
+        credential: None,
         login: None,
+        answers: Vec::new(),
         session: None,
-        scratch: Scratch::new(),
         refused: 0,
     };
     let mut interrupted = tokio::select! {
@@ -172,6 +191,15 @@ impl Doctor {
         }
         let source = self.configuration.credential_source();
         match self.configuration.login().await {
+            Ok(login) if login.usable().next().is_none() => {
+                let found = format!(
+                    "SFTP_AUTHENTICATION permits {}, and {source} has nothing to do so with",
+                    login.methods
+                );
+                let hint = "put into the credential what the partner asks for, or permit what it has";
+                self.report.fail("credential", found, hint);
+                Err(Stopped)
+            }
             Ok(login) => {
                 let key = login.private_key.as_ref();
                 let key = key.map(|key| format!("the private key {} {}", key.algorithm(), key.fingerprint()));
@@ -180,7 +208,7 @@ impl Doctor {
                 let user_name = &login.user_name;
                 let found = format!("{source} holds {} for the user {user_name:?}", holds.join(" and "));
                 self.report.ok("credential", found);
-                self.login = Some(login);
+                self.credential = Some(login);
                 Ok(())
             }
             Err(error) => {
@@ -247,10 +275,14 @@ impl Findings {
                 "mtime": self.mtime,
                 "resume": self.resume,
                 "overwrite": self.overwrite,
+                "staging": self.staging,
                 "rename": self.rename,
+                "rename_new": self.rename_new,
+                "keep": self.keep,
                 "replace": self.replace,
                 "delete": self.delete,
                 "mkdir": self.mkdir,
+                "chmod_dir": self.chmod_dir,
                 "second_channel": self.second_channel,
                 "second_connection": self.second_connection,
             },

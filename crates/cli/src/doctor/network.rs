@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bridge::Error;
-use sftp::probe::{self, HostKey};
+use sftp::probe;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -101,19 +101,21 @@ impl Doctor {
 
     /// What the server presents, in words.
     pub(super) async fn presented(&mut self) -> String {
-        let keys = self.host_keys().await;
-        self.findings.presented = keys.iter().map(|key| key.public_key.clone()).collect();
-        if keys.is_empty() {
-            return "The server did not present one that we know".into();
-        }
-        let lines = keys.iter().map(|key| format!("\n{}\n  {}", key.public_key, key.fingerprint));
-        format!("The server presents{}", lines.collect::<String>())
-    }
-
-    pub(super) async fn host_keys(&self) -> Vec<HostKey> {
         let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
         pause().await;
-        probe::host_keys(&endpoint, &options).await.unwrap_or_default()
+        let presented = match probe::host_keys(&endpoint, &options).await {
+            Ok(presented) => presented,
+            Err(error) => {
+                return format!("The server presented none that we know: {}", Error::from(error).message());
+            }
+        };
+        self.findings.presented = presented.keys.iter().map(|key| key.public_key.clone()).collect();
+        let lines = presented.keys.iter().map(|key| format!("\n{}\n  {}", key.public_key, key.fingerprint));
+        let mut words = format!("The server presents{}", lines.collect::<String>());
+        if let Some(gap) = presented.gap() {
+            words.push_str(&format!("\nIt may have more: {gap}"));
+        }
+        words
     }
 }
 

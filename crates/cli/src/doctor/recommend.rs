@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use bridge::SETTINGS;
+use bridge::{CredentialLocation, SETTINGS, Settings, TrustedHostKeys};
 use serde_json::{Value, json};
 
 use super::Findings;
@@ -12,6 +12,9 @@ use super::configuration::Configuration;
 
 /// From here on a second connection carries a large file faster (docs/performance.md).
 const FAR: Duration = Duration::from_millis(20);
+
+/// As much as the template takes for host keys.
+const HOST_KEYS_MAX: usize = 3000;
 
 /// What was decided upon is spelled out, also where it is the default.
 const DECIDED: [&str; 5] =
@@ -36,36 +39,57 @@ impl Recommendation {
             draft.set("SFTP_LOCATION", location, "the directory is there under this name");
         }
         if findings.legacy == Some(false) && draft.get("SFTP_ALGORITHMS") == "legacy" {
-            draft.set("SFTP_ALGORITHMS", "modern", "the server needs no old algorithms");
+            match findings.signs_with_sha1 {
+                // What an RSA key signs with is agreed on apart from the rest.
+                Some(true) => draft.set(
+                    "SFTP_ALGORITHMS",
+                    "modern,+ssh-rsa",
+                    "the server needs no old algorithms, but perhaps for the RSA key",
+                ),
+                _ => draft.set("SFTP_ALGORITHMS", "modern", "the server needs no old algorithms"),
+            }
         }
-        let proof = match findings {
-            Findings { hash: Some(true), .. } | Findings { read: Some(true), .. } => "auto",
-            Findings { stat: Some(true), .. } => "size",
-            _ => "none",
-        };
         let is_given = match draft.get("SFTP_PROOF").as_str() {
             "hash" => findings.hash == Some(true),
             "read-back" => findings.read == Some(true),
             "size" => findings.stat == Some(true),
-            "none" => true,
-            _ => proof == "auto",
+            _ => true,
         };
         if !is_given {
-            draft.set("SFTP_PROOF", proof, "it is the best that the server gives");
+            let why = "it takes the best that the server gives, which is not what was demanded";
+            draft.set("SFTP_PROOF", "auto", why);
         }
-        if findings.rename == Some(false) {
-            draft.set("SFTP_PUBLISH", "direct", "the server does not let this user rename");
-            if matches!(draft.get("SFTP_IF_EXISTS").as_str(), "fail" | "keep-both") {
+        let keeps = |draft: &Draft| matches!(draft.get("SFTP_IF_EXISTS").as_str(), "fail" | "keep-both");
+        if keeps(&draft) && findings.keep == Some(false) {
+            draft.set("SFTP_IF_EXISTS", "replace", "the server does not let what is there be kept");
+        }
+        if findings.staging == Some(false) {
+            draft.unset("SFTP_STAGING_DIRECTORY", "partial files cannot lie there, or be renamed from there");
+        }
+        let renames = if keeps(&draft) { findings.rename_new } else { findings.rename };
+        let direct = match (findings.swept, renames) {
+            (Some(true), _) => Some("the server takes files away as soon as they are closed"),
+            (_, Some(false)) => Some("the server does not let this user rename"),
+            _ => None,
+        };
+        if let Some(why) = direct {
+            draft.set("SFTP_PUBLISH", "direct", why);
+            if keeps(&draft) {
                 draft.set("SFTP_IF_EXISTS", "replace", "without a rename, what is there cannot be kept");
             }
-            draft.unset("SFTP_PARTIAL_NAME");
-            draft.unset("SFTP_STAGING_DIRECTORY");
+            for name in ["SFTP_PARTIAL_NAME", "SFTP_STAGING_DIRECTORY"] {
+                draft.unset(name, "what is written directly has no partial file");
+            }
         }
-        if findings.chmod == Some(false) && !matches!(draft.get("SFTP_FILE_MODE").as_str(), "" | "off") {
-            draft.set("SFTP_FILE_MODE", "off", "the server does not let this user set modes");
+        let refused = "the server does not do it for this user";
+        for (name, works) in [("SFTP_FILE_MODE", findings.chmod), ("SFTP_DIR_MODE", findings.chmod_dir)] {
+            let mode = draft.get(name);
+            if works == Some(false) && mode != "off" && !mode.starts_with("try:") {
+                draft.set(name, &format!("try:{mode}"), refused);
+            }
         }
-        if findings.mtime == Some(false) && !matches!(draft.get("SFTP_PRESERVE_MTIME").as_str(), "" | "off") {
-            draft.set("SFTP_PRESERVE_MTIME", "off", "the server does not let this user set times");
+        if findings.mtime == Some(false) && draft.get("SFTP_PRESERVE_MTIME") == "require" {
+            draft.set("SFTP_PRESERVE_MTIME", "try", refused);
         }
         if findings.mkdir == Some(false) {
             draft.set("SFTP_CREATE_DIRECTORIES", "false", "this user may make no directories");
@@ -165,13 +189,8 @@ impl Draft {
     fn of(configuration: &Configuration) -> Self {
         let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
         let set = configuration.set().into_iter().filter(|(name, _)| name.starts_with("SFTP_"));
-        let values = set.map(|(name, value)| (name, value.to_owned())).collect();
+        let values = set.map(|(name, value)| (name, plain(&configuration.settings, name, value))).collect();
         let mut draft = Self { known, values, changes: BTreeMap::new() };
-        // Keys that stood on lines of their own fit on one.
-        let keys = draft.get("SFTP_TRUSTED_HOST_KEYS");
-        let keys: Vec<&str> =
-            keys.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        draft.values.insert("SFTP_TRUSTED_HOST_KEYS", keys.join(","));
         for (name, why) in configuration.changed() {
             draft.changes.insert(name, why.to_owned());
         }
@@ -201,9 +220,47 @@ impl Draft {
         }
     }
 
-    fn unset(&mut self, name: &'static str) {
-        self.values.remove(name);
+    /// It stays, without a value: whoever pastes it wants to get rid of what is set.
+    fn unset(&mut self, name: &'static str, why: &str) {
+        if let Some(value) = self.values.get_mut(name).filter(|value| !value.is_empty()) {
+            value.clear();
+            self.changes.insert(name, format!("not set, because {why}"));
+        }
     }
+}
+
+/// The same value, as the settings were read, in the plainest of the forms that mean it. The template's patterns take
+/// no other, and what was read is not what somebody pasted by mistake.
+fn plain(settings: &Settings, name: &str, value: &str) -> String {
+    match name {
+        "SFTP_PORT" => settings.port.to_string(),
+        "SFTP_S3_SSH_KEY" => match &settings.credential {
+            CredentialLocation::S3 { bucket, object_key } => format!("{bucket}/{object_key}"),
+            CredentialLocation::SecretsManager { .. } => String::new(),
+        },
+        "SFTP_TRUSTED_HOST_KEYS" => host_keys(&settings.trusted_host_keys, value),
+        "SFTP_AUTHENTICATION" => {
+            settings.login.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(",")
+        }
+        "SFTP_ALGORITHMS" => {
+            let words = value.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty());
+            let words: Vec<&str> = words.collect();
+            let is_named = words.first().is_some_and(|word| !word.starts_with(['+', '-', '^']));
+            let preset = if is_named { None } else { Some("modern") };
+            preset.into_iter().chain(words).collect::<Vec<_>>().join(",")
+        }
+        "SFTP_MAX_CONNECTIONS" => settings.max_connections.to_string(),
+        "SFTP_KEEP_CONNECTION" => settings.keep_connection.as_secs().to_string(),
+        _ => value.to_owned(),
+    }
+}
+
+/// Keys that stood on lines of their own fit on one; where they are too many for the template, their fingerprints.
+fn host_keys(trusted: &TrustedHostKeys, value: &str) -> String {
+    let lines = value.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let line = lines.collect::<Vec<_>>().join(",");
+    let is_same = TrustedHostKeys::parse(&line).is_ok_and(|parsed| parsed == *trusted);
+    if is_same && line.len() <= HOST_KEYS_MAX { line } else { trusted.to_string().replace(", ", ",") }
 }
 
 /// `SFTP_S3_SSH_KEY` is `SftpS3SshKey`.
@@ -232,6 +289,8 @@ fn doubly_quoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bridge::Variables;
+
     use super::super::configuration::tests::configuration;
     use super::*;
 
@@ -251,6 +310,8 @@ mod tests {
             read: Some(true),
             hash: Some(false),
             rename: Some(true),
+            rename_new: Some(true),
+            keep: Some(true),
             second_connection: Some(true),
             ..Findings::default()
         }
@@ -281,12 +342,63 @@ mod tests {
 
     #[test]
     fn a_proof_that_is_not_given_is_not_demanded() {
-        assert_eq!(changes(&[("SFTP_PROOF", "hash")], &good()), change("SFTP_PROOF", "auto"));
         let blind = Findings { stat: Some(false), read: Some(false), ..good() };
-        assert_eq!(changes(&[("SFTP_PROOF", "read-back")], &blind), change("SFTP_PROOF", "none"));
-        assert_eq!(changes(&[], &blind), change("SFTP_PROOF", "none"));
-        let sizes = Findings { read: Some(false), ..good() };
-        assert_eq!(changes(&[], &sizes), change("SFTP_PROOF", "size"));
+        assert_eq!(changes(&[("SFTP_PROOF", "hash")], &good()), change("SFTP_PROOF", "auto"));
+        assert_eq!(changes(&[("SFTP_PROOF", "read-back")], &blind), change("SFTP_PROOF", "auto"));
+        assert_eq!(changes(&[("SFTP_PROOF", "size")], &blind), change("SFTP_PROOF", "auto"));
+        assert_eq!(changes(&[], &blind), [], "what can be proved later is not given up today");
+    }
+
+    #[test]
+    fn what_is_demanded_and_refused_is_only_tried() {
+        let refused = Findings { chmod: Some(false), chmod_dir: Some(false), mtime: Some(false), ..good() };
+        for (name, value, recommended) in [
+            ("SFTP_FILE_MODE", "0640", "try:0640"),
+            ("SFTP_DIR_MODE", "750", "try:750"),
+            ("SFTP_PRESERVE_MTIME", "require", "try"),
+        ] {
+            assert_eq!(changes(&[(name, value)], &refused), change(name, recommended));
+            for lenient in [recommended, "off"] {
+                assert_eq!(changes(&[(name, lenient)], &refused), [], "{lenient}");
+            }
+        }
+        assert_eq!(changes(&[], &refused), []);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_replaced() {
+        let (blind, swept) = (Findings { keep: Some(false), ..good() }, Some(true));
+        for policy in ["fail", "keep-both"] {
+            assert_eq!(changes(&[("SFTP_IF_EXISTS", policy)], &blind), change("SFTP_IF_EXISTS", "replace"));
+        }
+        assert_eq!(changes(&[("SFTP_IF_EXISTS", "skip")], &blind), []);
+        let replacing = Findings { rename: Some(false), rename_new: Some(true), ..good() };
+        assert_eq!(changes(&[("SFTP_IF_EXISTS", "fail")], &replacing), []);
+        assert_eq!(changes(&[], &replacing), change("SFTP_PUBLISH", "direct"));
+        let more = [
+            ("SFTP_IF_EXISTS", "fail"),
+            ("SFTP_STAGING_DIRECTORY", "stage"),
+            ("SFTP_PARTIAL_NAME", "{name}.{id}"),
+        ];
+        let direct = [
+            ("SFTP_IF_EXISTS", "replace"),
+            ("SFTP_PUBLISH", "direct"),
+            ("SFTP_PARTIAL_NAME", ""),
+            ("SFTP_STAGING_DIRECTORY", ""),
+        ];
+        let direct = direct.map(|(name, value)| (name, value.to_owned()));
+        assert_eq!(changes(&more, &Findings { swept, ..good() }), direct);
+        let staging = Findings { staging: Some(false), ..good() };
+        assert_eq!(changes(&more, &staging), change("SFTP_STAGING_DIRECTORY", ""));
+    }
+
+    #[test]
+    fn old_algorithms_are_given_up_but_for_the_key() {
+        let legacy = [("SFTP_ALGORITHMS", "legacy")];
+        let modern = |signs_with_sha1| Findings { legacy: Some(false), signs_with_sha1, ..good() };
+        assert_eq!(changes(&legacy, &modern(Some(false))), change("SFTP_ALGORITHMS", "modern"));
+        assert_eq!(changes(&legacy, &modern(Some(true))), change("SFTP_ALGORITHMS", "modern,+ssh-rsa"));
+        assert_eq!(changes(&legacy, &Findings { legacy: Some(true), ..good() }), []);
     }
 
     #[test]
@@ -324,15 +436,122 @@ mod tests {
         }
     }
 
+    const TEMPLATE: &str = include_str!("../../../../sam/template.yaml");
+
+    /// Why the template would not take this value for a parameter.
+    fn problem(parameter: &str, value: &str) -> Option<String> {
+        let (_, rest) = TEMPLATE.split_once(&format!("\n  {parameter}:\n")).expect(parameter);
+        let lines: Vec<&str> = rest.lines().take_while(|line| line.starts_with("    ")).collect();
+        let property = |name: &str| {
+            let start = format!("    {name}: ");
+            lines.iter().find_map(|line| line.strip_prefix(&start))
+        };
+        if let Some(pattern) = property("AllowedPattern") {
+            let pattern = pattern.trim_matches('\'').replace("''", "'");
+            // As CloudFormation does it: the whole value.
+            if !regex_lite::Regex::new(&format!("^(?:{pattern})$")).unwrap().is_match(value) {
+                return Some(format!("{parameter}={value} does not match {pattern}"));
+            }
+        }
+        if let Some(allowed) = property("AllowedValues") {
+            let mut allowed = allowed.trim_matches(['[', ']']).split(',');
+            if !allowed.any(|word| word.trim().trim_matches('"') == value) {
+                return Some(format!("{parameter}={value} is none of the allowed values"));
+            }
+        }
+        if let Some(most) = property("MaxLength").and_then(|most| most.parse::<usize>().ok())
+            && value.len() > most
+        {
+            return Some(format!("{parameter} has {} characters of {most}", value.len()));
+        }
+        let least: Option<u32> = property("MinValue").and_then(|least| least.parse().ok());
+        match (least, value.parse::<u32>()) {
+            (Some(_), Err(_)) => Some(format!("{parameter}={value} is no number")),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_template_takes_what_is_recommended() {
+        let several = format!("# ours\n{KEY}\n@cert-authority * {KEY}\n{FINGERPRINT}");
+        let many = vec![KEY; 40].join("\n");
+        let sets: [&[(&str, &str)]; 5] = [
+            &[],
+            &[
+                ("SFTP_PORT", "0022"),
+                ("SFTP_USER", "acme"),
+                ("SFTP_LOCATION", "/in box"),
+                ("SFTP_SECRET_ID", ""),
+                ("SFTP_S3_SSH_KEY", "s3://my-bucket/keys/id"),
+                ("SFTP_TRUSTED_HOST_KEYS", &several),
+                ("SFTP_AUTHENTICATION", "password  publickey, keyboard-interactive,"),
+                ("SFTP_ALGORITHMS", "+ssh-rsa  ^aes256-ctr,\t-ecdh-*"),
+                ("SFTP_MAX_CONNECTIONS", "16"),
+            ],
+            &[("SFTP_ALGORITHMS", "legacy -3des-cbc,"), ("SFTP_TRUSTED_HOST_KEYS", &many)],
+            &[
+                ("SFTP_FILE_MODE", "640"),
+                ("SFTP_DIR_MODE", "try:0750"),
+                ("SFTP_PRESERVE_MTIME", "require"),
+                ("SFTP_IF_EXISTS", "keep-both"),
+                ("SFTP_PROOF", "hash"),
+                ("SFTP_PARTIAL_NAME", "{name}.{id}.filepart"),
+                ("SFTP_STAGING_DIRECTORY", "/stage"),
+                ("SFTP_REMOTE_PATH", "{date:%Y}/{key}"),
+            ],
+            &[("SFTP_SECRET_ID", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:acme-AbCdEf")],
+        ];
+        let bad = Findings {
+            other_location: Some("incoming".into()),
+            chmod: Some(false),
+            chmod_dir: Some(false),
+            mtime: Some(false),
+            mkdir: Some(false),
+            second_connection: Some(false),
+            ..good()
+        };
+        let direct = Findings { swept: Some(true), ..good() };
+        for more in sets {
+            for findings in [&good(), &bad, &direct] {
+                let recommended = recommended(more, findings).unwrap();
+                let parameters = recommended.parameters();
+                assert!(parameters.len() > 5);
+                for (parameter, value) in parameters {
+                    assert_eq!(problem(&parameter, &value), None, "{more:?}");
+                }
+                let set: Variables = recommended.settings.into_iter().collect();
+                Settings::parse(&set).unwrap();
+            }
+        }
+        assert!(problem("SftpS3SshKey", "s3://b/k").is_some() && problem("SftpPublish", "move").is_some());
+    }
+
+    #[test]
+    fn values_mean_the_same_in_their_plainest_form() {
+        for (name, value, plainest) in [
+            ("SFTP_PORT", "0022", "22"),
+            ("SFTP_AUTHENTICATION", "password publickey", "password,publickey"),
+            ("SFTP_ALGORITHMS", "+ssh-rsa ^aes256-ctr", "modern,+ssh-rsa,^aes256-ctr"),
+            ("SFTP_ALGORITHMS", "legacy, -3des-cbc", "legacy,-3des-cbc"),
+        ] {
+            let recommended = recommended(&[(name, value)], &good()).unwrap();
+            assert!(recommended.settings.contains(&(name, plainest.into())), "{:?}", recommended.settings);
+            assert!(recommended.changes.is_empty());
+        }
+        let many = vec![KEY; 40].join("\n");
+        let recommended = recommended(&[("SFTP_TRUSTED_HOST_KEYS", &many)], &good()).unwrap();
+        let fingerprints = vec![FINGERPRINT; 40].join(",");
+        assert!(recommended.settings.contains(&("SFTP_TRUSTED_HOST_KEYS", fingerprints)));
+    }
+
     #[test]
     fn parameters_are_named_like_settings() {
         assert_eq!(parameter("SFTP_S3_SSH_KEY"), "SftpS3SshKey");
-        let template = include_str!("../../../../sam/template.yaml");
         let not_the_users = ["SFTP_MAX_CONNECTIONS", "SFTP_KEEP_CONNECTION"];
         for setting in SETTINGS.iter().filter(|setting| setting.name.starts_with("SFTP_")) {
             if !not_the_users.contains(&setting.name) {
                 let line = format!("\n  {}:\n", parameter(setting.name));
-                assert!(template.contains(&line), "{line}");
+                assert!(TEMPLATE.contains(&line), "{line}");
             }
         }
     }

@@ -1,32 +1,90 @@
 //! What the checks leave on the server for a moment: names that nobody else has, all of which are taken away again.
 
+use bridge::{DeliveryPolicy, PinnedObject, Publish, RemotePathTemplate, RemotePaths};
 use sftp::Sftp;
 
 /// The names that are in use.
 pub(super) struct Scratch {
     id: String,
-    /// `""`, or with a slash behind.
-    directory: String,
+    location: String,
+    /// As it is set, but that the path is the object's key.
+    policy: Option<DeliveryPolicy>,
     files: Vec<String>,
     /// Outermost first.
     directories: Vec<String>,
 }
 
-/// What is ours begins with this.
-const PREFIX: &str = ".s3-sftp-bridge-doctor-";
+/// What is ours begins with this, behind the dot that hides it.
+const PREFIX: &str = "s3-sftp-bridge-doctor-";
 
 impl Scratch {
-    pub(super) fn new() -> Self {
-        let id = format!("{PREFIX}{:016x}", fastrand::u64(..));
-        Self { id, directory: String::new(), files: Vec::new(), directories: Vec::new() }
+    /// Partial files are called and lie as this says.
+    pub(super) fn new(policy: &DeliveryPolicy) -> Self {
+        let policy = RemotePathTemplate::parse("{key}").map(|remote_path| DeliveryPolicy {
+            remote_path,
+            strip_prefix: String::new(),
+            ..policy.clone()
+        });
+        Self {
+            id: format!("{PREFIX}{:016x}", fastrand::u64(..)),
+            location: String::new(),
+            policy: policy.ok(),
+            files: Vec::new(),
+            directories: Vec::new(),
+        }
     }
 
     /// Puts files into this directory from now on, as `deliver` does.
     pub(super) fn move_to(&mut self, location: &str) {
-        self.directory = match location {
-            "" | "/" => location.to_owned(),
-            location => format!("{}/", location.trim_end_matches('/')),
+        self.location = location.to_owned();
+    }
+
+    /// Puts partial files beside the others from now on.
+    pub(super) fn unstage(&mut self) {
+        self.policy = self.policy.take().map(beside);
+    }
+
+    /// Where partial files lie, if that is apart; and the directories down to it, outermost first.
+    pub(super) fn staging(&self) -> Option<(String, Vec<String>)> {
+        let policy = self.policy.as_ref()?;
+        let Publish::Rename { staging_directory: Some(_), .. } = policy.publish else { return None };
+        let paths = self.paths(policy)?;
+        let directories: Vec<String> = paths.partial_directories().into_iter().map(str::to_owned).collect();
+        Some((directories.last()?.clone(), directories))
+    }
+
+    /// As of an object of our name.
+    fn paths(&self, policy: &DeliveryPolicy) -> Option<RemotePaths> {
+        let object = PinnedObject {
+            bucket: String::new(),
+            object_key: self.id.clone(),
+            etag: String::new(),
+            version_id: None,
+            size: 0,
+            last_modified: None,
+            checksum: None,
+            hash: None,
         };
+        RemotePaths::new(&self.location, policy, &object, "").ok()
+    }
+
+    /// A name for a partial file, as a delivery would have it; to be removed as others are.
+    pub(super) fn partial(&mut self) -> String {
+        self.partial_of(self.policy.clone())
+    }
+
+    /// The same, but beside the others wherever it would lie.
+    pub(super) fn partial_beside(&mut self) -> String {
+        self.partial_of(self.policy.clone().map(beside))
+    }
+
+    fn partial_of(&mut self, policy: Option<DeliveryPolicy>) -> String {
+        let paths = policy.and_then(|policy| self.paths(&policy));
+        // What is written to directly has no other name than the final one; ours stays hidden all the same.
+        let partial = paths.filter(|paths| !paths.is_direct()).map(|paths| paths.partial);
+        let path = partial.unwrap_or_else(|| self.path(".partial"));
+        self.remember(&path);
+        path
     }
 
     /// A name for a file, to be removed until [`forget`](Self::forget) is told that it is gone.
@@ -38,7 +96,11 @@ impl Scratch {
 
     /// A name for something else; it is not remembered.
     pub(super) fn path(&self, suffix: &str) -> String {
-        format!("{}{}{suffix}", self.directory, self.id)
+        let directory = match self.location.as_str() {
+            "" => String::new(),
+            location => format!("{}/", location.trim_end_matches('/')),
+        };
+        format!("{directory}.{}{suffix}", self.id)
     }
 
     pub(super) fn remember(&mut self, path: &str) {
@@ -50,6 +112,17 @@ impl Scratch {
     /// We are making this directory.
     pub(super) fn remember_directory(&mut self, path: &str) {
         self.directories.push(path.to_owned());
+    }
+
+    /// Whether we have made this directory.
+    pub(super) fn has_made(&self, directory: &str) -> bool {
+        self.directories.iter().any(|made| made == directory)
+    }
+
+    /// All of them, for people.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<&str> = self.files.iter().chain(&self.directories).map(String::as_str).collect();
+        names.join(", ")
     }
 
     /// There is no such file or directory of ours any more.
@@ -94,24 +167,57 @@ impl Scratch {
     }
 }
 
+fn beside(policy: DeliveryPolicy) -> DeliveryPolicy {
+    let publish = match policy.publish {
+        Publish::Rename { partial_name, .. } => Publish::Rename { partial_name, staging_directory: None },
+        Publish::Direct => Publish::Direct,
+    };
+    DeliveryPolicy { publish, ..policy }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::configuration::tests::configuration;
     use super::*;
+
+    fn scratch(more: &[(&str, &str)]) -> Scratch {
+        let key = format!("SHA256:{}", "A".repeat(43));
+        let least = [("SFTP_HOST", "h"), ("SFTP_SECRET_ID", "s"), ("SFTP_TRUSTED_HOST_KEYS", &key)];
+        let configuration = configuration(&[&least, more].concat(), &[]).unwrap();
+        Scratch::new(&configuration.settings.policy)
+    }
 
     #[test]
     fn names_are_ours_alone_and_remembered_until_they_are_gone() {
-        let mut scratch = Scratch::new();
+        let mut scratch = scratch(&[("SFTP_REMOTE_PATH", "{date:%Y}/{key}"), ("SFTP_STRIP_PREFIX", "a/")]);
         for (location, directory) in [("", ""), ("/", "/"), ("in/", "in/"), ("/in", "/in/")] {
             scratch.move_to(location);
-            let file = scratch.file(".partial");
-            assert!(
-                file.starts_with(&format!("{directory}{PREFIX}")) && file.ends_with(".partial"),
-                "{file}"
-            );
-            assert_ne!(file, Scratch::new().file(".partial"));
-            scratch.renamed(&file, "other");
-            scratch.forget("other");
+            for file in [scratch.file(".sample"), scratch.partial()] {
+                let ours = file.strip_prefix(directory).unwrap();
+                assert!(ours.starts_with(&format!(".{PREFIX}")) && !ours.contains('/'), "{file}");
+                scratch.renamed(&file, "other");
+                scratch.forget("other");
+            }
             assert!(scratch.is_empty());
         }
+        assert_ne!(scratch.path(""), self::scratch(&[]).path(""));
+    }
+
+    #[test]
+    fn partial_files_are_called_and_lie_as_it_is_set() {
+        let mut scratch =
+            scratch(&[("SFTP_PARTIAL_NAME", "{name}.{id}.part"), ("SFTP_STAGING_DIRECTORY", "a/b")]);
+        scratch.move_to("in");
+        let partial = scratch.partial();
+        assert!(partial.starts_with(&format!("in/a/b/{PREFIX}")) && partial.ends_with(".part"), "{partial}");
+        let directories = ["in", "in/a", "in/a/b"].map(str::to_owned).to_vec();
+        assert_eq!(scratch.staging(), Some(("in/a/b".into(), directories)));
+        scratch.unstage();
+        let partial = scratch.partial();
+        assert!(partial.starts_with(&format!("in/{PREFIX}")) && partial.ends_with(".part"), "{partial}");
+        assert_eq!(scratch.staging(), None);
+
+        let mut direct = self::scratch(&[("SFTP_PUBLISH", "direct")]);
+        assert!(direct.partial().starts_with(&format!(".{PREFIX}")) && direct.staging().is_none());
     }
 }

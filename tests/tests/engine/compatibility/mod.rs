@@ -5,6 +5,7 @@ mod played;
 mod real;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bridge::{ErrorName, Outcome, Proof, Receipt};
@@ -26,6 +27,19 @@ struct Case {
     /// Cells that are not what they are for most servers, each with the reason; nothing else may differ.
     differs: Differs,
 }
+
+const STAGING: &str = "staging";
+
+/// What a contract may ask for, and a server refuse.
+const DEMANDS: [(&str, &str); 7] = [
+    ("SFTP_FILE_MODE", "0640"),
+    ("SFTP_DIR_MODE", "0750"),
+    ("SFTP_PRESERVE_MTIME", "require"),
+    ("SFTP_IF_EXISTS", "keep-both"),
+    ("SFTP_STAGING_DIRECTORY", STAGING),
+    ("SFTP_PARTIAL_NAME", "{name}.{id}.partial"),
+    ("SFTP_PROOF", "hash"),
+];
 
 /// Variables and their values.
 type SettingsOfRow = &'static [(&'static str, &'static str)];
@@ -147,24 +161,36 @@ impl Case {
         }
     }
 
-    /// Delivers with what `doctor` recommends to someone who knows nothing of the server.
+    /// Delivers with what `doctor` recommends, to someone who knows nothing of the server, and to someone who demands
+    /// what not every server does.
     async fn recommended(&self) -> String {
-        let key_file = self.delivery.partner.client_key_file();
         let known = ["SFTP_HOST", "SFTP_PORT", "SFTP_USER", "SFTP_TRUSTED_HOST_KEYS", "SFTP_S3_SSH_KEY"];
         let mut variables = self.delivery.variables.clone();
         variables.retain(|name, _| known.contains(&name.as_str()));
+        let cell = self.as_recommended(&variables, "as recommended.csv").await;
+        variables.extend(DEMANDS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let demanding = self.as_recommended(&variables, "made for it/as demanded.csv").await;
+        let left =
+            std::fs::read_dir(self.delivery.partner.root.join(STAGING)).into_iter().flatten().flatten();
+        assert_eq!(left.map(|entry| entry.file_name()).collect::<Vec<_>>(), Vec::<OsString>::new());
+        if cell == demanding { cell } else { format!("{cell}; with demands {demanding}") }
+    }
+
+    async fn as_recommended(&self, variables: &BTreeMap<String, String>, object_key: &str) -> String {
+        let key_file = self.delivery.partner.client_key_file();
         let arguments = ["--json", "--key-file", key_file.to_str().unwrap()];
-        let ran = cli::run(cli::doctor(&variables, &arguments).await).await;
+        let ran = cli::run(cli::doctor(variables, &arguments).await).await;
         let diagnosis: Value = serde_json::from_str(&ran.stdout).unwrap();
         let Some(recommended) = diagnosis["recommended"]["environment"].as_object() else {
             panic!("{}: nothing is recommended: {diagnosis:#}", self.name);
         };
+        let mut variables = variables.clone();
         for (name, value) in recommended {
             variables.insert(name.clone(), value.as_str().unwrap().to_owned());
         }
         println!("{}: {}", self.name, diagnosis["recommended"]["changes"]);
-        self.delivery.put("as recommended.csv", 1000);
-        self.cell(self.through(&variables, "as recommended.csv", 1000).await)
+        self.delivery.put(object_key, 1000);
+        self.cell(self.through(&variables, object_key, 1000).await)
     }
 
     /// Delivers so many bytes with this proof, or as it is set, and checks that they arrived, or that nothing did.

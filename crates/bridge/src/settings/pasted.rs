@@ -1,0 +1,77 @@
+//! What may be a secret that was pasted where none belongs: no message shows it.
+
+/// What private keys begin and end with: PEM, ssh.com's format, PuTTY's, and OpenSSH's in base64.
+const MARKS: [&str; 6] =
+    ["--BEGIN", "-- BEGIN", "PRIVATE KEY--", "PRIVATE KEY --", "PuTTY-User-Key-File", "b3BlbnNzaC1rZXk"];
+/// What a secret holds as JSON.
+const FIELDS: [&str; 3] = ["PrivateKey", "Passphrase", "Password"];
+/// So many letters and digits are looked at together: half a line of a PEM file.
+const WINDOW: usize = 32;
+
+/// Whether there is a private key in it, the JSON of a secret, or an address with a user, behind whom a password may
+/// stand. No setting's value is any of these.
+pub(super) fn is_secret(text: &str) -> bool {
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let is_json = text.contains('{') && text.contains('"') && has(&FIELDS);
+    let mut addresses = text.split_whitespace().filter_map(|word| word.split_once("://"));
+    has(&MARKS) || is_json || addresses.any(|(_, address)| address.contains('@'))
+}
+
+/// Whether it is a secret, or may be a line out of a private key. Names are made of words, in which a letter is mostly
+/// followed by one of its kind (upper case, lower case, digit). In base64 three of five are not.
+pub(super) fn may_be_secret(text: &str) -> bool {
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    is_secret(text)
+        || text.split(|c| !is_base64(c)).any(|run| {
+            let run: Vec<u8> = run.bytes().filter(u8::is_ascii_alphanumeric).collect();
+            run.windows(WINDOW).any(is_mixed)
+        })
+}
+
+fn is_mixed(window: &[u8]) -> bool {
+    let kind = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
+    let changes = window.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
+    let count = |is: fn(&u8) -> bool| window.iter().filter(|byte| is(byte)).count();
+    // Hexadecimal digits change as often, and have one case only.
+    changes >= 15 && count(u8::is_ascii_uppercase) >= 4 && count(u8::is_ascii_lowercase) >= 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_no_secrets() {
+        for name in [
+            "sftp.partner.example",
+            "prod/Partners/AcmeCorp/SftpBridge2024/PrivateKey",
+            "ProductionPartnerAcmeSftpCredentialsSecretC35B7F0A-Hq3x9TzDqW1k",
+            "aws/transfer/s-0123456789abcdef0/AcmeUser",
+            "keys/5f4dcc3b5aa765d61d8327deb882cf99e10adc3949ba59abbe56e057f20f883e",
+            "Keys/5F4DCC3B5AA765D61D8327DEB882CF99/3F2504E04F8911D39A0C0305E82C3301",
+            "keys/3f2504e0-4f89-11d3-9a0c-0305e82c3301/id_ed25519.pem",
+            "modern,+aes256-cbc,-ecdh-*,^aes256-ctr,+diffie-hellman-group14-sha1",
+            "{dir}/{stem}_{date:%Y%m%d%H%M%S}.{ext}",
+            "user@partner.example",
+            "# from https://partner.example/keys\nssh-ed25519 AAAA root@partner.example",
+        ] {
+            assert!(!may_be_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_known_by_their_marks() {
+        for secret in [
+            "-----BEGIN OPENSSH PRIVATE KEY----- b3Bl",
+            "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----",
+            "-----END RSA PRIVATE KEY-----",
+            "PuTTY-User-Key-File-3: ssh-ed25519",
+            "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU",
+            r#"{"Username":"u","Password":"hunter2"}"#,
+            r#"{\"PrivateKey\": \"x\"}"#,
+            "sftp://u:hunter2@h/in",
+        ] {
+            assert!(is_secret(secret), "{secret}");
+        }
+    }
+}
