@@ -36,6 +36,7 @@ mod algorithms;
 mod authentication;
 mod client;
 mod codec;
+mod condition;
 mod download;
 mod error;
 mod host_key;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::algorithms;
 use crate::authentication::{Login, authenticate};
-use crate::client::Doubt;
+use crate::condition::Condition;
 use crate::host_key::{self, HostKey, Refused, Wanted};
 use crate::lanes::Lane;
 use crate::probe::{self, Negotiated};
@@ -41,9 +41,11 @@ impl std::fmt::Display for Endpoint {
 pub struct Options {
     /// For looking the name up, TCP and key exchange together; then once more for logging in.
     pub connect_timeout: Duration,
-    /// A keepalive is sent after this much silence; three without an answer end the session.
+    /// A keepalive is sent after this much silence; four times as much end the session, unless the server is hashing a
+    /// file for us.
     pub keepalive_interval: Duration,
-    /// Of all that was asked on a session that is otherwise alive, something has to be answered within this.
+    /// What was asked on a session that is otherwise alive has to be answered within this, CLOSE and RENAME within ten
+    /// times this. [`Sftp::sha256`] has a patience of its own.
     pub stall_timeout: Duration,
     /// New keys are agreed on after so many bytes, in either direction (RFC 4253, section 9, recommends each GiB).
     pub rekey_after: usize,
@@ -70,8 +72,7 @@ pub struct Session {
     first: Arc<Sftp>,
     host_key: HostKey,
     negotiated: Negotiated,
-    lost: Arc<Mutex<Option<String>>>,
-    doubt: Doubt,
+    condition: Condition,
     target: Target,
 }
 
@@ -85,7 +86,7 @@ struct Target {
 }
 
 /// How many keepalives may go unanswered.
-const KEEPALIVE_MAX: usize = 3;
+const KEEPALIVES_MAX: u32 = 3;
 
 impl Session {
     /// Connects, checks the host key, logs in and starts SFTP.
@@ -122,11 +123,10 @@ impl Session {
     async fn open(target: Target) -> Result<Self> {
         let Target { endpoint, login, trusted, options } = &target;
         let (mut ssh, state) = open(endpoint, trusted, options).await?;
-        let doubt = Doubt::default();
         let logging_in = async {
             let takes_sha1 = options.algorithms.host_keys.contains(&"ssh-rsa");
             authenticate(&mut ssh, &state, endpoint, login, takes_sha1).await?;
-            start_sftp(&ssh, endpoint, &state.lost, &doubt, options).await
+            start_sftp(&ssh, endpoint, &state.condition, options).await
         };
         let sftp = tokio::time::timeout(options.connect_timeout, logging_in).await.map_err(|_| {
             ErrorName::ConnectFailed.error(format!(
@@ -141,8 +141,7 @@ impl Session {
             first,
             host_key: state.presented(),
             negotiated: state.negotiated(),
-            lost: state.lost,
-            doubt,
+            condition: state.condition,
             target,
         })
     }
@@ -162,7 +161,7 @@ impl Session {
             return Ok(Arc::clone(sftp));
         }
         let Target { endpoint, options, .. } = &self.target;
-        let starting = start_sftp(&self.ssh, endpoint, &self.lost, &self.doubt, options);
+        let starting = start_sftp(&self.ssh, endpoint, &self.condition, options);
         let sftp = tokio::time::timeout(options.connect_timeout, starting).await;
         let sftp = Arc::new(sftp.map_err(|_| starting_sftp(endpoint, &"no answer"))??);
         channels.push(Arc::clone(&sftp));
@@ -198,7 +197,7 @@ impl Session {
 
     /// Nobody is to begin anything on it any more: see [`Sftp::is_doubtful`].
     pub fn doubt(&self) {
-        self.doubt.raise();
+        self.condition.doubt();
     }
 
     /// The fingerprint of the host key that the server presented, `SHA256:…`; it is one of the trusted ones.
@@ -231,14 +230,13 @@ impl Session {
 async fn start_sftp(
     ssh: &Handle<Handler>,
     endpoint: &Endpoint,
-    lost: &Arc<Mutex<Option<String>>>,
-    doubt: &Doubt,
+    condition: &Condition,
     options: &Options,
 ) -> Result<Sftp> {
     let asked_at = Instant::now();
     let channel = ssh.channel_open_session().await.map_err(|error| starting_sftp(endpoint, &error))?;
     let round_trip = asked_at.elapsed();
-    Sftp::start(channel, Arc::clone(lost), doubt.clone(), options.stall_timeout, round_trip).await
+    Sftp::start(channel, condition.clone(), options.stall_timeout, round_trip).await
 }
 
 fn starting_sftp(endpoint: &Endpoint, problem: &dyn std::fmt::Display) -> Error {
@@ -309,7 +307,9 @@ pub(crate) async fn handshake(
     let handler = Handler { host: endpoint.host.clone(), trust, state: state.clone() };
     let preferred = algorithms::preferred(&options.algorithms, host_keys, certificates);
     let config = Arc::new(config(preferred, options));
-    let connecting = client::connect_stream(config, Transport::new(stream), handler);
+    let transport =
+        Transport::new(stream, options.keepalive_interval * (KEEPALIVES_MAX + 1), &state.condition);
+    let connecting = client::connect_stream(config, transport, handler);
     let failed = |problem: &dyn std::fmt::Display| {
         let step = format!("SSH key exchange with {endpoint} ({address})");
         Handshake::Error(ErrorName::ConnectFailed.error(format!("{step}: {problem}")))
@@ -392,9 +392,9 @@ fn config(preferred: Preferred, options: &Options) -> client::Config {
     client::Config {
         nodelay: true,
         keepalive_interval: Some(options.keepalive_interval),
-        keepalive_max: KEEPALIVE_MAX,
-        // Ends what is left of a session whose owner is gone.
-        inactivity_timeout: Some(options.keepalive_interval * (KEEPALIVE_MAX as u32 + 2)),
+        // It is our transport that ends a session for silence: russh knows of no reason to be patient.
+        keepalive_max: 0,
+        inactivity_timeout: None,
         preferred,
         gex: algorithms::group_sizes(),
         limits: Limits::new(options.rekey_after, options.rekey_after, Duration::from_secs(3600)),
@@ -409,7 +409,7 @@ fn config(preferred: Preferred, options: &Options) -> client::Config {
 pub(crate) struct State {
     presented: Arc<Mutex<HostKey>>,
     negotiated: Arc<Mutex<Negotiated>>,
-    lost: Arc<Mutex<Option<String>>>,
+    condition: Condition,
     dismissed: Arc<AtomicBool>,
 }
 
@@ -424,7 +424,7 @@ impl State {
 
     /// How the session ended, if it has.
     pub(crate) fn lost(&self) -> Option<String> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.condition.how()
     }
 
     /// Whether it ended because of how we tried to log in.
@@ -507,7 +507,7 @@ impl client::Handler for Handler {
             }
             DisconnectReason::Error(HandshakeError::HostKey(_)) => "the host key changed".to_owned(),
         };
-        *self.state.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+        self.state.condition.end(words);
         match reason {
             DisconnectReason::ReceivedDisconnect(_) => Ok(()),
             DisconnectReason::Error(error) => Err(error),

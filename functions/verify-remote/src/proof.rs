@@ -247,7 +247,7 @@ impl Prover<'_> {
             Ok(file) => file,
             Err(why) => return Ok(Attempt::Refused(why)),
         };
-        let hash = self.sftp.sha256(&file, checkpoint.object.size).await;
+        let hash = self.sftp.sha256(&file, checkpoint.object.size, std::time::Duration::from_secs(60)).await;
         self.close(file).await?;
         match hash {
             Ok(Some(hash)) if hash[..] == expected[..] => Ok(done(Proof::ServerHash)),

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bridge::{Error, ErrorName};
-use integration_tests::embedded::Script;
+use integration_tests::embedded::{Quirks, Script};
+use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
 use integration_tests::process::memory_peak;
 use integration_tests::wire::{self, Request, kind, packet, serve};
@@ -13,7 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::support::{Delivery, MIB};
+use sftp::OpenFlags;
+
+use crate::support::{Delivery, MIB, session};
 
 const LENGTH: u64 = MIB;
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -112,6 +115,68 @@ async fn no_answer_at_all() {
     while let Some(silence) = silences.join_next().await {
         silence.unwrap();
     }
+}
+
+/// Some commit or copy a whole file when it is closed or renamed.
+#[tokio::test]
+async fn closing_and_renaming_may_take_longer_than_anything_else() {
+    let partner = Partner::embedded(Quirks::default()).await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    let options = sftp::Options { stall_timeout: Duration::from_millis(500), ..Default::default() };
+    let session = session(&partner, proxy.port, options).await;
+    let sftp = session.sftp();
+    let file = sftp.open("a", OpenFlags::WRITE | OpenFlags::CREATE).await.unwrap();
+    proxy.set(Fault::Delay(Duration::from_millis(400))).await;
+    sftp.close(file).await.unwrap();
+    sftp.rename("a", "b").await.unwrap();
+    sftp.rename_new("b", "c").await.unwrap();
+    assert!(!sftp.is_doubtful());
+    let error = bridge::Error::from(sftp.stat("c").await.unwrap_err());
+    assert_eq!(error.name, ErrorName::ConnectionLost, "{error}");
+    assert!(sftp.is_doubtful());
+}
+
+/// A server of a single thread does not even answer keepalives while it hashes.
+#[tokio::test]
+async fn a_server_that_hashes_may_be_silent() {
+    let partner = Partner::embedded(Quirks { check_file: true, ..Quirks::default() }).await.unwrap();
+    std::fs::write(partner.root.join("a"), b"content").unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    // After 0.4 s of silence a server is taken for dead.
+    let options = sftp::Options {
+        keepalive_interval: Duration::from_millis(100),
+        stall_timeout: Duration::from_millis(300),
+        ..Default::default()
+    };
+    let session = session(&partner, proxy.port, options).await;
+    let sftp = session.sftp();
+    let file = sftp.open("a", OpenFlags::READ).await.unwrap();
+    proxy.set(Fault::Delay(Duration::from_millis(500))).await;
+    // What others ask meanwhile has to wait as well.
+    let patience = Duration::from_secs(10);
+    let (hash, meanwhile) = tokio::join!(sftp.sha256(&file, 7, patience), sftp.stat("a"));
+    assert!(hash.unwrap().is_some() && meanwhile.unwrap().is_some());
+    assert!(!sftp.is_doubtful());
+
+    // It has an end, too.
+    let error = bridge::Error::from(sftp.sha256(&file, 7, Duration::from_millis(300)).await.unwrap_err());
+    assert!(error.message().contains("check-file"), "{error}");
+    assert!(sftp.is_doubtful());
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_taken_for_dead() {
+    let partner = Partner::embedded(Quirks::default()).await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    let options =
+        sftp::Options { keepalive_interval: Duration::from_millis(300), ..sftp::Options::default() };
+    let session = session(&partner, proxy.port, options).await;
+    // While it answers keepalives, it lives.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(session.is_alive(PATIENCE).await);
+    proxy.set(Fault::Swallow).await;
+    let error = session.sftp().rename("a", "b").await.unwrap_err().to_string();
+    assert!(error.contains("nothing was heard of the server"), "{error}");
 }
 
 #[tokio::test]

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bridge::{ErrorName, Outcome, TrustedHostKeys};
+use bridge::{ErrorName, Outcome};
 use integration_tests::embedded;
 use integration_tests::fault_proxy::Fault;
 use integration_tests::keys::KeyPair;
 use integration_tests::object_source::{self, Body, Pace};
 use integration_tests::partner::Partner;
 use integration_tests::wire::{self, Request, kind, serve};
-use sftp::{Endpoint, Login, OpenFlags, Session};
+use sftp::OpenFlags;
 
-use crate::support::{Delivery, MIB, wait_until};
+use crate::support::{Delivery, MIB, session, wait_until};
 
 #[tokio::test]
 async fn the_next_file_takes_the_kept_connection() {
@@ -234,11 +234,7 @@ async fn a_file_that_nobody_waits_for_is_closed() {
         }
     });
     let partner = Partner::scripted(script).await.unwrap();
-    let endpoint = Endpoint { host: partner.host.clone(), port: partner.port };
-    let private_key = partner.client_key.private.clone().into();
-    let login = Login::new(partner.user.clone(), Some(&private_key), None, None).unwrap();
-    let trusted = TrustedHostKeys::parse(&partner.host_key.public).unwrap();
-    let session = Session::connect(&endpoint, &login, &trusted, &sftp::Options::default()).await.unwrap();
+    let session = session(&partner, partner.port, sftp::Options::default()).await;
     tokio::select! {
         biased;
         _ = session.sftp().open("a", OpenFlags::READ) => unreachable!("it was answered before it was sent"),

@@ -266,7 +266,7 @@ impl Doctor {
         let refused = if sftp.can_hash() {
             match self.answer("hash", sftp.open(path, OpenFlags::READ).await)? {
                 Ok(file) => {
-                    let hash = sftp.sha256(&file, content().len() as u64).await;
+                    let hash = sftp.sha256(&file, content().len() as u64, self.configuration.timeout()).await;
                     let hash = self.answer("hash", hash)?;
                     let closed = sftp.close(file).await;
                     let _ = self.answer("hash", closed)?;
