@@ -15,6 +15,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::codec::{self, Attributes, Body, Decoder, OpenFlags, Reply};
 use crate::condition::Condition;
 use crate::download::Download;
+use crate::pieces::join_small;
+use crate::session::PACKET_MAX;
 use crate::{Error, Result, StatusCode};
 
 /// Data in one READ or WRITE unless the server says that it takes more (draft 02, section 3: all servers take 34,000
@@ -107,8 +109,8 @@ struct Requests {
 }
 
 enum Waiter {
-    /// For one reply.
-    One(oneshot::Sender<Reply>),
+    /// For one reply, with so many bytes of data at most.
+    One(oneshot::Sender<Reply>, usize),
     /// For the replies to many requests, of this and of other channels.
     Of(Answers, u64),
 }
@@ -128,9 +130,9 @@ impl Waiter {
     /// Returns the reply to one request if whoever made it gave up waiting.
     fn tell(self, reply: Reply) -> Option<Reply> {
         match self {
-            Self::One(sender) => sender.send(reply).err(),
+            Self::One(sender, data_max) => sender.send(kept(reply, data_max)).err(),
             Self::Of(answers, number) => {
-                drop(answers.send(Answer { number, reply: Some(reply) }));
+                drop(answers.send(Answer { number, reply: Some(kept(reply, 0)) }));
                 None
             }
         }
@@ -141,6 +143,21 @@ impl Waiter {
             drop(answers.send(Answer { number, reply: None }));
         }
     }
+}
+
+/// What is kept of a reply until its turn comes. A server that answers out of order, with more than was asked for or in
+/// tiny pieces, does not fill our memory.
+fn kept(reply: Reply, data_max: usize) -> Reply {
+    match reply {
+        // Nothing is wrong for every READ, as too much is.
+        Reply::Data(pieces) if length(&pieces) > data_max => Reply::Data(Vec::new()),
+        Reply::Data(pieces) => Reply::Data(join_small(pieces)),
+        other => other,
+    }
+}
+
+fn length(pieces: &[Bytes]) -> usize {
+    pieces.iter().map(Bytes::len).sum()
 }
 
 impl Waiting {
@@ -184,8 +201,18 @@ pub(crate) struct Pending {
 impl Line {
     /// Sends a request without waiting for its reply.
     fn begin(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Pending {
+        self.begin_for(0, operation, packet)
+    }
+
+    /// Sends a request for so many bytes of data.
+    fn begin_for(
+        &self,
+        data_max: usize,
+        operation: &'static str,
+        packet: impl FnOnce(u32) -> Bytes,
+    ) -> Pending {
         let (sender, reply) = oneshot::channel();
-        let id = self.waiting.register(Waiter::One(sender));
+        let id = self.waiting.register(Waiter::One(sender, data_max));
         self.send(vec![packet(id)]);
         Pending { reply, operation }
     }
@@ -485,7 +512,7 @@ impl Sftp {
     }
 
     pub(crate) fn send_read(&self, file: &FileHandle, offset: u64, length: u32) -> Pending {
-        self.line.begin("read", |id| codec::read(id, &file.handle, offset, length))
+        self.line.begin_for(length as usize, "read", |id| codec::read(id, &file.handle, offset, length))
     }
 
     /// Sends a WRITE whose data is `parts`, uncopied. The answer goes to `answers`, with `number`.
@@ -626,7 +653,7 @@ async fn read_version(reader: &mut ChannelReadHalf, decoder: &mut Decoder) -> Re
 fn announced(name: &[u8], data: &[u8]) -> String {
     let is_later = |version: &[u8]| matches!(version, b"5" | b"6");
     let speaks_later = name == b"versions" && data.split(|byte| *byte == b',').any(is_later);
-    if speaks_later { CHECK_FILE.to_owned() } else { String::from_utf8_lossy(name).into_owned() }
+    if speaks_later { CHECK_FILE.to_owned() } else { codec::words(name) }
 }
 
 /// A login script that prints something is the usual cause of a nonsensical length.
@@ -660,6 +687,10 @@ async fn read_replies(
             }
         }
         match reader.wait().await {
+            // A piece of a packet keeps the whole packet: none is to be longer than we have said.
+            Some(ChannelMsg::Data { data }) if data.len() > PACKET_MAX => {
+                data.chunks(PACKET_MAX).for_each(|chunk| decoder.push(Bytes::copy_from_slice(chunk)));
+            }
             Some(ChannelMsg::Data { data }) => decoder.push(data),
             Some(ChannelMsg::Eof | ChannelMsg::Close) => return "the server closed the SFTP channel".into(),
             None => return "the connection was lost".into(),
@@ -730,6 +761,22 @@ mod tests {
         assert_eq!(announced(b"versions", b"2,3,4"), "versions");
         assert_eq!(announced(b"newline", b"6"), "newline");
         assert_eq!(announced(b"\xff", b""), "\u{fffd}");
+    }
+
+    #[test]
+    fn no_more_data_is_kept_than_was_asked_for() {
+        let data = |lengths: &[usize]| {
+            Reply::Data(lengths.iter().map(|length| Bytes::from(vec![7; *length])).collect())
+        };
+        assert_eq!(kept(data(&[30_000, 2]), 30_001), data(&[]));
+        assert_eq!(kept(data(&[30_000, 1]), 30_001), data(&[30_000, 1]));
+        assert_eq!(kept(data(&[1; 1000]), 1000), data(&[1000]), "in one piece");
+        assert_eq!(kept(data(&[1]), 0), data(&[]), "to what is no READ");
+        // A little of a packet would keep all of it.
+        let packet = Bytes::from(vec![7; 30_000]);
+        let Reply::Data(pieces) = kept(Reply::Data(vec![packet.slice(..9)]), 9) else { panic!() };
+        assert_eq!(pieces, [&packet[..9]]);
+        assert_ne!(pieces[0].as_ptr(), packet.as_ptr());
     }
 
     #[test]

@@ -12,6 +12,15 @@ pub(crate) const VERSION: u32 = 3;
 /// broken or hostile.
 pub(crate) const REPLY_MAX: usize = 512 * 1024;
 
+/// A handle is never longer (draft 02, section 7). Each READ and WRITE repeats it.
+pub(crate) const HANDLE_MAX: usize = 256;
+
+/// So much is kept of an extended reply: what we ask for are a few numbers, or a hash.
+pub(crate) const BODY_MAX: usize = 1024;
+
+/// So much of what a server has to say is kept: it goes into errors, and they into payloads.
+pub(crate) const WORDS_MAX: usize = 1024;
+
 /// A reply comes in a few pieces of 32 KiB.
 pub(crate) const PIECES_MAX: usize = 1024;
 
@@ -123,8 +132,20 @@ pub(crate) enum Reply {
 pub(crate) enum Malformed {
     #[error("a packet of {0} bytes was announced, more than was asked for")]
     TooLong(usize),
+    #[error("a handle of {0} bytes, where {HANDLE_MAX} are the most")]
+    LongHandle(usize),
     #[error("a packet ended early")]
     Short,
+}
+
+/// The beginning of what a server has to say.
+pub(crate) fn clipped(words: &str) -> &str {
+    &words[..words.floor_char_boundary(WORDS_MAX)]
+}
+
+/// The same, as it came. Some servers do not speak UTF-8.
+pub(crate) fn words(bytes: &[u8]) -> String {
+    clipped(&String::from_utf8_lossy(bytes)).to_owned()
 }
 
 // Requests. Each writes the packet's length first, so that the parts can be sent as they are.
@@ -383,11 +404,20 @@ fn reply(mut packet: Bytes) -> Result<(u32, Reply), Malformed> {
             let code = u32_of(&mut packet)?;
             // Some servers leave out the two strings.
             let message = string_of(&mut packet).unwrap_or_default();
-            Reply::Status { code, message: String::from_utf8_lossy(&message).into_owned() }
+            Reply::Status { code, message: words(&message) }
         }
-        packet::HANDLE => Reply::Handle(string_of(&mut packet)?),
+        packet::HANDLE => {
+            let handle = string_of(&mut packet)?;
+            if handle.len() > HANDLE_MAX {
+                return Err(Malformed::LongHandle(handle.len()));
+            }
+            // It outlives the piece that it came in.
+            Reply::Handle(Bytes::copy_from_slice(&handle))
+        }
         packet::ATTRS => Reply::Attributes(attributes_of(&mut packet)?),
-        packet::EXTENDED_REPLY => Reply::Extended(packet),
+        packet::EXTENDED_REPLY => {
+            Reply::Extended(Bytes::copy_from_slice(&packet[..packet.len().min(BODY_MAX)]))
+        }
         packet::DATA => return Err(Malformed::Short),
         other => Reply::Other(other),
     };
@@ -461,6 +491,34 @@ mod tests {
     fn story_19_handles_are_opaque_bytes() {
         let handle = framed(&[102, 0, 0, 0, 1, 0, 0, 0, 3, 0xff, 0x00, 0xfe]);
         assert_eq!(decode(&handle), Ok(Some((1, Reply::Handle(Bytes::from_static(&[0xff, 0, 0xfe]))))));
+    }
+
+    #[test]
+    fn a_handle_that_is_too_long_is_refused() {
+        let handle = |length: usize| {
+            decode(&framed(
+                &[&[102, 0, 0, 0, 1][..], &(length as u32).to_be_bytes(), &vec![7; length]].concat(),
+            ))
+        };
+        assert_eq!(handle(HANDLE_MAX), Ok(Some((1, Reply::Handle(vec![7; HANDLE_MAX].into())))));
+        assert_eq!(handle(HANDLE_MAX + 1), Err(Malformed::LongHandle(HANDLE_MAX + 1)));
+    }
+
+    #[test]
+    fn of_long_words_and_bodies_only_the_beginning_is_kept() {
+        let kept = |words: &[u8]| {
+            let length = (words.len() as u32).to_be_bytes();
+            match decode(&framed(&[&[101, 0, 0, 0, 1, 0, 0, 0, 4][..], &length, words].concat())) {
+                Ok(Some((1, Reply::Status { message, .. }))) => message,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(kept(&vec![b'x'; 500_000]), "x".repeat(WORDS_MAX));
+        // Not a part of a character.
+        assert_eq!(kept(format!("x{}", "ä".repeat(WORDS_MAX)).as_bytes()).len(), WORDS_MAX - 1);
+        assert_eq!(kept(&vec![0xff; 500_000]).len(), WORDS_MAX / 3 * 3);
+        let body = [&[201, 0, 0, 0, 1][..], &vec![7; 500_000]].concat();
+        assert_eq!(decode(&framed(&body)), Ok(Some((1, Reply::Extended(vec![7; BODY_MAX].into())))));
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub mod internals;
 mod keeper;
 mod lanes;
 mod pem;
+mod pieces;
 mod private_key;
 pub mod probe;
 mod session;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::algorithms;
 use crate::authentication::{Login, authenticate};
+use crate::codec::clipped;
 use crate::condition::Condition;
 use crate::host_key::{self, HostKey, Refused, Wanted};
 use crate::lanes::Lane;
@@ -84,6 +85,9 @@ struct Target {
     trusted: TrustedHostKeys,
     options: Options,
 }
+
+/// The longest packet that a server may send on a channel.
+pub(crate) const PACKET_MAX: usize = 32 * 1024;
 
 /// How many keepalives may go unanswered.
 const KEEPALIVES_MAX: u32 = 3;
@@ -384,7 +388,7 @@ async fn no_common_algorithm(
     ErrorName::NoCommonAlgorithm.error(format!(
         "{endpoint} and we share no {kind}: ours are {}; theirs are {}; {advice}",
         ours.join(" "),
-        theirs.join(" ")
+        clipped(&theirs.join(" "))
     ))
 }
 
@@ -400,6 +404,7 @@ fn config(preferred: Preferred, options: &Options) -> client::Config {
         limits: Limits::new(options.rekey_after, options.rekey_after, Duration::from_secs(3600)),
         // What is asked for governs how much comes back, not the channel's window.
         window_size: 16 * 1024 * 1024,
+        maximum_packet_size: PACKET_MAX as u32,
         ..Default::default()
     }
 }
@@ -497,7 +502,7 @@ impl client::Handler for Handler {
         let words = match &reason {
             DisconnectReason::ReceivedDisconnect(info) => {
                 self.state.dismissed.store(is_dismissal(&info.reason_code), Ordering::Relaxed);
-                format!("the server disconnected, saying {:?}", info.message)
+                format!("the server disconnected, saying {:?}", clipped(&info.message))
             }
             DisconnectReason::Error(HandshakeError::Ssh(error)) => {
                 // The server refused and offers nothing more.
@@ -512,5 +517,35 @@ impl client::Handler for Handler {
             DisconnectReason::ReceivedDisconnect(_) => Ok(()),
             DisconnectReason::Error(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use client::Handler as _;
+    use russh::client::RemoteDisconnectInfo;
+
+    use super::*;
+
+    /// They go into the payload of a failure, which is limited.
+    #[tokio::test]
+    async fn of_what_a_server_has_to_say_only_the_beginning_is_kept() {
+        let state = State::default();
+        let mut handler = Handler { host: "h".into(), trust: Trust::Nobody, state: state.clone() };
+        let info = RemoteDisconnectInfo {
+            reason_code: Disconnect::ByApplication,
+            message: "ü".repeat(100_000),
+            lang_tag: String::new(),
+        };
+        handler.disconnected(DisconnectReason::ReceivedDisconnect(info)).await.unwrap();
+        let words = state.lost().unwrap();
+        assert!((1000..1100).contains(&words.len()), "{}", words.len());
+
+        let nowhere = Endpoint { host: "127.0.0.1".into(), port: 1 };
+        let theirs: Vec<String> = (0..10_000).map(|number| format!("cipher-{number}")).collect();
+        let options = Options::default();
+        let error = no_common_algorithm(&nowhere, &options, AlgorithmKind::Cipher, &[], &theirs).await;
+        assert!(error.message().contains("cipher-0 cipher-1"), "{error}");
+        assert!((1000..1400).contains(&error.message().len()), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! Servers that are broken, or mean harm: each ends in a named error, soon, and costs no memory.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -198,7 +199,28 @@ async fn what_is_no_ssh_server() {
     }
 }
 
-/// In a process of its own, so that its memory can be told apart.
+/// Delivers in a process of its own, so that its memory can be told apart; returns what it says.
+async fn costs_no_memory(flood: &str, delivery: &Delivery) -> String {
+    let mut command = delivery.command(&["s3://b/file.bin"]).await;
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id().unwrap();
+    let started = Instant::now();
+    let mut peak = 0;
+    let ended = loop {
+        peak = memory_peak(id).unwrap_or(peak);
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{flood}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let mut words = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut words).await.unwrap();
+    assert_eq!(ended.code(), Some(1), "{flood}: {words}");
+    assert!((1..64 * MIB).contains(&peak), "{flood}: {peak} bytes");
+    words
+}
+
 #[tokio::test]
 async fn a_flood_costs_no_memory() {
     // Endless replies that nobody asked for; and one that is announced, and comes byte by byte.
@@ -222,20 +244,70 @@ async fn a_flood_costs_no_memory() {
             }
         }))
         .await;
-        let mut command = delivery.command(&["s3://b/file.bin"]).await;
-        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-        let id = child.id().unwrap();
-        let started = Instant::now();
-        let mut peak = 0;
-        let ended = loop {
-            peak = memory_peak(id).unwrap_or(peak);
-            if let Some(ended) = child.try_wait().unwrap() {
-                break ended;
-            }
-            assert!(started.elapsed() < Duration::from_secs(60), "flood {number}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
-        assert_eq!(ended.code(), Some(1), "flood {number}");
-        assert!((1..64 * MIB).contains(&peak), "flood {number}: {peak} bytes");
+        costs_no_memory(&format!("flood {number}"), &delivery).await;
     }
+}
+
+/// A server that takes little at a time, so that many requests are in flight.
+fn in_little_bites(request: &Request) -> Option<Vec<u8>> {
+    const LIMITS: &str = "limits@openssh.com";
+    match request.kind {
+        kind::INIT => {
+            Some(packet(kind::VERSION, 3, &[&wire::string(LIMITS.as_bytes()), &wire::string(b"1")]))
+        }
+        EXTENDED if request.body.ends_with(LIMITS.as_bytes()) => {
+            let limits = [0_u64, 1, 1, 0].map(u64::to_be_bytes).concat();
+            Some(request.reply(EXTENDED_REPLY, &[&limits]))
+        }
+        _ => None,
+    }
+}
+
+const EXTENDED: u8 = 200;
+const EXTENDED_REPLY: u8 = 201;
+
+/// What comes before its turn is kept, but not more of it than was asked for.
+#[tokio::test]
+async fn long_answers_out_of_order_cost_no_memory() {
+    /// So many are asked for at once: a window of 512 KiB.
+    const AT_ONCE: usize = 512;
+    let script = Script::new(|channel| async move {
+        let mut asked = Vec::new();
+        serve(channel, |request| {
+            if request.kind != kind::READ {
+                return in_little_bites(request);
+            }
+            asked.push(request.clone());
+            if asked.len() < AT_ONCE {
+                return Some(Vec::new());
+            }
+            // The first one is answered last.
+            asked.rotate_left(1);
+            Some(asked.iter().flat_map(|request| request.data(&[0; 256 * 1024])).collect())
+        })
+        .await;
+    });
+    let words = costs_no_memory("long answers", &to(script).await).await;
+    assert!(words.contains("fits another request"), "{words}");
+}
+
+/// Each request that waits to be sent repeats the handle.
+#[tokio::test]
+async fn a_long_handle_costs_no_memory() {
+    let script = Script::new(|mut channel| async move {
+        while let Some(request) = Request::read(&mut channel).await {
+            let reply = match request.kind {
+                // It listens no more.
+                kind::WRITE => std::future::pending().await,
+                kind::OPEN => request.reply(kind::HANDLE, &[&wire::string(&vec![7; 500 * 1024])]),
+                kind::STAT => request.status(2, "no such file"),
+                _ => in_little_bites(&request).unwrap_or_else(|| request.status(8, "no")),
+            };
+            if channel.write_all(&reply).await.is_err() {
+                return;
+            }
+        }
+    });
+    let words = costs_no_memory("a long handle", &to(script).await).await;
+    assert!(words.contains("a handle of 512000 bytes"), "{words}");
 }
