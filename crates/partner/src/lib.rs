@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use aws::credential::{self, Clients, Credential};
 use bridge::{CredentialReference, ErrorName, Result, Settings};
-use sftp::{Caps, Endpoint, Keeper, Login, Session};
+use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
 
 pub use attributes::set_attributes;
 pub use persistence::Persistence;
@@ -78,20 +78,19 @@ impl Partner {
         accepted: Option<&str>,
         work: impl AsyncFnOnce(&Arc<Session>) -> Result<T>,
     ) -> Result<T> {
+        // One that is cut off is dropped, and so is the session then.
         let session = self.session(reference, accepted).await?;
-        let cut_off = CutOff(&session);
         let outcome = work(&session).await;
-        std::mem::forget(cut_off);
         let lost = outcome.as_ref().is_err_and(|error| error.name.is_connection_failure());
         if lost || session.sftp().is_doubtful() {
-            self.keeper.discard(session).await;
+            session.discard().await;
         } else {
-            self.keeper.give_back(session).await;
+            session.give_back().await;
         }
         outcome
     }
 
-    async fn session(&self, reference: &CredentialReference, accepted: Option<&str>) -> Result<Arc<Session>> {
+    async fn session(&self, reference: &CredentialReference, accepted: Option<&str>) -> Result<Loan<'_>> {
         // The settings are those of the process; what may change from call to call is the credential. Whichever of its
         // two versions a session is logged in with, it serves those who have the same two.
         let identity = format!("{reference:?}");
@@ -157,14 +156,5 @@ impl Partner {
     /// Ends what is still connected.
     pub async fn disconnect(&self) {
         self.keeper.close().await;
-    }
-}
-
-/// On work that is dropped before its end: nobody knows what the server would have said.
-struct CutOff<'a>(&'a Session);
-
-impl Drop for CutOff<'_> {
-    fn drop(&mut self) {
-        self.0.doubt();
     }
 }

@@ -59,7 +59,7 @@ pub use client::{FileHandle, ServerLimits, Sftp};
 pub use codec::{Attributes, OpenFlags};
 pub use download::Download;
 pub use error::{Error, Result, StatusCode};
-pub use keeper::Keeper;
+pub use keeper::{Keeper, Loan};
 pub use lanes::{Caps, Spread};
 pub use private_key::{Certificate, PrivateKey};
 pub use session::{Endpoint, Options, Session};

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bridge::{ErrorName, Outcome};
 use integration_tests::embedded;
-use integration_tests::fault_proxy::Fault;
+use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::keys::KeyPair;
 use integration_tests::object_source::{self, Body, Pace};
 use integration_tests::partner::Partner;
 use integration_tests::wire::{self, Request, kind, serve};
-use sftp::OpenFlags;
+use sftp::{Keeper, OpenFlags};
 
 use crate::support::{Delivery, MIB, session, wait_until};
 
@@ -212,6 +212,51 @@ async fn a_call_that_was_cut_off_leaves_no_connection_to_the_next() {
     assert_eq!(proxy.connections(), 2);
     wait_until("the first one is closed", || proxy.open() == 1).await;
     delivery.assert_arrived("slow.bin", 8 * MIB);
+}
+
+/// A frozen process would keep it, and the next step out of a partner who allows one.
+#[tokio::test]
+async fn nothing_is_kept_of_a_call_that_was_cut_off() {
+    let mut delivery = Delivery::new().await;
+    delivery.set("SFTP_KEEP_CONNECTION", 0);
+    let proxy = delivery.through_proxy(Fault::None).await;
+    delivery.put("slow.bin", 8 * MIB);
+    delivery.source.pace(Pace { bytes_per_second: Some(8_000_000), ..Pace::default() });
+    let process = delivery.process();
+    tokio::select! {
+        progress = process.transfer("slow.bin", None, 0) => panic!("it is over: {progress:?}"),
+        () = wait_until("it is being sent", || proxy.bytes_up() > MIB) => {}
+    }
+    wait_until("it is closed", || proxy.open() == 0).await;
+}
+
+/// Whatever is left of a file's further channels does not count as a user.
+#[tokio::test]
+async fn nothing_is_kept_for_the_sake_of_what_was_aborted() {
+    let partner = Partner::embedded(embedded::Quirks::default()).await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    let keeper = Keeper::new(Duration::ZERO);
+    let connect = async || Ok::<_, ()>(session(&partner, proxy.port, sftp::Options::default()).await);
+    let loan = keeper.session("one", connect()).await.unwrap();
+    let task_of_a_spread = Arc::clone(&loan);
+    loan.give_back().await;
+    wait_until("it is closed", || proxy.open() == 0).await;
+    drop(task_of_a_spread);
+
+    // One of two who share a session is cut off: the other one may go on, and nobody else.
+    let [cut_off, other] =
+        [keeper.session("one", connect()).await.unwrap(), keeper.session("one", connect()).await.unwrap()];
+    assert!(Arc::ptr_eq(&cut_off, &other));
+    drop(cut_off);
+    let (next, connections) = (keeper.session("one", connect()).await.unwrap(), proxy.connections());
+    assert!(other.is_alive(Duration::from_secs(5)).await && !Arc::ptr_eq(&other, &next));
+    assert_eq!((proxy.open(), connections), (2, 3));
+    let held = [Arc::clone(&other), Arc::clone(&next)];
+    other.discard().await;
+    wait_until("it is closed, too", || proxy.open() == 1).await;
+    next.give_back().await;
+    wait_until("all are closed", || proxy.open() == 0).await;
+    drop(held);
 }
 
 /// Its handle comes when whoever asked for it is gone.
