@@ -25,7 +25,7 @@ pub struct Partner {
     refused: Mutex<Option<Refused>>,
 }
 
-/// A version of the secret that the server refused while it took another one.
+/// A version of the secret that the server refused: it took the other one, or this is the previous one and it took none.
 struct Refused {
     version_id: String,
     at: SystemTime,
@@ -103,25 +103,31 @@ impl Partner {
     async fn connect(&self, current: &CredentialReference, accepted: Option<&str>) -> Result<Session> {
         let Some(previous) = current.previous.as_deref() else { return self.log_in(current).await };
         let was_taken = accepted.is_some() && previous.version_id() == accepted;
-        let (first, second) = match was_taken || self.was_refused(current) {
-            true => (previous, current),
-            false => (current, previous),
-        };
+        let begins_with_previous = was_taken || self.was_refused(current);
+        let (first, second) = if begins_with_previous { (previous, current) } else { (current, previous) };
         let refusal = match self.log_in(first).await {
             Err(error) if error.name == ErrorName::AuthenticationRejected => error,
             outcome => return outcome,
         };
+        // A partner who knows neither is shown one for each file. The current one: it is what he will install.
+        if !begins_with_previous && self.was_refused(previous) {
+            return Err(refusal);
+        }
         tracing::warn!(error = %refusal, "the server refused one version of the secret; trying the other");
-        self.remember_refused(first);
         match self.log_in(second).await {
-            Ok(session) => Ok(session),
-            // These pass, and the next call begins with this version.
-            Err(error) if error.name.retryable() => Err(error),
-            Err(error) => Err(refusal.name.error(format!(
-                "{}; nor did the other version of the secret help: {}",
-                refusal.message(),
-                error.message()
-            ))),
+            Err(error) if !error.name.retryable() => {
+                self.remember_refused(previous);
+                Err(refusal.name.error(format!(
+                    "{}; nor did the other version of the secret help: {}",
+                    refusal.message(),
+                    error.message()
+                )))
+            }
+            // Taken, or in the way is what passes: the next call begins with this version.
+            outcome => {
+                self.remember_refused(first);
+                outcome
+            }
         }
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bridge::{ErrorName, Outcome};
+use bridge::{ErrorName, Outcome, SecretLocation};
+use integration_tests::door::Door;
 use integration_tests::embedded;
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::keys::KeyPair;
@@ -257,6 +258,47 @@ async fn nothing_is_kept_for_the_sake_of_what_was_aborted() {
     next.give_back().await;
     wait_until("all are closed", || proxy.open() == 0).await;
     drop(held);
+}
+
+/// They count: accounts are locked by many of them.
+#[tokio::test]
+async fn a_partner_who_knows_neither_version_refuses_one_for_each_file() {
+    let (current, previous) = (KeyPair::ed25519().unwrap(), KeyPair::ed25519().unwrap());
+    let door = Door::default();
+    let quirks = embedded::Quirks { door: door.clone(), ..Default::default() };
+    let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    delivery.set("SFTP_KEEP_CONNECTION", 0);
+    let mut credential = None;
+    for (version, key) in [("old", &previous), ("new", &current)] {
+        delivery
+            .source
+            .put(&format!("keys/{version}"), Body::Bytes(key.private.clone().into_bytes()))
+            .unwrap();
+        delivery.set("SFTP_S3_SSH_KEY", format!("keys/{version}"));
+        let mut reference = delivery.process().fetch_key().await;
+        if let SecretLocation::S3 { version_id, .. } = &mut reference.location {
+            *version_id = Some(version.to_owned());
+        }
+        reference.previous = credential.map(Box::new);
+        credential = Some(reference);
+    }
+    let credential = credential.unwrap();
+    let process = delivery.process();
+    let label = async || {
+        let label = async |session: &Arc<sftp::Session>| Ok(session.label().map(str::to_owned));
+        process.partner.with_session(&credential, None, label).await
+    };
+    for refused in [2, 1, 1] {
+        let error = label().await.unwrap_err();
+        assert_eq!(error.name, ErrorName::AuthenticationRejected, "{error}");
+        assert_eq!(door.take_refused(), refused, "{error}");
+        assert!(error.message().contains(&current.fingerprint().unwrap()), "{error}");
+    }
+    // He follows.
+    delivery.partner.client_key = current.clone();
+    delivery.partner.start_again().await.unwrap();
+    assert_eq!(label().await.unwrap().as_deref(), Some("new"));
+    assert_eq!(door.take_refused(), 0);
 }
 
 /// Its handle comes when whoever asked for it is gone.
