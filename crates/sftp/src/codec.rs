@@ -466,6 +466,7 @@ fn attributes_of(packet: &mut Bytes) -> Result<Attributes, Malformed> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
 
@@ -639,24 +640,94 @@ mod tests {
         }
 
         #[test]
-        fn garbage_never_panics_and_cuts_do_not_matter(bytes in prop::collection::vec(any::<u8>(), 0..600), cut in 0usize..600) {
-            let all = |parts: &[&[u8]]| {
-                let mut decoder = Decoder::default();
-                let mut replies = Vec::new();
-                for part in parts {
-                    decoder.push(Bytes::copy_from_slice(part));
-                    loop {
-                        match decoder.next() {
-                            Ok(Some(reply)) => replies.push(Ok(reply)),
-                            Ok(None) => break,
-                            Err(error) => { replies.push(Err(error)); return replies; }
-                        }
+        fn cuts_do_not_matter(
+            replies in prop::collection::vec(any_reply(), 1..8),
+            mutations in prop_oneof![Just(Vec::new()), prop::collection::vec(any::<(Index, u8)>(), 1..4)],
+            cuts in prop::collection::vec(any::<Index>(), 0..60),
+        ) {
+            let mut stream = replies.concat();
+            for (place, byte) in &mutations {
+                *place.get_mut(&mut stream) = *byte;
+            }
+            let whole = read_all(&stream, &[]);
+            if mutations.is_empty() {
+                prop_assert_eq!(whole.len(), replies.len());
+                prop_assert!(whole.iter().all(Result::is_ok));
+            }
+            prop_assert_eq!(read_all(&stream, &cuts), whole);
+        }
+
+        #[test]
+        fn garbage_never_panics_and_cuts_do_not_matter(
+            bytes in prop::collection::vec(any::<u8>(), 1..600),
+            cuts in prop::collection::vec(any::<Index>(), 0..60),
+        ) {
+            prop_assert_eq!(read_all(&bytes, &cuts), read_all(&bytes, &[]));
+        }
+    }
+
+    fn string(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
+    }
+
+    /// A reply of any kind, as servers send them.
+    fn any_reply() -> impl Strategy<Value = Vec<u8>> {
+        let bytes = |max: usize| prop::collection::vec(any::<u8>(), 0..=max);
+        let strings = |max: usize| {
+            let strings = prop::collection::vec(bytes(40).prop_map(|bytes| string(&bytes)), 0..=max);
+            strings.prop_map(|strings| strings.concat())
+        };
+        let joined = |(head, tail): (Vec<u8>, Vec<u8>)| [head, tail].concat();
+        let attributes =
+            any::<(bool, bool, bool, bool, [u8; 28])>().prop_map(|(size, owner, mode, times, rest)| {
+                let flags = [size, owner, mode, times]
+                    .iter()
+                    .rev()
+                    .fold(0, |flags, set| flags << 1 | u32::from(*set));
+                let length =
+                    8 * [size, owner, times].iter().filter(|set| **set).count() + 4 * usize::from(mode);
+                [&flags.to_be_bytes(), &rest[..length]].concat()
+            });
+        let body = prop_oneof![
+            strings(5).prop_map(|body| (packet::VERSION, body)),
+            (any::<[u8; 4]>().prop_map(Vec::from), strings(2))
+                .prop_map(joined)
+                .prop_map(|body| (packet::STATUS, body)),
+            bytes(HANDLE_MAX).prop_map(|handle| (packet::HANDLE, string(&handle))),
+            // Some append a flag.
+            (bytes(3000).prop_map(|data| string(&data)), bytes(1))
+                .prop_map(joined)
+                .prop_map(|body| (packet::DATA, body)),
+            (attributes, strings(2)).prop_map(joined).prop_map(|body| (packet::ATTRS, body)),
+            bytes(1500).prop_map(|body| (packet::EXTENDED_REPLY, body)),
+            (104..=104_u8, bytes(100)),
+        ];
+        (any::<[u8; 4]>(), body).prop_map(|(id, (kind, body))| framed(&[&[kind][..], &id, &body].concat()))
+    }
+
+    /// What is to be read from a stream that comes in pieces. Data is put together.
+    fn read_all(stream: &[u8], cuts: &[Index]) -> Vec<Result<(u32, Reply), Malformed>> {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
+        cuts.extend([0, stream.len()]);
+        cuts.sort_unstable();
+        let mut decoder = Decoder::default();
+        let mut replies = Vec::new();
+        for cut in cuts.windows(2) {
+            decoder.push(Bytes::copy_from_slice(&stream[cut[0]..cut[1]]));
+            loop {
+                match decoder.next() {
+                    Ok(Some((id, Reply::Data(pieces)))) => {
+                        replies.push(Ok((id, Reply::Data(vec![pieces.concat().into()]))));
+                    }
+                    Ok(Some(reply)) => replies.push(Ok(reply)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        replies.push(Err(error));
+                        return replies;
                     }
                 }
-                replies
-            };
-            let (head, tail) = bytes.split_at(cut.min(bytes.len()));
-            prop_assert_eq!(all(&[&bytes]), all(&[head, tail]));
+            }
         }
+        replies
     }
 }
