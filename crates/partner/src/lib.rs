@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use aws::credential::{self, Clients, Credential};
 use bridge::{CredentialReference, ErrorName, Result, Settings};
-use sftp::{Caps, Endpoint, Keeper, Login, Session};
+use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
 
 pub use attributes::set_attributes;
 pub use persistence::Persistence;
@@ -25,7 +25,7 @@ pub struct Partner {
     refused: Mutex<Option<Refused>>,
 }
 
-/// A version of the secret that the server refused while it took another one.
+/// A version of the secret that the server refused: it took the other one, or this is the previous one and it took none.
 struct Refused {
     version_id: String,
     at: SystemTime,
@@ -78,20 +78,19 @@ impl Partner {
         accepted: Option<&str>,
         work: impl AsyncFnOnce(&Arc<Session>) -> Result<T>,
     ) -> Result<T> {
+        // One that is cut off is dropped, and so is the session then.
         let session = self.session(reference, accepted).await?;
-        let cut_off = CutOff(&session);
         let outcome = work(&session).await;
-        std::mem::forget(cut_off);
         let lost = outcome.as_ref().is_err_and(|error| error.name.is_connection_failure());
         if lost || session.sftp().is_doubtful() {
-            self.keeper.discard(session).await;
+            session.discard().await;
         } else {
-            self.keeper.give_back(session).await;
+            session.give_back().await;
         }
         outcome
     }
 
-    async fn session(&self, reference: &CredentialReference, accepted: Option<&str>) -> Result<Arc<Session>> {
+    async fn session(&self, reference: &CredentialReference, accepted: Option<&str>) -> Result<Loan<'_>> {
         // The settings are those of the process; what may change from call to call is the credential. Whichever of its
         // two versions a session is logged in with, it serves those who have the same two.
         let identity = format!("{reference:?}");
@@ -104,25 +103,31 @@ impl Partner {
     async fn connect(&self, current: &CredentialReference, accepted: Option<&str>) -> Result<Session> {
         let Some(previous) = current.previous.as_deref() else { return self.log_in(current).await };
         let was_taken = accepted.is_some() && previous.version_id() == accepted;
-        let (first, second) = match was_taken || self.was_refused(current) {
-            true => (previous, current),
-            false => (current, previous),
-        };
+        let begins_with_previous = was_taken || self.was_refused(current);
+        let (first, second) = if begins_with_previous { (previous, current) } else { (current, previous) };
         let refusal = match self.log_in(first).await {
             Err(error) if error.name == ErrorName::AuthenticationRejected => error,
             outcome => return outcome,
         };
+        // A partner who knows neither is shown one for each file. The current one: it is what he will install.
+        if !begins_with_previous && self.was_refused(previous) {
+            return Err(refusal);
+        }
         tracing::warn!(error = %refusal, "the server refused one version of the secret; trying the other");
-        self.remember_refused(first);
         match self.log_in(second).await {
-            Ok(session) => Ok(session),
-            // These pass, and the next call begins with this version.
-            Err(error) if error.name.retryable() => Err(error),
-            Err(error) => Err(refusal.name.error(format!(
-                "{}; nor did the other version of the secret help: {}",
-                refusal.message(),
-                error.message()
-            ))),
+            Err(error) if !error.name.retryable() => {
+                self.remember_refused(previous);
+                Err(refusal.name.error(format!(
+                    "{}; nor did the other version of the secret help: {}",
+                    refusal.message(),
+                    error.message()
+                )))
+            }
+            // Taken, or in the way is what passes: the next call begins with this version.
+            outcome => {
+                self.remember_refused(first);
+                outcome
+            }
         }
     }
 
@@ -157,14 +162,5 @@ impl Partner {
     /// Ends what is still connected.
     pub async fn disconnect(&self) {
         self.keeper.close().await;
-    }
-}
-
-/// On work that is dropped before its end: nobody knows what the server would have said.
-struct CutOff<'a>(&'a Session);
-
-impl Drop for CutOff<'_> {
-    fn drop(&mut self) {
-        self.0.doubt();
     }
 }

@@ -1,7 +1,8 @@
 //! Requests and their replies over one SFTP channel.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,10 @@ use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::codec::{self, Attributes, Body, Decoder, OpenFlags, Reply};
+use crate::condition::Condition;
 use crate::download::Download;
+use crate::pieces::join_small;
+use crate::session::PACKET_MAX;
 use crate::{Error, Result, StatusCode};
 
 /// Data in one READ or WRITE unless the server says that it takes more (draft 02, section 3: all servers take 34,000
@@ -20,6 +24,10 @@ use crate::{Error, Result, StatusCode};
 const DATA_DEFAULT: u32 = 32 * 1024;
 /// OpenSSH takes 255 KiB; nobody is asked for more.
 const DATA_MAX: u32 = 255 * 1024;
+
+/// CLOSE and RENAME may take so many times the stall timeout: there are servers that commit, or copy, a whole file then.
+/// Keepalives notice meanwhile if the connection is dead.
+const COMMIT: u32 = 10;
 
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
 const LIMITS: &str = "limits@openssh.com";
@@ -68,7 +76,7 @@ pub struct ServerLimits {
 pub struct Sftp {
     line: Arc<Line>,
     lost: watch::Receiver<Option<String>>,
-    doubt: Doubt,
+    condition: Condition,
     extensions: HashSet<String>,
     /// The answer to a question that is not worth a round trip of its own: asked at start, read when a file is open.
     limits: tokio::sync::Mutex<Option<Pending>>,
@@ -77,7 +85,9 @@ pub struct Sftp {
     write_length: AtomicU32,
     /// The shortest a request has taken, microseconds.
     round_trip: AtomicU64,
-    pub(crate) stall_timeout: Duration,
+    stall_timeout: Duration,
+    /// Servers hash one file after the other: the time that one takes is not the other's.
+    hashing: tokio::sync::Mutex<()>,
 }
 
 /// The way out for requests.
@@ -85,16 +95,6 @@ struct Line {
     /// To the task that owns the channel's writing half: a packet is sent whole, whatever becomes of its sender.
     outgoing: mpsc::UnboundedSender<Vec<Bytes>>,
     waiting: Arc<Waiting>,
-}
-
-/// Whether a session, with all its channels, is in doubt.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Doubt(Arc<AtomicBool>);
-
-impl Doubt {
-    pub(crate) fn raise(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// The requests that wait for their reply, by id.
@@ -109,8 +109,8 @@ struct Requests {
 }
 
 enum Waiter {
-    /// For one reply.
-    One(oneshot::Sender<Reply>),
+    /// For one reply, with so many bytes of data at most.
+    One(oneshot::Sender<Reply>, usize),
     /// For the replies to many requests, of this and of other channels.
     Of(Answers, u64),
 }
@@ -130,9 +130,9 @@ impl Waiter {
     /// Returns the reply to one request if whoever made it gave up waiting.
     fn tell(self, reply: Reply) -> Option<Reply> {
         match self {
-            Self::One(sender) => sender.send(reply).err(),
+            Self::One(sender, data_max) => sender.send(kept(reply, data_max)).err(),
             Self::Of(answers, number) => {
-                drop(answers.send(Answer { number, reply: Some(reply) }));
+                drop(answers.send(Answer { number, reply: Some(kept(reply, 0)) }));
                 None
             }
         }
@@ -143,6 +143,21 @@ impl Waiter {
             drop(answers.send(Answer { number, reply: None }));
         }
     }
+}
+
+/// What is kept of a reply until its turn comes. A server that answers out of order, with more than was asked for or in
+/// tiny pieces, does not fill our memory.
+fn kept(reply: Reply, data_max: usize) -> Reply {
+    match reply {
+        // Nothing is wrong for every READ, as too much is.
+        Reply::Data(pieces) if length(&pieces) > data_max => Reply::Data(Vec::new()),
+        Reply::Data(pieces) => Reply::Data(join_small(pieces)),
+        other => other,
+    }
+}
+
+fn length(pieces: &[Bytes]) -> usize {
+    pieces.iter().map(Bytes::len).sum()
 }
 
 impl Waiting {
@@ -186,8 +201,18 @@ pub(crate) struct Pending {
 impl Line {
     /// Sends a request without waiting for its reply.
     fn begin(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Pending {
+        self.begin_for(0, operation, packet)
+    }
+
+    /// Sends a request for so many bytes of data.
+    fn begin_for(
+        &self,
+        data_max: usize,
+        operation: &'static str,
+        packet: impl FnOnce(u32) -> Bytes,
+    ) -> Pending {
         let (sender, reply) = oneshot::channel();
-        let id = self.waiting.register(Waiter::One(sender));
+        let id = self.waiting.register(Waiter::One(sender, data_max));
         self.send(vec![packet(id)]);
         Pending { reply, operation }
     }
@@ -208,8 +233,7 @@ impl Sftp {
     /// packet travel together.
     pub(crate) async fn start(
         channel: Channel<Msg>,
-        lost_reason: Arc<Mutex<Option<String>>>,
-        doubt: Doubt,
+        condition: Condition,
         stall_timeout: Duration,
         round_trip: Duration,
     ) -> Result<Self> {
@@ -225,11 +249,10 @@ impl Sftp {
         let (lost_sender, lost) = watch::channel(None);
         let (outgoing, packets) = mpsc::unbounded_channel::<Vec<Bytes>>();
         let line = Arc::new(Line { outgoing, waiting: Arc::clone(&waiting) });
-        let for_reader = Arc::downgrade(&line);
+        let (for_reader, ended) = (Arc::downgrade(&line), condition.clone());
         let reading = tokio::spawn(async move {
             let reason = read_replies(&mut reader, &mut decoder, &waiting, &for_reader).await;
-            let disconnected = lost_reason.lock().unwrap_or_else(PoisonError::into_inner).take();
-            lost_sender.send_replace(Some(disconnected.unwrap_or(reason)));
+            lost_sender.send_replace(Some(ended.how().unwrap_or(reason)));
             waiting.close();
         });
         let mut over = lost.clone();
@@ -249,13 +272,14 @@ impl Sftp {
         let sftp = Self {
             line,
             lost,
-            doubt,
+            condition,
             extensions,
             limits: tokio::sync::Mutex::default(),
             read_length: AtomicU32::new(DATA_DEFAULT),
             write_length: AtomicU32::new(DATA_DEFAULT),
             round_trip: AtomicU64::new(microseconds(round_trip)),
             stall_timeout,
+            hashing: tokio::sync::Mutex::default(),
         };
         if sftp.extensions.contains(LIMITS) {
             let limits = sftp.line.begin("limits", |id| codec::extended(id, LIMITS, &[]));
@@ -298,7 +322,7 @@ impl Sftp {
     /// Whether the session had better not be used any more: it is over, or the server did not answer a request, or not
     /// with what was asked for. A status is an answer.
     pub fn is_doubtful(&self) -> bool {
-        self.lost.borrow().is_some() || self.doubt.0.load(Ordering::Relaxed)
+        self.lost.borrow().is_some() || self.condition.is_in_doubt()
     }
 
     /// Whether the server can hash a file itself (`check-file`, draft-ietf-secsh-filexfer-extensions-00).
@@ -329,7 +353,7 @@ impl Sftp {
     /// Closes a file. Some servers commit it only now: an error here means that it may not be there.
     pub async fn close(&self, mut file: FileHandle) -> Result<()> {
         file.open_on = Weak::new();
-        let reply = self.request("close", |id| codec::close(id, &file.handle)).await?;
+        let reply = self.commit("close", |id| codec::close(id, &file.handle)).await?;
         self.done("close", &file.path, reply)
     }
 
@@ -400,12 +424,12 @@ impl Sftp {
             return self.rename_new(from, to).await;
         }
         let body = Body::default().string(from.as_bytes()).string(to.as_bytes()).finish();
-        self.done("rename", from, self.extended("rename", from, POSIX_RENAME, body).await?)
+        self.done("rename", from, self.commit("rename", |id| codec::extended(id, POSIX_RENAME, &body)).await?)
     }
 
     /// Renames to a name that is to be new. Version 3 says that an existing one is an error, and most servers keep to it.
     pub async fn rename_new(&self, from: &str, to: &str) -> Result<()> {
-        self.done("rename", from, self.request("rename", |id| codec::rename(id, from, to)).await?)
+        self.done("rename", from, self.commit("rename", |id| codec::rename(id, from, to)).await?)
     }
 
     /// The extensions that the server offers, by name.
@@ -439,6 +463,9 @@ impl Sftp {
     }
 
     /// The SHA-256 of the first `length` bytes, made by the server; `None` if it answers with another hash.
+    ///
+    /// It may take `patience`, in which the server need not give any other sign of life: one of a single thread does not
+    /// even answer keepalives while it hashes.
     pub async fn sha256(
         &self,
         file: &FileHandle,
@@ -446,10 +473,14 @@ impl Sftp {
         patience: Duration,
     ) -> Result<Option<[u8; 32]>> {
         let body = Body::default().string(&file.handle).string(b"sha256").u64(0).u64(length).u32(0).finish();
-        let pending = self.line.begin("check-file", |id| codec::extended(id, "check-file-handle", &body));
-        match self.settle_within(pending, patience).await? {
-            Reply::Extended(reply) => Ok(server_hash(reply)),
-            other => Err(self.refused("check-file", &file.path, other)),
+        let _turn = self.hashing.lock().await;
+        let _at_work = self.condition.at_long_work();
+        let hash = self.line.begin("check-file", |id| codec::extended(id, "check-file-handle", &body));
+        let reply = tokio::time::timeout(patience, hash.reply).await;
+        match reply.map_err(|_| self.stalled("check-file", patience))? {
+            Ok(Reply::Extended(reply)) => Ok(server_hash(reply)),
+            Ok(other) => Err(self.refused("check-file", &file.path, other)),
+            Err(_) => Err(self.lost_error().await),
         }
     }
 
@@ -457,10 +488,9 @@ impl Sftp {
     pub async fn write(&self, file: &FileHandle, offset: u64, data: Bytes) -> Result<()> {
         let (answers, mut answer) = mpsc::unbounded_channel();
         self.send_write(file, offset, vec![data], &answers, 0);
-        match tokio::time::timeout(self.stall_timeout, answer.recv()).await {
-            Ok(Some(Answer { reply: Some(reply), .. })) => self.done("write", &file.path, reply),
-            Ok(_) => Err(self.lost_error().await),
-            Err(_) => Err(self.stalled("write")),
+        match self.answer(&mut answer).await? {
+            Some(Answer { reply: Some(reply), .. }) => self.done("write", &file.path, reply),
+            _ => Err(self.lost_error().await),
         }
     }
 
@@ -481,8 +511,13 @@ impl Sftp {
         Ok(reply)
     }
 
+    /// A request that may take long.
+    async fn commit(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Result<Reply> {
+        self.settle_within(self.stall_timeout * COMMIT, self.line.begin(operation, packet)).await
+    }
+
     pub(crate) fn send_read(&self, file: &FileHandle, offset: u64, length: u32) -> Pending {
-        self.line.begin("read", |id| codec::read(id, &file.handle, offset, length))
+        self.line.begin_for(length as usize, "read", |id| codec::read(id, &file.handle, offset, length))
     }
 
     /// Sends a WRITE whose data is `parts`, uncopied. The answer goes to `answers`, with `number`.
@@ -499,23 +534,48 @@ impl Sftp {
     }
 
     pub(crate) async fn settle(&self, pending: Pending) -> Result<Reply> {
-        self.settle_within(pending, self.stall_timeout).await
+        self.settle_within(self.stall_timeout, pending).await
     }
 
-    async fn settle_within(&self, pending: Pending, patience: Duration) -> Result<Reply> {
-        match tokio::time::timeout(patience, pending.reply).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(_)) => Err(self.lost_error().await),
-            Err(_) => Err(self.stalled(pending.operation)),
+    async fn settle_within(
+        &self,
+        patience: Duration,
+        Pending { reply, operation }: Pending,
+    ) -> Result<Reply> {
+        match self.wait(operation, patience, reply).await? {
+            Ok(reply) => Ok(reply),
+            Err(_) => Err(self.lost_error().await),
         }
     }
 
-    pub(crate) fn stalled(&self, operation: &str) -> Error {
-        self.doubt.raise();
-        Error::lost(format!(
-            "the server did not finish {operation} within {} s",
-            self.stall_timeout.as_secs()
-        ))
+    /// Waits for one of the answers to many WRITEs.
+    pub(crate) async fn answer(
+        &self,
+        answers: &mut mpsc::UnboundedReceiver<Answer>,
+    ) -> Result<Option<Answer>> {
+        self.wait("write", self.stall_timeout, answers.recv()).await
+    }
+
+    /// Waits for an answer: for as long as this, and then for as long as the server is known to be at work for another.
+    async fn wait<T>(
+        &self,
+        operation: &str,
+        patience: Duration,
+        answer: impl Future<Output = T>,
+    ) -> Result<T> {
+        let mut answer = pin!(answer);
+        loop {
+            match tokio::time::timeout(patience, &mut answer).await {
+                Ok(answer) => return Ok(answer),
+                Err(_) if self.condition.is_at_long_work() => {}
+                Err(_) => return Err(self.stalled(operation, patience)),
+            }
+        }
+    }
+
+    fn stalled(&self, operation: &str, patience: Duration) -> Error {
+        self.condition.doubt();
+        Error::lost(format!("the server did not finish {operation} within {} s", patience.as_secs()))
     }
 
     pub(crate) async fn lost_error(&self) -> Error {
@@ -540,7 +600,7 @@ impl Sftp {
                 Error::Status { operation, path: path.to_owned(), code: StatusCode(code), message }
             }
             other => {
-                self.doubt.raise();
+                self.condition.doubt();
                 Error::Named(ErrorName::RemoteFailure.error(format!(
                     "{operation} {path:?}: the server's answer fits another request: {}",
                     kind(&other)
@@ -598,7 +658,7 @@ async fn read_version(reader: &mut ChannelReadHalf, decoder: &mut Decoder) -> Re
 fn announced(name: &[u8], data: &[u8]) -> String {
     let is_later = |version: &[u8]| matches!(version, b"5" | b"6");
     let speaks_later = name == b"versions" && data.split(|byte| *byte == b',').any(is_later);
-    if speaks_later { CHECK_FILE.to_owned() } else { String::from_utf8_lossy(name).into_owned() }
+    if speaks_later { CHECK_FILE.to_owned() } else { codec::words(name) }
 }
 
 /// A login script that prints something is the usual cause of a nonsensical length.
@@ -632,6 +692,10 @@ async fn read_replies(
             }
         }
         match reader.wait().await {
+            // A piece of a packet keeps the whole packet: none is to be longer than we have said.
+            Some(ChannelMsg::Data { data }) if data.len() > PACKET_MAX => {
+                data.chunks(PACKET_MAX).for_each(|chunk| decoder.push(Bytes::copy_from_slice(chunk)));
+            }
             Some(ChannelMsg::Data { data }) => decoder.push(data),
             Some(ChannelMsg::Eof | ChannelMsg::Close) => return "the server closed the SFTP channel".into(),
             None => return "the connection was lost".into(),
@@ -702,6 +766,22 @@ mod tests {
         assert_eq!(announced(b"versions", b"2,3,4"), "versions");
         assert_eq!(announced(b"newline", b"6"), "newline");
         assert_eq!(announced(b"\xff", b""), "\u{fffd}");
+    }
+
+    #[test]
+    fn no_more_data_is_kept_than_was_asked_for() {
+        let data = |lengths: &[usize]| {
+            Reply::Data(lengths.iter().map(|length| Bytes::from(vec![7; *length])).collect())
+        };
+        assert_eq!(kept(data(&[30_000, 2]), 30_001), data(&[]));
+        assert_eq!(kept(data(&[30_000, 1]), 30_001), data(&[30_000, 1]));
+        assert_eq!(kept(data(&[1; 1000]), 1000), data(&[1000]), "in one piece");
+        assert_eq!(kept(data(&[1]), 0), data(&[]), "to what is no READ");
+        // A little of a packet would keep all of it.
+        let packet = Bytes::from(vec![7; 30_000]);
+        let Reply::Data(pieces) = kept(Reply::Data(vec![packet.slice(..9)]), 9) else { panic!() };
+        assert_eq!(pieces, [&packet[..9]]);
+        assert_ne!(pieces[0].as_ptr(), packet.as_ptr());
     }
 
     #[test]

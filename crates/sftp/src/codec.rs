@@ -12,6 +12,15 @@ pub(crate) const VERSION: u32 = 3;
 /// broken or hostile.
 pub(crate) const REPLY_MAX: usize = 512 * 1024;
 
+/// A handle is never longer (draft 02, section 7). Each READ and WRITE repeats it.
+pub(crate) const HANDLE_MAX: usize = 256;
+
+/// So much is kept of an extended reply: what we ask for are a few numbers, or a hash.
+pub(crate) const BODY_MAX: usize = 1024;
+
+/// So much of what a server has to say is kept: it goes into errors, and they into payloads.
+pub(crate) const WORDS_MAX: usize = 1024;
+
 /// A reply comes in a few pieces of 32 KiB.
 pub(crate) const PIECES_MAX: usize = 1024;
 
@@ -123,8 +132,20 @@ pub(crate) enum Reply {
 pub(crate) enum Malformed {
     #[error("a packet of {0} bytes was announced, more than was asked for")]
     TooLong(usize),
+    #[error("a handle of {0} bytes, where {HANDLE_MAX} are the most")]
+    LongHandle(usize),
     #[error("a packet ended early")]
     Short,
+}
+
+/// The beginning of what a server has to say.
+pub(crate) fn clipped(words: &str) -> &str {
+    &words[..words.floor_char_boundary(WORDS_MAX)]
+}
+
+/// The same, as it came. Some servers do not speak UTF-8.
+pub(crate) fn words(bytes: &[u8]) -> String {
+    clipped(&String::from_utf8_lossy(bytes)).to_owned()
 }
 
 // Requests. Each writes the packet's length first, so that the parts can be sent as they are.
@@ -383,11 +404,20 @@ fn reply(mut packet: Bytes) -> Result<(u32, Reply), Malformed> {
             let code = u32_of(&mut packet)?;
             // Some servers leave out the two strings.
             let message = string_of(&mut packet).unwrap_or_default();
-            Reply::Status { code, message: String::from_utf8_lossy(&message).into_owned() }
+            Reply::Status { code, message: words(&message) }
         }
-        packet::HANDLE => Reply::Handle(string_of(&mut packet)?),
+        packet::HANDLE => {
+            let handle = string_of(&mut packet)?;
+            if handle.len() > HANDLE_MAX {
+                return Err(Malformed::LongHandle(handle.len()));
+            }
+            // It outlives the piece that it came in.
+            Reply::Handle(Bytes::copy_from_slice(&handle))
+        }
         packet::ATTRS => Reply::Attributes(attributes_of(&mut packet)?),
-        packet::EXTENDED_REPLY => Reply::Extended(packet),
+        packet::EXTENDED_REPLY => {
+            Reply::Extended(Bytes::copy_from_slice(&packet[..packet.len().min(BODY_MAX)]))
+        }
         packet::DATA => return Err(Malformed::Short),
         other => Reply::Other(other),
     };
@@ -436,6 +466,7 @@ fn attributes_of(packet: &mut Bytes) -> Result<Attributes, Malformed> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
 
@@ -461,6 +492,34 @@ mod tests {
     fn story_19_handles_are_opaque_bytes() {
         let handle = framed(&[102, 0, 0, 0, 1, 0, 0, 0, 3, 0xff, 0x00, 0xfe]);
         assert_eq!(decode(&handle), Ok(Some((1, Reply::Handle(Bytes::from_static(&[0xff, 0, 0xfe]))))));
+    }
+
+    #[test]
+    fn a_handle_that_is_too_long_is_refused() {
+        let handle = |length: usize| {
+            decode(&framed(
+                &[&[102, 0, 0, 0, 1][..], &(length as u32).to_be_bytes(), &vec![7; length]].concat(),
+            ))
+        };
+        assert_eq!(handle(HANDLE_MAX), Ok(Some((1, Reply::Handle(vec![7; HANDLE_MAX].into())))));
+        assert_eq!(handle(HANDLE_MAX + 1), Err(Malformed::LongHandle(HANDLE_MAX + 1)));
+    }
+
+    #[test]
+    fn of_long_words_and_bodies_only_the_beginning_is_kept() {
+        let kept = |words: &[u8]| {
+            let length = (words.len() as u32).to_be_bytes();
+            match decode(&framed(&[&[101, 0, 0, 0, 1, 0, 0, 0, 4][..], &length, words].concat())) {
+                Ok(Some((1, Reply::Status { message, .. }))) => message,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(kept(&vec![b'x'; 500_000]), "x".repeat(WORDS_MAX));
+        // Not a part of a character.
+        assert_eq!(kept(format!("x{}", "ä".repeat(WORDS_MAX)).as_bytes()).len(), WORDS_MAX - 1);
+        assert_eq!(kept(&vec![0xff; 500_000]).len(), WORDS_MAX / 3 * 3);
+        let body = [&[201, 0, 0, 0, 1][..], &vec![7; 500_000]].concat();
+        assert_eq!(decode(&framed(&body)), Ok(Some((1, Reply::Extended(vec![7; BODY_MAX].into())))));
     }
 
     #[test]
@@ -581,24 +640,94 @@ mod tests {
         }
 
         #[test]
-        fn garbage_never_panics_and_cuts_do_not_matter(bytes in prop::collection::vec(any::<u8>(), 0..600), cut in 0usize..600) {
-            let all = |parts: &[&[u8]]| {
-                let mut decoder = Decoder::default();
-                let mut replies = Vec::new();
-                for part in parts {
-                    decoder.push(Bytes::copy_from_slice(part));
-                    loop {
-                        match decoder.next() {
-                            Ok(Some(reply)) => replies.push(Ok(reply)),
-                            Ok(None) => break,
-                            Err(error) => { replies.push(Err(error)); return replies; }
-                        }
+        fn cuts_do_not_matter(
+            replies in prop::collection::vec(any_reply(), 1..8),
+            mutations in prop_oneof![Just(Vec::new()), prop::collection::vec(any::<(Index, u8)>(), 1..4)],
+            cuts in prop::collection::vec(any::<Index>(), 0..60),
+        ) {
+            let mut stream = replies.concat();
+            for (place, byte) in &mutations {
+                *place.get_mut(&mut stream) = *byte;
+            }
+            let whole = read_all(&stream, &[]);
+            if mutations.is_empty() {
+                prop_assert_eq!(whole.len(), replies.len());
+                prop_assert!(whole.iter().all(Result::is_ok));
+            }
+            prop_assert_eq!(read_all(&stream, &cuts), whole);
+        }
+
+        #[test]
+        fn garbage_never_panics_and_cuts_do_not_matter(
+            bytes in prop::collection::vec(any::<u8>(), 1..600),
+            cuts in prop::collection::vec(any::<Index>(), 0..60),
+        ) {
+            prop_assert_eq!(read_all(&bytes, &cuts), read_all(&bytes, &[]));
+        }
+    }
+
+    fn string(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
+    }
+
+    /// A reply of any kind, as servers send them.
+    fn any_reply() -> impl Strategy<Value = Vec<u8>> {
+        let bytes = |max: usize| prop::collection::vec(any::<u8>(), 0..=max);
+        let strings = |max: usize| {
+            let strings = prop::collection::vec(bytes(40).prop_map(|bytes| string(&bytes)), 0..=max);
+            strings.prop_map(|strings| strings.concat())
+        };
+        let joined = |(head, tail): (Vec<u8>, Vec<u8>)| [head, tail].concat();
+        let attributes =
+            any::<(bool, bool, bool, bool, [u8; 28])>().prop_map(|(size, owner, mode, times, rest)| {
+                let flags = [size, owner, mode, times]
+                    .iter()
+                    .rev()
+                    .fold(0, |flags, set| flags << 1 | u32::from(*set));
+                let length =
+                    8 * [size, owner, times].iter().filter(|set| **set).count() + 4 * usize::from(mode);
+                [&flags.to_be_bytes(), &rest[..length]].concat()
+            });
+        let body = prop_oneof![
+            strings(5).prop_map(|body| (packet::VERSION, body)),
+            (any::<[u8; 4]>().prop_map(Vec::from), strings(2))
+                .prop_map(joined)
+                .prop_map(|body| (packet::STATUS, body)),
+            bytes(HANDLE_MAX).prop_map(|handle| (packet::HANDLE, string(&handle))),
+            // Some append a flag.
+            (bytes(3000).prop_map(|data| string(&data)), bytes(1))
+                .prop_map(joined)
+                .prop_map(|body| (packet::DATA, body)),
+            (attributes, strings(2)).prop_map(joined).prop_map(|body| (packet::ATTRS, body)),
+            bytes(1500).prop_map(|body| (packet::EXTENDED_REPLY, body)),
+            (104..=104_u8, bytes(100)),
+        ];
+        (any::<[u8; 4]>(), body).prop_map(|(id, (kind, body))| framed(&[&[kind][..], &id, &body].concat()))
+    }
+
+    /// What is to be read from a stream that comes in pieces. Data is put together.
+    fn read_all(stream: &[u8], cuts: &[Index]) -> Vec<Result<(u32, Reply), Malformed>> {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
+        cuts.extend([0, stream.len()]);
+        cuts.sort_unstable();
+        let mut decoder = Decoder::default();
+        let mut replies = Vec::new();
+        for cut in cuts.windows(2) {
+            decoder.push(Bytes::copy_from_slice(&stream[cut[0]..cut[1]]));
+            loop {
+                match decoder.next() {
+                    Ok(Some((id, Reply::Data(pieces)))) => {
+                        replies.push(Ok((id, Reply::Data(vec![pieces.concat().into()]))));
+                    }
+                    Ok(Some(reply)) => replies.push(Ok(reply)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        replies.push(Err(error));
+                        return replies;
                     }
                 }
-                replies
-            };
-            let (head, tail) = bytes.split_at(cut.min(bytes.len()));
-            prop_assert_eq!(all(&[&bytes]), all(&[head, tail]));
+            }
         }
+        replies
     }
 }

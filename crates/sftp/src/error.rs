@@ -54,7 +54,7 @@ impl From<Error> for bridge::Error {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::Status { code, message: words, .. } => code.error_name(&words).error(message),
+            Error::Status { code, path, message: words, .. } => code.error_name(&words, &path).error(message),
             Error::Named(error) => error,
         }
     }
@@ -94,12 +94,10 @@ impl StatusCode {
     /// SSH_FX_FILE_IS_A_DIRECTORY (draft 09 and later)
     pub const FILE_IS_A_DIRECTORY: Self = Self(24);
 
-    fn error_name(self, message: &str) -> ErrorName {
-        let message = message.to_ascii_lowercase();
-        let full = ["no space", "quota", "disk full", "disk is full", "file too large"];
+    /// Servers say "failure" of many things, and put what it is into words, for which we look where the code says no more.
+    fn error_name(self, words: &str, path: &str) -> ErrorName {
         match self {
             Self::NO_SPACE_ON_FILESYSTEM | Self::QUOTA_EXCEEDED => ErrorName::RemoteFull,
-            _ if full.iter().any(|words| message.contains(words)) => ErrorName::RemoteFull,
             Self::NO_SUCH_FILE
             | Self::NO_SUCH_PATH
             | Self::PERMISSION_DENIED
@@ -107,9 +105,21 @@ impl StatusCode {
             | Self::WRITE_PROTECT
             | Self::FILE_IS_A_DIRECTORY => ErrorName::RemotePathRejected,
             Self::NO_CONNECTION | Self::CONNECTION_LOST => ErrorName::ConnectionLost,
+            _ if says_full(words, path) => ErrorName::RemoteFull,
             _ => ErrorName::RemoteFailure,
         }
     }
+}
+
+/// What stands in a path says nothing of the disk: neither in the one that was asked of nor in another one.
+fn says_full(words: &str, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let ours = [path, name].into_iter().filter(|part| !part.is_empty());
+    let words = ours.fold(words.to_owned(), |words, part| words.replace(part, " ")).to_ascii_lowercase();
+    let words: Vec<&str> = words.split_whitespace().filter(|word| !word.contains('/')).collect();
+    let words = words.join(" ");
+    let full = ["no space", "quota", "disk full", "disk is full", "file too large"];
+    full.iter().any(|full| words.contains(full))
 }
 
 impl std::fmt::Display for StatusCode {
@@ -138,6 +148,24 @@ impl std::fmt::Display for StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_says_nothing_of_the_disk() {
+        let name = |code, message: &str| {
+            let (operation, path) = ("write", "in/no space.quota/file too large.csv".to_owned());
+            let message = message.to_owned();
+            bridge::Error::from(Error::Status { operation, path, code: StatusCode(code), message }).name
+        };
+        assert_eq!(name(2, "quota: no such file"), ErrorName::RemotePathRejected, "the code says it");
+        assert_eq!(name(3, "no space for you"), ErrorName::RemotePathRejected);
+        assert_eq!(name(4, "in/no space.quota/file too large.csv: failure"), ErrorName::RemoteFailure);
+        assert_eq!(name(4, "cannot write file too large.csv"), ErrorName::RemoteFailure);
+        assert_eq!(name(4, "rename /a/b /in/quota-2026.csv: file exists"), ErrorName::RemoteFailure);
+        assert_eq!(name(4, "write /in/x: No space left on device"), ErrorName::RemoteFull);
+        assert_eq!(name(4, "Disk quota exceeded"), ErrorName::RemoteFull);
+        assert_eq!(name(u32::MAX, "Disk full"), ErrorName::RemoteFull);
+        assert!(says_full("disk full", "/") && says_full("disk full", ""));
+    }
 
     #[test]
     fn story_19_any_code_has_a_name_and_keeps_the_servers_message() {

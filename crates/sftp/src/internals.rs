@@ -10,6 +10,12 @@ use crate::{Attributes, client, window};
 
 /// A longer reply is refused.
 pub const REPLY_MAX: usize = codec::REPLY_MAX;
+/// A longer handle is refused.
+pub const HANDLE_MAX: usize = codec::HANDLE_MAX;
+/// So much is kept of an extended reply.
+pub const BODY_MAX: usize = codec::BODY_MAX;
+/// So much of what a server has to say is kept.
+pub const WORDS_MAX: usize = codec::WORDS_MAX;
 /// More pieces are joined.
 pub const PIECES_MAX: usize = codec::PIECES_MAX;
 
@@ -31,6 +37,7 @@ pub enum Seen {
 #[allow(missing_docs)]
 pub enum Broken {
     TooLong(usize),
+    LongHandle(usize),
     Short,
 }
 
@@ -50,6 +57,7 @@ impl Decoder {
         match self.0.next() {
             Ok(reply) => Ok(reply.map(|(id, reply)| (id, seen(reply)))),
             Err(Malformed::TooLong(length)) => Err(Broken::TooLong(length)),
+            Err(Malformed::LongHandle(length)) => Err(Broken::LongHandle(length)),
             Err(Malformed::Short) => Err(Broken::Short),
         }
     }

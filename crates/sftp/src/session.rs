@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::algorithms;
 use crate::authentication::{Login, authenticate};
-use crate::client::Doubt;
+use crate::codec::clipped;
+use crate::condition::Condition;
 use crate::host_key::{self, HostKey, Refused, Wanted};
 use crate::lanes::Lane;
 use crate::probe::{self, Negotiated};
@@ -41,9 +42,11 @@ impl std::fmt::Display for Endpoint {
 pub struct Options {
     /// For looking the name up, TCP and key exchange together; then once more for logging in.
     pub connect_timeout: Duration,
-    /// A keepalive is sent after this much silence; three without an answer end the session.
+    /// A keepalive is sent after this much silence; four times as much end the session, unless the server is hashing a
+    /// file for us.
     pub keepalive_interval: Duration,
-    /// Of all that was asked on a session that is otherwise alive, something has to be answered within this.
+    /// What was asked on a session that is otherwise alive has to be answered within this, CLOSE and RENAME within ten
+    /// times this. [`Sftp::sha256`] has a patience of its own.
     pub stall_timeout: Duration,
     /// New keys are agreed on after so many bytes, in either direction (RFC 4253, section 9, recommends each GiB).
     pub rekey_after: usize,
@@ -70,8 +73,7 @@ pub struct Session {
     first: Arc<Sftp>,
     host_key: HostKey,
     negotiated: Negotiated,
-    lost: Arc<Mutex<Option<String>>>,
-    doubt: Doubt,
+    condition: Condition,
     target: Target,
 }
 
@@ -84,8 +86,11 @@ struct Target {
     options: Options,
 }
 
+/// The longest packet that a server may send on a channel.
+pub(crate) const PACKET_MAX: usize = 32 * 1024;
+
 /// How many keepalives may go unanswered.
-const KEEPALIVE_MAX: usize = 3;
+const KEEPALIVES_MAX: u32 = 3;
 
 impl Session {
     /// Connects, checks the host key, logs in and starts SFTP.
@@ -122,11 +127,10 @@ impl Session {
     async fn open(target: Target) -> Result<Self> {
         let Target { endpoint, login, trusted, options } = &target;
         let (mut ssh, state) = open(endpoint, trusted, options).await?;
-        let doubt = Doubt::default();
         let logging_in = async {
             let takes_sha1 = options.algorithms.host_keys.contains(&"ssh-rsa");
             authenticate(&mut ssh, &state, endpoint, login, takes_sha1).await?;
-            start_sftp(&ssh, endpoint, &state.lost, &doubt, options).await
+            start_sftp(&ssh, endpoint, &state.condition, options).await
         };
         let sftp = tokio::time::timeout(options.connect_timeout, logging_in).await.map_err(|_| {
             ErrorName::ConnectFailed.error(format!(
@@ -141,8 +145,7 @@ impl Session {
             first,
             host_key: state.presented(),
             negotiated: state.negotiated(),
-            lost: state.lost,
-            doubt,
+            condition: state.condition,
             target,
         })
     }
@@ -162,7 +165,7 @@ impl Session {
             return Ok(Arc::clone(sftp));
         }
         let Target { endpoint, options, .. } = &self.target;
-        let starting = start_sftp(&self.ssh, endpoint, &self.lost, &self.doubt, options);
+        let starting = start_sftp(&self.ssh, endpoint, &self.condition, options);
         let sftp = tokio::time::timeout(options.connect_timeout, starting).await;
         let sftp = Arc::new(sftp.map_err(|_| starting_sftp(endpoint, &"no answer"))??);
         channels.push(Arc::clone(&sftp));
@@ -198,7 +201,7 @@ impl Session {
 
     /// Nobody is to begin anything on it any more: see [`Sftp::is_doubtful`].
     pub fn doubt(&self) {
-        self.doubt.raise();
+        self.condition.doubt();
     }
 
     /// The fingerprint of the host key that the server presented, `SHA256:…`; it is one of the trusted ones.
@@ -231,14 +234,13 @@ impl Session {
 async fn start_sftp(
     ssh: &Handle<Handler>,
     endpoint: &Endpoint,
-    lost: &Arc<Mutex<Option<String>>>,
-    doubt: &Doubt,
+    condition: &Condition,
     options: &Options,
 ) -> Result<Sftp> {
     let asked_at = Instant::now();
     let channel = ssh.channel_open_session().await.map_err(|error| starting_sftp(endpoint, &error))?;
     let round_trip = asked_at.elapsed();
-    Sftp::start(channel, Arc::clone(lost), doubt.clone(), options.stall_timeout, round_trip).await
+    Sftp::start(channel, condition.clone(), options.stall_timeout, round_trip).await
 }
 
 fn starting_sftp(endpoint: &Endpoint, problem: &dyn std::fmt::Display) -> Error {
@@ -309,7 +311,9 @@ pub(crate) async fn handshake(
     let handler = Handler { host: endpoint.host.clone(), trust, state: state.clone() };
     let preferred = algorithms::preferred(&options.algorithms, host_keys, certificates);
     let config = Arc::new(config(preferred, options));
-    let connecting = client::connect_stream(config, Transport::new(stream), handler);
+    let transport =
+        Transport::new(stream, options.keepalive_interval * (KEEPALIVES_MAX + 1), &state.condition);
+    let connecting = client::connect_stream(config, transport, handler);
     let failed = |problem: &dyn std::fmt::Display| {
         let step = format!("SSH key exchange with {endpoint} ({address})");
         Handshake::Error(ErrorName::ConnectFailed.error(format!("{step}: {problem}")))
@@ -384,7 +388,7 @@ async fn no_common_algorithm(
     ErrorName::NoCommonAlgorithm.error(format!(
         "{endpoint} and we share no {kind}: ours are {}; theirs are {}; {advice}",
         ours.join(" "),
-        theirs.join(" ")
+        clipped(&theirs.join(" "))
     ))
 }
 
@@ -392,14 +396,15 @@ fn config(preferred: Preferred, options: &Options) -> client::Config {
     client::Config {
         nodelay: true,
         keepalive_interval: Some(options.keepalive_interval),
-        keepalive_max: KEEPALIVE_MAX,
-        // Ends what is left of a session whose owner is gone.
-        inactivity_timeout: Some(options.keepalive_interval * (KEEPALIVE_MAX as u32 + 2)),
+        // It is our transport that ends a session for silence: russh knows of no reason to be patient.
+        keepalive_max: 0,
+        inactivity_timeout: None,
         preferred,
         gex: algorithms::group_sizes(),
         limits: Limits::new(options.rekey_after, options.rekey_after, Duration::from_secs(3600)),
         // What is asked for governs how much comes back, not the channel's window.
         window_size: 16 * 1024 * 1024,
+        maximum_packet_size: PACKET_MAX as u32,
         ..Default::default()
     }
 }
@@ -409,7 +414,7 @@ fn config(preferred: Preferred, options: &Options) -> client::Config {
 pub(crate) struct State {
     presented: Arc<Mutex<HostKey>>,
     negotiated: Arc<Mutex<Negotiated>>,
-    lost: Arc<Mutex<Option<String>>>,
+    condition: Condition,
     dismissed: Arc<AtomicBool>,
 }
 
@@ -424,7 +429,7 @@ impl State {
 
     /// How the session ended, if it has.
     pub(crate) fn lost(&self) -> Option<String> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.condition.how()
     }
 
     /// Whether it ended because of how we tried to log in.
@@ -497,7 +502,7 @@ impl client::Handler for Handler {
         let words = match &reason {
             DisconnectReason::ReceivedDisconnect(info) => {
                 self.state.dismissed.store(is_dismissal(&info.reason_code), Ordering::Relaxed);
-                format!("the server disconnected, saying {:?}", info.message)
+                format!("the server disconnected, saying {:?}", clipped(&info.message))
             }
             DisconnectReason::Error(HandshakeError::Ssh(error)) => {
                 // The server refused and offers nothing more.
@@ -507,10 +512,40 @@ impl client::Handler for Handler {
             }
             DisconnectReason::Error(HandshakeError::HostKey(_)) => "the host key changed".to_owned(),
         };
-        *self.state.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+        self.state.condition.end(words);
         match reason {
             DisconnectReason::ReceivedDisconnect(_) => Ok(()),
             DisconnectReason::Error(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use client::Handler as _;
+    use russh::client::RemoteDisconnectInfo;
+
+    use super::*;
+
+    /// They go into the payload of a failure, which is limited.
+    #[tokio::test]
+    async fn of_what_a_server_has_to_say_only_the_beginning_is_kept() {
+        let state = State::default();
+        let mut handler = Handler { host: "h".into(), trust: Trust::Nobody, state: state.clone() };
+        let info = RemoteDisconnectInfo {
+            reason_code: Disconnect::ByApplication,
+            message: "ü".repeat(100_000),
+            lang_tag: String::new(),
+        };
+        handler.disconnected(DisconnectReason::ReceivedDisconnect(info)).await.unwrap();
+        let words = state.lost().unwrap();
+        assert!((1000..1100).contains(&words.len()), "{}", words.len());
+
+        let nowhere = Endpoint { host: "127.0.0.1".into(), port: 1 };
+        let theirs: Vec<String> = (0..10_000).map(|number| format!("cipher-{number}")).collect();
+        let options = Options::default();
+        let error = no_common_algorithm(&nowhere, &options, AlgorithmKind::Cipher, &[], &theirs).await;
+        assert!(error.message().contains("cipher-0 cipher-1"), "{error}");
+        assert!((1000..1400).contains(&error.message().len()), "{error}");
     }
 }

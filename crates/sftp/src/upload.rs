@@ -212,10 +212,9 @@ impl<J: Journal> Upload<J> {
     /// Waits for an answer. There is one to come: without anything in flight, there is room.
     async fn wait(&mut self) -> Result<()> {
         let sftp = Arc::clone(&self.first_lane().sftp);
-        match tokio::time::timeout(sftp.stall_timeout, self.answers.recv()).await {
-            Ok(Some(answer)) => self.settle(answer).await,
-            Ok(None) => Ok(()),
-            Err(_) => Err(sftp.stalled("write")),
+        match sftp.answer(&mut self.answers).await? {
+            Some(answer) => self.settle(answer).await,
+            None => Ok(()),
         }
     }
 

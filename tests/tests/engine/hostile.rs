@@ -1,11 +1,13 @@
 //! Servers that are broken, or mean harm: each ends in a named error, soon, and costs no memory.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bridge::{Error, ErrorName};
-use integration_tests::embedded::Script;
+use integration_tests::embedded::{Quirks, Script};
+use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
 use integration_tests::process::memory_peak;
 use integration_tests::wire::{self, Request, kind, packet, serve};
@@ -13,7 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::support::{Delivery, MIB};
+use sftp::OpenFlags;
+
+use crate::support::{Delivery, MIB, session};
 
 const LENGTH: u64 = MIB;
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -114,6 +118,68 @@ async fn no_answer_at_all() {
     }
 }
 
+/// Some commit or copy a whole file when it is closed or renamed.
+#[tokio::test]
+async fn closing_and_renaming_may_take_longer_than_anything_else() {
+    let partner = Partner::embedded(Quirks::default()).await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    let options = sftp::Options { stall_timeout: Duration::from_millis(500), ..Default::default() };
+    let session = session(&partner, proxy.port, options).await;
+    let sftp = session.sftp();
+    let file = sftp.open("a", OpenFlags::WRITE | OpenFlags::CREATE).await.unwrap();
+    proxy.set(Fault::Delay(Duration::from_millis(400))).await;
+    sftp.close(file).await.unwrap();
+    sftp.rename("a", "b").await.unwrap();
+    sftp.rename_new("b", "c").await.unwrap();
+    assert!(!sftp.is_doubtful());
+    let error = bridge::Error::from(sftp.stat("c").await.unwrap_err());
+    assert_eq!(error.name, ErrorName::ConnectionLost, "{error}");
+    assert!(sftp.is_doubtful());
+}
+
+/// A server of a single thread does not even answer keepalives while it hashes.
+#[tokio::test]
+async fn a_server_that_hashes_may_be_silent() {
+    let partner = Partner::embedded(Quirks { check_file: true, ..Quirks::default() }).await.unwrap();
+    std::fs::write(partner.root.join("a"), b"content").unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    // After 0.4 s of silence a server is taken for dead.
+    let options = sftp::Options {
+        keepalive_interval: Duration::from_millis(100),
+        stall_timeout: Duration::from_millis(300),
+        ..Default::default()
+    };
+    let session = session(&partner, proxy.port, options).await;
+    let sftp = session.sftp();
+    let file = sftp.open("a", OpenFlags::READ).await.unwrap();
+    proxy.set(Fault::Delay(Duration::from_millis(500))).await;
+    // What others ask meanwhile has to wait as well.
+    let patience = Duration::from_secs(10);
+    let (hash, meanwhile) = tokio::join!(sftp.sha256(&file, 7, patience), sftp.stat("a"));
+    assert!(hash.unwrap().is_some() && meanwhile.unwrap().is_some());
+    assert!(!sftp.is_doubtful());
+
+    // It has an end, too.
+    let error = bridge::Error::from(sftp.sha256(&file, 7, Duration::from_millis(300)).await.unwrap_err());
+    assert!(error.message().contains("check-file"), "{error}");
+    assert!(sftp.is_doubtful());
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_taken_for_dead() {
+    let partner = Partner::embedded(Quirks::default()).await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    let options =
+        sftp::Options { keepalive_interval: Duration::from_millis(300), ..sftp::Options::default() };
+    let session = session(&partner, proxy.port, options).await;
+    // While it answers keepalives, it lives.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(session.is_alive(PATIENCE).await);
+    proxy.set(Fault::Swallow).await;
+    let error = session.sftp().rename("a", "b").await.unwrap_err().to_string();
+    assert!(error.contains("nothing was heard of the server"), "{error}");
+}
+
 #[tokio::test]
 async fn what_is_no_ssh_server() {
     for greeting in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", &[0xa5; 100_000]] {
@@ -133,7 +199,28 @@ async fn what_is_no_ssh_server() {
     }
 }
 
-/// In a process of its own, so that its memory can be told apart.
+/// Delivers in a process of its own, so that its memory can be told apart; returns what it says.
+async fn costs_no_memory(flood: &str, delivery: &Delivery) -> String {
+    let mut command = delivery.command(&["s3://b/file.bin"]).await;
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id().unwrap();
+    let started = Instant::now();
+    let mut peak = 0;
+    let ended = loop {
+        peak = memory_peak(id).unwrap_or(peak);
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{flood}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let mut words = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut words).await.unwrap();
+    assert_eq!(ended.code(), Some(1), "{flood}: {words}");
+    assert!((1..64 * MIB).contains(&peak), "{flood}: {peak} bytes");
+    words
+}
+
 #[tokio::test]
 async fn a_flood_costs_no_memory() {
     // Endless replies that nobody asked for; and one that is announced, and comes byte by byte.
@@ -157,20 +244,70 @@ async fn a_flood_costs_no_memory() {
             }
         }))
         .await;
-        let mut command = delivery.command(&["s3://b/file.bin"]).await;
-        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-        let id = child.id().unwrap();
-        let started = Instant::now();
-        let mut peak = 0;
-        let ended = loop {
-            peak = memory_peak(id).unwrap_or(peak);
-            if let Some(ended) = child.try_wait().unwrap() {
-                break ended;
-            }
-            assert!(started.elapsed() < Duration::from_secs(60), "flood {number}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
-        assert_eq!(ended.code(), Some(1), "flood {number}");
-        assert!((1..64 * MIB).contains(&peak), "flood {number}: {peak} bytes");
+        costs_no_memory(&format!("flood {number}"), &delivery).await;
     }
+}
+
+/// A server that takes little at a time, so that many requests are in flight.
+fn in_little_bites(request: &Request) -> Option<Vec<u8>> {
+    const LIMITS: &str = "limits@openssh.com";
+    match request.kind {
+        kind::INIT => {
+            Some(packet(kind::VERSION, 3, &[&wire::string(LIMITS.as_bytes()), &wire::string(b"1")]))
+        }
+        EXTENDED if request.body.ends_with(LIMITS.as_bytes()) => {
+            let limits = [0_u64, 1, 1, 0].map(u64::to_be_bytes).concat();
+            Some(request.reply(EXTENDED_REPLY, &[&limits]))
+        }
+        _ => None,
+    }
+}
+
+const EXTENDED: u8 = 200;
+const EXTENDED_REPLY: u8 = 201;
+
+/// What comes before its turn is kept, but not more of it than was asked for.
+#[tokio::test]
+async fn long_answers_out_of_order_cost_no_memory() {
+    /// So many are asked for at once: a window of 512 KiB.
+    const AT_ONCE: usize = 512;
+    let script = Script::new(|channel| async move {
+        let mut asked = Vec::new();
+        serve(channel, |request| {
+            if request.kind != kind::READ {
+                return in_little_bites(request);
+            }
+            asked.push(request.clone());
+            if asked.len() < AT_ONCE {
+                return Some(Vec::new());
+            }
+            // The first one is answered last.
+            asked.rotate_left(1);
+            Some(asked.iter().flat_map(|request| request.data(&[0; 256 * 1024])).collect())
+        })
+        .await;
+    });
+    let words = costs_no_memory("long answers", &to(script).await).await;
+    assert!(words.contains("fits another request"), "{words}");
+}
+
+/// Each request that waits to be sent repeats the handle.
+#[tokio::test]
+async fn a_long_handle_costs_no_memory() {
+    let script = Script::new(|mut channel| async move {
+        while let Some(request) = Request::read(&mut channel).await {
+            let reply = match request.kind {
+                // It listens no more.
+                kind::WRITE => std::future::pending().await,
+                kind::OPEN => request.reply(kind::HANDLE, &[&wire::string(&vec![7; 500 * 1024])]),
+                kind::STAT => request.status(2, "no such file"),
+                _ => in_little_bites(&request).unwrap_or_else(|| request.status(8, "no")),
+            };
+            if channel.write_all(&reply).await.is_err() {
+                return;
+            }
+        }
+    });
+    let words = costs_no_memory("a long handle", &to(script).await).await;
+    assert!(words.contains("a handle of 512000 bytes"), "{words}");
 }

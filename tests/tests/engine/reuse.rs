@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bridge::{ErrorName, Outcome, TrustedHostKeys};
+use bridge::{ErrorName, Outcome, SecretLocation};
+use integration_tests::door::Door;
 use integration_tests::embedded;
-use integration_tests::fault_proxy::Fault;
+use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::keys::KeyPair;
 use integration_tests::object_source::{self, Body, Pace};
 use integration_tests::partner::Partner;
 use integration_tests::wire::{self, Request, kind, serve};
-use sftp::{Endpoint, Login, OpenFlags, Session};
+use sftp::{Keeper, OpenFlags};
 
-use crate::support::{Delivery, MIB, wait_until};
+use crate::support::{Delivery, MIB, session, wait_until};
 
 #[tokio::test]
 async fn the_next_file_takes_the_kept_connection() {
@@ -214,6 +215,92 @@ async fn a_call_that_was_cut_off_leaves_no_connection_to_the_next() {
     delivery.assert_arrived("slow.bin", 8 * MIB);
 }
 
+/// A frozen process would keep it, and the next step out of a partner who allows one.
+#[tokio::test]
+async fn nothing_is_kept_of_a_call_that_was_cut_off() {
+    let mut delivery = Delivery::new().await;
+    delivery.set("SFTP_KEEP_CONNECTION", 0);
+    let proxy = delivery.through_proxy(Fault::None).await;
+    delivery.put("slow.bin", 8 * MIB);
+    delivery.source.pace(Pace { bytes_per_second: Some(8_000_000), ..Pace::default() });
+    let process = delivery.process();
+    tokio::select! {
+        progress = process.transfer("slow.bin", None, 0) => panic!("it is over: {progress:?}"),
+        () = wait_until("it is being sent", || proxy.bytes_up() > MIB) => {}
+    }
+    wait_until("it is closed", || proxy.open() == 0).await;
+}
+
+/// Whatever is left of a file's further channels does not count as a user.
+#[tokio::test]
+async fn nothing_is_kept_for_the_sake_of_what_was_aborted() {
+    let partner = Partner::embedded(embedded::Quirks::default()).await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    let keeper = Keeper::new(Duration::ZERO);
+    let connect = async || Ok::<_, ()>(session(&partner, proxy.port, sftp::Options::default()).await);
+    let loan = keeper.session("one", connect()).await.unwrap();
+    let task_of_a_spread = Arc::clone(&loan);
+    loan.give_back().await;
+    wait_until("it is closed", || proxy.open() == 0).await;
+    drop(task_of_a_spread);
+
+    // One of two who share a session is cut off: the other one may go on, and nobody else.
+    let [cut_off, other] =
+        [keeper.session("one", connect()).await.unwrap(), keeper.session("one", connect()).await.unwrap()];
+    assert!(Arc::ptr_eq(&cut_off, &other));
+    drop(cut_off);
+    let (next, connections) = (keeper.session("one", connect()).await.unwrap(), proxy.connections());
+    assert!(other.is_alive(Duration::from_secs(5)).await && !Arc::ptr_eq(&other, &next));
+    assert_eq!((proxy.open(), connections), (2, 3));
+    let held = [Arc::clone(&other), Arc::clone(&next)];
+    other.discard().await;
+    wait_until("it is closed, too", || proxy.open() == 1).await;
+    next.give_back().await;
+    wait_until("all are closed", || proxy.open() == 0).await;
+    drop(held);
+}
+
+/// They count: accounts are locked by many of them.
+#[tokio::test]
+async fn a_partner_who_knows_neither_version_refuses_one_for_each_file() {
+    let (current, previous) = (KeyPair::ed25519().unwrap(), KeyPair::ed25519().unwrap());
+    let door = Door::default();
+    let quirks = embedded::Quirks { door: door.clone(), ..Default::default() };
+    let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    delivery.set("SFTP_KEEP_CONNECTION", 0);
+    let mut credential = None;
+    for (version, key) in [("old", &previous), ("new", &current)] {
+        delivery
+            .source
+            .put(&format!("keys/{version}"), Body::Bytes(key.private.clone().into_bytes()))
+            .unwrap();
+        delivery.set("SFTP_S3_SSH_KEY", format!("keys/{version}"));
+        let mut reference = delivery.process().fetch_key().await;
+        if let SecretLocation::S3 { version_id, .. } = &mut reference.location {
+            *version_id = Some(version.to_owned());
+        }
+        reference.previous = credential.map(Box::new);
+        credential = Some(reference);
+    }
+    let credential = credential.unwrap();
+    let process = delivery.process();
+    let label = async || {
+        let label = async |session: &Arc<sftp::Session>| Ok(session.label().map(str::to_owned));
+        process.partner.with_session(&credential, None, label).await
+    };
+    for refused in [2, 1, 1] {
+        let error = label().await.unwrap_err();
+        assert_eq!(error.name, ErrorName::AuthenticationRejected, "{error}");
+        assert_eq!(door.take_refused(), refused, "{error}");
+        assert!(error.message().contains(&current.fingerprint().unwrap()), "{error}");
+    }
+    // He follows.
+    delivery.partner.client_key = current.clone();
+    delivery.partner.start_again().await.unwrap();
+    assert_eq!(label().await.unwrap().as_deref(), Some("new"));
+    assert_eq!(door.take_refused(), 0);
+}
+
 /// Its handle comes when whoever asked for it is gone.
 #[tokio::test]
 async fn a_file_that_nobody_waits_for_is_closed() {
@@ -234,11 +321,7 @@ async fn a_file_that_nobody_waits_for_is_closed() {
         }
     });
     let partner = Partner::scripted(script).await.unwrap();
-    let endpoint = Endpoint { host: partner.host.clone(), port: partner.port };
-    let private_key = partner.client_key.private.clone().into();
-    let login = Login::new(partner.user.clone(), Some(&private_key), None, None).unwrap();
-    let trusted = TrustedHostKeys::parse(&partner.host_key.public).unwrap();
-    let session = Session::connect(&endpoint, &login, &trusted, &sftp::Options::default()).await.unwrap();
+    let session = session(&partner, partner.port, sftp::Options::default()).await;
     tokio::select! {
         biased;
         _ = session.sftp().open("a", OpenFlags::READ) => unreachable!("it was answered before it was sent"),

@@ -239,6 +239,15 @@ impl Process {
     }
 }
 
+/// A session with a partner, by way of this port.
+pub(crate) async fn session(partner: &Partner, port: u16, options: sftp::Options) -> sftp::Session {
+    let endpoint = sftp::Endpoint { host: partner.host.clone(), port };
+    let private_key = partner.client_key.private.clone().into();
+    let login = sftp::Login::new(partner.user.clone(), Some(&private_key), None, None).unwrap();
+    let trusted = bridge::TrustedHostKeys::parse(&partner.host_key.public).unwrap();
+    sftp::Session::connect(&endpoint, &login, &trusted, &options).await.unwrap()
+}
+
 /// Waits until something holds; says what did not if it takes too long.
 pub(crate) async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..1000 {

@@ -1,6 +1,6 @@
 //! What the account may do with files and directories, one request after the other, in files of our own.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bridge::{Demand, IfExists, Marker, Mode, ProofPolicy, Publish};
 use bytes::Bytes;
@@ -408,7 +408,7 @@ impl Doctor {
         let refused = if sftp.can_hash() {
             match self.answer("hash", sftp.open(path, OpenFlags::READ).await)? {
                 Ok(file) => {
-                    let hash = sftp.sha256(&file, content().len() as u64, Duration::from_secs(60)).await;
+                    let hash = sftp.sha256(&file, content().len() as u64, self.configuration.timeout()).await;
                     let hash = self.answer("hash", hash)?;
                     let closed = sftp.close(file).await;
                     let _ = self.answer("hash", closed)?;

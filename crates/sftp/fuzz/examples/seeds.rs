@@ -60,6 +60,11 @@ fn main() -> std::io::Result<()> {
     write("status-latin-1", WHOLE, 0, &status(1, 4, &string(b"Schl\xfcssel fehlt")))?;
     write("status-bare", WHOLE, 0, &status(1, u32::MAX, &[]))?;
     write("handle", WHOLE, 0, &packet(102, &[&id, &string(&[0xff, 0, 0xfe, 7])]))?;
+    write("handle-longest", WHOLE, 0, &packet(102, &[&id, &string(&[7; 256])]))?;
+    write("handle-too-long", WHOLE, 0, &packet(102, &[&id, &string(&[7; 257])]))?;
+    let long = format!("x{}", "ä".repeat(700));
+    write("status-long", WHOLE, 0, &status(1, 4, &string(long.as_bytes())))?;
+    write("extended-long", WHOLE, 0, &extended(&[7; 1500]))?;
     write("attributes", WHOLE, 0, &packet(105, &[&id, &[0; 4]]))?;
     let flags = 0x8000_000fu32.to_be_bytes();
     let (mode, times) = (0o040_755u32.to_be_bytes(), numbers(&[0x6500_0000_6500_0001]));

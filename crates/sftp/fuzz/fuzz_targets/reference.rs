@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sftp::Attributes;
-use sftp::internals::{Broken, REPLY_MAX, Seen};
+use sftp::internals::{BODY_MAX, Broken, HANDLE_MAX, REPLY_MAX, Seen, WORDS_MAX};
 
 /// A reply with the id of its request.
 pub type Outcome = Result<(u32, Seen), Broken>;
@@ -19,7 +19,10 @@ pub fn replies(stream: &[u8]) -> Vec<(usize, Outcome)> {
         }
         let Some((body, tail)) = rest.split_at_checked(length) else { break };
         rest = tail;
-        let reply = reply(body).ok_or(Broken::Short);
+        let reply = match reply(body).ok_or(Broken::Short) {
+            Ok((_, Seen::Handle(handle))) if handle.len() > HANDLE_MAX => Err(Broken::LongHandle(handle.len())),
+            other => other,
+        };
         let is_broken = reply.is_err();
         replies.push((stream.len() - rest.len(), reply));
         if is_broken {
@@ -42,15 +45,27 @@ fn reply(mut body: &[u8]) -> Option<(u32, Seen)> {
         101 => {
             let code = number(body, 4)? as u32;
             let message = string(body).unwrap_or_default();
-            Seen::Status { code, message: String::from_utf8_lossy(&message).into_owned() }
+            Seen::Status { code, message: beginning(&String::from_utf8_lossy(&message)) }
         }
         102 => Seen::Handle(string(body)?),
         103 => Seen::Data(vec![string(body)?]),
         105 => Seen::Attributes(attributes(body)?),
-        201 => Seen::Extended(Bytes::copy_from_slice(body)),
+        201 => Seen::Extended(body.iter().copied().take(BODY_MAX).collect()),
         other => Seen::Other(other),
     };
     Some((id, seen))
+}
+
+/// As many characters as fit.
+fn beginning(words: &str) -> String {
+    let mut length = 0;
+    words
+        .chars()
+        .take_while(|character| {
+            length += character.len_utf8();
+            length <= WORDS_MAX
+        })
+        .collect()
 }
 
 fn attributes(body: &mut &[u8]) -> Option<Attributes> {

@@ -1,0 +1,56 @@
+//! What all channels of a session, and its transport, know of it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How a session is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Condition(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    ended: Mutex<Option<String>>,
+    is_in_doubt: AtomicBool,
+    long_works: AtomicUsize,
+}
+
+impl Condition {
+    /// It has ended, and this is how.
+    pub(crate) fn end(&self, words: String) {
+        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn how(&self) -> Option<String> {
+        self.0.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nobody is to begin anything on it any more.
+    pub(crate) fn doubt(&self) {
+        self.0.is_in_doubt.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.0.is_in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// For as long as what is returned lives, the server has something to do that may take it long. That it says nothing
+    /// meanwhile is no sign that it is gone.
+    pub(crate) fn at_long_work(&self) -> LongWork {
+        self.0.long_works.fetch_add(1, Ordering::Relaxed);
+        LongWork(self.clone())
+    }
+
+    pub(crate) fn is_at_long_work(&self) -> bool {
+        self.0.long_works.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// See [`Condition::at_long_work`].
+pub(crate) struct LongWork(Condition);
+
+impl Drop for LongWork {
+    fn drop(&mut self) {
+        self.0.0.long_works.fetch_sub(1, Ordering::Relaxed);
+    }
+}
