@@ -232,8 +232,8 @@ impl Line {
 }
 
 impl Sftp {
-    /// Starts SFTP on a channel that was opened within `round_trip`. The request for the subsystem and the first
-    /// packet travel together.
+    /// Starts SFTP on a channel that was opened within `round_trip`. The request for the subsystem and the first packet
+    /// travel together, if the channel takes data before it has one; OpenSSH's does not.
     pub(crate) async fn start(
         channel: Channel<Msg>,
         condition: Condition,
