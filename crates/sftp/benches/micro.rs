@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use sftp::internals::{Decoder, Window, write};
+use sftp::internals::{Decoder, Window, join_small, write};
 
 const KIB: usize = 1024;
 /// As long as OpenSSH's.
@@ -33,6 +33,19 @@ fn encode(c: &mut Criterion) {
                 |parts| write(black_box(7), black_box(HANDLE), black_box(1 << 33), parts),
                 BatchSize::SmallInput,
             );
+        });
+    }
+    group.finish();
+}
+
+fn join(c: &mut Criterion) {
+    let mut group = c.benchmark_group("join");
+    for (length, title) in [(10 * KIB, "WRITEs of 10 KiB"), (255 * KIB, "WRITEs of 255 KiB, uncopied")] {
+        let data = Bytes::from(vec![7; length]);
+        let writes: Vec<_> = (0..3).flat_map(|id| write(id, HANDLE, 0, vec![data.clone()])).collect();
+        group.throughput(Throughput::Bytes(3 * length as u64));
+        group.bench_function(format!("3 {title}"), |b| {
+            b.iter(|| join_small(black_box(writes.iter().cloned())));
         });
     }
     group.finish();
@@ -98,5 +111,5 @@ fn decode_all(pieces: &[Bytes]) {
     assert_eq!(replies, REPLIES);
 }
 
-criterion_group!(benches, encode, decode, window);
+criterion_group!(benches, encode, join, decode, window);
 criterion_main!(benches);

@@ -25,6 +25,9 @@ const DATA_DEFAULT: u32 = 32 * 1024;
 /// OpenSSH takes 255 KiB; nobody is asked for more.
 const DATA_MAX: u32 = 255 * 1024;
 
+/// So many requests are sent at once, at most.
+const AT_ONCE: usize = 64;
+
 /// CLOSE and RENAME may take so many times the stall timeout: there are servers that commit, or copy, a whole file then.
 /// Keepalives notice meanwhile if the connection is dead.
 const COMMIT: u32 = 10;
@@ -229,8 +232,8 @@ impl Line {
 }
 
 impl Sftp {
-    /// Starts SFTP on a channel that was opened within `round_trip`. The request for the subsystem and the first
-    /// packet travel together.
+    /// Starts SFTP on a channel that was opened within `round_trip`. The request for the subsystem and the first packet
+    /// travel together, if the channel takes data before it has one; OpenSSH's does not.
     pub(crate) async fn start(
         channel: Channel<Msg>,
         condition: Condition,
@@ -619,8 +622,10 @@ async fn send_packets(
     writer: &ChannelWriteHalf<Msg>,
     mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>,
 ) -> bool {
-    while let Some(packet) = packets.recv().await {
-        for part in packet {
+    let mut ready = Vec::new();
+    // The small parts of all requests that are ready travel together; each of them has its price, in SSH and on the server.
+    while packets.recv_many(&mut ready, AT_ONCE).await > 0 {
+        for part in join_small(ready.drain(..).flatten()) {
             if writer.data_bytes(part).await.is_err() {
                 return false;
             }

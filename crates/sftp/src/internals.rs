@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::codec::{self, Malformed, Reply};
-use crate::{Attributes, client, window};
+use crate::{Attributes, client, pieces, window};
 
 /// A longer reply is refused.
 pub const REPLY_MAX: usize = codec::REPLY_MAX;
@@ -98,6 +98,11 @@ pub fn server_hash(reply: Bytes) -> Option<[u8; 32]> {
 /// A WRITE of the data in `parts`, as it is sent.
 pub fn write(id: u32, handle: &[u8], offset: u64, parts: Vec<Bytes>) -> Vec<Bytes> {
     codec::write(id, handle, offset, parts)
+}
+
+/// Small pieces copied together, as they are sent.
+pub fn join_small(pieces: impl IntoIterator<Item = Bytes>) -> Vec<Bytes> {
+    pieces::join_small(pieces)
 }
 
 /// How many bytes may be in flight.

@@ -1,28 +1,35 @@
 //! Data in pieces, which is not copied where it is much.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-/// What is no longer is better copied than kept as it is: each piece has its price, however small it is.
-const SMALL: usize = 8 * 1024;
+/// What is no longer is better copied than kept as it is. A copy takes a few hundred nanoseconds; a packet of its own takes
+/// more than that here and at the server. (Measured with OpenSSH's: with pieces of 8 KiB joining wins, from 12 KiB on
+/// neither does.)
+const SMALL: usize = 12 * 1024;
 /// Small pieces are joined to one of this length at most: what a packet of a channel holds.
 const JOINED_MAX: usize = 32 * 1024;
 
 /// Copies small pieces together. Large ones stay as they are.
 pub(crate) fn join_small(pieces: impl IntoIterator<Item = Bytes>) -> Vec<Bytes> {
     let mut joined = Vec::new();
-    let mut small = BytesMut::new();
-    for piece in pieces {
+    let mut small: Vec<Bytes> = Vec::new();
+    let mut length = 0;
+    for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
         let is_small = piece.len() <= SMALL;
-        if !small.is_empty() && (!is_small || small.len() + piece.len() > JOINED_MAX) {
-            joined.push(small.split().freeze());
+        if !small.is_empty() && (!is_small || length + piece.len() > JOINED_MAX) {
+            joined.push(small.concat().into());
+            small.clear();
+            length = 0;
         }
-        match is_small {
-            true => small.extend_from_slice(&piece),
-            false => joined.push(piece),
+        if is_small {
+            length += piece.len();
+            small.push(piece);
+        } else {
+            joined.push(piece);
         }
     }
     if !small.is_empty() {
-        joined.push(small.freeze());
+        joined.push(small.concat().into());
     }
     joined
 }
@@ -44,11 +51,11 @@ mod tests {
             for large in pieces.iter().filter(|piece| piece.len() > SMALL) {
                 prop_assert!(joined.iter().any(|piece| piece.as_ptr() == large.as_ptr()));
             }
-            let small = |piece: &Bytes| piece.len() <= SMALL;
             for pair in joined.windows(2) {
-                prop_assert!(!pair.iter().all(small));
+                let [one, next] = pair else { unreachable!() };
+                prop_assert!(one.len() > SMALL || next.len() > SMALL, "they could be one");
             }
-            prop_assert!(joined.iter().all(|piece| !piece.is_empty() && piece.len() <= JOINED_MAX));
+            prop_assert!(joined.iter().all(|piece| !piece.is_empty() && piece.len() <= 3 * SMALL));
         }
     }
 }

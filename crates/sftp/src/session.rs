@@ -95,8 +95,9 @@ const KEEPALIVES_MAX: u32 = 3;
 impl Session {
     /// Connects, checks the host key, logs in and starts SFTP.
     ///
-    /// Round trips: TCP, the two identifications, the two lists of algorithms, key exchange, service, the offer of the
-    /// key, its signature, the channel, SFTP. The limits of the server come along with the first request.
+    /// Round trips: TCP, identifications and lists of algorithms, key exchange, service, the offer of the key, its
+    /// signature, the channel, the subsystem and SFTP's version: one where the channel takes data at once, two with OpenSSH.
+    /// The limits of the server come along with the first request.
     ///
     /// # Errors
     /// `ConnectFailed` with the step and the address, `HostKeyMismatch`, `NoCommonAlgorithm`,

@@ -13,6 +13,7 @@ use integration_tests::object_source::{self, Body, Pace};
 use integration_tests::partner::Partner;
 use integration_tests::wire::{self, Request, kind, serve};
 use sftp::{Keeper, OpenFlags};
+use tokio::task::JoinSet;
 
 use crate::support::{Delivery, MIB, session, wait_until};
 
@@ -213,6 +214,25 @@ async fn a_call_that_was_cut_off_leaves_no_connection_to_the_next() {
     assert_eq!(proxy.connections(), 2);
     wait_until("the first one is closed", || proxy.open() == 1).await;
     delivery.assert_arrived("slow.bin", 8 * MIB);
+}
+
+/// Each packet of SSH costs about as much as a small request.
+#[tokio::test]
+async fn small_requests_travel_together() {
+    const REQUESTS: u64 = 200;
+    let partner = Partner::embedded(embedded::Quirks::default()).await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    let session = session(&partner, proxy.port, sftp::Options::default()).await;
+    let before = proxy.bytes_up();
+    let mut asked = JoinSet::new();
+    for number in 0..REQUESTS {
+        let sftp = Arc::clone(session.sftp());
+        asked.spawn(async move { sftp.stat(&format!("{number:03}")).await.unwrap() });
+    }
+    assert!(asked.join_all().await.iter().all(Option::is_none));
+    let each = (proxy.bytes_up() - before) / REQUESTS;
+    // The request itself has 16 bytes.
+    assert!((16..24).contains(&each), "{each} bytes for each request");
 }
 
 /// A frozen process would keep it, and the next step out of a partner who allows one.
