@@ -58,8 +58,8 @@ enum Command {
     /// Checks the settings of the environment (SFTP_HOST, …) against the partner's server, and says what to change.
     ///
     /// No bucket is needed, and with --key-file nothing of AWS. It writes files of its own into SFTP_LOCATION, whose names
-    /// begin with .s3-sftp-bridge-doctor-, and removes them. Exit status: 0 all is well; 1 something needs a change; 2 bad
-    /// usage or settings.
+    /// begin with .s3-sftp-bridge-doctor- (partial files are called and lie as deliveries' do), and removes them. Exit
+    /// status: 0 all is well; 1 something needs a change; 2 bad usage or settings.
     Doctor(doctor::Arguments),
 }
 

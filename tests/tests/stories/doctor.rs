@@ -409,12 +409,23 @@ async fn story_16_doctor_goes_on_with_an_rsa_key_that_needs_sha1() {
 #[tokio::test]
 async fn doctor_shows_no_key_that_was_pasted_into_a_setting() {
     let partner = quirky(Quirks::default()).await;
-    let mut variables = variables(&partner);
-    variables.insert("SFTP_S3_SSH_KEY".into(), partner.client_key.private.replace('/', "+"));
-    let diagnosis = examine(&partner, &variables).await;
-    assert_eq!(diagnosis.status, 2);
-    diagnosis.assert("settings", "fail");
-    assert_eq!(diagnosis.json["recommended"], Value::Null);
+    let key = &partner.client_key.private;
+    let line = key.lines().nth(2).unwrap();
+    for (name, value) in [
+        ("SFTP_S3_SSH_KEY", key.clone()),
+        ("SFTP_S3_SSH_KEY", line.to_owned()),
+        ("SFTP_SECRET_ID", key.clone()),
+        ("SFTP_SECRET_ID", line.to_owned()),
+        ("SFTP_SECRET_ID", json!({"PrivateKey": key}).to_string()),
+    ] {
+        let mut variables = variables(&partner);
+        variables.insert(name.into(), value);
+        // The credential is the file's, and nobody needs the setting: a run that tells secrets fails in there.
+        let diagnosis = examine(&partner, &variables).await;
+        assert_eq!(diagnosis.status, 2, "{:#}", diagnosis.json);
+        assert!(diagnosis.of("settings")["found"].as_str().unwrap().contains(name));
+        assert_eq!(diagnosis.json["recommended"], Value::Null);
+    }
 }
 
 #[tokio::test]
