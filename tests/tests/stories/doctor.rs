@@ -656,6 +656,29 @@ async fn doctor_warns_of_what_is_only_tried() {
     }
 }
 
+/// What is missing and cannot be seen is made, by a delivery and by the doctor; it takes away only what it has made.
+#[tokio::test]
+async fn doctor_makes_directories_that_it_cannot_see() {
+    for (there, made) in [(&["in", "in/stage"][..], ""), (&["in"], "in/stage"), (&[], "in, in/stage")] {
+        let mut bridge = Bridge::to(quirky(Quirks { no_stat: true, ..Quirks::default() }).await).await;
+        there.iter().for_each(|name| std::fs::create_dir(bridge.partner.root.join(name)).unwrap());
+        bridge.set("SFTP_LOCATION", "in");
+        bridge.set("SFTP_STAGING_DIRECTORY", "stage");
+        let mut variables = bridge.variables.clone();
+        variables.insert("SFTP_USER".into(), bridge.partner.user.clone());
+        let diagnosis = examine(&bridge.partner, &variables).await;
+        assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+        diagnosis.assert("clean-up", "ok");
+        let found = diagnosis.of("create")["found"].as_str().unwrap();
+        let expected = if made.is_empty() { "can be made".into() } else { format!("; {made} was not there") };
+        assert!(found.contains(&expected), "{found}");
+        assert_eq!(diagnosis.json["recommended"]["changes"], json!({}));
+        let event = bridge.put("report.csv", b"x".to_vec()).await;
+        bridge.deliver(&event).await.unwrap();
+        assert_eq!(bridge.remote_files(), ["in/report.csv"]);
+    }
+}
+
 /// Partial files lie and are called as it is set, and the directory is as it was.
 #[tokio::test]
 async fn doctor_tries_the_staging_directory_and_the_partial_files_name() {

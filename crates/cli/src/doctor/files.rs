@@ -210,7 +210,7 @@ impl Doctor {
 
     /// The directory where partial files are to lie. Whether they can be renamed from there, the rename shows.
     async fn examine_staging(&mut self, sftp: &Sftp) -> Step {
-        let Some((directory, above)) = self.scratch.staging() else {
+        let Some(directory) = self.scratch.staging() else {
             self.report.absent("staging", "not set: partial files lie beside the final ones");
             return Ok(());
         };
@@ -224,7 +224,7 @@ impl Doctor {
                 self.unstage(format!("{directory:?} {why}"));
             }
             Ok(None) => {
-                if let Err(error) = self.make_missing(sftp, "staging", above).await? {
+                if let Err(error) = self.make_missing(sftp, "staging", self.scratch.above()).await? {
                     self.unstage(format!("{directory:?} is not there, and cannot be made: {error}"));
                 }
             }
@@ -271,11 +271,32 @@ impl Doctor {
         Ok((path, opened))
     }
 
+    /// Makes the directories above, where it cannot be seen which of them are there, as a delivery does. Only one that was
+    /// made is remembered: another may be the partner's.
+    async fn make_unseen(&mut self, sftp: &Sftp) -> Step<Vec<String>> {
+        let mut made = Vec::new();
+        if !self.configuration.settings.policy.create_directories {
+            return Ok(made);
+        }
+        for directory in self.scratch.above() {
+            if self.answer("create", sftp.mkdir(&directory).await)?.is_ok() {
+                self.scratch.remember_directory(&directory);
+                made.push(directory);
+            }
+        }
+        Ok(made)
+    }
+
     /// Nothing works without this. Returns the partial file.
     async fn create(&mut self, sftp: &Sftp) -> Step<String> {
         let (mut path, mut opened) = self.open_partial(sftp).await?;
+        let mut made = Vec::new();
+        if opened.as_ref().is_err_and(Error::is_not_found) {
+            made = self.make_unseen(sftp).await?;
+            (path, opened) = self.open_partial(sftp).await?;
+        }
         if let Err(error) = &opened
-            && let Some((directory, _)) = self.scratch.staging()
+            && let Some(directory) = self.scratch.staging()
         {
             self.unstage(format!("no file can be made in {directory:?}: {error}"));
             (path, opened) = self.open_partial(sftp).await?;
@@ -294,7 +315,14 @@ impl Doctor {
                 return Err(Stopped);
             }
         };
-        self.report.ok("create", "a file can be made");
+        match made.is_empty() {
+            true => self.report.ok("create", "a file can be made"),
+            false => self.report.warn(
+                "create",
+                format!("a file can be made; {} was not there: deliveries make it, as this check did (and takes it away again)", made.join(", ")),
+                "check that SFTP_LOCATION and SFTP_STAGING_DIRECTORY are spelled as the partner has them",
+            ),
+        }
         // Without closing it before: some servers open what is there but for writing it anew.
         let written = self.fill(file, 0, &content()).await;
         match self.answer("write", written)? {
@@ -544,7 +572,7 @@ impl Doctor {
         let free = self.answer("if-exists", sftp.stat(&path).await)?;
         let keeps = self.configuration.settings.policy.if_exists.keeps();
         let mut renamed = self.rename_both(sftp, partial).await?;
-        if let Some((directory, _)) = self.scratch.staging() {
+        if let Some(directory) = self.scratch.staging() {
             renamed = self.judge_staging(sftp, &directory, renamed).await?;
         }
         let posix = match sftp.can_replace() {

@@ -44,13 +44,19 @@ impl Scratch {
         self.policy = self.policy.take().map(beside);
     }
 
-    /// Where partial files lie, if that is apart; and the directories down to it, outermost first.
-    pub(super) fn staging(&self) -> Option<(String, Vec<String>)> {
-        let policy = self.policy.as_ref()?;
-        let Publish::Rename { staging_directory: Some(_), .. } = policy.publish else { return None };
-        let paths = self.paths(policy)?;
-        let directories: Vec<String> = paths.partial_directories().into_iter().map(str::to_owned).collect();
-        Some((directories.last()?.clone(), directories))
+    /// Where partial files lie, if that is apart.
+    pub(super) fn staging(&self) -> Option<String> {
+        let Publish::Rename { staging_directory: Some(_), .. } = self.policy.as_ref()?.publish else {
+            return None;
+        };
+        self.above().pop()
+    }
+
+    /// The directories above partial files, outermost first.
+    pub(super) fn above(&self) -> Vec<String> {
+        let paths = self.policy.as_ref().and_then(|policy| self.paths(policy));
+        let directories = paths.iter().flat_map(RemotePaths::partial_directories);
+        directories.map(str::to_owned).collect()
     }
 
     /// As of an object of our name.
@@ -210,12 +216,12 @@ mod tests {
         scratch.move_to("in");
         let partial = scratch.partial();
         assert!(partial.starts_with(&format!("in/a/b/{PREFIX}")) && partial.ends_with(".part"), "{partial}");
-        let directories = ["in", "in/a", "in/a/b"].map(str::to_owned).to_vec();
-        assert_eq!(scratch.staging(), Some(("in/a/b".into(), directories)));
+        assert_eq!(scratch.staging().as_deref(), Some("in/a/b"));
+        assert_eq!(scratch.above(), ["in", "in/a", "in/a/b"]);
         scratch.unstage();
         let partial = scratch.partial();
         assert!(partial.starts_with(&format!("in/{PREFIX}")) && partial.ends_with(".part"), "{partial}");
-        assert_eq!(scratch.staging(), None);
+        assert_eq!((scratch.staging(), scratch.above()), (None, vec!["in".to_owned()]));
 
         let mut direct = self::scratch(&[("SFTP_PUBLISH", "direct")]);
         assert!(direct.partial().starts_with(&format!(".{PREFIX}")) && direct.staging().is_none());
