@@ -85,7 +85,8 @@ impl Recommendation {
         for (name, works) in [("SFTP_FILE_MODE", findings.chmod), ("SFTP_DIR_MODE", findings.chmod_dir)] {
             let mode = draft.get(name);
             if works == Some(false) && mode != "off" && !mode.starts_with("try:") {
-                draft.set(name, &format!("try:{mode}"), refused);
+                let bits = mode.strip_prefix("require:").unwrap_or(&mode);
+                draft.set(name, &format!("try:{bits}"), refused);
             }
         }
         if findings.mtime == Some(false) && draft.get("SFTP_PRESERVE_MTIME") == "require" {
@@ -243,8 +244,8 @@ fn plain(settings: &Settings, name: &str, value: &str) -> String {
             settings.login.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(",")
         }
         "SFTP_ALGORITHMS" => {
-            let words = value.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty());
-            let words: Vec<&str> = words.collect();
+            let words = value.split(|c: char| c == ',' || c.is_ascii_whitespace());
+            let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
             let is_named = words.first().is_some_and(|word| !word.starts_with(['+', '-', '^']));
             let preset = if is_named { None } else { Some("modern") };
             preset.into_iter().chain(words).collect::<Vec<_>>().join(",")
@@ -355,6 +356,7 @@ mod tests {
         for (name, value, recommended) in [
             ("SFTP_FILE_MODE", "0640", "try:0640"),
             ("SFTP_DIR_MODE", "750", "try:750"),
+            ("SFTP_DIR_MODE", "require:0750", "try:0750"),
             ("SFTP_PRESERVE_MTIME", "require", "try"),
         ] {
             assert_eq!(changes(&[(name, value)], &refused), change(name, recommended));
@@ -530,11 +532,13 @@ mod tests {
     fn values_mean_the_same_in_their_plainest_form() {
         for (name, value, plainest) in [
             ("SFTP_PORT", "0022", "22"),
+            ("SFTP_S3_SSH_KEY", "s3://my-bucket/keys/id", "my-bucket/keys/id"),
             ("SFTP_AUTHENTICATION", "password publickey", "password,publickey"),
             ("SFTP_ALGORITHMS", "+ssh-rsa ^aes256-ctr", "modern,+ssh-rsa,^aes256-ctr"),
             ("SFTP_ALGORITHMS", "legacy, -3des-cbc", "legacy,-3des-cbc"),
         ] {
-            let recommended = recommended(&[(name, value)], &good()).unwrap();
+            let no_secret = ("SFTP_SECRET_ID", if name == "SFTP_S3_SSH_KEY" { "" } else { "s" });
+            let recommended = recommended(&[no_secret, (name, value)], &good()).unwrap();
             assert!(recommended.settings.contains(&(name, plainest.into())), "{:?}", recommended.settings);
             assert!(recommended.changes.is_empty());
         }
