@@ -23,9 +23,6 @@ pub enum CredentialLocation {
 /// The settings that say it. Their values are never shown.
 pub(super) const NAMES: [&str; 2] = ["SFTP_SECRET_ID", "SFTP_S3_SSH_KEY"];
 
-/// What the doctor has for a secret where the credential lies in a file.
-const NOT_NEEDED: &str = "(not set)";
-
 impl CredentialLocation {
     /// The values are not repeated, whatever they are: people paste the private key itself here. What may be one is
     /// refused, because from here on the location stands in messages.
@@ -83,7 +80,7 @@ fn is_secret_id(text: &str) -> bool {
             let is_account = account.len() == 12 && all(account, |byte| byte.is_ascii_digit());
             is_word(partition) && is_word(region) && is_account && is_name(name)
         }
-        [name] => text == NOT_NEEDED || (is_name(name) && name.len() <= 512 && !may_be_secret(name)),
+        [name] => is_name(name) && name.len() <= 512 && !may_be_secret(name),
         _ => false,
     }
 }
