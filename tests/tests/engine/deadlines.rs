@@ -59,7 +59,7 @@ async fn silence_while_reading_back() {
     delivery.slice = Some(SLICE);
     let proxy = delivery.through_proxy(Fault::None).await;
     // Once nothing was read, once half of it. The second is by the clock: what the client sends says nothing.
-    for (moment, rate) in [(0, None), (2600, None), (u64::MAX, Some(8_000_000))] {
+    for (moment, rate) in [(0, None), (2000, None), (u64::MAX, Some(8_000_000))] {
         let started = Instant::now();
         proxy.set(rate.map_or(Fault::SwallowAfter(moment), Fault::Rate)).await;
         let silence = async {
