@@ -173,16 +173,9 @@ async fn newer_version(s3: &Client, object: &PinnedObject, version_id: &str) -> 
     // The key itself comes before those that it is the beginning of, and its versions newest first.
     let request = s3.list_object_versions().bucket(&object.bucket).prefix(&object.object_key);
     let listed = request.send().await.map_err(|error| {
-        let name = if Failed::of(&error).is_transient() {
-            ErrorName::ObjectReadInterrupted
-        } else {
-            ErrorName::ObjectUnreadable
-        };
-        name.error(format!(
-            "s3://{}/{} was deleted; whether a newer version came before that could not be asked: {}; it takes s3:ListBucketVersions",
-            object.bucket,
-            object.object_key,
-            Failed::of(&error)
+        let (failed, PinnedObject { bucket, object_key, .. }) = (Failed::of(&error), object);
+        read_error(&failed).error(format!(
+            "s3://{bucket}/{object_key} was deleted; whether a newer version came before that could not be asked: {failed}; it takes s3:ListBucketVersions"
         ))
     })?;
     let newest = listed.versions().iter().find(|version| version.key() == Some(object.object_key.as_str()));
@@ -290,14 +283,16 @@ pub(crate) fn missing(bucket: &str, object_key: &str, version_id: Option<&str>) 
     ErrorName::ObjectUnreadable.error(format!("s3://{bucket}/{object_key} does not exist{version}"))
 }
 
+fn read_error(failed: &Failed) -> ErrorName {
+    if failed.is_transient() { ErrorName::ObjectReadInterrupted } else { ErrorName::ObjectUnreadable }
+}
+
 pub(crate) fn unreadable(bucket: &str, object_key: &str, failed: &Failed) -> Error {
-    let name =
-        if failed.is_transient() { ErrorName::ObjectReadInterrupted } else { ErrorName::ObjectUnreadable };
     let hint = match failed.status {
         Some(403) => {
             "; the role needs s3:GetObject (and kms:Decrypt for a key of your own), and an archived object has to be restored first"
         }
         _ => "",
     };
-    name.error(format!("reading s3://{bucket}/{object_key}: {failed}{hint}"))
+    read_error(failed).error(format!("reading s3://{bucket}/{object_key}: {failed}{hint}"))
 }

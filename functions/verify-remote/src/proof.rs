@@ -114,7 +114,7 @@ impl Prover<'_> {
                 subject.path
             )));
         }
-        let may_be_anothers = checkpoint.already_there || checkpoint.vanished;
+        let may_be_anothers = may_be_anothers(checkpoint);
         let policy = match self.deps.partner.settings.proof {
             // A file that someone else may have put there is taken for ours on the strength of its contents only.
             ProofPolicy::Size | ProofPolicy::None if may_be_anothers => ProofPolicy::ReadBack,
@@ -201,7 +201,7 @@ impl Prover<'_> {
         if let hashed @ Attempt::Done(_) = self.server_hash(subject, checkpoint, false).await? {
             return Ok(hashed);
         }
-        let may_be_anothers = checkpoint.already_there || checkpoint.vanished;
+        let may_be_anothers = may_be_anothers(checkpoint);
         let mut refusals = match self.read_back(subject, checkpoint, |it| &mut it.read_back).await? {
             Attempt::Refused(why) if !may_be_anothers => vec![why],
             read_or_needed => return Ok(read_or_needed),
@@ -364,6 +364,11 @@ impl Prover<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether someone else may have put the file there.
+fn may_be_anothers(checkpoint: &Checkpoint) -> bool {
+    checkpoint.already_there || checkpoint.vanished
 }
 
 fn done(proof: Proof) -> Attempt {
