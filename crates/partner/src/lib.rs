@@ -2,6 +2,8 @@
 //! `verify-remote` have in common.
 
 mod attributes;
+mod learned;
+mod look;
 mod persistence;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +14,8 @@ use bridge::{CredentialReference, ErrorName, Result, Settings};
 use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
 
 pub use attributes::set_attributes;
+pub use learned::Learned;
+pub use look::{Patience, Seen, look, look_until};
 pub use persistence::Persistence;
 
 /// The partner's server.
@@ -20,6 +24,8 @@ pub struct Partner {
     pub settings: Settings,
     /// Clients for the object and the credential.
     pub clients: Clients,
+    /// What this process has learned of the server.
+    pub learned: Learned,
     options: sftp::Options,
     keeper: Keeper,
     refused: Mutex<Option<Refused>>,
@@ -55,7 +61,7 @@ impl Partner {
     pub fn new(settings: Settings, clients: Clients, options: sftp::Options) -> Self {
         let keeper = Keeper::new(settings.keep_connection);
         let options = sftp::Options { algorithms: settings.login.algorithms.clone(), ..options };
-        Self { settings, clients, options, keeper, refused: Mutex::default() }
+        Self { settings, clients, learned: Learned::default(), options, keeper, refused: Mutex::default() }
     }
 
     /// How far a transfer may spread out.
