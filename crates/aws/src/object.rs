@@ -190,7 +190,9 @@ pub async fn standing(s3: &Client, object: &PinnedObject, deliverable: Deliverab
     }
     Ok(match current {
         None => Standing::Gone,
-        Some(current) if current.etag == object.etag || !deliverable.includes(current.size) => Standing::Newest,
+        Some(current) if current.etag == object.etag || !deliverable.includes(current.size) => {
+            Standing::Newest
+        }
         Some(current) => Standing::Superseded(superseded(&current)),
     })
 }

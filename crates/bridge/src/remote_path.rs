@@ -486,15 +486,15 @@ mod tests {
             assert!(marker.partial.starts_with("in/d/.") && marker.partial != paths.partial, "{marker:?}");
         }
         let object = object(&"x".repeat(249));
-        let error =
-            paths("", &object).unwrap().marker(".sha256", &DeliveryPolicy::default()).unwrap_err();
+        let error = paths("", &object).unwrap().marker(".sha256", &DeliveryPolicy::default()).unwrap_err();
         assert_eq!(error.name, ErrorName::RemotePathRejected);
     }
 
     #[test]
     fn story_35_the_partial_name_differs_between_versions_and_between_executions() {
         let policy = DeliveryPolicy::default();
-        let paths = |object: &PinnedObject, execution| RemotePaths::new("", &policy, object, execution, "").unwrap();
+        let paths =
+            |object: &PinnedObject, execution| RemotePaths::new("", &policy, object, execution, "").unwrap();
         let partial = |object: &PinnedObject, execution| paths(object, execution).partial;
         let one = object("k");
         let other_version = PinnedObject { version_id: Some("v2".into()), ..one.clone() };
@@ -504,7 +504,9 @@ mod tests {
         assert_ne!(partial(&one, "a"), partial(&other_version, "a"));
         assert_ne!(partial(&one, "a"), partial(&other_content, "a"));
         let (a, b) = (paths(&one, "a"), paths(&one, "b"));
-        let names = |it: &RemotePaths| [it.marker(".done", &policy).unwrap().partial, it.aside("k", &policy).unwrap()];
+        let names = |it: &RemotePaths| {
+            [it.marker(".done", &policy).unwrap().partial, it.aside("k", &policy).unwrap()]
+        };
         for (a, b) in names(&a).into_iter().zip(names(&b)) {
             assert_ne!(a, b, "nor do they share any other file");
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws::{ByteStream, Deliverable, ObjectReader};
 use bridge::{
-    Checkpoint, Checksum, Deadline, Demand, ErrorName, Hashes, PinnedObject, ProofPolicy, RemotePaths, Result,
-    TransferInput,
+    Checkpoint, Checksum, Deadline, Demand, ErrorName, Hashes, PinnedObject, ProofPolicy, RemotePaths,
+    Result, TransferInput,
 };
 use partner::{Patience, Persistence, Seen, look, look_until};
 use sftp::{AHEAD_MAX, Attributes, Caps, FileHandle, OpenFlags, Session, Sftp, Upload};
@@ -69,7 +69,7 @@ impl Slice<'_> {
                 if std::mem::replace(&mut had_session, true) {
                     self.acknowledged.resume();
                 }
-                let sent = self.send(session, caps).await;
+                let sent = Box::pin(self.send(session, caps)).await;
                 if sent.is_err() && self.acknowledged.checkpoint().remote.is_direct() {
                     // Some servers publish what is closed, and the file may be open still.
                     session.doubt();

@@ -50,7 +50,9 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     let mut checkpoint = input.checkpoint.clone();
     let stop = deadline.less(RESERVE, 4);
     let limit = deadline.less(RESERVE / 4, 16);
-    let outcome = tokio::time::timeout(limit.remaining(), run(deps, &input, &mut checkpoint, stop)).await;
+    // Boxed, here and below: the future of a whole delivery is too large for the stack of a small thread.
+    let running = Box::pin(run(deps, &input, &mut checkpoint, stop));
+    let outcome = tokio::time::timeout(limit.remaining(), running).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost
             .error(format!("{}: no answer until the deadline", deps.partner.settings.host)))
@@ -131,7 +133,10 @@ async fn delivered(
 ) -> Receipt {
     let Publication { outcome, path, proof, host_key_fingerprint, marker, unconfirmed, .. } = publication;
     let after = match unconfirmed && deps.partner.settings.after_delivery.removes() {
-        true => Err("S3_AFTER_DELIVERY: the object stays, because the file was not seen under its final name".into()),
+        true => {
+            Err("S3_AFTER_DELIVERY: the object stays, because the file was not seen under its final name"
+                .into())
+        }
         false => afterwards::run(deps, &checkpoint.object, &input.execution, outcome, stop).await,
     };
     let receipt = receipt(deps, input, outcome, checkpoint);
@@ -209,7 +214,7 @@ async fn prove_and_publish(
     let mut asked = false;
     if checkpoint.publication.is_none() {
         let is_retry = input.execution.retry_count > 0 || input.execution.redrive_count > 0;
-        let ended = match publish_proved(deps, checkpoint, sftp, stop, is_retry).await? {
+        let ended = match Box::pin(publish_proved(deps, checkpoint, sftp, stop, is_retry)).await? {
             Step::Published(ended) => ended,
             Step::Superseded(reason) => {
                 let receipt = receipt(deps, input, Outcome::Superseded, checkpoint);
@@ -235,7 +240,7 @@ async fn prove_and_publish(
             }
         }
     }
-    finish(deps, input, checkpoint, sftp, stop, asked).await
+    Box::pin(finish(deps, input, checkpoint, sftp, stop, asked)).await
 }
 
 /// Sees to it that what lies there is the newest upload, and puts the marker beside it. `asked`: S3 has just said that it

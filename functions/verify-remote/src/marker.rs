@@ -47,13 +47,19 @@ impl MarkerFile {
     /// file that it does not know.
     pub(crate) async fn move_aside(&self, sftp: &Sftp, checkpoint: &mut Checkpoint) -> Result<()> {
         let Some(aside) = &self.aside else { return self.withdraw(sftp).await };
+        match look(sftp, self.path()).await? {
+            Seen::File(_) => {}
+            // A directory is the partner's, and not moved.
+            Seen::Nothing | Seen::Directory => return Ok(()),
+            Seen::Hidden => return self.withdraw(sftp).await,
+        }
         checkpoint.marker_aside = Some(aside.clone());
         match rename::request(sftp, self.path(), aside, Onto::Any).await {
             Ok(()) => Ok(()),
             Err(error) if !error.is_status() => Err(error.into()),
-            Err(error) => {
+            Err(_) => {
                 checkpoint.marker_aside = None;
-                if error.is_not_found() { Ok(()) } else { self.withdraw(sftp).await }
+                self.withdraw(sftp).await
             }
         }
     }

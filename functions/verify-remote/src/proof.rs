@@ -144,10 +144,9 @@ impl Prover<'_> {
         };
         match attempt {
             Attempt::Done(verdict) => Ok(verdict),
-            Attempt::Refused(_) if may_be_anothers(checkpoint) => Err(ErrorName::RemoteMismatch.error(format!(
-                "{:?} may be this file already, but cannot be read to prove it",
-                subject.path
-            ))),
+            Attempt::Refused(_) if may_be_anothers(checkpoint) => Err(ErrorName::RemoteMismatch.error(
+                format!("{:?} may be this file already, but cannot be read to prove it", subject.path),
+            )),
             Attempt::Refused(why) => {
                 let stands = match checkpoint.remote.is_direct() {
                     true => "the file is there, and is not proved",

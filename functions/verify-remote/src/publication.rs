@@ -62,7 +62,7 @@ pub(crate) async fn publish_proved(
     let keeps = deps.partner.settings.policy.if_exists.keeps() && !direct;
     let delivery = Delivery { deps, sftp, stop, direct, keeps, is_retry };
     loop {
-        match delivery.turn(checkpoint).await? {
+        match Box::pin(delivery.turn(checkpoint)).await? {
             Turn::Ended(step) => return Ok(step),
             Turn::LookAgain => checkpoint.publish_refusals += 1,
         }
@@ -132,7 +132,7 @@ impl Delivery<'_> {
             return Ok(turn);
         }
         if subject.is_partial() {
-            self.publish(checkpoint, &subject, proof).await
+            Box::pin(self.publish(checkpoint, &subject, proof)).await
         } else {
             self.conclude(checkpoint, &subject, proof).await
         }

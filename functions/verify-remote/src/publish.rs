@@ -89,7 +89,7 @@ impl Publisher<'_> {
         if let Some(marker) = marker {
             marker.move_aside(sftp, checkpoint).await?;
         }
-        let published = self.rename(checkpoint, &path).await;
+        let published = Box::pin(self.rename(checkpoint, &path)).await;
         match &published {
             Ok(Published::Now) => self.remove_aside(checkpoint).await,
             Err(error) if error.name.is_connection_failure() => checkpoint.publish_refusals += 1,
@@ -150,7 +150,7 @@ impl Publisher<'_> {
                 checkpoint.publishing = false;
                 match look(sftp, path).await? {
                     Seen::File(_) if self.keeps => Ok(Step::Ended(Published::LookAgain)),
-                    Seen::File(_) if self.moves_aside(checkpoint) => self.replace(checkpoint, path).await,
+                    Seen::File(_) if self.moves_aside(checkpoint) => Box::pin(self.replace(checkpoint, path)).await,
                     Seen::Directory => Err(ErrorName::RemotePathRejected.error(format!(
                         "{path:?} is a directory; nothing was published. {partial:?} stays, and a redrive publishes it"
                     ))),
@@ -294,7 +294,8 @@ impl Publisher<'_> {
         if let Some(aside) = &checkpoint.aside {
             message += &format!(". The former {path:?} lies at {aside:?}");
         }
-        let removed = checkpoint.warnings.iter().find(|warning| warning.contains("the former file was removed"));
+        let removed =
+            checkpoint.warnings.iter().find(|warning| warning.contains("the former file was removed"));
         if let Some(removed) = removed {
             message += &format!(". Note: {removed}");
         }

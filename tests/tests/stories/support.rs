@@ -102,7 +102,7 @@ impl Bridge {
         if let Some(version_id) = put.version_id() {
             object["version-id"] = json!(version_id);
         }
-        json!({"detail": {"version": "0", "bucket": {"name": self.bucket}, "object": object}})
+        json!({"time": aws::now(), "detail": {"version": "0", "bucket": {"name": self.bucket}, "object": object}})
     }
 
     /// Deletes an object; on a versioned bucket its versions stay.
