@@ -64,14 +64,12 @@ impl Checker {
         Ok(())
     }
 
-    pub(crate) fn at_the_end(&self, world: &World) -> Result<(), Violation> {
+    /// Everything that is wrong.
+    pub(crate) fn at_the_end(&self, world: &World) -> Vec<Violation> {
         let there = world.files.contents(OBJECT_KEY).and_then(|data| whole(world, data));
-        self.former(world, there)?;
-        for number in 0..world.executions.len() {
-            self.execution(world, number, there)?;
-        }
-        self.newest(world, there)?;
-        self.leftovers(world)
+        let executions = (0..world.executions.len()).map(|number| self.execution(world, number, there));
+        let others = [self.former(world, there), self.newest(world, there), self.leftovers(world)];
+        executions.chain(others).filter_map(Result::err).collect()
     }
 
     fn former(&self, world: &World, there: Option<usize>) -> Result<(), Violation> {
@@ -94,24 +92,38 @@ impl Checker {
             Some(Err(error)) => {
                 let name = error.name.to_string();
                 let allowed = world.scenario.may_fail.contains(&name.as_str());
-                return if allowed { Ok(()) } else { broken("nobody fails who was not disturbed", error.to_string()) };
+                return if allowed {
+                    Ok(())
+                } else {
+                    broken("nobody fails who was not disturbed", error.to_string())
+                };
             }
             None => return broken("every execution ends", "it is still running".into()),
         };
         let keeps_both = world.scenario.is_set("SFTP_IF_EXISTS", "keep-both");
         let stands = match keeps_both {
             true => FINAL.iter().any(|name| {
-                world.files.contents(name).and_then(|data| whole(world, data)).is_some_and(|it| is_as_new(it, upload))
+                world
+                    .files
+                    .contents(name)
+                    .and_then(|data| whole(world, data))
+                    .is_some_and(|it| is_as_new(it, upload))
             }),
             false => there.is_some_and(|it| is_as_new(it, upload)),
         };
         match receipt.outcome {
             Outcome::Delivered | Outcome::AlreadyDelivered => {
                 if !self.published.contains(&upload) {
-                    return broken("every receipt is true", format!("{:?}, and it never lay there", receipt.outcome));
+                    return broken(
+                        "every receipt is true",
+                        format!("{:?}, and it never lay there", receipt.outcome),
+                    );
                 }
                 if !stands {
-                    return broken("nothing delivered is lost", format!("{:?}, and {there:?} lies there", receipt.outcome));
+                    return broken(
+                        "nothing delivered is lost",
+                        format!("{:?}, and {there:?} lies there", receipt.outcome),
+                    );
                 }
             }
             Outcome::Superseded if world.events.len() <= upload + 1 => {
@@ -124,7 +136,10 @@ impl Checker {
         }
         let gone = !world.store.has(upload) && !world.deleted_by_user && world.events.len() == upload + 1;
         if gone && !stands {
-            return broken("nothing delivered is lost", "the object is gone, and its file is not there".into());
+            return broken(
+                "nothing delivered is lost",
+                "the object is gone, and its file is not there".into(),
+            );
         }
         Ok(())
     }
@@ -153,7 +168,8 @@ impl Checker {
             return Ok(());
         }
         let known = |name: &str| FINAL.iter().any(|known| name.starts_with(known));
-        let left: Vec<&str> = world.files.names().filter(|name| !known(name) || name.ends_with(".partial")).collect();
+        let left: Vec<&str> =
+            world.files.names().filter(|name| !known(name) || name.ends_with(".partial")).collect();
         match left.is_empty() {
             true => Ok(()),
             false => Err(Violation { promise: "nothing of ours is left behind", details: left.join(", ") }),
@@ -165,7 +181,10 @@ impl Checker {
 fn whole(world: &World, data: &[u8]) -> Option<usize> {
     let uploads = world.scenario.uploads.iter().copied().enumerate();
     let former = world.scenario.former.map(|size| (FORMER, size));
-    uploads.chain(former).find(|(upload, size)| *size == data.len() && contents(*upload, *size) == data).map(|it| it.0)
+    uploads
+        .chain(former)
+        .find(|(upload, size)| *size == data.len() && contents(*upload, *size) == data)
+        .map(|it| it.0)
 }
 
 /// Whether what lies there is this upload or a newer one.

@@ -12,7 +12,6 @@ use bridge::{
 use partner::Partner;
 use serde_json::Value;
 
-use crate::store;
 use crate::world::{self, HOST_KEY, World};
 
 /// After a retryable error, and after a process was killed. Longer than what the handlers wait themselves.
@@ -39,30 +38,23 @@ pub(crate) struct Runner {
 }
 
 /// Runs an execution from its start to its end.
-pub(crate) async fn run(world: Arc<Mutex<World>>, number: usize) {
+pub(crate) async fn run(world: Arc<Mutex<World>>, number: usize, clients: Clients) {
     let started = world.lock().unwrap().announce(number);
     if started.await.is_err() {
         return;
     }
-    let runner = Runner::new(world, number);
+    let runner = Runner::new(world, number, clients);
     let outcome = runner.run().await;
     runner.world.lock().unwrap().ends(number, outcome);
 }
 
 impl Runner {
-    fn new(world: Arc<Mutex<World>>, number: usize) -> Self {
-        let s3 = store::client(&world, number);
+    fn new(world: Arc<Mutex<World>>, number: usize, clients: Clients) -> Self {
         let (event, settings) = {
             let world = world.lock().unwrap();
             let upload = world.scenario.executions[number];
             (world.events[upload].clone(), settings(&world.scenario.variables))
         };
-        let secrets_manager = aws_sdk_secretsmanager::Client::from_conf(
-            aws_sdk_secretsmanager::Config::builder()
-                .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
-                .build(),
-        );
-        let clients = Clients { s3, secrets_manager };
         Self { world, number, clients, settings, event }
     }
 
@@ -185,7 +177,8 @@ fn settings(variables: &[(&'static str, &'static str)]) -> Settings {
         // Whether a kept session is asked for a sign of life depends on the real time.
         ("SFTP_KEEP_CONNECTION", "0"),
     ];
-    let variables = common.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let variables =
+        common.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Settings::parse(&variables.collect::<Variables>()).expect("settings")
 }
 

@@ -111,7 +111,11 @@ impl fmt::Display for Choice {
         }
         match self.fault {
             Some(fault) => {
-                write!(f, "{}", FAULTS.iter().find(|(_, known)| *known == fault).map_or('?', |(letter, _)| *letter))
+                write!(
+                    f,
+                    "{}",
+                    FAULTS.iter().find(|(_, known)| *known == fault).map_or('?', |(letter, _)| *letter)
+                )
             }
             None => Ok(()),
         }

@@ -243,10 +243,28 @@ fn iso_date(seconds: u32) -> String {
     format!("2026-01-01T{}.000Z", clock(seconds))
 }
 
+/// The world of the run that is under way. To build a client takes longer than a run, so that they outlive it.
+#[derive(Clone, Default)]
+pub(crate) struct Place(Arc<Mutex<Option<Arc<Mutex<World>>>>>);
+
+impl Place {
+    pub(crate) fn enter(&self, world: &Arc<Mutex<World>>) {
+        *self.0.lock().unwrap() = Some(Arc::clone(world));
+    }
+
+    pub(crate) fn leave(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+
+    fn world(&self) -> Option<Arc<Mutex<World>>> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
 /// Makes each request a question that waits for the scheduler.
 #[derive(Clone)]
 struct Asking {
-    world: Arc<Mutex<World>>,
+    place: Place,
     execution: usize,
 }
 
@@ -266,7 +284,9 @@ impl HttpConnector for Asking {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (answer, answered) = oneshot::channel();
         let question = question(&request);
-        self.world.lock().unwrap().ask(self.execution, question, answer);
+        if let Some(world) = self.place.world() {
+            world.lock().unwrap().ask(self.execution, question, answer);
+        }
         HttpConnectorFuture::new(async move {
             let reply: Reply =
                 answered.await.map_err(|_| ConnectorError::io("the connection was lost".into()))?;
@@ -309,8 +329,34 @@ fn range(text: String) -> (usize, usize) {
     (from.parse().expect("a start"), to.parse().unwrap_or(usize::MAX - 1))
 }
 
+/// The clients of all executions.
+pub(crate) struct Clients {
+    pub(crate) place: Place,
+    s3: Vec<aws_sdk_s3::Client>,
+    secrets_manager: aws_sdk_secretsmanager::Client,
+}
+
+impl Clients {
+    pub(crate) fn new(executions: usize) -> Self {
+        let place = Place::default();
+        let config = aws_sdk_secretsmanager::Config::builder().behavior_version(BehaviorVersion::latest());
+        Self {
+            s3: (0..executions).map(|execution| client(&place, execution)).collect(),
+            secrets_manager: aws_sdk_secretsmanager::Client::from_conf(config.build()),
+            place,
+        }
+    }
+
+    pub(crate) fn of(&self, execution: usize) -> aws::credential::Clients {
+        aws::credential::Clients {
+            s3: self.s3[execution].clone(),
+            secrets_manager: self.secrets_manager.clone(),
+        }
+    }
+}
+
 /// A client that asks as one execution.
-pub(crate) fn client(world: &Arc<Mutex<World>>, execution: usize) -> aws_sdk_s3::Client {
+fn client(place: &Place, execution: usize) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -321,6 +367,6 @@ pub(crate) fn client(world: &Arc<Mutex<World>>, execution: usize) -> aws_sdk_s3:
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .http_client(Asking { world: Arc::clone(world), execution });
+        .http_client(Asking { place: place.clone(), execution });
     aws_sdk_s3::Client::from_conf(config.build())
 }

@@ -182,7 +182,10 @@ impl World {
 
     fn tidy(&mut self) {
         let waits = |execution: &Execution, number: usize| {
-            execution.queue.iter().any(|parked| matches!(parked, Parked::Sftp { session, .. } if *session == number))
+            execution
+                .queue
+                .iter()
+                .any(|parked| matches!(parked, Parked::Sftp { session, .. } if *session == number))
         };
         for number in 0..self.sessions.len() {
             let session = &self.sessions[number];
@@ -205,7 +208,7 @@ impl World {
     pub(crate) fn movers(&self) -> Vec<Actor> {
         let mut movers = Vec::new();
         for (number, execution) in self.executions.iter().enumerate() {
-            if !execution.queue.is_empty() {
+            if !execution.queue.is_empty() && !self.is_second_of_two_alike(number) {
                 movers.push(Actor::Execution(number));
             }
         }
@@ -224,12 +227,18 @@ impl World {
         movers
     }
 
+    /// Of executions of one upload that have not started, it does not matter which one starts first.
+    fn is_second_of_two_alike(&self, number: usize) -> bool {
+        let waits = |number: &usize| matches!(self.executions[*number].queue.front(), Some(Parked::Start(_)));
+        let of = &self.scenario.executions;
+        waits(&number) && (0..number).filter(waits).any(|other| of[other] == of[number])
+    }
+
     /// Who moves if nothing is said: whoever did before, else the next one.
     pub(crate) fn usual(&self, movers: &[Actor]) -> Option<Actor> {
-        if movers.contains(&self.current) && matches!(self.current, Actor::Execution(_)) {
-            return Some(self.current);
-        }
-        movers.first().copied()
+        let Actor::Execution(current) = self.current else { return movers.first().copied() };
+        let next = |actor: &&Actor| matches!(actor, Actor::Execution(number) if *number >= current);
+        movers.iter().find(next).or(movers.first()).copied()
     }
 
     /// What may go wrong with the next request of an actor.
@@ -252,10 +261,6 @@ impl World {
             },
             Some(Parked::Start(_)) | None => Vec::new(),
         }
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.movers().is_empty()
     }
 
     /// Two runs whose states have the same number go on alike.
@@ -328,7 +333,7 @@ impl World {
         match parked {
             Parked::Start(start) => {
                 self.say(|| format!("{step} {choice} starts"));
-                drop(start.send(()));
+                let _ = start.send(());
             }
             Parked::Sftp { session, id, request } => self.serve_sftp(step, session, id, request, choice),
             Parked::Store { question, answer } => {
