@@ -6,6 +6,8 @@ mod learned;
 mod look;
 mod persistence;
 
+#[cfg(feature = "internals")]
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -29,7 +31,13 @@ pub struct Partner {
     options: sftp::Options,
     keeper: Keeper,
     refused: Mutex<Option<Refused>>,
+    #[cfg(feature = "internals")]
+    connector: Option<Connector>,
 }
+
+/// Makes a session without TCP and SSH, for tests.
+#[cfg(feature = "internals")]
+pub type Connector = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Session>> + Send>> + Send + Sync>;
 
 /// A version of the secret that the server refused: it took the other one, or this is the previous one and it took none.
 struct Refused {
@@ -61,7 +69,23 @@ impl Partner {
     pub fn new(settings: Settings, clients: Clients, options: sftp::Options) -> Self {
         let keeper = Keeper::new(settings.keep_connection);
         let options = sftp::Options { algorithms: settings.login.algorithms.clone(), ..options };
-        Self { settings, clients, learned: Learned::default(), options, keeper, refused: Mutex::default() }
+        Self {
+            settings,
+            clients,
+            learned: Learned::default(),
+            options,
+            keeper,
+            refused: Mutex::default(),
+            #[cfg(feature = "internals")]
+            connector: None,
+        }
+    }
+
+    /// With sessions that a test makes.
+    #[cfg(feature = "internals")]
+    #[must_use]
+    pub fn connecting_with(self, connector: Connector) -> Self {
+        Self { connector: Some(connector), ..self }
     }
 
     /// How far a transfer may spread out.
@@ -138,6 +162,10 @@ impl Partner {
     }
 
     async fn log_in(&self, reference: &CredentialReference) -> Result<Session> {
+        #[cfg(feature = "internals")]
+        if let Some(connector) = &self.connector {
+            return connector().await;
+        }
         let Settings { host, port, trusted_host_keys, .. } = &self.settings;
         let credential = credential::read(&self.clients, &reference.location).await?;
         let login = login(&self.settings, credential)?;

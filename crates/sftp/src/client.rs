@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use bridge::ErrorName;
 use bytes::Bytes;
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{Channel, ChannelMsg};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::codec::{self, Attributes, Body, Decoder, OpenFlags, Reply};
 use crate::condition::Condition;
 use crate::download::Download;
+use crate::link::{Reader, Writer};
 use crate::pieces::join_small;
 use crate::session::PACKET_MAX;
 use crate::{Error, Result, StatusCode};
@@ -250,10 +251,21 @@ impl Sftp {
         stall_timeout: Duration,
         round_trip: Duration,
     ) -> Result<Self> {
+        let (reader, writer) = channel.split();
+        let (reader, writer) = (Reader::Channel(reader), Writer::Channel(writer));
+        Self::start_on(reader, writer, condition, stall_timeout, round_trip).await
+    }
+
+    pub(crate) async fn start_on(
+        mut reader: Reader,
+        writer: Writer,
+        condition: Condition,
+        stall_timeout: Duration,
+        round_trip: Duration,
+    ) -> Result<Self> {
         let asked_at = Instant::now();
         let starting = |error: russh::Error| Error::lost(format!("starting SFTP: {error}"));
-        let (mut reader, writer) = channel.split();
-        writer.request_subsystem(true, "sftp").await.map_err(starting)?;
+        writer.request_sftp().await.map_err(starting)?;
         writer.data_bytes(codec::init()).await.map_err(starting)?;
         let mut decoder = Decoder::default();
         let extensions = read_version(&mut reader, &mut decoder).await?;
@@ -653,7 +665,7 @@ fn microseconds(duration: Duration) -> u64 {
 
 /// Until there is nobody left to send for, which is `true`, or the session has ended.
 async fn send_packets(
-    writer: &ChannelWriteHalf<Msg>,
+    writer: &Writer,
     mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>,
 ) -> bool {
     let mut ready = Vec::new();
@@ -668,7 +680,7 @@ async fn send_packets(
     true
 }
 
-async fn read_version(reader: &mut ChannelReadHalf, decoder: &mut Decoder) -> Result<HashSet<String>> {
+async fn read_version(reader: &mut Reader, decoder: &mut Decoder) -> Result<HashSet<String>> {
     loop {
         match decoder.next().map_err(|malformed| not_sftp(&malformed.to_string()))? {
             Some((_, Reply::Version { version, extensions })) if version >= codec::VERSION => {
@@ -709,7 +721,7 @@ fn not_sftp(problem: &str) -> Error {
 
 /// Hands replies to those who wait, until there are no more; says why.
 async fn read_replies(
-    reader: &mut ChannelReadHalf,
+    reader: &mut Reader,
     decoder: &mut Decoder,
     waiting: &Waiting,
     line: &Weak<Line>,

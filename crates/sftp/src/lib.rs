@@ -13,6 +13,7 @@ mod host_key;
 pub mod internals;
 mod keeper;
 mod lanes;
+mod link;
 mod pem;
 mod pieces;
 mod private_key;
