@@ -339,7 +339,8 @@ impl Slice<'_> {
             return Ok(None);
         }
         // A wrong guess costs the one time that a file may be sent again.
-        let may_guess = self.input.resends == 0;
+        let Checkpoint { reason, restarts, .. } = self.acknowledged.checkpoint();
+        let may_guess = self.input.resends == 0 && (reason.is_none() || restarts == 0);
         already_there::find(sftp, self.deps.partner.settings.policy.if_exists, object, remote, may_guess)
             .await
     }

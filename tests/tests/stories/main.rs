@@ -11,6 +11,8 @@ mod host_key;
 mod login;
 mod order;
 mod policy;
+mod publishing;
+mod resuming;
 mod run;
 mod server;
 mod settings;
