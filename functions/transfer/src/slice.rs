@@ -98,7 +98,7 @@ impl Slice<'_> {
                     let why = format!("the server did not let it be continued: {}", error.message());
                     self.may_start_over(&why)?;
                     self.deps.partner.learned.set_never_continues();
-                    self.discard().await;
+                    Box::pin(self.discard()).await;
                     self.acknowledged.start_over(Hashes::default());
                 }
                 continue;

@@ -77,7 +77,8 @@ async fn story_143_a_rename_that_outlives_its_session_is_not_undone_by_the_next_
 async fn story_144_a_refused_rename_leaves_the_former_file_and_its_marker() {
     for no_posix_rename in [false, true] {
         let rename_refused = Arc::new(AtomicBool::new(false));
-        let quirks = Quirks { rename_refused: Arc::clone(&rename_refused), no_posix_rename, ..Quirks::default() };
+        let quirks =
+            Quirks { rename_refused: Arc::clone(&rename_refused), no_posix_rename, ..Quirks::default() };
         let mut bridge = quirky(quirks).await;
         bridge.set("SFTP_MARKER", "done");
         bridge.delivers("report.csv", b"former").await;
@@ -195,7 +196,9 @@ async fn story_149_a_size_or_an_absence_right_after_close_is_not_believed_at_onc
 #[tokio::test]
 async fn story_150_a_server_that_tells_no_sizes_is_delivered_to_with_a_warning() {
     let quirks = || Quirks { tells_no_sizes: true, ..Quirks::default() };
-    for (proof, expected) in [("auto", Some(Proof::ReadBack)), ("none", Some(Proof::Unverified)), ("size", None)] {
+    for (proof, expected) in
+        [("auto", Some(Proof::ReadBack)), ("none", Some(Proof::Unverified)), ("size", None)]
+    {
         let mut bridge = quirky(quirks()).await;
         bridge.set("SFTP_PROOF", proof);
         let event = bridge.put("report.csv", b"content".to_vec()).await;

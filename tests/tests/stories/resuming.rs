@@ -70,7 +70,8 @@ async fn story_152_a_partial_file_that_vanished_between_looking_and_opening_leav
 #[tokio::test]
 async fn story_153_a_file_that_a_lost_session_still_holds_is_waited_for() {
     let held_after_cut = Some(Late::by(Duration::from_secs(15)));
-    let bridge = Bridge::to(Partner::embedded(Quirks { held_after_cut, ..Quirks::default() }).await.unwrap()).await;
+    let bridge =
+        Bridge::to(Partner::embedded(Quirks { held_after_cut, ..Quirks::default() }).await.unwrap()).await;
     let mut bridge = bridge;
     let event = bridge.put("report.bin", bytes(SIZE)).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
