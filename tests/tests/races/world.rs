@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::files::Files;
-use crate::scenario::{Bucket, FORMER, Scenario, contents};
+use crate::scenario::{Bucket, FORMER, Scenario};
 use crate::schedule::{Actor, Choice, Fault};
 use crate::server::{self, Handles, Packet, Request};
 use crate::store::{self, BEGINNING, BUCKET, OBJECT_KEY, Question, Store};
@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) scenario: Scenario,
     pub(crate) files: Files,
     pub(crate) store: Store,
+    /// What may lie under a final name, by the number of its upload.
+    pub(crate) contents: Vec<(usize, Vec<u8>)>,
     /// One for each upload that has happened.
     pub(crate) events: Vec<Value>,
     pub(crate) executions: Vec<Execution>,
@@ -63,8 +65,9 @@ struct Session {
 impl World {
     pub(crate) fn new(scenario: &Scenario, wake: Arc<Notify>) -> Self {
         let mut files = Files::default();
-        if let Some(size) = scenario.former {
-            files.put(OBJECT_KEY, contents(FORMER, size), BEGINNING - 3600);
+        let contents = scenario.all_contents();
+        if let Some((_, former)) = contents.iter().find(|(number, _)| *number == FORMER) {
+            files.put(OBJECT_KEY, former.clone(), BEGINNING - 3600);
         }
         let executions = scenario.executions.iter().map(|_| Execution {
             queue: VecDeque::new(),
@@ -77,6 +80,7 @@ impl World {
             executions: executions.collect(),
             scenario: scenario.clone(),
             files,
+            contents,
             store: Store::new(scenario.bucket == Bucket::Versioned),
             events: Vec::new(),
             sessions: Vec::new(),
@@ -315,7 +319,7 @@ impl World {
         let upload = self.events.len();
         let size = self.scenario.uploads[upload];
         let now = self.now();
-        self.store.upload(upload, contents(upload, size), now);
+        self.store.upload(upload, self.contents[upload].1.clone(), now);
         let mut object = json!({"key": OBJECT_KEY, "size": size, "etag": store::etag(upload)});
         if let Some(version) = self.store.version_of(upload) {
             object["version-id"] = json!(version);
