@@ -2,6 +2,8 @@
 //! `verify-remote` have in common.
 
 mod attributes;
+mod learned;
+mod look;
 mod persistence;
 
 #[cfg(feature = "internals")]
@@ -14,6 +16,8 @@ use bridge::{CredentialReference, ErrorName, Result, Settings};
 use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
 
 pub use attributes::set_attributes;
+pub use learned::Learned;
+pub use look::{Patience, Seen, look, look_until};
 pub use persistence::Persistence;
 
 /// The partner's server.
@@ -22,6 +26,8 @@ pub struct Partner {
     pub settings: Settings,
     /// Clients for the object and the credential.
     pub clients: Clients,
+    /// What this process has learned of the server.
+    pub learned: Learned,
     options: sftp::Options,
     keeper: Keeper,
     refused: Mutex<Option<Refused>>,
@@ -66,6 +72,7 @@ impl Partner {
         Self {
             settings,
             clients,
+            learned: Learned::default(),
             options,
             keeper,
             refused: Mutex::default(),

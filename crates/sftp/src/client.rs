@@ -37,6 +37,7 @@ const POSIX_RENAME: &str = "posix-rename@openssh.com";
 const LIMITS: &str = "limits@openssh.com";
 const STATVFS: &str = "statvfs@openssh.com";
 const CHECK_FILE: &str = "check-file";
+const FSYNC: &str = "fsync@openssh.com";
 
 /// An open file on the server: opaque bytes. One that is dropped is closed without waiting for the answer, so that a
 /// session can go on after whatever kept its file from its end.
@@ -61,6 +62,15 @@ impl Drop for FileHandle {
             line.close(&self.handle);
         }
     }
+}
+
+/// What the server said of a file as it was closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// Its attributes just before: some servers take a file away when it is closed.
+    pub attributes: Option<Attributes>,
+    /// Whether it was written to the disk; `None` if that was not asked for.
+    pub synced: Option<Result<()>>,
 }
 
 /// What a server says that it takes (`limits@openssh.com`); 0: it sets no limit.
@@ -372,18 +382,42 @@ impl Sftp {
         self.done("close", &file.path, reply)
     }
 
-    /// Closes a file, asking for its attributes in the same breath.
-    pub(crate) async fn close_stating(&self, file: FileHandle) -> Result<Option<Attributes>> {
+    /// Whether the server can write a file to its disk on request.
+    pub fn can_sync(&self) -> bool {
+        self.extensions.contains(FSYNC)
+    }
+
+    /// Closes a file. The requests before it travel in the same flight: for its attributes and, if `sync` asks for it, to
+    /// write it to the disk.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub async fn close_with(&self, file: FileHandle, sync: bool) -> Result<Closed> {
         let path = file.path.clone();
+        let sync = (sync && self.can_sync()).then(|| {
+            let body = Body::default().string(&file.handle).finish();
+            self.line.begin("fsync", |id| codec::extended(id, FSYNC, &body))
+        });
         let attributes = self.line.begin("fstat", |id| codec::fstat(id, &file.handle));
         self.close(file).await?;
-        match self.settle(attributes).await? {
-            Reply::Attributes(attributes) => Ok(Some(attributes)),
-            other => match self.refused("fstat", &path, other) {
-                Error::Status { .. } => Ok(None),
-                error => Err(error),
-            },
+        let synced = match sync {
+            None => None,
+            Some(pending) => {
+                let reply = self.settle_within(self.stall_timeout * COMMIT, pending).await?;
+                Some(self.done("fsync", &path, reply))
+            }
+        };
+        if let Some(Err(lost @ Error::Named(_))) = synced {
+            return Err(lost);
         }
+        let attributes = match self.settle(attributes).await? {
+            Reply::Attributes(attributes) => Some(attributes),
+            other => match self.refused("fstat", &path, other) {
+                Error::Status { .. } => None,
+                error => return Err(error),
+            },
+        };
+        Ok(Closed { attributes, synced })
     }
 
     /// What the server says of an open file.
