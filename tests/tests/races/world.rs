@@ -30,6 +30,8 @@ pub(crate) struct World {
     sessions: Vec<Session>,
     late: VecDeque<(usize, Request)>,
     pub(crate) deleted_by_user: bool,
+    /// The known limit was met: see [`World::replaces_what_is_gone`].
+    pub(crate) met_known_limit: bool,
     /// Who was served last.
     current: Actor,
     started: Instant,
@@ -40,6 +42,8 @@ pub(crate) struct World {
 
 pub(crate) struct Execution {
     queue: VecDeque<Parked>,
+    /// How many uploads there were when the bucket last answered it.
+    uploads_known: usize,
     /// Everything that it was answered: what it does next follows from that.
     history: DefaultHasher,
     /// The call that is running, to be killed.
@@ -71,6 +75,7 @@ impl World {
         }
         let executions = scenario.executions.iter().map(|_| Execution {
             queue: VecDeque::new(),
+            uploads_known: 0,
             history: DefaultHasher::new(),
             call: None,
             outcome: None,
@@ -86,6 +91,7 @@ impl World {
             sessions: Vec::new(),
             late: VecDeque::new(),
             deleted_by_user: false,
+            met_known_limit: false,
             current: Actor::Upload,
             started: Instant::now(),
             wake,
@@ -343,6 +349,7 @@ impl World {
             Parked::Store { question, answer } => {
                 let now = self.now();
                 let reply = self.store.answer(&question, now);
+                self.executions[number].uploads_known = self.events.len();
                 self.say(|| format!("{step} {choice} {question:?} -> {}", reply.status));
                 (&question, &reply, choice.fault).hash(&mut self.executions[number].history);
                 if choice.fault.is_none() {
@@ -381,7 +388,20 @@ impl World {
     fn carry_out(&mut self, session: usize, request: &Request) -> server::Answer {
         let now = self.now();
         let handles = &mut self.sessions[session].handles;
-        server::serve(self.scenario.server, &mut self.files, handles, request, now)
+        let answer = server::serve(self.scenario.server, &mut self.files, handles, request, now);
+        if let (Request::Rename { to, .. } | Request::PosixRename { to, .. }, server::OK) = (request, &answer) {
+            let number = self.sessions[session].execution;
+            self.met_known_limit |= to == OBJECT_KEY && self.replaces_what_is_gone(number);
+        }
+        answer
+    }
+
+    /// The limit that the design accepts: an execution was told that its version is the newest, and while it asked for the
+    /// rename, a newer one was uploaded, delivered, and deleted because of `S3_AFTER_DELIVERY`. Nobody can put that back.
+    fn replaces_what_is_gone(&self, number: usize) -> bool {
+        let known = self.executions[number].uploads_known;
+        let deletes = self.scenario.is_set("S3_AFTER_DELIVERY", "delete");
+        deletes && (known..self.events.len()).any(|upload| !self.store.has(upload))
     }
 
     fn cut(&mut self, number: usize) {
