@@ -73,8 +73,17 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// Everything that may lie under a final name: its number among the uploads, and its contents.
+    pub(crate) fn all_contents(&self) -> Vec<(usize, Vec<u8>)> {
+        let uploads = self.uploads.iter().copied().enumerate();
+        let former = self.former.map(|size| (FORMER, size));
+        uploads.chain(former).map(|(upload, size)| (upload, contents(upload, size))).collect()
+    }
+}
+
 /// The contents of an upload: another one for each, that repeat nowhere.
-pub(crate) fn contents(upload: usize, size: usize) -> Vec<u8> {
+fn contents(upload: usize, size: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (upload as u64 + 1);
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {

@@ -93,7 +93,7 @@ pub(crate) struct Attributes {
     modified: Option<u32>,
 }
 
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Answer {
     Status(u32),
     Handle(u32),

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::files::Files;
-use crate::scenario::{Bucket, FORMER, Scenario, contents};
+use crate::scenario::{Bucket, FORMER, Scenario};
 use crate::schedule::{Actor, Choice, Fault};
 use crate::server::{self, Handles, Packet, Request};
 use crate::store::{self, BEGINNING, BUCKET, OBJECT_KEY, Question, Store};
@@ -22,12 +22,16 @@ pub(crate) struct World {
     pub(crate) scenario: Scenario,
     pub(crate) files: Files,
     pub(crate) store: Store,
+    /// What may lie under a final name, by the number of its upload.
+    pub(crate) contents: Vec<(usize, Vec<u8>)>,
     /// One for each upload that has happened.
     pub(crate) events: Vec<Value>,
     pub(crate) executions: Vec<Execution>,
     sessions: Vec<Session>,
     late: VecDeque<(usize, Request)>,
     pub(crate) deleted_by_user: bool,
+    /// The known limit was met: see [`World::replaces_what_is_gone`].
+    pub(crate) met_known_limit: bool,
     /// Who was served last.
     current: Actor,
     started: Instant,
@@ -38,6 +42,8 @@ pub(crate) struct World {
 
 pub(crate) struct Execution {
     queue: VecDeque<Parked>,
+    /// How many uploads there were when the bucket last answered it.
+    uploads_known: usize,
     /// Everything that it was answered: what it does next follows from that.
     history: DefaultHasher,
     /// The call that is running, to be killed.
@@ -63,11 +69,13 @@ struct Session {
 impl World {
     pub(crate) fn new(scenario: &Scenario, wake: Arc<Notify>) -> Self {
         let mut files = Files::default();
-        if let Some(size) = scenario.former {
-            files.put(OBJECT_KEY, contents(FORMER, size), BEGINNING - 3600);
+        let contents = scenario.all_contents();
+        if let Some((_, former)) = contents.iter().find(|(number, _)| *number == FORMER) {
+            files.put(OBJECT_KEY, former.clone(), BEGINNING - 3600);
         }
         let executions = scenario.executions.iter().map(|_| Execution {
             queue: VecDeque::new(),
+            uploads_known: 0,
             history: DefaultHasher::new(),
             call: None,
             outcome: None,
@@ -77,11 +85,13 @@ impl World {
             executions: executions.collect(),
             scenario: scenario.clone(),
             files,
+            contents,
             store: Store::new(scenario.bucket == Bucket::Versioned),
             events: Vec::new(),
             sessions: Vec::new(),
             late: VecDeque::new(),
             deleted_by_user: false,
+            met_known_limit: false,
             current: Actor::Upload,
             started: Instant::now(),
             wake,
@@ -315,7 +325,7 @@ impl World {
         let upload = self.events.len();
         let size = self.scenario.uploads[upload];
         let now = self.now();
-        self.store.upload(upload, contents(upload, size), now);
+        self.store.upload(upload, self.contents[upload].1.clone(), now);
         let mut object = json!({"key": OBJECT_KEY, "size": size, "etag": store::etag(upload)});
         if let Some(version) = self.store.version_of(upload) {
             object["version-id"] = json!(version);
@@ -339,6 +349,7 @@ impl World {
             Parked::Store { question, answer } => {
                 let now = self.now();
                 let reply = self.store.answer(&question, now);
+                self.executions[number].uploads_known = self.events.len();
                 self.say(|| format!("{step} {choice} {question:?} -> {}", reply.status));
                 (&question, &reply, choice.fault).hash(&mut self.executions[number].history);
                 if choice.fault.is_none() {
@@ -377,7 +388,20 @@ impl World {
     fn carry_out(&mut self, session: usize, request: &Request) -> server::Answer {
         let now = self.now();
         let handles = &mut self.sessions[session].handles;
-        server::serve(self.scenario.server, &mut self.files, handles, request, now)
+        let answer = server::serve(self.scenario.server, &mut self.files, handles, request, now);
+        if let (Request::Rename { to, .. } | Request::PosixRename { to, .. }, server::OK) = (request, &answer) {
+            let number = self.sessions[session].execution;
+            self.met_known_limit |= to == OBJECT_KEY && self.replaces_what_is_gone(number);
+        }
+        answer
+    }
+
+    /// The limit that the design accepts: an execution was told that its version is the newest, and while it asked for the
+    /// rename, a newer one was uploaded, delivered, and deleted because of `S3_AFTER_DELIVERY`. Nobody can put that back.
+    fn replaces_what_is_gone(&self, number: usize) -> bool {
+        let known = self.executions[number].uploads_known;
+        let deletes = self.scenario.is_set("S3_AFTER_DELIVERY", "delete");
+        deletes && (known..self.events.len()).any(|upload| !self.store.has(upload))
     }
 
     fn cut(&mut self, number: usize) {

@@ -13,6 +13,7 @@ mod order;
 mod policy;
 mod publishing;
 mod resuming;
+mod races;
 mod run;
 mod server;
 mod settings;

@@ -1,0 +1,105 @@
+//! The scenarios that are searched.
+
+use crate::scenario::{SIZE, Scenario};
+use crate::server::{Allowed, Kind, Open, PosixRename, Rename};
+
+/// How much there is time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Orders only.
+    Bounded,
+    /// One fault, in the usual order.
+    Faults,
+    Everything,
+}
+
+pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
+    match depth {
+        Depth::Bounded => [same_version(), two_versions(), policies()].concat(),
+        Depth::Faults => [alone(), policies(), two_versions()].concat(),
+        Depth::Everything => [same_version(), two_versions(), policies(), alone(), three()].concat(),
+    }
+}
+
+fn servers() -> Vec<(&'static str, Kind)> {
+    let absent = Kind { posix_rename: PosixRename::Absent, ..Kind::POSIX };
+    vec![
+        ("posix", Kind::POSIX),
+        ("target first", Kind::PLAIN),
+        ("source first", Kind { rename: Rename::SourceFirst, ..absent }),
+        ("replaces", Kind { rename: Rename::Replaces, ..absent }),
+        ("announced and refused", Kind { posix_rename: PosixRename::RefusesExisting, ..Kind::PLAIN }),
+        ("stat denied", Kind { stat: Allowed::No, ..Kind::POSIX }),
+        ("stat denied, target first", Kind { stat: Allowed::No, ..Kind::PLAIN }),
+        ("read denied", Kind { read: Allowed::No, ..Kind::POSIX }),
+        ("read denied, target first", Kind { read: Allowed::No, ..Kind::PLAIN }),
+        ("truncates", Kind { open: Open::Truncates, ..Kind::POSIX }),
+    ]
+}
+
+/// The same event twice.
+fn same_version() -> Vec<Scenario> {
+    let twice = |(name, kind): (&str, Kind)| {
+        Scenario::same_version(&format!("twice, {name}"), kind, 2).set("S3_AFTER_DELIVERY", "delete")
+    };
+    servers().into_iter().map(twice).collect()
+}
+
+/// Two uploads under one key; the older one may be the slower.
+fn two_versions() -> Vec<Scenario> {
+    let two = |name: &str, kind: Kind| Scenario::two_versions(&format!("two versions, {name}"), kind);
+    vec![
+        two("posix", Kind::POSIX),
+        two("posix, versioned, delete", Kind::POSIX).versioned().set("S3_AFTER_DELIVERY", "delete"),
+        two("target first", Kind::PLAIN),
+        two("target first, size", Kind::PLAIN).set("SFTP_PROOF", "size"),
+        two("posix, sha256", Kind::POSIX).set("SFTP_MARKER", "sha256"),
+        two("target first, sha256", Kind::PLAIN).set("SFTP_MARKER", "sha256"),
+    ]
+}
+
+/// A file of the partner's is there, of the same size.
+fn policies() -> Vec<Scenario> {
+    let twice = |name: &str, kind: Kind| {
+        Scenario::same_version(&format!("former file, {name}"), kind, 2).with_former(SIZE)
+    };
+    vec![
+        twice("posix", Kind::POSIX),
+        twice("posix, size", Kind::POSIX).set("SFTP_PROOF", "size"),
+        twice("target first", Kind::PLAIN),
+        twice("skip, target first", Kind::PLAIN).set("SFTP_IF_EXISTS", "skip"),
+        twice("keep-both", Kind::POSIX).set("SFTP_IF_EXISTS", "keep-both"),
+        twice("fail", Kind::POSIX).set("SFTP_IF_EXISTS", "fail").may_fail(&["RemotePathRejected"]),
+        twice("never renames", Kind { rename: Rename::Never, ..Kind::PLAIN })
+            .may_fail(&["RemotePathRejected"]),
+    ]
+}
+
+/// One execution, for what goes wrong with it.
+fn alone() -> Vec<Scenario> {
+    let alone = |(name, kind): (&str, Kind)| {
+        let scenario = Scenario::same_version(&format!("alone, {name}"), kind, 1).with_former(SIZE + 100);
+        scenario.set("S3_AFTER_DELIVERY", "delete")
+    };
+    let size = |(name, kind): (&str, Kind)| {
+        Scenario::same_version(&format!("alone, size, {name}"), kind, 1)
+            .set("SFTP_PROOF", "size")
+            .with_former(SIZE)
+    };
+    let marked = |(name, kind): (&str, Kind)| {
+        Scenario::same_version(&format!("alone, sha256, {name}"), kind, 1).set("SFTP_MARKER", "sha256")
+    };
+    let few = || servers().into_iter().take(3);
+    servers().into_iter().map(alone).chain(few().map(size)).chain(few().map(marked)).collect()
+}
+
+fn three() -> Vec<Scenario> {
+    let three = |(name, kind): (&str, Kind)| {
+        Scenario::same_version(&format!("three times, {name}"), kind, 3).set("S3_AFTER_DELIVERY", "delete")
+    };
+    let older_twice = |(name, kind): (&str, Kind)| {
+        let two = Scenario::two_versions(&format!("two versions, three executions, {name}"), kind);
+        Scenario { executions: vec![0, 0, 1], ..two }.versioned().set("S3_AFTER_DELIVERY", "delete")
+    };
+    servers().into_iter().take(5).flat_map(|server| [three(server), older_twice(server)]).collect()
+}
