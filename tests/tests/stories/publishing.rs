@@ -7,6 +7,7 @@ use std::time::Duration;
 use bridge::{ErrorName, Outcome, Proof};
 use integration_tests::embedded::{Fsync, Late, LostAnswer, Quirks, Renaming, Sweep};
 use integration_tests::partner::Partner;
+use tokio::task::JoinSet;
 
 use crate::support::{Bridge, bytes, execution};
 
@@ -73,9 +74,20 @@ async fn story_143_a_rename_that_outlives_its_session_is_not_undone_by_the_next_
     }
 }
 
+/// A refusal is believed after half a minute; each kind of server is waited for at the same time.
+async fn with_and_without_posix_rename<F: Future<Output = ()> + Send + 'static>(story: impl Fn(bool) -> F) {
+    let mut stories = JoinSet::new();
+    for no_posix_rename in [false, true] {
+        stories.spawn(story(no_posix_rename));
+    }
+    while let Some(told) = stories.join_next().await {
+        told.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn story_144_a_refused_rename_leaves_the_former_file_and_its_marker() {
-    for no_posix_rename in [false, true] {
+    with_and_without_posix_rename(|no_posix_rename| async move {
         let rename_refused = Arc::new(AtomicBool::new(false));
         let quirks =
             Quirks { rename_refused: Arc::clone(&rename_refused), no_posix_rename, ..Quirks::default() };
@@ -98,13 +110,14 @@ async fn story_144_a_refused_rename_leaves_the_former_file_and_its_marker() {
         assert_eq!(receipt.outcome, Outcome::Delivered);
         assert_eq!(bridge.remote_files(), ["report.csv", "report.csv.done"]);
         assert_eq!(bridge.remote("report.csv").unwrap(), b"newer");
-    }
+    })
+    .await;
 }
 
 /// A staging directory on another file system: no rename ever works, and the former file stays.
 #[tokio::test]
 async fn story_145_a_rename_across_file_systems_destroys_nothing() {
-    for no_posix_rename in [false, true] {
+    with_and_without_posix_rename(|no_posix_rename| async move {
         let quirks = Quirks { file_systems: true, no_posix_rename, ..Quirks::default() };
         let mut bridge = quirky(quirks).await;
         bridge.set("SFTP_STAGING_DIRECTORY", "stage");
@@ -113,7 +126,8 @@ async fn story_145_a_rename_across_file_systems_destroys_nothing() {
         let (_, error) = bridge.deliver(&event).await.unwrap_err();
         assert!(error.message().contains("nothing was published"), "{error}");
         assert_eq!(bridge.remote("report.csv").unwrap(), b"former");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
