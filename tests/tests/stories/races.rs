@@ -138,7 +138,8 @@ async fn story_92_executions_at_the_same_moment_leave_one_whole_file() {
         executions,
         apart: TOGETHER,
     };
-    let races = [together("replace", "delete", 2), together("replace", "keep", 3), together("skip", "delete", 3)];
+    let races =
+        [together("replace", "delete", 2), together("replace", "keep", 3), together("skip", "delete", 3)];
     run_all(&races, 3).await;
 }
 
