@@ -37,6 +37,13 @@ pub(crate) struct Runner {
     event: Value,
 }
 
+/// How VerifyRemote ends.
+enum Verified {
+    Ended(Receipt),
+    /// It is Transfer's turn again.
+    SendMore(Checkpoint),
+}
+
 /// Runs an execution from its start to its end.
 pub(crate) async fn run(world: Arc<Mutex<World>>, number: usize, clients: Clients) {
     let started = world.lock().unwrap().announce(number);
@@ -68,48 +75,51 @@ impl Runner {
         Arc::new(partner.connecting_with(connector))
     }
 
-    fn execution(&self) -> bridge::Execution {
+    fn execution(&self, retries: u32) -> bridge::Execution {
         bridge::Execution {
             id: format!("arn:aws:states:us-east-1:0:execution:bridge:run-{}", self.number),
             name: format!("run-{}", self.number),
             start_time: format!("2026-01-01T00:00:0{}Z", self.number),
+            retry_count: retries,
             ..bridge::Execution::default()
         }
     }
 
     async fn run(&self) -> Result<Receipt, Error> {
-        for resends in 0.. {
-            let progress = self.transfer(resends).await?;
+        let (mut resends, mut begun) = (0, None);
+        for _ in 0..CALLS_MAX {
+            let progress = self.transfer(begun.take(), resends).await?;
             if let Some(receipt) = progress.receipt {
                 return Ok(receipt);
             }
             let Some(complete) = progress.checkpoint else { break };
             match self.verify(complete).await {
+                Ok(Verified::Ended(receipt)) => return Ok(receipt),
+                Ok(Verified::SendMore(checkpoint)) => begun = Some(checkpoint),
                 Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {
                     self.world.lock().unwrap().notes(self.number, &error);
+                    resends += 1;
                 }
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
-        Err(ErrorName::Internal.error("no checkpoint"))
+        Err(ErrorName::Internal.error("the states follow each other without end"))
     }
 
-    async fn transfer(&self, resends: u32) -> Result<Progress, Error> {
-        let mut checkpoint: Option<Checkpoint> = None;
+    async fn transfer(&self, mut checkpoint: Option<Checkpoint>, resends: u32) -> Result<Progress, Error> {
         for _ in 0..CALLS_MAX {
-            let progress = self
-                .call(|| {
-                    let deps = transfer::Deps { partner: self.partner(), on_progress: Arc::new(|_, _| {}) };
-                    let input = TransferInput {
-                        execution: self.execution(),
-                        event: self.event.clone(),
-                        credential: credential(),
-                        checkpoint: checkpoint.clone(),
-                        resends,
-                    };
-                    async move { transfer::handle(&deps, input, Deadline::NEVER).await }
-                })
-                .await?;
+            let call = |retries| {
+                let deps = transfer::Deps { partner: self.partner(), on_progress: Arc::new(|_, _| {}) };
+                let input = TransferInput {
+                    execution: self.execution(retries),
+                    event: self.event.clone(),
+                    credential: credential(),
+                    checkpoint: checkpoint.clone(),
+                    resends,
+                };
+                async move { transfer::handle(&deps, input, Deadline::NEVER).await }
+            };
+            let progress = self.call(call).await?;
             let status = progress.checkpoint.as_ref().map(|checkpoint| checkpoint.status);
             if progress.receipt.is_some() || status != Some(Status::InProgress) {
                 return Ok(progress);
@@ -119,23 +129,24 @@ impl Runner {
         Err(ErrorName::Internal.error("Transfer is called without end"))
     }
 
-    async fn verify(&self, mut checkpoint: Checkpoint) -> Result<Receipt, Error> {
+    async fn verify(&self, mut checkpoint: Checkpoint) -> Result<Verified, Error> {
         for _ in 0..CALLS_MAX {
-            let progress = self
-                .call(|| {
-                    let deps =
-                        verify_remote::Deps { partner: self.partner(), on_progress: Arc::new(|_, _| {}) };
-                    let input = VerifyRemoteInput {
-                        execution: self.execution(),
-                        event: self.event.clone(),
-                        credential: credential(),
-                        checkpoint: checkpoint.clone(),
-                    };
-                    async move { verify_remote::handle(&deps, input, Deadline::NEVER).await }
-                })
-                .await?;
+            let call = |retries| {
+                let deps = verify_remote::Deps { partner: self.partner(), on_progress: Arc::new(|_, _| {}) };
+                let input = VerifyRemoteInput {
+                    execution: self.execution(retries),
+                    event: self.event.clone(),
+                    credential: credential(),
+                    checkpoint: checkpoint.clone(),
+                };
+                async move { verify_remote::handle(&deps, input, Deadline::NEVER).await }
+            };
+            let progress = self.call(call).await?;
             match (progress.receipt, progress.checkpoint) {
-                (Some(receipt), _) => return Ok(receipt),
+                (Some(receipt), _) => return Ok(Verified::Ended(receipt)),
+                (None, Some(more)) if more.status == Status::InProgress => {
+                    return Ok(Verified::SendMore(more));
+                }
                 (None, Some(more)) => checkpoint = more,
                 (None, None) => return Err(ErrorName::Internal.error("verify-remote returned nothing")),
             }
@@ -144,25 +155,25 @@ impl Runner {
     }
 
     /// One state: a call, and others after what can pass, or after the process was killed.
-    async fn call<F>(&self, make: impl Fn() -> F) -> Result<Progress, Error>
+    async fn call<F>(&self, make: impl Fn(u32) -> F) -> Result<Progress, Error>
     where
         F: Future<Output = Result<Progress, Error>> + 'static,
     {
         let mut retries = 0;
         loop {
-            let call = tokio::task::spawn_local(make());
+            let call = tokio::task::spawn_local(make(retries));
             self.world.lock().unwrap().executions[self.number].call = Some(call.abort_handle());
             let outcome = call.await;
             self.world.lock().unwrap().executions[self.number].call = None;
             match outcome {
                 Ok(Err(error)) if error.name.retryable() && retries < RETRIES => {
                     self.world.lock().unwrap().notes(self.number, format!("is retried after {error}"));
-                    retries += 1;
                 }
                 Ok(outcome) => return outcome,
                 Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
                 Err(_) => {}
             }
+            retries += 1;
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -135,9 +135,13 @@ impl Request {
         }
     }
 
-    /// Whether carrying it out late, after its session has ended, is worth a try.
+    /// Whether it is carried out late, after its session has ended: what publishes. Against a request that takes a final
+    /// name away and is carried out after everything else, no client can do anything.
     pub(crate) fn may_come_late(&self) -> bool {
-        matches!(self, Self::Remove { .. } | Self::Rename { .. } | Self::PosixRename { .. })
+        match self {
+            Self::Rename { to, .. } | Self::PosixRename { to, .. } => to == crate::store::OBJECT_KEY,
+            _ => false,
+        }
     }
 
     /// For the trace.

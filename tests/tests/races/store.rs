@@ -239,7 +239,7 @@ fn http_date(seconds: u32) -> String {
     format!("Thu, 01 Jan 2026 {} GMT", clock(seconds))
 }
 
-fn iso_date(seconds: u32) -> String {
+pub(crate) fn iso_date(seconds: u32) -> String {
     format!("2026-01-01T{}.000Z", clock(seconds))
 }
 

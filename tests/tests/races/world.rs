@@ -330,7 +330,10 @@ impl World {
         if let Some(version) = self.store.version_of(upload) {
             object["version-id"] = json!(version);
         }
-        self.events.push(json!({"detail": {"version": "0", "bucket": {"name": BUCKET}, "object": object}}));
+        let time = store::iso_date(now);
+        self.events.push(
+            json!({"time": time, "detail": {"version": "0", "bucket": {"name": BUCKET}, "object": object}}),
+        );
         self.release_starts();
     }
 
@@ -389,7 +392,9 @@ impl World {
         let now = self.now();
         let handles = &mut self.sessions[session].handles;
         let answer = server::serve(self.scenario.server, &mut self.files, handles, request, now);
-        if let (Request::Rename { to, .. } | Request::PosixRename { to, .. }, server::OK) = (request, &answer) {
+        if let (Request::Rename { to, .. } | Request::PosixRename { to, .. }, true) =
+            (request, answer == server::OK)
+        {
             let number = self.sessions[session].execution;
             self.met_known_limit |= to == OBJECT_KEY && self.replaces_what_is_gone(number);
         }
