@@ -3,6 +3,7 @@
 
 mod cut;
 mod disguise;
+mod late;
 
 use std::collections::HashMap;
 use std::fs::{File, FileTimes, OpenOptions, Permissions};
@@ -33,6 +34,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::door::Door;
 
 pub use cut::{Cut, Moment};
+pub use late::Late;
 
 /// In what the server differs from a well-behaved one.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +98,46 @@ pub struct Quirks {
     pub hiccup: Option<Hiccup>,
     /// Each directory is a file system of its own: nothing is renamed from one to another.
     pub file_systems: bool,
+    /// posix-rename is announced, and refuses a name that exists.
+    pub posix_rename_keeps: bool,
+    /// What becomes of a rename that is answered otherwise.
+    pub renaming: Renaming,
+    /// Whoever opens a file for writing finds it empty.
+    pub truncates_on_open: bool,
+    /// For some time after a file was closed, its size is told as 0.
+    pub size_told_late: Option<Late>,
+    /// For some time after a file was closed, it is not seen.
+    pub seen_late: Option<Late>,
+    /// Sizes are told as 0, always.
+    pub tells_no_sizes: bool,
+    /// A file whose session was cut cannot be opened for writing for some time.
+    pub held_after_cut: Option<Late>,
+    /// `fsync@openssh.com` is announced.
+    pub fsync: Fsync,
+}
+
+/// What a rename does beside what is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Renaming {
+    /// Nothing.
+    #[default]
+    Honest,
+    /// It is carried out, and answered with FAILURE.
+    FailsAfterwards,
+    /// It is answered with OK, and the file has `.in` behind its name.
+    Elsewhere,
+}
+
+/// Whether files are written to the disk on request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// The request is not known.
+    #[default]
+    Unknown,
+    /// They are.
+    Done,
+    /// It is announced and refused.
+    Refused,
 }
 
 /// A READ that fails once, from this byte of a file on.
@@ -535,7 +577,14 @@ impl Files {
         if self.quirks.file_systems && from.parent() != to.parent() {
             return Err(StatusCode::Failure.with_message("Invalid cross-device link"));
         }
+        let to = match self.quirks.renaming {
+            Renaming::Elsewhere => to.with_file_name(format!("{}.in", to.file_name().unwrap().display())),
+            Renaming::Honest | Renaming::FailsAfterwards => to,
+        };
         std::fs::rename(from, to).map_err(refuse)?;
+        if self.quirks.renaming == Renaming::FailsAfterwards {
+            return Err(StatusCode::Failure.with_message("something else went wrong"));
+        }
         self.swept(&self.local(new), Sweep::AfterRename).map_err(refuse)?;
         self.answered("rename").await;
         Ok(())
@@ -568,6 +617,14 @@ impl Files {
         match self.open.get(handle) {
             Some(Open::File(file) | Open::Apart(file, ..) | Open::Upload(Upload { file, .. })) => Ok(file),
             _ => Err(StatusCode::Failure.with_message("no such handle")),
+        }
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        if let Some(held) = &self.quirks.held_after_cut {
+            self.written.values().for_each(|path| held.begins(path));
         }
     }
 }
@@ -620,6 +677,9 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.check_file {
             version.extensions.insert("check-file".to_owned(), String::new());
         }
+        if self.quirks.fsync != Fsync::Unknown {
+            version.extensions.insert("fsync@openssh.com".to_owned(), "1".to_owned());
+        }
         Ok(version)
     }
 
@@ -644,6 +704,12 @@ impl russh_sftp::server::Handler for Files {
         }
         let path = self.local(&path);
         let writes = flags.contains(OpenFlags::WRITE);
+        if writes && self.quirks.held_after_cut.as_ref().is_some_and(|held| held.is_on(&path)) {
+            return Err(StatusCode::Failure.with_message("the file is in use"));
+        }
+        if writes && self.quirks.truncates_on_open {
+            drop(OpenOptions::new().write(true).truncate(true).open(&path));
+        }
         let open = match self.quirks.apart && writes {
             true => apart(&path, flags, self.quirks.whole_objects),
             false => OpenOptions::from(flags).open(&path).map(|file| match writes {
@@ -672,6 +738,9 @@ impl russh_sftp::server::Handler for Files {
                 *stays = true;
             }
             drop(open);
+            for late in [&self.quirks.size_told_late, &self.quirks.seen_late].into_iter().flatten() {
+                late.begins(&path);
+            }
             self.swept(&path, Sweep::AtClose).map_err(refuse)?;
             self.answered("close").await;
             return answer(id, Ok(()));
@@ -727,8 +796,17 @@ impl russh_sftp::server::Handler for Files {
 
     async fn stat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
         self.stat_is_allowed()?;
-        let metadata = std::fs::metadata(self.local(&path)).map_err(refuse)?;
-        Ok(Attrs { id, attrs: (&metadata).into() })
+        let path = self.local(&path);
+        let metadata = std::fs::metadata(&path).map_err(refuse)?;
+        if self.quirks.seen_late.as_ref().is_some_and(|late| late.is_on(&path)) {
+            return Err(StatusCode::NoSuchFile.into());
+        }
+        let mut attrs: FileAttributes = (&metadata).into();
+        let late = self.quirks.size_told_late.as_ref().is_some_and(|late| late.is_on(&path));
+        if late || self.quirks.tells_no_sizes && metadata.is_file() {
+            attrs.size = Some(0);
+        }
+        Ok(Attrs { id, attrs })
     }
 
     async fn lstat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
@@ -823,8 +901,18 @@ impl russh_sftp::server::Handler for Files {
                 let (Some(old), Some(new)) = (string(&mut rest), string(&mut rest)) else {
                     return Err(StatusCode::BadMessage.into());
                 };
+                if self.quirks.posix_rename_keeps && self.local(&new).symlink_metadata().is_ok() {
+                    return Err(StatusCode::Failure.with_message("the new name exists"));
+                }
                 self.renamed(&old, &new).await?;
                 Ok(answer(id, Ok(()))?.into())
+            }
+            "fsync@openssh.com" if self.quirks.fsync == Fsync::Done => {
+                let Some(handle) = string(&mut rest) else { return Err(StatusCode::BadMessage.into()) };
+                Ok(answer(id, self.file(&handle)?.sync_all())?.into())
+            }
+            "fsync@openssh.com" if self.quirks.fsync == Fsync::Refused => {
+                Err(StatusCode::Failure.with_message("the disk does not answer"))
             }
             // string handle, string algorithms, uint64 offset, uint64 length, uint32 block size
             "check-file-handle" if self.quirks.check_file => {

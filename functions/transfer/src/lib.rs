@@ -80,7 +80,7 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
                     checksum: None,
                     hash: None,
                 };
-                let reason = gone::was_delivered(deps, &input, &object, time, error, limit).await?;
+                let reason = Box::pin(gone::was_delivered(deps, &input, &object, time, error, limit)).await?;
                 return Ok(delivered_before(deps, &input, object, reason));
             }
             Pin::Object { object, .. } if object.size == 0 && object.object_key.ends_with('/') => {
@@ -114,10 +114,11 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     if input.checkpoint.is_some()
         && let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object, deliverable).await?
     {
-        slice.discard().await;
+        Box::pin(slice.discard()).await;
         return Ok(superseded(deps, &input, object, reason));
     }
-    let outcome = tokio::time::timeout(limit.remaining(), slice.run()).await;
+    // Boxed, as below: the future of a whole call is too large for the stack of a small thread.
+    let outcome = tokio::time::timeout(limit.remaining(), Box::pin(slice.run())).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost
             .error(format!("{}: no answer until the deadline", deps.partner.settings.host)))
@@ -134,13 +135,14 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
             match standing {
                 // Changed by a newer upload: no failure of anything.
                 Ok(Standing::Superseded(reason)) => {
-                    slice.discard().await;
+                    Box::pin(slice.discard()).await;
                     return Ok(superseded(deps, &input, object, reason));
                 }
                 // Perhaps because another execution of the same event was faster.
                 Ok(Standing::Gone) if error.name == ErrorName::ObjectUnreadable => {
-                    let reason = gone::was_delivered(deps, &input, &object, time, error, limit).await?;
-                    slice.discard().await;
+                    let reason =
+                        Box::pin(gone::was_delivered(deps, &input, &object, time, error, limit)).await?;
+                    Box::pin(slice.discard()).await;
                     return Ok(delivered_before(deps, &input, object, reason));
                 }
                 // Refused, archived, or out of reach: it is still there.

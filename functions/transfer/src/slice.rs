@@ -98,7 +98,7 @@ impl Slice<'_> {
                     let why = format!("the server did not let it be continued: {}", error.message());
                     self.may_start_over(&why)?;
                     self.deps.partner.learned.set_never_continues();
-                    self.discard().await;
+                    Box::pin(self.discard()).await;
                     self.acknowledged.start_over(Hashes::default());
                 }
                 continue;
@@ -339,7 +339,8 @@ impl Slice<'_> {
             return Ok(None);
         }
         // A wrong guess costs the one time that a file may be sent again.
-        let may_guess = self.input.resends == 0;
+        let Checkpoint { reason, restarts, .. } = self.acknowledged.checkpoint();
+        let may_guess = self.input.resends == 0 && (reason.is_none() || restarts == 0);
         already_there::find(sftp, self.deps.partner.settings.policy.if_exists, object, remote, may_guess)
             .await
     }

@@ -59,6 +59,15 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     });
     match outcome {
         Ok(receipt) => Ok(Progress { checkpoint: Some(checkpoint), receipt }),
+        // The state machine would begin with the version that the event announced.
+        Err(error)
+            if error.name == ErrorName::RemoteMismatch
+                && checkpoint.reason.is_some()
+                && checkpoint.restarts == 0 =>
+        {
+            tracing::warn!(%error, "sending the newer upload once more");
+            Ok(Progress { checkpoint: Some(begun_again(checkpoint)), receipt: None })
+        }
         Err(error) if must_be_kept(&input.checkpoint, &checkpoint, &error) => {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
             // A partner who cuts every connection is not to be called back at once.
@@ -67,6 +76,13 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
         }
         Err(error) => Err(error),
     }
+}
+
+/// The same delivery from its beginning.
+fn begun_again(checkpoint: Checkpoint) -> Checkpoint {
+    let Checkpoint { object, remote, started_at, reason, bytes_sent, credential_version_id, .. } = checkpoint;
+    let begun = Checkpoint::start(object, remote, started_at);
+    Checkpoint { restarts: 1, reason, bytes_sent, credential_version_id, ..begun }
 }
 
 /// Maximum number of lost sessions, or refusals, in the middle of publishing of which a checkpoint is returned.

@@ -44,24 +44,26 @@ impl MarkerFile {
     }
 
     /// Moves the marker of a former file of this name out of the way, just before ours is published: it would speak of a
-    /// file that it does not know.
-    pub(crate) async fn move_aside(&self, sftp: &Sftp, checkpoint: &mut Checkpoint) -> Result<()> {
-        let Some(aside) = &self.aside else { return self.withdraw(sftp).await };
+    /// file that it does not know. Returns the refusal, if there is one: then nothing else can be renamed either.
+    pub(crate) async fn move_aside(
+        &self,
+        sftp: &Sftp,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Option<sftp::Error>> {
+        let Some(aside) = &self.aside else { return self.withdraw(sftp).await.map(|()| None) };
         match look(sftp, self.path()).await? {
-            Seen::File(_) => {}
+            Seen::File(_) | Seen::Hidden => {}
             // A directory is the partner's, and not moved.
-            Seen::Nothing | Seen::Directory => return Ok(()),
-            Seen::Hidden => return self.withdraw(sftp).await,
+            Seen::Nothing | Seen::Directory => return Ok(None),
         }
         checkpoint.marker_aside = Some(aside.clone());
-        match rename::request(sftp, self.path(), aside, Onto::Any).await {
-            Ok(()) => Ok(()),
-            Err(error) if !error.is_status() => Err(error.into()),
-            Err(_) => {
-                checkpoint.marker_aside = None;
-                self.withdraw(sftp).await
-            }
-        }
+        let refusal = match rename::request(sftp, self.path(), aside, Onto::Any).await {
+            Ok(()) => return Ok(None),
+            Err(error) if !error.is_status() => return Err(error.into()),
+            Err(error) => error,
+        };
+        checkpoint.marker_aside = None;
+        Ok(Some(refusal).filter(|refusal| !refusal.is_not_found()))
     }
 
     /// The former file stays, and so does its marker.

@@ -86,10 +86,7 @@ impl Publisher<'_> {
             return Ok(Published::Now);
         }
         self.find_aside(checkpoint, &path).await?;
-        if let Some(marker) = marker {
-            marker.move_aside(sftp, checkpoint).await?;
-        }
-        let published = Box::pin(self.rename(checkpoint, &path)).await;
+        let published = Box::pin(self.rename(checkpoint, &path, marker)).await;
         match &published {
             Ok(Published::Now) => self.remove_aside(checkpoint).await,
             Err(error) if error.name.is_connection_failure() => checkpoint.publish_refusals += 1,
@@ -104,9 +101,14 @@ impl Publisher<'_> {
     }
 
     /// Asks for the rename until it is done, or the server has refused it for long enough to be believed.
-    async fn rename(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<Published> {
+    async fn rename(
+        &self,
+        checkpoint: &mut Checkpoint,
+        path: &str,
+        marker: Option<&MarkerFile>,
+    ) -> Result<Published> {
         loop {
-            let refusal = match self.try_once(checkpoint, path).await? {
+            let refusal = match self.try_with_marker(checkpoint, path, marker).await? {
                 Step::Renamed => return Ok(Published::Now),
                 Step::Ended(published) => return Ok(published),
                 Step::Refused(refusal) => refusal,
@@ -123,6 +125,21 @@ impl Publisher<'_> {
                 return Ok(Published::Superseded(reason));
             }
         }
+    }
+
+    async fn try_with_marker(
+        &self,
+        checkpoint: &mut Checkpoint,
+        path: &str,
+        marker: Option<&MarkerFile>,
+    ) -> Result<Step> {
+        if let Some(marker) = marker.filter(|_| checkpoint.marker_aside.is_none())
+            && let Some(refusal) = marker.move_aside(self.sftp, checkpoint).await?
+            && !refusal.is_unsupported()
+        {
+            return Ok(Step::Refused(refusal));
+        }
+        self.try_once(checkpoint, path).await
     }
 
     async fn try_once(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<Step> {
@@ -215,13 +232,17 @@ impl Publisher<'_> {
             Swap::CannotMoveAside(refusal) => {
                 checkpoint.aside = None;
                 tracing::info!(%refusal, path, "the former file cannot be moved aside");
-                self.remove_and_rename(checkpoint, path).await
+                self.remove_and_rename(checkpoint, path, &aside).await
             }
         }
     }
 
-    /// The last resort. S3 was just asked, and the partial file was just seen.
-    async fn remove_and_rename(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<Step> {
+    /// The last resort. S3 was just asked, and the partial file was just seen. Nothing is removed unless our file can be
+    /// renamed at all, in the directory of the final name.
+    async fn remove_and_rename(&self, checkpoint: &mut Checkpoint, path: &str, free: &str) -> Result<Step> {
+        if let Some(refusal) = self.try_renaming(checkpoint, free).await? {
+            return Ok(Step::Refused(refusal));
+        }
         match self.sftp.remove(path).await {
             Ok(()) => {}
             Err(error) if error.is_status() => return Ok(Step::Refused(error)),
@@ -240,6 +261,21 @@ impl Publisher<'_> {
                 Ok(Step::Refused(refusal))
             }
         }
+    }
+
+    /// Renames the partial file to a free name and back. Returns the refusal, if there is one.
+    async fn try_renaming(&self, checkpoint: &Checkpoint, free: &str) -> Result<Option<sftp::Error>> {
+        let partial = &checkpoint.remote.partial;
+        discard(self.sftp, free).await;
+        for (from, to) in [(partial.as_str(), free), (free, partial.as_str())] {
+            match attempt(self.sftp, from, to, Onto::Free).await? {
+                Attempt::Renamed => {}
+                Attempt::Refused(refusal) | Attempt::Missing(refusal) | Attempt::Unseen(refusal) => {
+                    return Ok(Some(refusal));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a file under the final name may be replaced now.

@@ -308,22 +308,29 @@ async fn story_26_another_file_of_the_same_size_is_not_taken_for_ours() {
     }
 }
 
-/// The directory that a file is to be renamed into went away: an error, not a state machine that calls without end.
+/// The directory that a file is to be renamed into went away: an error, not a state machine that calls without end. A
+/// refusal is believed after half a minute, so all policies wait at the same time.
 #[tokio::test]
 async fn story_22_a_rename_that_finds_no_directory_comes_to_an_end() {
+    let mut stories = JoinSet::new();
     for if_exists in ["replace", "fail", "keep-both"] {
-        let mut bridge = Bridge::to(Partner::embedded(Quirks::default()).await.unwrap()).await;
-        bridge.set("SFTP_STAGING_DIRECTORY", "staging");
-        bridge.set("SFTP_IF_EXISTS", if_exists);
-        let event = bridge.put("in/report.csv", b"new".to_vec()).await;
-        let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
-        std::fs::remove_dir(bridge.partner.root.join("in")).unwrap();
-        let credential = bridge.fetch_key(&event).await.unwrap();
-        let verifying = bridge.verify_all(&event, &credential, progress.checkpoint.unwrap());
-        let error = tokio::time::timeout(Duration::from_secs(20), verifying).await.unwrap().unwrap_err();
-        assert_eq!(error.name, ErrorName::RemotePathRejected, "{if_exists}: {error}");
-        assert!(error.message().contains("stays"), "{if_exists}: {error}");
-        assert_eq!(bridge.remote_files().len(), 1, "{if_exists}");
+        stories.spawn(async move {
+            let mut bridge = Bridge::to(Partner::embedded(Quirks::default()).await.unwrap()).await;
+            bridge.set("SFTP_STAGING_DIRECTORY", "staging");
+            bridge.set("SFTP_IF_EXISTS", if_exists);
+            let event = bridge.put("in/report.csv", b"new".to_vec()).await;
+            let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
+            std::fs::remove_dir(bridge.partner.root.join("in")).unwrap();
+            let credential = bridge.fetch_key(&event).await.unwrap();
+            let verifying = bridge.verify_all(&event, &credential, progress.checkpoint.unwrap());
+            let error = tokio::time::timeout(Duration::from_secs(90), verifying).await.unwrap().unwrap_err();
+            assert_eq!(error.name, ErrorName::RemotePathRejected, "{if_exists}: {error}");
+            assert!(error.message().contains("stays"), "{if_exists}: {error}");
+            assert_eq!(bridge.remote_files().len(), 1, "{if_exists}");
+        });
+    }
+    while let Some(told) = stories.join_next().await {
+        told.unwrap();
     }
 }
 

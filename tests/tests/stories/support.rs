@@ -147,7 +147,7 @@ impl Bridge {
         let deps = transfer::Deps { partner: self.reached(), on_progress: Arc::new(|_, _| {}) };
         let (execution, event, credential) = (execution.clone(), event.clone(), credential.clone());
         let input = TransferInput { execution, event, credential, checkpoint, resends };
-        through_json(transfer::handle(&deps, through_json_value(input), self.deadline()).await)
+        through_json(Box::pin(transfer::handle(&deps, through_json_value(input), self.deadline())).await)
     }
 
     pub(crate) async fn verify_remote(
@@ -169,7 +169,7 @@ impl Bridge {
         let deps = verify_remote::Deps { partner: self.reached(), on_progress: Arc::new(|_, _| {}) };
         let (execution, event, credential) = (execution.clone(), event.clone(), credential.clone());
         let input = VerifyRemoteInput { execution, event, credential, checkpoint };
-        through_json(verify_remote::handle(&deps, through_json_value(input), self.deadline()).await)
+        through_json(Box::pin(verify_remote::handle(&deps, through_json_value(input), self.deadline())).await)
     }
 
     /// Transfer until complete. The second number counts the calls.
