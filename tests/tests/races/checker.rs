@@ -48,17 +48,30 @@ impl Checker {
         self.markers(world)
     }
 
-    /// A marker with a hash speaks of the file that lies there, if one does: a partner may have taken it.
+    /// Whoever reads a marker with a hash finds all of it. That it speaks of the file beside it is checked at the end: an
+    /// older version that comes over a newer one is taken back, and so is its marker.
     fn markers(&self, world: &World) -> Result<(), Violation> {
         for name in FINAL {
             let Some(marker) = world.files.contents(&format!("{name}.sha256")) else { continue };
-            let promise = "a marker speaks of the file beside it";
+            let is_whole = world.contents.iter().any(|(_, data)| marker == hash_line(data, name).as_bytes());
+            if !is_whole {
+                let details =
+                    format!("{name}.sha256 has {} bytes that are no hash of any version", marker.len());
+                return Err(Violation { promise: "never a part of a marker", details });
+            }
+        }
+        Ok(())
+    }
+
+    fn markers_at_the_end(&self, world: &World) -> Result<(), Violation> {
+        let promise = "a marker speaks of the file beside it";
+        for (name, suffix) in FINAL.iter().flat_map(|name| [(name, ".sha256"), (name, ".done")]) {
+            let Some(marker) = world.files.contents(&format!("{name}{suffix}")) else { continue };
             let Some(data) = world.files.contents(name) else {
-                return Err(Violation { promise, details: format!("{name}.sha256 stands alone") });
+                return Err(Violation { promise, details: format!("{name}{suffix} stands alone") });
             };
-            if marker != hash_line(data, name).as_bytes() {
-                let details = format!("{name}.sha256 ({} bytes) speaks of another file", marker.len());
-                return Err(Violation { promise, details });
+            if suffix == ".sha256" && marker != hash_line(data, name).as_bytes() {
+                return Err(Violation { promise, details: format!("{name}{suffix} speaks of another file") });
             }
         }
         Ok(())
@@ -71,7 +84,12 @@ impl Checker {
         }
         let there = world.files.contents(OBJECT_KEY).and_then(|data| whole(world, data));
         let executions = (0..world.executions.len()).map(|number| self.execution(world, number, there));
-        let others = [self.former(world, there), self.newest(world, there), self.leftovers(world)];
+        let others = [
+            self.former(world, there),
+            self.newest(world, there),
+            self.markers_at_the_end(world),
+            self.leftovers(world),
+        ];
         executions.chain(others).filter_map(Result::err).collect()
     }
 

@@ -82,8 +82,8 @@ fn look_into(scenario: &Scenario, budget: Budget) -> (usize, Vec<String>) {
 
 #[test]
 fn story_90_no_order_of_requests_loses_or_tears_a_file() {
-    let budgets = [Budget { switches: 1, faults: 0 }, Budget { switches: 2, faults: 0 }];
-    explore(catalogue::of(Depth::Bounded), &budgets);
+    explore(catalogue::of(Depth::Orders), &[Budget { switches: 1, faults: 0 }]);
+    explore(catalogue::of(Depth::TwoSwitches), &[Budget { switches: 2, faults: 0 }]);
 }
 
 #[test]
@@ -97,6 +97,16 @@ fn story_91_no_lost_answer_and_no_killed_process_loses_or_tears_a_file() {
 fn everything() {
     let budgets = [(2, 0), (1, 1), (3, 0), (2, 1)].map(|(switches, faults)| Budget { switches, faults });
     explore(catalogue::of(Depth::Everything), &budgets);
+}
+
+#[test]
+fn a_run_is_the_same_each_time() {
+    for scenario in catalogue::of(Depth::TwoSwitches) {
+        let trace = || replay(&scenario, &Schedule::parse("3:0x")).trace;
+        let first = trace();
+        assert!(first.len() > 20, "{first:?}");
+        assert_eq!(first, trace(), "{}", scenario.name);
+    }
 }
 
 /// Prints one run, request by request.
