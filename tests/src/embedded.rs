@@ -30,7 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::door::Door;
+use crate::door::{Door, Start};
 
 pub use cut::{Cut, Moment};
 
@@ -239,6 +239,7 @@ impl Embedded {
             one_channel,
             door,
             proved: Vec::new(),
+            asked: 0,
             opened: 0,
             channels: HashMap::new(),
             socket: None,
@@ -311,6 +312,8 @@ struct SshSession {
     door: Door,
     /// What this connection has proved so far.
     proved: Vec<MethodKind>,
+    /// Rounds of questions on this connection so far.
+    asked: usize,
     /// Channels so far.
     opened: u32,
     channels: HashMap<ChannelId, Channel<Msg>>,
@@ -327,6 +330,7 @@ impl SshSession {
             one_channel: self.one_channel,
             door: self.door.clone(),
             proved: Vec::new(),
+            asked: 0,
             opened: 0,
             channels: HashMap::new(),
             socket: None,
@@ -371,9 +375,13 @@ impl russh::server::Handler for SshSession {
         _: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
-        let Some(answers) = response else { return Ok(Door::question()) };
         let answers: Vec<String> =
-            answers.map(|answer| String::from_utf8_lossy(&answer).into_owned()).collect();
+            response.into_iter().flatten().map(|answer| String::from_utf8_lossy(&answer).into_owned()).collect();
+        self.door.answers.lock().unwrap().extend(answers.clone());
+        self.asked += 1;
+        if let Some(questions) = self.door.questions(self.asked - 1) {
+            return Ok(questions);
+        }
         let known = user == self.user && answers.len() == 1 && self.door.is_password(&answers[0]);
         Ok(self.judge(MethodKind::KeyboardInteractive, known))
     }
@@ -405,7 +413,18 @@ impl russh::server::Handler for SshSession {
     ) -> Result<(), Self::Error> {
         match self.channels.remove(&id) {
             Some(channel) if name == "sftp" => {
+                match self.door.start {
+                    Start::Sftp => {}
+                    Start::Cut => return Err(russh::Error::Disconnect),
+                    Start::Refused => return session.channel_failure(id),
+                    Start::Words(words) => {
+                        session.channel_success(id)?;
+                        session.extended_data(id, 1, words.as_bytes().to_vec())?;
+                        return session.close(id);
+                    }
+                }
                 session.channel_success(id)?;
+                self.door.open_channels(session.handle());
                 match &self.service {
                     Service::Files(files) => {
                         let (inside, outside) = tokio::io::duplex(1024 * 1024);
