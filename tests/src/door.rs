@@ -2,8 +2,9 @@
 //! other host keys, other algorithms. It counts what it refuses.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Result;
 use russh::keys::{Certificate, PrivateKey};
@@ -27,6 +28,10 @@ pub struct Door {
     pub preferred: Option<Preferred>,
     /// Whoever tries to log in is hung up on.
     pub hangs_up: bool,
+    /// How long it takes to judge a key or a password.
+    pub slow: Duration,
+    /// What it says before it judges.
+    pub banner: Option<&'static str>,
     /// The rounds of questions of keyboard-interactive: each question, and whether its answer may be seen. None: the
     /// server asks for the password.
     pub questions: Vec<Vec<(&'static str, bool)>>,

@@ -347,6 +347,10 @@ impl SshSession {
 impl russh::server::Handler for SshSession {
     type Error = russh::Error;
 
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.door.banner.map(str::to_owned))
+    }
+
     async fn auth_publickey_offered(
         &mut self,
         user: &str,
@@ -361,11 +365,13 @@ impl russh::server::Handler for SshSession {
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let known = user == self.user && key.public_key.key_data() == self.client.key_data();
+        tokio::time::sleep(self.door.slow).await;
         Ok(self.judge(MethodKind::PublicKey, known))
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
         let known = user == self.user && self.door.is_password(password);
+        tokio::time::sleep(self.door.slow).await;
         Ok(self.judge(MethodKind::Password, known))
     }
 
@@ -375,8 +381,11 @@ impl russh::server::Handler for SshSession {
         _: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
-        let answers: Vec<String> =
-            response.into_iter().flatten().map(|answer| String::from_utf8_lossy(&answer).into_owned()).collect();
+        let answers: Vec<String> = response
+            .into_iter()
+            .flatten()
+            .map(|answer| String::from_utf8_lossy(&answer).into_owned())
+            .collect();
         self.door.answers.lock().unwrap().extend(answers.clone());
         self.asked += 1;
         if let Some(questions) = self.door.questions(self.asked - 1) {

@@ -1,13 +1,17 @@
 //! Connecting and logging in: servers that end, refuse, ask or say something else on the way.
 
-use std::sync::atomic::Ordering;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bridge::{Error, ErrorName, TrustedHostKeys};
 use integration_tests::door::{Door, Start};
 use integration_tests::embedded::Quirks;
+use integration_tests::fault_proxy::FaultProxy;
 use integration_tests::keys::{Encoding, KeyPair, Kind};
-use integration_tests::partner::Partner;
+use integration_tests::partner::{Options, Partner};
+use integration_tests::servers::Server;
 use integration_tests::wire;
 use russh::keys::Algorithm;
 use russh::{MethodKind, Preferred};
@@ -15,7 +19,7 @@ use sftp::{Endpoint, Login, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::session;
+use crate::support::{Delivery, session, wait_until};
 
 const PASSWORD: &str = "canary-battery-staple";
 
@@ -71,6 +75,13 @@ async fn story_61_what_the_account_says_instead_of_sftp_is_shown() {
     assert_eq!(error.name, ErrorName::ConnectFailed, "{error}");
     assert!(error.message().contains("Password change required"), "{error}");
     assert!(!error.message().contains('\n'), "{error}");
+
+    // Not even if it repeats the password.
+    let (methods, start) = (vec![MethodKind::Password], Start::Words("canary-battery-staple has expired"));
+    let door = Door { methods, start, password: PASSWORD.into(), ..Door::default() };
+    let partner = behind(&door).await;
+    let error = refused(with_password(&partner, &sftp::Options::default()).await);
+    assert!(error.message().contains("has expired"), "{error}");
 }
 
 #[tokio::test]
@@ -91,8 +102,157 @@ async fn story_65_a_server_opens_no_channels_to_us() {
 }
 
 #[tokio::test]
+async fn story_66_an_expired_password_is_no_lost_connection() {
+    let software = Server::AsyncSshExpired.install().await.unwrap().unwrap();
+    let partner = Partner::program(software, Options::default()).await.unwrap();
+    let started = Instant::now();
+    let error = refused(with_password(&partner, &sftp::Options::default()).await);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}: {error}", started.elapsed());
+    assert_eq!(error.name, ErrorName::AuthenticationRejected, "{error}");
+    assert!(error.message().contains("password has most likely expired"), "{error}");
+
+    // What the doctor asks with is told the same.
+    let endpoint = Endpoint { host: partner.host.clone(), port: partner.port };
+    let trusted = TrustedHostKeys::parse(&partner.host_key.public).unwrap();
+    let login = Login::new(partner.user.clone(), None, None, Some(PASSWORD.into())).unwrap();
+    let attempted =
+        sftp::probe::log_in(&endpoint, &login, &trusted, &sftp::Options::default()).await.unwrap();
+    assert_eq!(attempted.problem.unwrap().name, ErrorName::AuthenticationRejected);
+    assert_eq!(attempted.answers, [(sftp::Method::Password, sftp::Answer::Refused)]);
+}
+
+/// Neither its service reply, which comes after the first request, nor a banner is an answer to the password.
+#[tokio::test]
+async fn story_66_a_server_that_is_slow_to_say_yes_has_no_expired_password() {
+    let options = sftp::Options { login_timeout: Duration::from_secs(4), ..sftp::Options::default() };
+    for banner in [None, Some("Authorized use only.\r\n")] {
+        let slow = Duration::from_millis(2500);
+        let methods = vec![MethodKind::Password];
+        let door = Door { methods, password: PASSWORD.into(), slow, banner, ..Door::default() };
+        let partner = behind(&door).await;
+        with_password(&partner, &options).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn story_68_the_time_limits_are_settings() {
+    let partner = behind(&Door { slow: Duration::from_millis(1500), ..Door::default() }).await;
+    let mut delivery = Delivery::to(partner);
+    delivery.put("file.txt", 100);
+    delivery.set("SFTP_LOGIN_TIMEOUT", 1);
+    let error = delivery.process().transfer("file.txt", None, 0).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ConnectFailed, "{error}");
+    assert!(error.message().contains("logging in") && error.message().contains("within 1 s"), "{error}");
+    delivery.set("SFTP_LOGIN_TIMEOUT", 10);
+    delivery.delivers("file.txt", 100).await;
+
+    let silent = silent().await;
+    delivery.set("SFTP_PORT", silent.address.port());
+    delivery.set("SFTP_CONNECT_TIMEOUT", 1);
+    let started = Instant::now();
+    let error = delivery.process().transfer("file.txt", None, 0).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ConnectFailed, "{error}");
+    assert!(error.message().contains("key exchange") && error.message().contains("within 1 s"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+/// A node that takes connections and says nothing, or hangs up.
+struct Node {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    /// Those that the client has ended.
+    ended: Arc<AtomicUsize>,
+}
+
+async fn node(hangs_up: bool) -> Node {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let [connections, ended] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let (count, end) = (Arc::clone(&connections), Arc::clone(&ended));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            let end = Arc::clone(&end);
+            tokio::spawn(async move {
+                if !hangs_up {
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                    end.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    Node { address, connections, ended }
+}
+
+async fn silent() -> Node {
+    node(false).await
+}
+
+fn address_of(partner: &Partner) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], partner.port))
+}
+
+#[tokio::test]
+async fn story_72_a_dead_address_does_not_keep_us_from_the_next_one() {
+    let partner = behind(&Door::default()).await;
+    for dead in [node(false).await, node(true).await] {
+        let addresses = vec![dead.address, address_of(&partner)];
+        let connect_timeout = Duration::from_secs(2);
+        let options = sftp::Options { addresses, connect_timeout, ..sftp::Options::default() };
+        let started = Instant::now();
+        connect(&partner, &options).await.unwrap();
+        assert!(started.elapsed() < connect_timeout, "{:?}", started.elapsed());
+        assert_eq!(dead.connections.load(Ordering::Relaxed), 1);
+
+        // The next connection does not begin there, whether that one was lost or not.
+        let started = Instant::now();
+        connect(&partner, &options).await.unwrap();
+        sftp::probe::offer(&Endpoint { host: "h".into(), port: 1 }, &options).await.unwrap();
+        assert!(started.elapsed() < connect_timeout / 2, "{:?}", started.elapsed());
+        assert_eq!(dead.connections.load(Ordering::Relaxed), 1);
+    }
+    // A connection that is given up ends at once.
+    let dead = node(false).await;
+    let addresses = vec![dead.address];
+    let connect_timeout = Duration::from_millis(500);
+    let options = sftp::Options { addresses, connect_timeout, ..sftp::Options::default() };
+    refused(connect(&partner, &options).await);
+    wait_until("the connection has ended", || dead.ended.load(Ordering::Relaxed) == 1).await;
+
+    // Where all are dead, the error says of each what was wrong.
+    let (first, second) = (node(false).await, node(true).await);
+    let addresses = vec![first.address, second.address];
+    let options =
+        sftp::Options { addresses, connect_timeout: Duration::from_secs(1), ..sftp::Options::default() };
+    let error = refused(connect(&partner, &options).await);
+    assert_eq!(error.name, ErrorName::ConnectFailed, "{error}");
+    for words in [first.address.to_string(), second.address.to_string(), "no answer within 0.5 s".into()] {
+        assert!(error.message().contains(&words), "{words}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn story_73_a_retry_begins_with_another_address() {
+    let slow = behind(&Door { slow: Duration::from_secs(30), ..Door::default() }).await;
+    let proxy = FaultProxy::start(slow.port).await.unwrap();
+    let good = Partner::embedded_as(&slow, Quirks::default()).await.unwrap();
+    let addresses = vec![SocketAddr::from(([127, 0, 0, 1], proxy.port)), address_of(&good)];
+    let login_timeout = Duration::from_secs(1);
+    let options = sftp::Options { addresses, login_timeout, ..sftp::Options::default() };
+    let error = refused(connect(&slow, &options).await);
+    assert_eq!(error.name, ErrorName::ConnectFailed, "{error}");
+    for _ in 0..2 {
+        connect(&slow, &options).await.unwrap();
+    }
+    assert_eq!(proxy.connections(), 1);
+}
+
+/// Questions that are asked together, and whether their answers may be seen.
+type Round<'a> = &'a [(&'static str, bool)];
+
+#[tokio::test]
 async fn story_67_only_one_hidden_question_for_the_password_is_answered() {
-    let asks = |questions: &[&[(&'static str, bool)]]| Door {
+    let asks = |questions: &[Round]| Door {
         methods: vec![MethodKind::KeyboardInteractive],
         password: PASSWORD.into(),
         questions: questions.iter().map(|round| round.to_vec()).collect(),
@@ -103,7 +263,8 @@ async fn story_67_only_one_hidden_question_for_the_password_is_answered() {
         let partner = behind(&door).await;
         with_password(&partner, &sftp::Options::default()).await.unwrap();
     }
-    let cases: [(&[&[(&'static str, bool)]], usize, &str); 8] = [
+    let cases: [(&[Round], usize, &str); 9] = [
+        (&[&[("Password: ", false)], &[("canary-battery-staple is wrong, code: ", false)]], 1, "is wrong"),
         (&[&[("Login: ", true)]], 0, "Login: "),
         (&[&[("Verification code: ", false)]], 0, "Verification code: "),
         (&[&[("One-time password (OATH) for `x': ", false)]], 0, "One-time password"),

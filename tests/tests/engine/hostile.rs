@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 async fn to(script: Script) -> Delivery {
     let mut delivery = Delivery::to(Partner::scripted(script).await.unwrap());
     delivery.options.connect_timeout = PATIENCE;
+    delivery.options.login_timeout = PATIENCE;
     delivery.options.stall_timeout = PATIENCE;
     delivery.put("file.bin", LENGTH);
     delivery
@@ -134,10 +135,7 @@ async fn story_63_a_connection_that_is_cut_right_after_the_answer_to_close_has_c
                         held = Some(request);
                         continue;
                     }
-                    kind::FSTAT => request.reply(
-                        kind::ATTRS,
-                        &[&1_u32.to_be_bytes(), &LENGTH.to_be_bytes()],
-                    ),
+                    kind::FSTAT => request.reply(kind::ATTRS, &[&1_u32.to_be_bytes(), &LENGTH.to_be_bytes()]),
                     _ => request.status(0, ""),
                 };
                 if channel.write_all(&reply).await.is_err() || request.kind == kind::CLOSE {

@@ -2,8 +2,8 @@
 //! slow, and S3 is. Objects come from the object source, whose contents take no room.
 
 mod channels;
-mod connecting;
 mod compatibility;
+mod connecting;
 mod deadlines;
 mod hostile;
 mod partners;
