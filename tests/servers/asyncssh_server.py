@@ -1,11 +1,13 @@
 """AsyncSSH's SFTP server over a folder: PORT FOLDER USER HOST_KEY AUTHORIZED_KEY."""
 
 import asyncio
+import os
 import sys
 
 import asyncssh
 
 PORT, FOLDER, USER, HOST_KEY, AUTHORIZED_KEY = sys.argv[1:]
+EXPIRED = "EXPIRED" in os.environ
 
 
 class Login(asyncssh.SSHServer):
@@ -16,7 +18,13 @@ class Login(asyncssh.SSHServer):
         return username == USER and key == asyncssh.read_public_key(AUTHORIZED_KEY)
 
     def public_key_auth_supported(self):
-        return True
+        return not EXPIRED
+
+    def password_auth_supported(self):
+        return EXPIRED
+
+    def validate_password(self, username, password):
+        raise asyncssh.PasswordChangeRequired("Your password has expired.")
 
 
 async def main():

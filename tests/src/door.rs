@@ -2,8 +2,9 @@
 //! other host keys, other algorithms. It counts what it refuses.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Result;
 use russh::keys::{Certificate, PrivateKey};
@@ -27,10 +28,39 @@ pub struct Door {
     pub preferred: Option<Preferred>,
     /// Whoever tries to log in is hung up on.
     pub hangs_up: bool,
+    /// How long it takes to judge a key or a password.
+    pub slow: Duration,
+    /// What it says before it judges.
+    pub banner: Option<&'static str>,
+    /// The rounds of questions of keyboard-interactive: each question, and whether its answer may be seen. None: the
+    /// server asks for the password.
+    pub questions: Vec<Vec<(&'static str, bool)>>,
+    /// What was answered to the questions, on all connections.
+    pub answers: Arc<Mutex<Vec<String>>>,
+    /// What becomes of a request for SFTP.
+    pub start: Start,
+    /// So many channels of each kind are opened to the client once SFTP was asked for.
+    pub opens: usize,
+    /// The channels of ours that the client took, and those that it refused.
+    pub opened: Arc<[AtomicUsize; 2]>,
     /// Attempts that were refused, on all connections.
     pub refused: Arc<AtomicUsize>,
     /// Attempts that were judged, on all connections.
     pub judged: Arc<AtomicUsize>,
+}
+
+/// What becomes of a request for SFTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// SFTP starts.
+    #[default]
+    Sftp,
+    /// The connection ends. Until SFTP has started, the channel takes no data.
+    Cut,
+    /// SFTP is refused. Until SFTP has started, the channel takes no data.
+    Refused,
+    /// These words go to the standard error output, and the channel is closed.
+    Words(&'static str),
 }
 
 impl Door {
@@ -51,6 +81,9 @@ impl Door {
             config.preferred = preferred.clone();
         }
         config.methods = self.left(&[]);
+        if matches!(self.start, Start::Cut | Start::Refused) {
+            config.window_size = 0;
+        }
         Ok(config)
     }
 
@@ -85,8 +118,32 @@ impl Door {
         !self.password.is_empty() && password == self.password
     }
 
-    pub(crate) fn question() -> Auth {
-        let prompts = Cow::Borrowed(&[(Cow::Borrowed("Password: "), false)][..]);
-        Auth::Partial { name: "".into(), instructions: "".into(), prompts }
+    /// The questions of this round, from 0; `None` after the last one.
+    pub(crate) fn questions(&self, round: usize) -> Option<Auth> {
+        let prompts = match self.questions.get(round) {
+            Some(questions) => {
+                questions.iter().map(|(question, is_seen)| (Cow::Borrowed(*question), *is_seen)).collect()
+            }
+            None if round == 0 => vec![(Cow::Borrowed("Password: "), false)],
+            None => return None,
+        };
+        Some(Auth::Partial { name: "".into(), instructions: "".into(), prompts: Cow::Owned(prompts) })
+    }
+
+    /// Opens channels to the client, and counts what it says.
+    pub(crate) fn open_channels(&self, client: russh::server::Handle) {
+        let (opens, opened) = (self.opens, Arc::clone(&self.opened));
+        tokio::spawn(async move {
+            for _ in 0..opens {
+                for channel in [
+                    client.channel_open_forwarded_tcpip("a", 1, "b", 2).await,
+                    client.channel_open_session().await,
+                    client.channel_open_direct_tcpip("a", 1, "b", 2).await,
+                    client.channel_open_x11("a", 1).await,
+                ] {
+                    opened[usize::from(channel.is_err())].fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
     }
 }

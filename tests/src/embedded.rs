@@ -31,7 +31,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::door::Door;
+use crate::door::{Door, Start};
 
 pub use cut::{Cut, Moment};
 pub use late::Late;
@@ -281,6 +281,7 @@ impl Embedded {
             one_channel,
             door,
             proved: Vec::new(),
+            asked: 0,
             opened: 0,
             channels: HashMap::new(),
             socket: None,
@@ -353,6 +354,8 @@ struct SshSession {
     door: Door,
     /// What this connection has proved so far.
     proved: Vec<MethodKind>,
+    /// Rounds of questions on this connection so far.
+    asked: usize,
     /// Channels so far.
     opened: u32,
     channels: HashMap<ChannelId, Channel<Msg>>,
@@ -369,6 +372,7 @@ impl SshSession {
             one_channel: self.one_channel,
             door: self.door.clone(),
             proved: Vec::new(),
+            asked: 0,
             opened: 0,
             channels: HashMap::new(),
             socket: None,
@@ -385,6 +389,10 @@ impl SshSession {
 impl russh::server::Handler for SshSession {
     type Error = russh::Error;
 
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.door.banner.map(str::to_owned))
+    }
+
     async fn auth_publickey_offered(
         &mut self,
         user: &str,
@@ -399,11 +407,13 @@ impl russh::server::Handler for SshSession {
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let known = user == self.user && key.public_key.key_data() == self.client.key_data();
+        tokio::time::sleep(self.door.slow).await;
         Ok(self.judge(MethodKind::PublicKey, known))
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
         let known = user == self.user && self.door.is_password(password);
+        tokio::time::sleep(self.door.slow).await;
         Ok(self.judge(MethodKind::Password, known))
     }
 
@@ -413,9 +423,16 @@ impl russh::server::Handler for SshSession {
         _: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
-        let Some(answers) = response else { return Ok(Door::question()) };
-        let answers: Vec<String> =
-            answers.map(|answer| String::from_utf8_lossy(&answer).into_owned()).collect();
+        let answers: Vec<String> = response
+            .into_iter()
+            .flatten()
+            .map(|answer| String::from_utf8_lossy(&answer).into_owned())
+            .collect();
+        self.door.answers.lock().unwrap().extend(answers.clone());
+        self.asked += 1;
+        if let Some(questions) = self.door.questions(self.asked - 1) {
+            return Ok(questions);
+        }
         let known = user == self.user && answers.len() == 1 && self.door.is_password(&answers[0]);
         Ok(self.judge(MethodKind::KeyboardInteractive, known))
     }
@@ -447,7 +464,18 @@ impl russh::server::Handler for SshSession {
     ) -> Result<(), Self::Error> {
         match self.channels.remove(&id) {
             Some(channel) if name == "sftp" => {
+                match self.door.start {
+                    Start::Sftp => {}
+                    Start::Cut => return Err(russh::Error::Disconnect),
+                    Start::Refused => return session.channel_failure(id),
+                    Start::Words(words) => {
+                        session.channel_success(id)?;
+                        session.extended_data(id, 1, words.as_bytes().to_vec())?;
+                        return session.close(id);
+                    }
+                }
                 session.channel_success(id)?;
+                self.door.open_channels(session.handle());
                 match &self.service {
                     Service::Files(files) => {
                         let (inside, outside) = tokio::io::duplex(1024 * 1024);

@@ -91,6 +91,14 @@ impl Partner {
         Self::with_engine(Engine::Embedded { quirks: Box::new(quirks), server: None }, options).await
     }
 
+    /// Another node of a partner's server: it knows the same user and has the same host key, and keeps its own files.
+    pub async fn embedded_as(other: &Self, quirks: Quirks) -> Result<Self> {
+        let mut partner = Self::embedded_for(other.client_key.clone(), quirks).await?;
+        partner.host_key = other.host_key.clone();
+        partner.start_again().await?;
+        Ok(partner)
+    }
+
     /// A server inside this process that does with each SFTP channel what the script says, and keeps no files.
     pub async fn scripted(script: Script) -> Result<Self> {
         Self::with_engine(Engine::Scripted { script, server: None }, Options::default()).await

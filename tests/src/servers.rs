@@ -23,6 +23,8 @@ pub enum Server {
     TinySsh,
     /// AsyncSSH's, in Python.
     AsyncSsh,
+    /// The same, where every password has expired and nothing else is taken.
+    AsyncSshExpired,
     /// Paramiko's, in Python.
     Paramiko,
     /// Paramiko's, taught SHA-256 and the name that the draft gives to the request for it.
@@ -95,7 +97,7 @@ impl Server {
                     .map(|packages| self.unpacked(&packages, "tinysshd", Some("openssh-sftp-server")))
                     .transpose()
             }
-            Self::AsyncSsh => self.pypi("asyncssh", "python").await.map(Some),
+            Self::AsyncSsh | Self::AsyncSshExpired => self.pypi("asyncssh", "python").await.map(Some),
             Self::Paramiko | Self::ParamikoSha256 => self.pypi("paramiko", "python").await.map(Some),
             Self::Conch => self.pypi("twisted", "python").await.map(Some),
             Self::Ssh2 => {
@@ -180,6 +182,10 @@ impl Software {
             Server::Dropbear | Server::GreenEnd => self.dropbear(place, &mut command)?,
             Server::TinySsh => self.tinyssh(place, &mut command)?,
             Server::AsyncSsh => self.script("asyncssh_server.py", place, &mut command)?,
+            Server::AsyncSshExpired => {
+                command.env("EXPIRED", "1");
+                self.script("asyncssh_server.py", place, &mut command)?;
+            }
             Server::Paramiko => self.script("paramiko_server.py", place, &mut command)?,
             Server::ParamikoSha256 => {
                 command.env("SHA256", "1");

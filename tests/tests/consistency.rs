@@ -248,6 +248,8 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
         ],
         &["ancient", "aes256-cbc", "modern;+ssh-rsa", "modern,legacy", "+aes256_cbc"],
     ),
+    ("SFTP_CONNECT_TIMEOUT", &["1", "20", "300"], &["0", "301", "soon"]),
+    ("SFTP_LOGIN_TIMEOUT", &["1", "20", "300"], &["0", "301", "-1"]),
     ("SFTP_PROOF", &["auto", "hash", "read-back", "size", "none"], &["md5"]),
     ("SFTP_MARKER", &["none", "done", "sha256", "md5"], &["sha1"]),
     (

@@ -68,7 +68,13 @@ impl Partner {
     /// Nothing is connected to yet.
     pub fn new(settings: Settings, clients: Clients, options: sftp::Options) -> Self {
         let keeper = Keeper::new(settings.keep_connection);
-        let options = sftp::Options { algorithms: settings.login.algorithms.clone(), ..options };
+        let login = &settings.login;
+        let options = sftp::Options {
+            algorithms: login.algorithms.clone(),
+            connect_timeout: login.connect_timeout.unwrap_or(options.connect_timeout),
+            login_timeout: login.login_timeout.unwrap_or(options.login_timeout),
+            ..options
+        };
         Self {
             settings,
             clients,

@@ -1,5 +1,7 @@
 //! Logging in: which methods are tried, in what order, and when to stop.
 
+use std::time::Duration;
+
 use bridge::{Error, ErrorName, Method, Methods, Result};
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
@@ -7,8 +9,9 @@ use russh::keys::{HashAlg, PrivateKeyWithHashAlg, signature};
 use russh::{MethodKind, MethodSet, SendError};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::questions::{self, Question};
 use crate::session::{Handler, State};
-use crate::{Certificate, Endpoint, PrivateKey};
+use crate::{Certificate, Endpoint, Options, PrivateKey};
 
 /// Who logs in, and with what. Its `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +63,16 @@ impl Login {
         })
     }
 
+    /// A server's words without the password: some repeat what they were given.
+    pub(crate) fn without_password(&self, words: &str) -> String {
+        let password = self.password.as_ref().map(ExposeSecret::expose_secret);
+        let Some(password) = password.filter(|password| !password.is_empty()) else {
+            return words.to_owned();
+        };
+        let escaped = format!("{password:?}");
+        words.replace(password, "***").replace(escaped.trim_matches('"'), "***")
+    }
+
     /// Whether both would show the server the same.
     pub fn is_same(&self, other: &Self) -> bool {
         let shown = |login: &Self| {
@@ -94,6 +107,12 @@ impl Answer {
 /// Accounts are locked by many of them.
 const REFUSALS_MAX: usize = 2;
 
+/// A server that has said something to a password, and for so long nothing that russh hands on, wants another password
+/// (RFC 4252, section 8: SSH_MSG_USERAUTH_PASSWD_CHANGEREQ). russh 0.65 reads that message and drops it; see decision
+/// 0014.
+const UNANSWERED_MAX: Duration = Duration::from_secs(4);
+const TICK: Duration = Duration::from_millis(100);
+
 /// Tries the methods that are permitted and that the server, once it has said so, takes, until it has refused two. A
 /// server that asks for several of them, one after the other (partial success), gets them.
 pub(crate) async fn authenticate(
@@ -101,9 +120,9 @@ pub(crate) async fn authenticate(
     state: &State,
     endpoint: &Endpoint,
     login: &Login,
-    takes_sha1: bool,
+    options: &Options,
 ) -> Result<()> {
-    authenticate_noting(ssh, state, endpoint, login, takes_sha1, |_, _| {}).await
+    authenticate_noting(ssh, state, endpoint, login, options, |_, _| {}).await
 }
 
 /// The same; `note` hears what the server says to each method, also if it does not come to an end.
@@ -112,10 +131,13 @@ pub(crate) async fn authenticate_noting(
     state: &State,
     endpoint: &Endpoint,
     login: &Login,
-    takes_sha1: bool,
+    options: &Options,
     mut note: impl FnMut(Method, Answer),
 ) -> Result<()> {
-    let mut attempts = Attempts { ssh, state, endpoint, login, takes_sha1, tried: Vec::new() };
+    let takes_sha1 = options.algorithms.host_keys.contains(&"ssh-rsa");
+    let patience = UNANSWERED_MAX.min(options.login_timeout / 2);
+    let (tried, hint) = (Vec::new(), None);
+    let mut attempts = Attempts { ssh, state, endpoint, login, takes_sha1, patience, tried, hint };
     let mut left: Vec<Method> = login.usable().collect();
     let mut offered: Option<MethodSet> = None;
     let mut refusals = 0;
@@ -123,8 +145,12 @@ pub(crate) async fn authenticate_noting(
         let is_offered =
             |method: &&Method| offered.as_ref().is_none_or(|offered| offered.contains(&kind(**method)));
         let Some(&method) = left.iter().find(is_offered) else { break };
-        let AuthResult::Failure { remaining_methods, partial_success } = attempts.attempt(method).await?
-        else {
+        let result = attempts.attempt(method).await.inspect_err(|error| {
+            if error.name == ErrorName::AuthenticationRejected {
+                note(method, Answer::Refused);
+            }
+        });
+        let AuthResult::Failure { remaining_methods, partial_success } = result? else {
             note(method, Answer::Accepted);
             return Ok(());
         };
@@ -165,8 +191,12 @@ struct Attempts<'a> {
     login: &'a Login,
     /// Whether an RSA key may sign with SHA-1.
     takes_sha1: bool,
+    /// With a server that says something else than yes or no to a password.
+    patience: Duration,
     /// In words.
     tried: Vec<String>,
+    /// What may be the reason of a refusal.
+    hint: Option<&'static str>,
 }
 
 impl Attempts<'_> {
@@ -197,6 +227,7 @@ impl Attempts<'_> {
     /// How the session ended says more than that it has.
     fn failed(&self, problem: &dyn std::fmt::Display) -> Error {
         let words = self.state.lost().unwrap_or_else(|| problem.to_string());
+        let words = self.login.without_password(&words);
         ErrorName::ConnectFailed.error(format!("logging in to {}: {words}", self.endpoint))
     }
 
@@ -227,7 +258,7 @@ impl Attempts<'_> {
     }
 
     /// Which hash an RSA key signs with. Asked, not tried: one after the other would count as three failures.
-    async fn rsa_hash(&self) -> Result<Option<HashAlg>> {
+    async fn rsa_hash(&mut self) -> Result<Option<HashAlg>> {
         let told = self.ssh.best_supported_rsa_hash().await.map_err(|error| self.failed(&error))?;
         match told {
             Some(Some(hash)) => Ok(Some(hash)),
@@ -239,14 +270,24 @@ impl Attempts<'_> {
                 self.endpoint
             ))),
             // One that tells nothing is old, or knows the newer ones all the same.
-            Some(None) | None => Ok(Some(HashAlg::Sha256).filter(|_| !self.takes_sha1)),
+            Some(None) | None => {
+                self.hint = (!self.takes_sha1).then_some(UNTOLD);
+                Ok(Some(HashAlg::Sha256).filter(|_| !self.takes_sha1))
+            }
         }
     }
 
     async fn password(&mut self) -> Result<AuthResult> {
         let Some(password) = &self.login.password else { return Ok(nothing()) };
         self.tried.push("a password".into());
-        let result = self.ssh.authenticate_password(&self.login.user_name, password.expose_secret()).await;
+        let asking = self.ssh.authenticate_password(&self.login.user_name, password.expose_secret());
+        let result = tokio::select! {
+            biased;
+            result = asking => result,
+            () = left_unanswered(self.state, self.patience) => return Err(self.expired(
+                "the server says neither yes nor no to the password",
+            )),
+        };
         result.map_err(|error| self.failed(&error))
     }
 
@@ -259,27 +300,51 @@ impl Attempts<'_> {
         let mut answer = answer.map_err(|error| self.failed(&error))?;
         let mut answered = false;
         loop {
-            match answer {
+            let (instructions, prompts) = match answer {
                 Success => return Ok(AuthResult::Success),
                 Failure { remaining_methods, partial_success } => {
                     return Ok(AuthResult::Failure { remaining_methods, partial_success });
                 }
-                // It asks again: the password was wrong, or it wants what we don't have. A second try would count.
-                InfoRequest { prompts, .. } if answered && !prompts.is_empty() => {
-                    return Ok(AuthResult::Failure {
-                        remaining_methods: [MethodKind::KeyboardInteractive].as_slice().into(),
-                        partial_success: false,
-                    });
+                InfoRequest { instructions, prompts, .. } => (instructions, prompts),
+            };
+            let asked = self.login.without_password(&questions::words(&instructions, &prompts));
+            let answers = match questions::question(&prompts, user_name) {
+                // An empty request wants an empty answer (RFC 4256, section 3.4).
+                Question::None => Vec::new(),
+                Question::Password if !answered => {
+                    answered = true;
+                    vec![password.expose_secret().to_owned()]
                 }
-                InfoRequest { prompts, .. } => {
-                    answered |= !prompts.is_empty();
-                    // An empty request wants an empty answer (RFC 4256, section 3.4).
-                    let answers = prompts.iter().map(|_| password.expose_secret().to_owned()).collect();
-                    let next = self.ssh.authenticate_keyboard_interactive_respond(answers).await;
-                    answer = next.map_err(|error| self.failed(&error))?;
+                // It was wrong, or is not enough: a second try would count.
+                Question::Password => return Err(self.asked(&asked, "although it has the password")),
+                Question::NewPassword => return Err(self.expired(&format!("the server asks {asked}"))),
+                Question::Other => {
+                    return Err(
+                        self.asked(&asked, "and only a single hidden question for the password is answered")
+                    );
                 }
-            }
+            };
+            let next = self.ssh.authenticate_keyboard_interactive_respond(answers).await;
+            answer = next.map_err(|error| self.failed(&error))?;
         }
+    }
+
+    /// Nothing of what it asks is answered: the method ends here, and so does the login, since russh waits for answers.
+    fn asked(&self, asked: &str, remark: &str) -> Error {
+        ErrorName::AuthenticationRejected.error(format!(
+            "{} asks the user {:?} {asked}, {remark}. Tried so far: {}",
+            self.endpoint,
+            self.login.user_name,
+            self.tried.join(", then ")
+        ))
+    }
+
+    fn expired(&self, evidence: &str) -> Error {
+        ErrorName::AuthenticationRejected.error(format!(
+            "{} did not let the user {:?} in with a password: {evidence}. The password has most likely expired: \
+             change it with the partner, and store the new one",
+            self.endpoint, self.login.user_name
+        ))
     }
 
     fn rejected(&self, offered: Option<&MethodSet>) -> Error {
@@ -299,13 +364,28 @@ impl Attempts<'_> {
         let offered: Vec<&str> = offered.map(<&str>::from).collect();
         let offered = if offered.is_empty() { "nothing".into() } else { offered.join(", ") };
         let farewell = self.state.lost().filter(|_| self.state.is_dismissed());
-        let farewell = farewell.map_or_else(String::new, |words| format!("; {words}"));
+        let farewell = farewell.map(|words| format!("; {}", self.login.without_password(&words)));
+        let farewell = farewell.unwrap_or_default();
         ErrorName::AuthenticationRejected.error(format!(
-            "{} refused the user {:?} with {tried}; it still offers {offered}{farewell}",
-            self.endpoint, self.login.user_name
+            "{} refused the user {:?} with {tried}; it still offers {offered}{farewell}{}",
+            self.endpoint,
+            self.login.user_name,
+            self.hint.unwrap_or_default()
         ))
     }
 }
+
+/// Returns once the server has said something and then, for as long as this, nothing that is an answer.
+async fn left_unanswered(state: &State, patience: Duration) {
+    let mut unanswered = Duration::ZERO;
+    while unanswered < patience {
+        tokio::time::sleep(TICK).await;
+        unanswered = if state.condition.has_last_word() { unanswered + TICK } else { Duration::ZERO };
+    }
+}
+
+const UNTOLD: &str = "; it does not tell which signatures of RSA keys it takes: if it is an old one that takes ssh-rsa (SHA-1) \
+                      alone, SFTP_ALGORITHMS=legacy logs in, or +ssh-rsa behind what is set, or a key of another type";
 
 /// Unreachable: methods without their secret are not usable.
 fn nothing() -> AuthResult {

@@ -29,8 +29,11 @@ const DATA_MAX: u32 = 255 * 1024;
 /// So many requests are sent at once, at most.
 const AT_ONCE: usize = 64;
 
+/// A request may be answered twice, and some of the first ones more often.
+const SURPLUS: u64 = 16;
+
 /// CLOSE and RENAME may take so many times the stall timeout: there are servers that commit, or copy, a whole file then.
-/// Keepalives notice meanwhile if the connection is dead.
+/// Servers of a single thread say nothing else meanwhile, so that silence is no sign of a dead connection then.
 const COMMIT: u32 = 10;
 
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
@@ -118,6 +121,9 @@ struct Waiting(Mutex<Requests>);
 #[derive(Default)]
 struct Requests {
     last_id: u32,
+    made: u64,
+    /// Answers to what was answered before.
+    surplus: u64,
     by_id: HashMap<u32, Waiter>,
     closed: bool,
 }
@@ -183,6 +189,7 @@ impl Waiting {
     fn register(&self, waiter: Waiter) -> u32 {
         let mut requests = self.lock();
         requests.last_id = requests.last_id.wrapping_add(1);
+        requests.made += 1;
         let id = requests.last_id;
         if requests.closed {
             drop(requests);
@@ -191,6 +198,25 @@ impl Waiting {
             requests.by_id.insert(id, waiter);
         }
         id
+    }
+
+    /// Who waits for the answer to this request; nobody if it was answered before, as some servers do with a CLOSE.
+    ///
+    /// # Errors
+    /// Why such an answer ends the session.
+    fn answered(&self, id: u32) -> std::result::Result<Option<Waiter>, String> {
+        let mut requests = self.lock();
+        if let Some(waiter) = requests.by_id.remove(&id) {
+            return Ok(Some(waiter));
+        }
+        if u64::from(requests.last_id.wrapping_sub(id)) >= requests.made {
+            return Err(format!("the server answered a request {id} that was not made"));
+        }
+        requests.surplus += 1;
+        match requests.surplus > requests.made + SURPLUS {
+            true => Err("the server gives more answers than there are requests".to_owned()),
+            false => Ok(None),
+        }
     }
 
     /// Wakes everyone who waits.
@@ -264,11 +290,25 @@ impl Sftp {
         round_trip: Duration,
     ) -> Result<Self> {
         let asked_at = Instant::now();
-        let starting = |error: russh::Error| Error::lost(format!("starting SFTP: {error}"));
-        writer.request_sftp().await.map_err(starting)?;
-        writer.data_bytes(codec::init()).await.map_err(starting)?;
         let mut decoder = Decoder::default();
-        let extensions = read_version(&mut reader, &mut decoder).await?;
+        let extensions = {
+            let asking = async {
+                writer.request_sftp().await?;
+                writer.data_bytes(codec::init()).await
+            };
+            let (mut asking, mut version) =
+                (pin!(asking), pin!(read_version(&mut reader, &mut decoder, &condition)));
+            // A channel that is refused, or whose session has ended, never gets the window for our first packet.
+            tokio::select! {
+                version = &mut version => {
+                    let extensions = version?;
+                    asking.await.map_err(|error| Error::lost(format!("starting SFTP: {error}")))?;
+                    extensions
+                }
+                // Where it could not be sent, the session has ended, and the reader knows how.
+                _ = &mut asking => version.await?,
+            }
+        };
         let round_trip = round_trip.min(asked_at.elapsed());
         let waiting = Arc::new(Waiting::default());
         let (lost_sender, lost) = watch::channel(None);
@@ -394,6 +434,8 @@ impl Sftp {
     /// As [`close`](Self::close).
     pub async fn close_with(&self, file: FileHandle, sync: bool) -> Result<Closed> {
         let path = file.path.clone();
+        // A server of a single thread says nothing else while it writes to its disk.
+        let at_work = self.condition.at_long_work();
         let sync = (sync && self.can_sync()).then(|| {
             let body = Body::default().string(&file.handle).finish();
             self.line.begin("fsync", |id| codec::extended(id, FSYNC, &body))
@@ -403,19 +445,22 @@ impl Sftp {
         let synced = match sync {
             None => None,
             Some(pending) => {
-                let reply = self.settle_within(self.stall_timeout * COMMIT, pending).await?;
+                let reply = self.settle_long_work(self.stall_timeout * COMMIT, pending).await?;
                 Some(self.done("fsync", &path, reply))
             }
         };
         if let Some(Err(lost @ Error::Named(_))) = synced {
             return Err(lost);
         }
-        let attributes = match self.settle(attributes).await? {
-            Reply::Attributes(attributes) => Some(attributes),
-            other => match self.refused("fstat", &path, other) {
+        drop(at_work);
+        let attributes = match self.settle(attributes).await {
+            Ok(Reply::Attributes(attributes)) => Some(attributes),
+            Ok(other) => match self.refused("fstat", &path, other) {
                 Error::Status { .. } => None,
                 error => return Err(error),
             },
+            // The file is closed, whatever became of the session since.
+            Err(_) => None,
         };
         Ok(Closed { attributes, synced })
     }
@@ -525,11 +570,9 @@ impl Sftp {
         let _turn = self.hashing.lock().await;
         let _at_work = self.condition.at_long_work();
         let hash = self.line.begin("check-file", |id| codec::extended(id, "check-file-handle", &body));
-        let reply = tokio::time::timeout(patience, hash.reply).await;
-        match reply.map_err(|_| self.stalled("check-file", patience))? {
-            Ok(Reply::Extended(reply)) => Ok(server_hash(reply)),
-            Ok(other) => Err(self.refused("check-file", &file.path, other)),
-            Err(_) => Err(self.lost_error().await),
+        match self.settle_long_work(patience, hash).await? {
+            Reply::Extended(reply) => Ok(server_hash(reply)),
+            other => Err(self.refused("check-file", &file.path, other)),
         }
     }
 
@@ -560,9 +603,23 @@ impl Sftp {
         Ok(reply)
     }
 
-    /// A request that may take long.
+    /// A request that may take long, and during which a server may say nothing else.
     async fn commit(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Result<Reply> {
-        self.settle_within(self.stall_timeout * COMMIT, self.line.begin(operation, packet)).await
+        let _at_work = self.condition.at_long_work();
+        self.settle_long_work(self.stall_timeout * COMMIT, self.line.begin(operation, packet)).await
+    }
+
+    /// Long work has an end of its own, whatever else the server is at work on.
+    async fn settle_long_work(
+        &self,
+        patience: Duration,
+        Pending { reply, operation }: Pending,
+    ) -> Result<Reply> {
+        match tokio::time::timeout(patience, reply).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(_)) => Err(self.lost_error().await),
+            Err(_) => Err(self.stalled(operation, patience)),
+        }
     }
 
     pub(crate) fn send_read(&self, file: &FileHandle, offset: u64, length: u32) -> Pending {
@@ -582,16 +639,8 @@ impl Sftp {
         self.line.send(codec::write(id, &file.handle, offset, parts));
     }
 
-    pub(crate) async fn settle(&self, pending: Pending) -> Result<Reply> {
-        self.settle_within(self.stall_timeout, pending).await
-    }
-
-    async fn settle_within(
-        &self,
-        patience: Duration,
-        Pending { reply, operation }: Pending,
-    ) -> Result<Reply> {
-        match self.wait(operation, patience, reply).await? {
+    pub(crate) async fn settle(&self, Pending { reply, operation }: Pending) -> Result<Reply> {
+        match self.wait(operation, self.stall_timeout, reply).await? {
             Ok(reply) => Ok(reply),
             Err(_) => Err(self.lost_error().await),
         }
@@ -677,28 +726,45 @@ async fn send_packets(writer: &Writer, mut packets: mpsc::UnboundedReceiver<Vec<
     true
 }
 
-async fn read_version(reader: &mut Reader, decoder: &mut Decoder) -> Result<HashSet<String>> {
-    loop {
-        match decoder.next().map_err(|malformed| not_sftp(&malformed.to_string()))? {
-            Some((_, Reply::Version { version, extensions })) if version >= codec::VERSION => {
+async fn read_version(
+    reader: &mut Reader,
+    decoder: &mut Decoder,
+    condition: &Condition,
+) -> Result<HashSet<String>> {
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let problem = loop {
+        match decoder.next() {
+            Ok(Some((_, Reply::Version { version, extensions }))) if version >= codec::VERSION => {
                 return Ok(extensions.iter().map(|(name, data)| announced(name, data)).collect());
             }
-            Some((_, Reply::Version { version, .. })) => {
-                return Err(not_sftp(&format!("it speaks version {version} only")));
+            Ok(Some((_, Reply::Version { version, .. }))) => {
+                break format!("it speaks version {version} only");
             }
-            Some(_) => return Err(not_sftp("its first packet was not a version")),
-            None => match reader.wait().await {
-                Some(ChannelMsg::Data { data }) => decoder.push(data),
-                Some(ChannelMsg::Failure) => {
-                    return Err(not_sftp("it offers no SFTP to this account"));
-                }
-                Some(ChannelMsg::Eof | ChannelMsg::Close) | None => {
-                    return Err(not_sftp("it closed the channel; is the account allowed to use SFTP?"));
-                }
-                Some(_) => {}
-            },
+            Ok(Some(_)) => break "its first packet was not a version".to_owned(),
+            Err(malformed) => break malformed.to_string(),
+            Ok(None) => {}
         }
-    }
+        match reader.wait().await {
+            Some(ChannelMsg::Data { data }) => {
+                keep(&mut output, &data);
+                decoder.push(data);
+            }
+            Some(ChannelMsg::ExtendedData { data, .. }) => keep(&mut errors, &data),
+            Some(ChannelMsg::Failure) => break "it offers no SFTP to this account".to_owned(),
+            Some(ChannelMsg::Eof | ChannelMsg::Close) => {
+                break "it closed the channel; is the account allowed to use SFTP?".to_owned();
+            }
+            None => break condition.how().unwrap_or_else(|| "the connection was lost".to_owned()),
+            Some(_) => {}
+        }
+    };
+    Err(not_sftp(&problem, &output, &errors))
+}
+
+/// Keeps the beginning of what a server says instead of SFTP.
+fn keep(kept: &mut Vec<u8>, words: &[u8]) {
+    let room = codec::WORDS_MAX - kept.len().min(codec::WORDS_MAX);
+    kept.extend_from_slice(&words[..words.len().min(room)]);
 }
 
 /// The name of an extension. `check-file` comes from the later drafts of the protocol; a server that speaks those, too,
@@ -709,10 +775,19 @@ fn announced(name: &[u8], data: &[u8]) -> String {
     if speaks_later { CHECK_FILE.to_owned() } else { codec::words(name) }
 }
 
-/// A login script that prints something is the usual cause of a nonsensical length.
-fn not_sftp(problem: &str) -> Error {
+/// A login script that prints something is the usual cause of a nonsensical length, and why an account is refused is
+/// often said on the standard error output alone.
+fn not_sftp(problem: &str, output: &[u8], errors: &[u8]) -> Error {
+    // A packet begins with its length, which is no text.
+    let is_text = output.iter().take(4).all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+    let words = [errors, output][usize::from(errors.is_empty())].trim_ascii();
+    let said = match words.is_empty() || errors.is_empty() && !is_text {
+        true => String::new(),
+        false => format!("; it said {:?}", codec::words(words)),
+    };
     Error::Named(
-        ErrorName::ConnectFailed.error(format!("starting SFTP: the server did not answer as one: {problem}")),
+        ErrorName::ConnectFailed
+            .error(format!("starting SFTP: the server did not answer as one: {problem}{said}")),
     )
 }
 
@@ -727,9 +802,10 @@ async fn read_replies(
         loop {
             match decoder.next() {
                 Ok(Some((id, reply))) => {
-                    let waiter = waiting.lock().by_id.remove(&id);
-                    let Some(waiter) = waiter else {
-                        return format!("the server answered a request {id} that was not made");
+                    let waiter = match waiting.answered(id) {
+                        Ok(Some(waiter)) => waiter,
+                        Ok(None) => continue,
+                        Err(reason) => return reason,
                     };
                     if let (Some(Reply::Handle(handle)), Some(line)) = (waiter.tell(reply), line.upgrade()) {
                         line.close(&handle);

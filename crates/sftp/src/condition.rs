@@ -12,6 +12,8 @@ struct Inner {
     ended: Mutex<Option<String>>,
     is_in_doubt: AtomicBool,
     long_works: AtomicUsize,
+    greeting: Mutex<Vec<u8>>,
+    heard_last: AtomicBool,
 }
 
 impl Condition {
@@ -23,6 +25,35 @@ impl Condition {
     /// How it ended, if it has.
     pub(crate) fn how(&self) -> Option<String> {
         self.0.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The server says this before it identifies itself, or instead. So many bytes of it are kept.
+    pub(crate) fn greeted(&self, words: &[u8], most: usize) {
+        let mut greeting = self.0.greeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = most.saturating_sub(greeting.len());
+        greeting.extend_from_slice(&words[..words.len().min(room)]);
+    }
+
+    /// What it said, if it said anything.
+    pub(crate) fn greeting(&self) -> Option<String> {
+        let greeting = self.0.greeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = String::from_utf8_lossy(greeting.trim_ascii());
+        (!words.is_empty()).then(|| words.into_owned())
+    }
+
+    /// Something came from the server.
+    pub(crate) fn heard(&self) {
+        self.0.heard_last.store(true, Ordering::Relaxed);
+    }
+
+    /// Something goes to the server, or what came was no answer.
+    pub(crate) fn said(&self) {
+        self.0.heard_last.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the server has said something that we have not answered.
+    pub(crate) fn has_last_word(&self) -> bool {
+        self.0.heard_last.load(Ordering::Relaxed)
     }
 
     /// Nobody is to begin anything on it any more.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod addresses;
 mod algorithms;
 mod authentication;
 mod client;
@@ -7,6 +8,7 @@ mod codec;
 mod condition;
 mod download;
 mod error;
+mod greeting;
 mod host_key;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -18,6 +20,7 @@ mod pem;
 mod pieces;
 mod private_key;
 pub mod probe;
+mod questions;
 mod session;
 mod transport;
 mod upload;

@@ -15,17 +15,17 @@ use crate::pem;
 pub struct PrivateKey(Arc<russh::keys::PrivateKey>);
 
 impl PrivateKey {
-    /// Parses an OpenSSH, PEM (PKCS#1, SEC1) or PKCS#8 private key. A key whose line breaks were lost on the way
-    /// (typed as `\n` or folded into spaces, as happens in JSON secrets) is mended first.
+    /// Parses an OpenSSH, PEM (PKCS#1, SEC1), PKCS#8 or PuTTY private key. A key whose line breaks were lost on the way
+    /// (typed as `\n` or folded into spaces, as happens in JSON secrets), that is indented, or that an editor has put a
+    /// byte-order mark before, is mended first.
     ///
     /// # Errors
     /// `InvalidPrivateKey`; the message never repeats any of the text.
     pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<Self> {
         let invalid = |problem: &str| ErrorName::InvalidPrivateKey.error(problem);
         let text = SecretString::from(with_line_breaks(text.expose_secret()));
-        if !text.expose_secret().contains("-----BEGIN ")
-            && !text.expose_secret().contains("PuTTY-User-Key-File-")
-        {
+        let is_puttys = text.expose_secret().contains("PuTTY-User-Key-File-");
+        if !is_puttys && !text.expose_secret().contains("-----BEGIN ") {
             return Err(invalid("the private key has no `-----BEGIN … PRIVATE KEY-----` line"));
         }
         if text.expose_secret().contains("-----BEGIN PUBLIC KEY") {
@@ -35,6 +35,11 @@ impl PrivateKey {
             passphrase.map(ExposeSecret::expose_secret).filter(|passphrase| !passphrase.is_empty());
         let unreadable = || {
             invalid(match passphrase {
+                _ if is_puttys => {
+                    "the private key is in PuTTY's format (.ppk) and could not be parsed: it is damaged, or the passphrase is \
+                     wrong or missing. `puttygen KEY.ppk -O private-openssh -o KEY` converts it, and so does PuTTYgen with \
+                     Conversions, Export OpenSSH key"
+                }
                 Some(_) => {
                     "the private key could not be parsed: it is damaged, of an unknown format, or the passphrase is wrong"
                 }
@@ -137,9 +142,9 @@ impl std::fmt::Debug for PrivateKey {
 }
 
 fn with_line_breaks(text: &str) -> String {
-    let text = text.trim().replace("\\n", "\n").replace('\r', "");
+    let text = text.trim_start_matches('\u{feff}').trim().replace("\\n", "\n").replace('\r', "");
     if text.contains('\n') || !text.starts_with("-----BEGIN ") {
-        return text;
+        return text.lines().map(str::trim).collect::<Vec<_>>().join("\n") + "\n";
     }
     // One line: `-----BEGIN X----- base64 base64 -----END X-----`.
     let parts: Option<(&str, &str, &str)> = text.get(11..).and_then(|rest| {
@@ -186,6 +191,37 @@ mod tests {
             format!("\n{KEY}\n\n"),
         ] {
             assert_eq!(parse(&text, None).unwrap().fingerprint(), FINGERPRINT.trim());
+        }
+    }
+
+    #[test]
+    fn story_71_a_byte_order_mark_and_indentation_are_mended() {
+        let indented: String = KEY.lines().map(|line| format!("    {line}  \n")).collect();
+        let tabbed: String = KEY.lines().map(|line| format!("\t{line}\r\n")).collect();
+        for text in [format!("\u{feff}{KEY}"), indented.clone(), tabbed, format!("\u{feff}\n{indented}")] {
+            assert_eq!(parse(&text, None).unwrap().fingerprint(), FINGERPRINT.trim(), "{text}");
+        }
+        // The first line of the head of an encrypted key is followed by others, and an empty one.
+        for (name, text, fingerprint) in KEYS {
+            let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
+            let key = parse(&format!("\u{feff}{indented}"), Some("correct horse"));
+            assert_eq!(key.map(|key| key.fingerprint()).as_deref(), Ok(*fingerprint), "{name}");
+        }
+    }
+
+    #[test]
+    fn story_71_a_key_in_puttys_format_is_named() {
+        for version in [2, 3] {
+            let text = format!(
+                "PuTTY-User-Key-File-{version}: ssh-ed25519\r\nEncryption: none\r\nComment: hunter2\r\n\
+                 Public-Lines: 2\r\nAAAA\r\nPrivate-Lines: 1\r\nhunter2\r\nPrivate-MAC: 00\r\n"
+            );
+            for text in [text.clone(), format!("\u{feff}{text}"), text.replace("\r\n", "\\n")] {
+                let error = parse(&text, None).unwrap_err();
+                assert_eq!(error.name, ErrorName::InvalidPrivateKey);
+                assert!(error.message().contains("puttygen") && error.message().contains(".ppk"), "{error}");
+                assert!(!error.message().contains("hunter2"), "{error}");
+            }
         }
     }
 

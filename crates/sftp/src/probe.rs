@@ -8,10 +8,11 @@ use russh::Names;
 use russh::client::{AuthResult, Handle};
 use russh::keys::Algorithm;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::time::Instant;
 
+use crate::addresses::{Addresses, Connected, late};
 use crate::algorithms::{self, key_type};
 use crate::authentication::authenticate_noting;
+use crate::codec::words;
 pub use crate::host_key::{Authority, HostKey};
 use crate::session::{self, Handshake, Trust};
 use crate::{Answer, Endpoint, Login, Options, Result};
@@ -78,23 +79,26 @@ const LINE_MAX: u64 = 8 * 1024;
 /// # Errors
 /// `ConnectFailed`.
 pub async fn offer(endpoint: &Endpoint, options: &Options) -> Result<Offer> {
-    let deadline = Instant::now() + options.connect_timeout;
-    let late = session::late(options);
-    let (stream, _) = session::connect_tcp(endpoint, deadline, &late).await?;
-    let failed = |problem: &dyn std::fmt::Display| {
-        ErrorName::ConnectFailed.error(format!("asking {endpoint} for its algorithms: {problem}"))
-    };
-    let mut stream = BufReader::new(stream);
-    let asking = async {
-        stream.write_all(b"SSH-2.0-s3-sftp-bridge\r\n").await?;
-        read_offer(&mut stream).await
-    };
-    let offer = tokio::time::timeout_at(deadline, asking).await;
-    Ok(offer.map_err(|_| failed(&late))?.map_err(|error| failed(&error))?)
+    let mut addresses = Addresses::look_up(endpoint, options).await?;
+    loop {
+        let Connected { stream, address, share, until } = addresses.connect().await?;
+        let mut stream = BufReader::new(stream);
+        let asking = async {
+            stream.write_all(b"SSH-2.0-s3-sftp-bridge\r\n").await?;
+            read_offer(&mut stream).await
+        };
+        let problem = match tokio::time::timeout_at(until, asking).await {
+            Ok(Ok(offer)) => return Ok(offer),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => late(share),
+        };
+        let step = format!("asking {endpoint} ({address}) for its algorithms");
+        addresses.failed(address, format!("{step}: {problem}"));
+    }
 }
 
 async fn read_offer(stream: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Offer> {
-    let mut identification = None;
+    let (mut identification, mut text) = (None, Vec::new());
     for _ in 0..LINES_MAX {
         let mut line = Vec::new();
         if (&mut *stream).take(LINE_MAX).read_until(b'\n', &mut line).await? == 0 {
@@ -104,8 +108,12 @@ async fn read_offer(stream: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result
             identification = Some(String::from_utf8_lossy(line.trim_ascii()).into_owned());
             break;
         }
+        text.extend(line);
     }
-    let identification = identification.ok_or_else(|| invalid("it does not say that it speaks SSH"))?;
+    let identification = identification.ok_or_else(|| match words(text.trim_ascii()) {
+        words if words.is_empty() => invalid("it does not say that it speaks SSH"),
+        words => invalid(&format!("it does not say that it speaks SSH, but {words:?}")),
+    })?;
     // uint32 packet_length, byte padding_length, payload: byte SSH_MSG_KEXINIT, 16 bytes, ten name-lists.
     let length = stream.read_u32().await? as usize;
     if !(32..=PACKET_MAX).contains(&length) {
@@ -229,7 +237,7 @@ pub async fn methods(
     let failed = |problem: &dyn std::fmt::Display| {
         ErrorName::ConnectFailed.error(format!("asking {endpoint} how to log in: {problem}"))
     };
-    let answer = tokio::time::timeout(options.connect_timeout, ssh.authenticate_none(user_name)).await;
+    let answer = tokio::time::timeout(options.login_timeout, ssh.authenticate_none(user_name)).await;
     let answer = answer.map_err(|_| failed(&"no answer"))?.map_err(|error| failed(&error))?;
     goodbye(&ssh).await;
     match answer {
@@ -260,16 +268,12 @@ pub async fn log_in(
     options: &Options,
 ) -> Result<Attempted> {
     let (mut ssh, state) = session::open(endpoint, trusted, options).await?;
-    let takes_sha1 = options.algorithms.host_keys.contains(&"ssh-rsa");
     let mut answers = Vec::new();
     let note = |method, answer| answers.push((method, answer));
-    let logging_in = authenticate_noting(&mut ssh, &state, endpoint, login, takes_sha1, note);
-    let problem = match tokio::time::timeout(options.connect_timeout, logging_in).await {
+    let logging_in = authenticate_noting(&mut ssh, &state, endpoint, login, options, note);
+    let problem = match tokio::time::timeout(options.login_timeout, logging_in).await {
         Ok(outcome) => outcome.err(),
-        Err(_) => {
-            let late = session::late(options);
-            Some(ErrorName::ConnectFailed.error(format!("logging in to {endpoint}: {late}")))
-        }
+        Err(_) => Some(session::not_logged_in(endpoint, options)),
     };
     goodbye(&ssh).await;
     Ok(Attempted { answers, problem })

@@ -1,21 +1,24 @@
 //! Connecting: TCP, key exchange, host key, login, the SFTP subsystem.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bridge::{Algorithms, Error, ErrorName, TrustedHostKeys};
-use russh::client::{self, DisconnectReason, Handle};
+use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handle, Msg};
 use russh::keys::{Algorithm, PublicKeyOrCertificate};
-use russh::{AlgorithmKind, Disconnect, Limits, Names, Preferred};
+use russh::{AlgorithmKind, Channel, Disconnect, Limits, Names, Preferred};
+use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::addresses::{self, Addresses, Connected, late};
 use crate::algorithms;
 use crate::authentication::{Login, authenticate};
 use crate::codec::clipped;
 use crate::condition::Condition;
+use crate::greeting::Greeted;
 use crate::host_key::{self, HostKey, Refused, Wanted};
 use crate::lanes::Lane;
 use crate::probe::{self, Negotiated};
@@ -40,10 +43,14 @@ impl std::fmt::Display for Endpoint {
 /// How to speak with a server, and how long to wait for what.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// For looking the name up, TCP and key exchange together; then once more for logging in.
+    /// For looking the name up, TCP and key exchange together, with all addresses of the host.
     pub connect_timeout: Duration,
-    /// A keepalive is sent after this much silence; four times as much end the session, unless the server is hashing a
-    /// file for us.
+    /// For logging in and starting SFTP together.
+    pub login_timeout: Duration,
+    /// What to connect to instead of what the host's name stands for. Empty: the name is looked up.
+    pub addresses: Vec<SocketAddr>,
+    /// A keepalive is sent after this much silence; four times as much end the session, unless the server is hashing,
+    /// closing or renaming a file for us.
     pub keepalive_interval: Duration,
     /// What was asked on a session that is otherwise alive has to be answered within this, CLOSE and RENAME within ten
     /// times this. [`Sftp::sha256`] has a patience of its own.
@@ -58,6 +65,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(20),
+            login_timeout: Duration::from_secs(20),
+            addresses: Vec::new(),
             keepalive_interval: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(60),
             rekey_after: 1 << 30,
@@ -130,17 +139,16 @@ impl Session {
         let Target { endpoint, login, trusted, options } = &target;
         let (mut ssh, state) = open(endpoint, trusted, options).await?;
         let logging_in = async {
-            let takes_sha1 = options.algorithms.host_keys.contains(&"ssh-rsa");
-            authenticate(&mut ssh, &state, endpoint, login, takes_sha1).await?;
-            start_sftp(&ssh, endpoint, &state.condition, options).await
+            authenticate(&mut ssh, &state, endpoint, login, options).await?;
+            let started = start_sftp(&ssh, endpoint, &state.condition, options).await;
+            started.map_err(|error| {
+                let error = Error::from(error);
+                crate::Error::from(error.name.error(login.without_password(error.message())))
+            })
         };
-        let sftp = tokio::time::timeout(options.connect_timeout, logging_in).await.map_err(|_| {
-            ErrorName::ConnectFailed.error(format!(
-                "logging in to {endpoint}: no answer within {} s",
-                options.connect_timeout.as_secs()
-            ))
-        })??;
-        let first = Arc::new(sftp);
+        let sftp = tokio::time::timeout(options.login_timeout, logging_in).await;
+        let sftp = sftp.unwrap_or_else(|_| Err(not_logged_in(endpoint, options).into()));
+        let first = Arc::new(sftp.inspect_err(|error| state.note_failure(error))?);
         Ok(Self {
             ssh: Some(ssh),
             channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
@@ -193,7 +201,7 @@ impl Session {
         let Target { endpoint, options, .. } = &self.target;
         let ssh = self.ssh.as_ref().ok_or_else(|| starting_sftp(endpoint, &"there is no SSH"))?;
         let starting = start_sftp(ssh, endpoint, &self.condition, options);
-        let sftp = tokio::time::timeout(options.connect_timeout, starting).await;
+        let sftp = tokio::time::timeout(options.login_timeout, starting).await;
         let sftp = Arc::new(sftp.map_err(|_| starting_sftp(endpoint, &"no answer"))??);
         channels.push(Arc::clone(&sftp));
         Ok(sftp)
@@ -266,13 +274,20 @@ async fn start_sftp(
     options: &Options,
 ) -> Result<Sftp> {
     let asked_at = Instant::now();
-    let channel = ssh.channel_open_session().await.map_err(|error| starting_sftp(endpoint, &error))?;
+    let channel = ssh.channel_open_session().await.map_err(|error| match condition.how() {
+        Some(words) => starting_sftp(endpoint, &words),
+        None => starting_sftp(endpoint, &error),
+    })?;
     let round_trip = asked_at.elapsed();
     Sftp::start(channel, condition.clone(), options.stall_timeout, round_trip).await
 }
 
 fn starting_sftp(endpoint: &Endpoint, problem: &dyn std::fmt::Display) -> Error {
     ErrorName::ConnectFailed.error(format!("starting SFTP on {endpoint}: {problem}"))
+}
+
+pub(crate) fn not_logged_in(endpoint: &Endpoint, options: &Options) -> Error {
+    ErrorName::ConnectFailed.error(format!("logging in to {endpoint}: {}", late(options.login_timeout)))
 }
 
 /// TCP and key exchange, host key included.
@@ -311,6 +326,7 @@ pub(crate) async fn open(
 }
 
 /// Whom to believe to be the server.
+#[derive(Clone)]
 pub(crate) enum Trust {
     /// Who has a pinned key.
     In(TrustedHostKeys),
@@ -325,72 +341,88 @@ pub(crate) enum Handshake {
     Error(Error),
 }
 
-/// One connection: TCP and key exchange, asking for host keys and certificates of these algorithms.
+/// One connection: TCP and key exchange, asking for host keys and certificates of these algorithms. An address that is
+/// silent, or breaks off, is followed by the next one.
 pub(crate) async fn handshake(
     endpoint: &Endpoint,
     trust: Trust,
     options: &Options,
     (host_keys, certificates): (Vec<Algorithm>, Vec<Algorithm>),
 ) -> std::result::Result<(Handle<Handler>, State), Handshake> {
-    let deadline = Instant::now() + options.connect_timeout;
-    let late = late(options);
-    let (stream, address) = connect_tcp(endpoint, deadline, &late).await.map_err(Handshake::Error)?;
-    let state = State::default();
-    let handler = Handler { host: endpoint.host.clone(), trust, state: state.clone() };
     let preferred = algorithms::preferred(&options.algorithms, host_keys, certificates);
     let config = Arc::new(config(preferred, options));
+    let mut addresses = Addresses::look_up(endpoint, options).await.map_err(Handshake::Error)?;
+    loop {
+        let connected = addresses.connect().await.map_err(Handshake::Error)?;
+        let address = connected.address;
+        match exchange_keys(endpoint, connected, trust.clone(), options, Arc::clone(&config)).await {
+            Err(Handshake::Error(error)) => addresses.failed(address, error.message().to_owned()),
+            outcome => {
+                addresses::forget_failure(address);
+                return outcome;
+            }
+        }
+    }
+}
+
+async fn exchange_keys(
+    endpoint: &Endpoint,
+    Connected { stream, address, share, until }: Connected,
+    trust: Trust,
+    options: &Options,
+    config: Arc<client::Config>,
+) -> std::result::Result<(Handle<Handler>, State), Handshake> {
+    let state = State { address: Some(address), ..State::default() };
+    let mut unused = EndsUnused::new(&stream);
+    let handler = Handler { host: endpoint.host.clone(), trust, state: state.clone() };
     let transport =
         Transport::new(stream, options.keepalive_interval * (KEEPALIVES_MAX + 1), &state.condition);
-    let connecting = client::connect_stream(config, transport, handler);
+    let connecting = client::connect_stream(config, Greeted::new(transport, &state.condition), handler);
     let failed = |problem: &dyn std::fmt::Display| {
-        let step = format!("SSH key exchange with {endpoint} ({address})");
-        Handshake::Error(ErrorName::ConnectFailed.error(format!("{step}: {problem}")))
+        let greeting = state.condition.greeting();
+        let greeting = greeting.map_or_else(String::new, |words| format!("; the server said {words:?}"));
+        Handshake::Error(
+            ErrorName::ConnectFailed
+                .error(format!("SSH key exchange with {endpoint} ({address}): {problem}{greeting}")),
+        )
     };
-    match timeout_at(deadline, connecting).await {
-        Err(_) => Err(failed(&late)),
-        Ok(Ok(ssh)) => Ok((ssh, state)),
+    match timeout_at(until, connecting).await {
+        Err(_) => Err(failed(&late(share))),
+        Ok(Ok(ssh)) => {
+            unused.keep();
+            Ok((ssh, state))
+        }
         Ok(Err(HandshakeError::HostKey(refused))) => Err(Handshake::HostKey(refused)),
         Ok(Err(HandshakeError::Ssh(russh::Error::NoCommonAlgo { kind, ours, theirs }))) => {
             Err(Handshake::NoCommonAlgorithm { kind, ours, theirs })
         }
-        Ok(Err(HandshakeError::Ssh(error))) => Err(failed(&error)),
+        // How the session ended says more than that it has.
+        Ok(Err(HandshakeError::Ssh(error))) => match state.lost() {
+            Some(words) => Err(failed(&words)),
+            None => Err(failed(&error)),
+        },
     }
 }
 
-pub(crate) fn late(options: &Options) -> String {
-    format!("no answer within {} s", options.connect_timeout.as_secs())
+/// Ends a connection whose key exchange is given up. russh's task would hold it for as long as the server is silent.
+struct EndsUnused(Option<Socket>);
+
+impl EndsUnused {
+    fn new(stream: &TcpStream) -> Self {
+        Self(SockRef::from(stream).try_clone().ok())
+    }
+
+    fn keep(&mut self) {
+        self.0 = None;
+    }
 }
 
-/// DNS and TCP.
-pub(crate) async fn connect_tcp(
-    endpoint: &Endpoint,
-    deadline: Instant,
-    late: &str,
-) -> std::result::Result<(TcpStream, SocketAddr), Error> {
-    let failed = |step: String, problem: &dyn std::fmt::Display| {
-        ErrorName::ConnectFailed.error(format!("{step}: {problem}"))
-    };
-    let step = || format!("looking up {}", endpoint.host);
-    let addresses =
-        timeout_at(deadline, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
-    let addresses: Vec<SocketAddr> =
-        addresses.map_err(|_| failed(step(), &late))?.map_err(|error| failed(step(), &error))?.collect();
-    let mut problems = Vec::new();
-    for (index, address) in addresses.iter().enumerate() {
-        // Each address gets its share of the time, so that a dead one does not use it up for the others.
-        let left = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - index) as u32;
-        match tokio::time::timeout(left, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                let set = stream.set_nodelay(true);
-                set.map_err(|error| failed("setting TCP_NODELAY".into(), &error))?;
-                return Ok((stream, *address));
-            }
-            Ok(Err(error)) => problems.push(format!("{address}: {error}")),
-            Err(_) => problems.push(format!("{address}: {late}")),
+impl Drop for EndsUnused {
+    fn drop(&mut self) {
+        if let Some(socket) = &self.0 {
+            let _ = socket.shutdown(Shutdown::Both);
         }
     }
-    let problems = if problems.is_empty() { "the name has no address".into() } else { problems.join("; ") };
-    Err(failed(format!("TCP to {endpoint}"), &problems))
 }
 
 /// Asks the server once more, for all that it offers: one kind of algorithms was found wanting, others may be, too.
@@ -442,8 +474,9 @@ fn config(preferred: Preferred, options: &Options) -> client::Config {
 pub(crate) struct State {
     presented: Arc<Mutex<HostKey>>,
     negotiated: Arc<Mutex<Negotiated>>,
-    condition: Condition,
+    pub(crate) condition: Condition,
     dismissed: Arc<AtomicBool>,
+    address: Option<SocketAddr>,
 }
 
 impl State {
@@ -458,6 +491,15 @@ impl State {
     /// How the session ended, if it has.
     pub(crate) fn lost(&self) -> Option<String> {
         self.condition.how()
+    }
+
+    /// The login failed. Unless it was refused, another address may do better the next time.
+    pub(crate) fn note_failure(&self, error: &crate::Error) {
+        if let (crate::Error::Named(error), Some(address)) = (error, self.address)
+            && error.name == ErrorName::ConnectFailed
+        {
+            addresses::remember_failure(address);
+        }
     }
 
     /// Whether it ended because of how we tried to log in.
@@ -496,6 +538,23 @@ fn is_dismissal(reason: &Disconnect) -> bool {
     )
 }
 
+/// A server has no channel to open to us. russh takes those that it knows, unless it is told otherwise, and each costs
+/// memory. An answer that is dropped is a refusal.
+macro_rules! refuses_channels {
+    ($($name:ident($($argument:ty),*);)*) => {$(
+        async fn $name(
+            &mut self,
+            _: Channel<Msg>,
+            $(_: $argument,)*
+            reply: ChannelOpenHandle,
+            _: &mut client::Session,
+        ) -> std::result::Result<(), Self::Error> {
+            drop(reply);
+            Ok(())
+        }
+    )*};
+}
+
 impl client::Handler for Handler {
     type Error = HandshakeError;
 
@@ -521,6 +580,26 @@ impl client::Handler for Handler {
         let negotiated = Negotiated::new(names, session.remote_sshid());
         *self.state.negotiated.lock().unwrap_or_else(PoisonError::into_inner) = negotiated;
         Ok(())
+    }
+
+    /// Servers say what they like before they answer to a login.
+    async fn auth_banner(
+        &mut self,
+        _: &str,
+        _: &mut client::Session,
+    ) -> std::result::Result<(), Self::Error> {
+        self.state.condition.said();
+        Ok(())
+    }
+
+    refuses_channels! {
+        server_channel_open_session();
+        server_channel_open_direct_tcpip(&str, u32, &str, u32);
+        server_channel_open_direct_streamlocal(&str);
+        server_channel_open_forwarded_tcpip(&str, u32, &str, u32);
+        server_channel_open_forwarded_streamlocal(&str);
+        server_channel_open_x11(&str, u32);
+        server_channel_open_agent_forward();
     }
 
     async fn disconnected(

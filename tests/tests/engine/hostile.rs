@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bridge::{Error, ErrorName};
+use bridge::{Error, ErrorName, Status};
 use integration_tests::embedded::{Quirks, Script};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 async fn to(script: Script) -> Delivery {
     let mut delivery = Delivery::to(Partner::scripted(script).await.unwrap());
     delivery.options.connect_timeout = PATIENCE;
+    delivery.options.login_timeout = PATIENCE;
     delivery.options.stall_timeout = PATIENCE;
     delivery.put("file.bin", LENGTH);
     delivery
@@ -83,6 +84,70 @@ async fn answers_to_what_was_not_asked() {
     }))
     .await;
     assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
+}
+
+/// A session with a scripted server.
+async fn scripted(script: Script) -> (Partner, sftp::Session) {
+    let partner = Partner::scripted(script).await.unwrap();
+    let options = sftp::Options { stall_timeout: PATIENCE, ..sftp::Options::default() };
+    let session = session(&partner, partner.port, options).await;
+    (partner, session)
+}
+
+#[tokio::test]
+async fn story_62_a_close_that_is_answered_twice_does_not_end_the_session() {
+    let twice = |request: &Request| [request.status(0, ""), request.status(0, "")].concat();
+    let script = answering(move |request| (request.kind == kind::CLOSE).then(|| twice(request)));
+    let (_partner, session) = scripted(script).await;
+    let sftp = session.sftp();
+    for _ in 0..3 {
+        let file = sftp.open("a", OpenFlags::WRITE | OpenFlags::CREATE).await.unwrap();
+        sftp.close(file).await.unwrap();
+        sftp.stat("a").await.unwrap();
+    }
+    assert!(!sftp.is_doubtful());
+}
+
+/// To tolerate it is not to listen to it for ever.
+#[tokio::test]
+async fn story_62_answers_without_end_end_the_session() {
+    let many = |request: &Request| request.status(0, "").repeat(5000);
+    let (_partner, session) =
+        scripted(answering(move |request| (request.kind == kind::STAT).then(|| many(request)))).await;
+    let sftp = session.sftp();
+    let _ = sftp.stat("a").await;
+    let error = Error::from(sftp.stat("b").await.unwrap_err());
+    assert!(error.message().contains("more answers"), "{error}");
+}
+
+/// It asks for the attributes in the same breath, and they may come later, or not at all.
+#[tokio::test]
+async fn story_63_a_connection_that_is_cut_right_after_the_answer_to_close_has_closed_the_file() {
+    for fstat_is_answered in [true, false] {
+        let script = Script::new(move |mut channel| async move {
+            let mut held = None;
+            while let Some(request) = Request::read(&mut channel).await {
+                let reply = match request.kind {
+                    kind::INIT => packet(kind::VERSION, 3, &[]),
+                    kind::OPEN => request.reply(kind::HANDLE, &[&wire::string(b"h")]),
+                    kind::STAT => request.status(2, "no such file"),
+                    kind::FSTAT if !fstat_is_answered && held.is_none() => {
+                        held = Some(request);
+                        continue;
+                    }
+                    kind::FSTAT => request.reply(kind::ATTRS, &[&1_u32.to_be_bytes(), &LENGTH.to_be_bytes()]),
+                    _ => request.status(0, ""),
+                };
+                if channel.write_all(&reply).await.is_err() || request.kind == kind::CLOSE {
+                    return;
+                }
+            }
+        });
+        let delivery = to(script).await;
+        let checkpoint = delivery.process().transfer("file.bin", None, 0).await.unwrap().checkpoint.unwrap();
+        assert_eq!(checkpoint.status, Status::Complete, "{fstat_is_answered}");
+        assert_eq!(checkpoint.resumes, 0, "{fstat_is_answered}");
+    }
 }
 
 #[tokio::test]
@@ -176,8 +241,37 @@ async fn a_server_that_falls_silent_is_taken_for_dead() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(session.is_alive(PATIENCE).await);
     proxy.set(Fault::Swallow).await;
-    let error = session.sftp().rename("a", "b").await.unwrap_err().to_string();
+    let error = session.sftp().stat("a").await.unwrap_err().to_string();
     assert!(error.contains("nothing was heard of the server"), "{error}");
+}
+
+/// A server of a single thread that scans a file while it closes it says nothing else meanwhile.
+#[tokio::test]
+async fn story_64_a_server_that_commits_a_file_may_be_silent() {
+    let partner = Partner::embedded(Quirks::default()).await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    // After 0.4 s of silence a server is taken for dead.
+    let options = sftp::Options {
+        keepalive_interval: Duration::from_millis(100),
+        stall_timeout: Duration::from_millis(300),
+        ..Default::default()
+    };
+    let session = session(&partner, proxy.port, options).await;
+    let sftp = session.sftp();
+    let file = sftp.open("a", OpenFlags::WRITE | OpenFlags::CREATE).await.unwrap();
+    proxy.set(Fault::Delay(Duration::from_millis(700))).await;
+    sftp.close(file).await.unwrap();
+    // What others ask meanwhile has to wait as well.
+    let (renamed, meanwhile) = tokio::join!(sftp.rename("a", "b"), sftp.stat("."));
+    assert!(renamed.is_ok() && meanwhile.unwrap().is_some());
+    assert!(!sftp.is_doubtful());
+
+    // It has an end, too: ten times what other requests may take.
+    proxy.set(Fault::Swallow).await;
+    let started = Instant::now();
+    let error = bridge::Error::from(sftp.rename("b", "c").await.unwrap_err());
+    assert_eq!(error.name, ErrorName::ConnectionLost, "{error}");
+    assert!((2..10).contains(&started.elapsed().as_secs()), "{:?}: {error}", started.elapsed());
 }
 
 #[tokio::test]

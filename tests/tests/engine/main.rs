@@ -3,6 +3,7 @@
 
 mod channels;
 mod compatibility;
+mod connecting;
 mod deadlines;
 mod hostile;
 mod partners;

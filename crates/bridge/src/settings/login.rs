@@ -1,15 +1,21 @@
 //! How the bridge agrees with a server on how to speak and who is there.
 
-use super::{Problems, Variables};
+use std::time::Duration;
+
+use super::{Problems, Variables, number};
 use crate::Algorithms;
 
-/// Methods and algorithms.
+/// Methods, algorithms, and how long they may take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoginSettings {
     /// `SFTP_AUTHENTICATION`.
     pub methods: Methods,
     /// `SFTP_ALGORITHMS`.
     pub algorithms: Algorithms,
+    /// `SFTP_CONNECT_TIMEOUT`, if it is set.
+    pub connect_timeout: Option<Duration>,
+    /// `SFTP_LOGIN_TIMEOUT`, if it is set.
+    pub login_timeout: Option<Duration>,
 }
 
 impl LoginSettings {
@@ -17,8 +23,16 @@ impl LoginSettings {
         Self {
             methods: parsed(variables, problems, "SFTP_AUTHENTICATION", Methods::parse),
             algorithms: parsed(variables, problems, "SFTP_ALGORITHMS", Algorithms::parse),
+            connect_timeout: seconds(variables, problems, "SFTP_CONNECT_TIMEOUT"),
+            login_timeout: seconds(variables, problems, "SFTP_LOGIN_TIMEOUT"),
         }
     }
+}
+
+/// What is not set is the SFTP client's to know.
+fn seconds(variables: &Variables, problems: &mut Problems, name: &'static str) -> Option<Duration> {
+    let seconds = number(variables, problems, name, "20", 1..=300);
+    variables.get(name).map(|_| Duration::from_secs(seconds.into()))
 }
 
 fn parsed<T: Default>(

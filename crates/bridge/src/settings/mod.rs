@@ -82,6 +82,16 @@ pub const SETTINGS: &[Setting] = &[
         description: "`modern`, or `legacy` for old servers; behind it single changes as OpenSSH writes them: `modern,+aes256-cbc,-ecdh-*,^aes256-ctr`.",
     },
     Setting {
+        name: "SFTP_CONNECT_TIMEOUT",
+        default: Some("20"),
+        description: "Seconds for looking up the host, connecting and agreeing on keys, 1 to 300. Several addresses share them.",
+    },
+    Setting {
+        name: "SFTP_LOGIN_TIMEOUT",
+        default: Some("20"),
+        description: "Seconds for logging in and starting SFTP, 1 to 300. More for a server that asks others who we are.",
+    },
+    Setting {
         name: "SFTP_PROOF",
         default: Some("auto"),
         description: "How the contents are proved before publishing: `auto` (the best that the server allows), `hash` (by the server), `read-back`, `size`, `none`. A demanded proof that the server refuses is an error.",
@@ -303,7 +313,7 @@ pub struct Settings {
     pub credential: CredentialLocation,
     /// `SFTP_TRUSTED_HOST_KEYS`.
     pub trusted_host_keys: TrustedHostKeys,
-    /// `SFTP_AUTHENTICATION`, `SFTP_ALGORITHMS`.
+    /// `SFTP_AUTHENTICATION`, `SFTP_ALGORITHMS`, `SFTP_CONNECT_TIMEOUT`, `SFTP_LOGIN_TIMEOUT`.
     pub login: LoginSettings,
     /// `SFTP_PROOF`.
     pub proof: ProofPolicy,
@@ -533,6 +543,8 @@ mod tests {
         ("SFTP_TRUSTED_HOST_KEYS", "hunter#4", false, "`SHA256:…`"),
         ("SFTP_AUTHENTICATION", "hostbased", true, "publickey, password, keyboard-interactive"),
         ("SFTP_ALGORITHMS", "modern,-aes*,-chacha*", true, "at least one of aes128-gcm@openssh.com"),
+        ("SFTP_CONNECT_TIMEOUT", "0", true, "a number from 1 to 300"),
+        ("SFTP_LOGIN_TIMEOUT", "1m", true, "a number from 1 to 300"),
         ("SFTP_PROOF", "md5", true, "auto, hash, read-back, size or none"),
         ("SFTP_MARKER", "sha1", true, "none, done, sha256 or md5"),
         ("SFTP_FILE_MODE", "0440", true, "includes 0600, such as 0640"),

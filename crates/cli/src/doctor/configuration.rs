@@ -118,6 +118,7 @@ impl Configuration {
     pub(crate) fn options(&self) -> sftp::Options {
         sftp::Options {
             connect_timeout: self.timeout,
+            login_timeout: self.timeout,
             stall_timeout: self.timeout,
             algorithms: self.settings.login.algorithms.clone(),
             ..sftp::Options::default()
