@@ -11,6 +11,7 @@ mod host_key;
 mod login;
 mod order;
 mod policy;
+mod removal;
 mod run;
 mod server;
 mod settings;
