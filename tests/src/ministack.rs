@@ -35,11 +35,13 @@ pub struct MiniStack {
 pub struct Options {
     /// By what the waits of state machines and retriers are multiplied.
     pub wait_scale: f64,
+    /// Whether functions have no more permissions than their roles. Who has the credentials of this file may do all.
+    pub auth: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wait_scale: 0.01 }
+        Self { wait_scale: 0.01, auth: false }
     }
 }
 
@@ -69,6 +71,7 @@ impl MiniStack {
         // The functions get MiniStack's environment: where it points is where they send their requests.
         command.env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
         command.env("GATEWAY_PORT", port.to_string()).env("MINISTACK_REGION", REGION);
+        command.env("AUTH", options.auth.to_string());
         command.env("SFN_WAIT_SCALE", options.wait_scale.to_string());
         command.env("PYTHONUNBUFFERED", "1");
         let process = Leashed::start(command, &log)?;

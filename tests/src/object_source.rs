@@ -53,6 +53,8 @@ pub struct Quirks {
     pub keys_max: Option<usize>,
     /// Whoever wants to change something is told to come back later, and not that it is forbidden.
     pub busy: bool,
+    /// As S3 answers who may not list the bucket: what is missing, and any version that is asked for by id, is forbidden.
+    pub no_listing: bool,
 }
 
 /// How slowly it answers. Real S3 takes some 20 ms to the first byte and sends some 90 MB/s a connection.
@@ -282,6 +284,11 @@ impl Store {
             };
         }
         let object = self.objects.read().unwrap().get(&request.path).cloned();
+        if self.quirks.read().unwrap().no_listing
+            && (object.is_none() || request.query.contains_key("versionId"))
+        {
+            return error("403 Forbidden", "AccessDenied");
+        }
         let Some(object) = object else { return error("404 Not Found", "NoSuchKey") };
         if request.headers.get("if-match").is_some_and(|etag| *etag != object.etag) {
             return error("412 Precondition Failed", "PreconditionFailed");

@@ -151,13 +151,18 @@ fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
     }
 }
 
-/// Whether the stack can be deployed with this value of a parameter.
-fn template_takes(template: &str, parameter: &str, value: &str) -> bool {
+/// What the template says of a parameter, line by line.
+fn constraints<'a>(template: &'a str, parameter: &str) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
     let parameters =
         &template[template.find("\nParameters:\n").unwrap()..template.find("\nMappings:\n").unwrap()];
     let (_, rest) = parameters.split_once(&format!("\n  {parameter}:\n")).unwrap();
-    let mut lines = rest.lines().take_while(|line| line.starts_with("    ")).map(str::trim);
-    lines.all(|line| match line.split_once(": ").unwrap_or((line, "")) {
+    let lines = rest.lines().take_while(|line| line.starts_with("    ")).map(str::trim);
+    lines.map(|line| line.split_once(": ").unwrap_or((line, "")))
+}
+
+/// Whether the stack can be deployed with this value of a parameter.
+fn template_takes(template: &str, parameter: &str, value: &str) -> bool {
+    constraints(template, parameter).all(|constraint| match constraint {
         ("AllowedPattern", pattern) => Regex::new(pattern.trim_matches('\'')).unwrap().is_match(value),
         ("AllowedValues", values) => {
             values.trim_matches(['[', ']']).split(", ").any(|allowed| allowed.trim_matches('"') == value)
@@ -197,6 +202,7 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
             "prod/sftp/a_1+b=c.d@e-f",
             "rds!x",
             "arn:aws-iso-b:secretsmanager:x-1:123456789012:secret:a/b!c-1aB2c3",
+            "arn:aws:secretsmanager:x-1:123456789012:secret:without/its/end",
         ],
         &[
             "two words",
@@ -266,8 +272,8 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("SFTP_FSYNC", &["try", "off", "require"], &["on"]),
     ("SFTP_MAX_CONNECTIONS", &["1", "2", "4"], &["0", "17", "many"]),
     ("S3_AFTER_DELIVERY", &["keep", "tag", "delete"], &["burn"]),
-    ("S3_MOVE_PREFIX", &["", "delivered/"], &[]),
-    ("S3_KEY_PREFIX", &["", "partner-a/"], &[]),
+    ("S3_MOVE_PREFIX", &["", "delivered/", "räksmörgås {a} #1/"], &[]),
+    ("S3_KEY_PREFIX", &["", "partner-a/", "räksmörgås {a} #1/"], &[]),
     ("S3_INCLUDE", &["", "*.csv", "**/*.csv, out/?.txt"], &[]),
     ("S3_EXCLUDE", &["", "**/tmp/**"], &[]),
     ("SFTP_SKIP_EMPTY", &["false", "true"], &["no"]),
@@ -312,6 +318,70 @@ fn the_template_and_the_settings_take_the_same_values() {
     }
     // For whoever debugs, by hand.
     assert_eq!(takes("LOG_LEVEL", "info,transfer=debug"), (false, true));
+}
+
+/// IAM policies hold the characters U+0020 to U+00FF and no others:
+/// https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreatePolicy.html
+#[test]
+fn story_105_what_stands_in_policies_has_the_characters_that_iam_takes() {
+    let template = read("sam/template.yaml");
+    for (parameter, prefix) in [("KeyPrefix", ""), ("MovePrefix", ""), ("SftpS3SshKey", "keys/")] {
+        for (name, expected) in [
+            ("plain/", true),
+            ("räksmörgås ÿ/", true),
+            ("Łódź/", false),
+            ("日本/", false),
+            ("📦/", false),
+            ("a\tb", false),
+            ("a$b", false),
+            ("a*b", false),
+            ("a?b", false),
+        ] {
+            let value = format!("{prefix}{name}");
+            assert_eq!(template_takes(&template, parameter, &value), expected, "{parameter} {value:?}");
+        }
+    }
+}
+
+/// Lambda counts the settings as JSON.
+#[test]
+fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
+    let template = read("sam/template.yaml");
+    let longest = |setting: &str| -> usize {
+        match setting {
+            // A name of the DNS; a bucket's name.
+            "SFTP_HOST" => 253,
+            "FAILURE_BUCKET" => 63,
+            setting => {
+                let parameter = parameter_of(setting);
+                let mut lengths = constraints(&template, &parameter).filter(|(name, _)| *name == "MaxLength");
+                lengths.next().unwrap_or_else(|| panic!("{parameter} has no MaxLength")).1.parse().unwrap()
+            }
+        }
+    };
+    let needed = ["SFTP_HOST", "SFTP_USER", "SFTP_LOCATION", "SFTP_SECRET_ID", "SFTP_TRUSTED_HOST_KEYS"];
+    let of_record_failure = ["FAILURE_BUCKET", "FAILURE_PREFIX"];
+    let bytes: usize = SETTINGS
+        .iter()
+        .map(|setting| {
+            let value = match setting.name {
+                name if needed.contains(&name) || of_record_failure.contains(&name) => longest(name),
+                _ => setting.default.unwrap_or_default().len(),
+            };
+            format!("\"{}\":\"\",", setting.name).len() + value
+        })
+        .sum();
+    assert!(bytes <= 4096, "{bytes}");
+}
+
+/// Otherwise Lambda ends the function, and the execution fails as `Sandbox.Timedout`.
+#[test]
+fn story_107_fetch_key_gives_up_before_lambda_ends_it() {
+    let template = read("sam/template.yaml");
+    let (_, function) = template.split_once("\n  FetchKeyFunction:\n").unwrap();
+    let (_, timeout) = function.split_once("      Timeout: ").unwrap();
+    let timeout: u64 = timeout.lines().next().unwrap().parse().unwrap();
+    assert!(aws::credential::READ_LIMIT.as_secs() + 10 <= timeout, "{timeout}");
 }
 
 #[test]

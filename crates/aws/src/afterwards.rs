@@ -12,6 +12,8 @@ use bridge::{Deadline, PinnedObject};
 use tokio::task::JoinSet;
 
 use crate::error::Failed;
+use crate::removal::{Address, Found, find, nothing_comes_back};
+pub use crate::removal::{Removal, delete};
 
 /// Why it could not be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub struct NotDone {
     pub transient: bool,
 }
 
-type Result<T> = std::result::Result<T, NotDone>;
+pub(crate) type Result<T> = std::result::Result<T, NotDone>;
 
 /// How an object is copied.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +51,11 @@ const PARTS_AT_ONCE: usize = 8;
 /// S3 may take this long to copy what it was asked to in one request.
 const COPY_TIMEOUT: Duration = Duration::from_secs(600);
 
-fn not_done(why: impl Into<String>) -> NotDone {
+pub(crate) fn not_done(why: impl Into<String>) -> NotDone {
     NotDone { why: why.into(), transient: false }
 }
 
-fn failed<E: ProvideErrorMetadata>(operation: &str, error: &SdkError<E, HttpResponse>) -> NotDone {
+pub(crate) fn failed<E: ProvideErrorMetadata>(operation: &str, error: &SdkError<E, HttpResponse>) -> NotDone {
     let failed = Failed::of(error);
     NotDone { why: format!("{operation}: {failed}"), transient: failed.is_transient() }
 }
@@ -63,10 +65,10 @@ fn failed<E: ProvideErrorMetadata>(operation: &str, error: &SdkError<E, HttpResp
 /// # Errors
 /// Whatever S3 says, and if there are too many others.
 pub async fn tag(s3: &Client, object: &PinnedObject, tags: &[(&str, &str)], anew: bool) -> Result<()> {
-    if head(s3, object).await?.is_none() {
+    let Found::Present(_, address) = find(s3, object).await? else {
         return Err(not_done("it is gone, or a newer upload has taken its place"));
-    }
-    let present = tags_of(s3, object).await?;
+    };
+    let present = tags_of(s3, object, &address).await?;
     let has = |(name, value): &(&str, &str)| {
         present.iter().any(|tag| tag.key() == *name && (!anew || tag.value() == *value))
     };
@@ -87,66 +89,39 @@ pub async fn tag(s3: &Client, object: &PinnedObject, tags: &[(&str, &str)], anew
         let tag = Tag::builder().key(*name).value(*value).build();
         merged.push(tag.map_err(|error| not_done(error.to_string()))?);
     }
-    put_tags(s3, object, merged).await
+    put_tags(s3, object, &address, merged).await
 }
 
-async fn put_tags(s3: &Client, object: &PinnedObject, tags: Vec<Tag>) -> Result<()> {
+async fn put_tags(s3: &Client, object: &PinnedObject, address: &Address, tags: Vec<Tag>) -> Result<()> {
     let tagging = Tagging::builder().set_tag_set(Some(tags)).build();
     let tagging = tagging.map_err(|error| not_done(error.to_string()))?;
     let request = s3.put_object_tagging().bucket(&object.bucket).key(&object.object_key);
-    let request = request.set_version_id(object.version_id.clone()).tagging(tagging);
+    let request = request.set_version_id(address.version_id()).tagging(tagging);
     request.send().await.map_err(|error| failed("PutObjectTagging", &error))?;
     Ok(())
 }
 
-async fn tags_of(s3: &Client, object: &PinnedObject) -> Result<Vec<Tag>> {
+async fn tags_of(s3: &Client, object: &PinnedObject, address: &Address) -> Result<Vec<Tag>> {
     let request = s3.get_object_tagging().bucket(&object.bucket).key(&object.object_key);
-    let tags = request.set_version_id(object.version_id.clone()).send().await;
+    let tags = request.set_version_id(address.version_id()).send().await;
     Ok(tags.map_err(|error| failed("GetObjectTagging", &error))?.tag_set)
 }
 
-/// Deletes the version, and never another.
-///
-/// # Errors
-/// Whatever S3 says, and if an older version would come back.
-pub async fn delete(s3: &Client, object: &PinnedObject) -> Result<()> {
-    if head(s3, object).await?.is_none() {
-        return Ok(());
-    }
-    nothing_comes_back(s3, object).await?;
-    let request = s3.delete_object().bucket(&object.bucket).key(&object.object_key);
-    let request = match &object.version_id {
-        Some(version_id) => request.version_id(version_id),
-        // A newer upload has another etag. Where a store does not know this condition, the answer to `head` is all that
-        // protects it.
-        None => request.if_match(quoted(&object.etag)),
-    };
-    match request.send().await {
-        Ok(_) => Ok(()),
-        Err(error) if matches!(Failed::of(&error).status, Some(404 | 412)) => Ok(()),
-        Err(error) => Err(failed("DeleteObject", &error)),
-    }
+/// What has become of an object that was to be moved. Its `Display` is for the receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Where its copy is.
+    pub to: String,
+    /// What has become of the original.
+    pub original: Removal,
 }
 
-/// An older version that became the current one again would be taken for the newest upload by an execution that still
-/// waits to deliver it, over this one.
-async fn nothing_comes_back(s3: &Client, object: &PinnedObject) -> Result<()> {
-    if object.version_id.is_none() {
-        return Ok(());
-    }
-    let key = Some(object.object_key.as_str());
-    // The key itself comes before those that it is the beginning of, and its versions newest first.
-    let request = s3.list_object_versions().bucket(&object.bucket).prefix(&object.object_key).max_keys(2);
-    let listed = request.send().await.map_err(|error| failed("ListObjectVersions", &error))?;
-    let of_key = || listed.versions().iter().filter(|version| version.key() == key);
-    let is_latest = of_key().any(|version| {
-        version.is_latest() == Some(true) && version.version_id() == object.version_id.as_deref()
-    });
-    match is_latest && of_key().count() > 1 {
-        true => Err(not_done(
-            "an older version would become the current one again, and might be delivered over it",
-        )),
-        false => Ok(()),
+impl std::fmt::Display for Moved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.original {
+            Removal::Deleted | Removal::AlreadyGone => write!(f, "moved to {}", self.to),
+            Removal::Hidden | Removal::Replaced => write!(f, "copied to {}; {}", self.to, self.original),
+        }
     }
 }
 
@@ -160,41 +135,57 @@ pub async fn move_to(
     object_key: &str,
     copying: Copying,
     deadline: Deadline,
-) -> Result<()> {
+) -> Result<Moved> {
+    let moved = |original| Moved { to: object_key.to_owned(), original };
     let target = PinnedObject { object_key: object_key.to_owned(), version_id: None, ..object.clone() };
-    let Some(source) = head(s3, object).await? else {
+    let (source, address) = match find(s3, object).await? {
+        Found::Present(source, address) => (source, address),
         // Moved already, or deleted or replaced by someone else: there is nothing left to move.
-        return match size_of(s3, &target).await? == Some(object.size) {
-            true => Ok(()),
-            false => Err(not_done("the object is gone, and was not moved")),
-        };
+        _ if size_of(s3, &target).await? == Some(object.size) => return Ok(moved(Removal::AlreadyGone)),
+        Found::Gone => return Err(not_done("the object is gone, and was not moved")),
+        Found::Replaced => {
+            return Err(not_done("a newer upload has taken its place, and it was not moved before"));
+        }
     };
-    nothing_comes_back(s3, object).await?;
+    nothing_comes_back(s3, object, &address).await?;
+    let source = Source { object, head: &source, address: &address };
     if object.size > copying.whole_max {
-        copy_in_parts(s3, object, &source, object_key, copying.part, deadline).await?;
+        copy_in_parts(s3, source, object_key, copying.part, deadline).await?;
     } else {
-        copy_whole(s3, object, &source, object_key).await?;
+        copy_whole(s3, source, object_key).await?;
     }
     match size_of(s3, &target).await? {
-        Some(size) if size == object.size => delete(s3, object).await,
+        Some(size) if size == object.size => Ok(moved(delete(s3, object).await?)),
         seen => Err(not_done(format!("of {} bytes, {} were copied", object.size, seen.unwrap_or_default()))),
     }
 }
 
-async fn copy_whole(
-    s3: &Client,
-    object: &PinnedObject,
-    source: &HeadObjectOutput,
-    object_key: &str,
-) -> Result<()> {
-    let request =
-        s3.copy_object().copy_source(copy_source(object)).copy_source_if_match(quoted(&object.etag));
+/// The version that is copied.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    object: &'a PinnedObject,
+    head: &'a HeadObjectOutput,
+    address: &'a Address,
+}
+
+impl Source<'_> {
+    /// `bucket/key?versionId=…`, URL-encoded as the header wants it.
+    fn header(&self) -> String {
+        let version = self.address.version_id().map(|version_id| format!("?versionId={version_id}"));
+        let PinnedObject { bucket, object_key, .. } = self.object;
+        format!("{bucket}/{}{}", encoded(object_key), version.unwrap_or_default())
+    }
+}
+
+async fn copy_whole(s3: &Client, source: Source<'_>, object_key: &str) -> Result<()> {
+    let Source { object, head, .. } = source;
+    let request = s3.copy_object().copy_source(source.header()).copy_source_if_match(quoted(&object.etag));
     let request = request
         .bucket(&object.bucket)
         .key(object_key)
-        .set_storage_class(source.storage_class().cloned())
-        .set_server_side_encryption(source.server_side_encryption().cloned())
-        .set_ssekms_key_id(source.ssekms_key_id().map(str::to_owned));
+        .set_storage_class(head.storage_class().cloned())
+        .set_server_side_encryption(head.server_side_encryption().cloned())
+        .set_ssekms_key_id(head.ssekms_key_id().map(str::to_owned));
     let request = request.customize().config_override(patient());
     request.send().await.map_err(|error| failed("CopyObject", &error))?;
     Ok(())
@@ -203,28 +194,28 @@ async fn copy_whole(
 /// What CopyObject does by itself has to be said here: metadata and tags.
 async fn copy_in_parts(
     s3: &Client,
-    object: &PinnedObject,
-    source: &HeadObjectOutput,
+    source: Source<'_>,
     object_key: &str,
     part: u64,
     deadline: Deadline,
 ) -> Result<()> {
-    let tags = tags_of(s3, object).await?;
+    let Source { object, head, address } = source;
+    let tags = tags_of(s3, object, address).await?;
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let request = s3.create_multipart_upload().bucket(&object.bucket).key(object_key);
     let request = request
-        .set_metadata(source.metadata().cloned())
-        .set_content_type(owned(source.content_type()))
-        .set_content_encoding(owned(source.content_encoding()))
-        .set_content_language(owned(source.content_language()))
-        .set_content_disposition(owned(source.content_disposition()))
-        .set_cache_control(owned(source.cache_control()))
-        .set_storage_class(source.storage_class().cloned())
-        .set_server_side_encryption(source.server_side_encryption().cloned())
-        .set_ssekms_key_id(owned(source.ssekms_key_id()));
+        .set_metadata(head.metadata().cloned())
+        .set_content_type(owned(head.content_type()))
+        .set_content_encoding(owned(head.content_encoding()))
+        .set_content_language(owned(head.content_language()))
+        .set_content_disposition(owned(head.content_disposition()))
+        .set_cache_control(owned(head.cache_control()))
+        .set_storage_class(head.storage_class().cloned())
+        .set_server_side_encryption(head.server_side_encryption().cloned())
+        .set_ssekms_key_id(owned(head.ssekms_key_id()));
     let created = request.send().await.map_err(|error| failed("CreateMultipartUpload", &error))?;
     let upload_id = created.upload_id().unwrap_or_default().to_owned();
-    let copied = match copy_parts(s3, object, object_key, &upload_id, part, deadline).await {
+    let copied = match copy_parts(s3, source, object_key, &upload_id, part, deadline).await {
         Ok(parts) => {
             let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
             let request = s3.complete_multipart_upload().bucket(&object.bucket).key(object_key);
@@ -246,17 +237,18 @@ async fn copy_in_parts(
         return Ok(());
     }
     let target = PinnedObject { object_key: object_key.to_owned(), version_id: None, ..object.clone() };
-    put_tags(s3, &target, tags).await
+    put_tags(s3, &target, &Address::Key, tags).await
 }
 
 async fn copy_parts(
     s3: &Client,
-    object: &PinnedObject,
+    source: Source<'_>,
     object_key: &str,
     upload_id: &str,
     part: u64,
     deadline: Deadline,
 ) -> Result<Vec<CompletedPart>> {
+    let object = source.object;
     let part = part.max(object.size.div_ceil(PARTS_MAX));
     let mut ranges = (0..object.size).step_by(usize::try_from(part).unwrap_or(usize::MAX)).zip(1..);
     let mut copying = JoinSet::new();
@@ -269,7 +261,7 @@ async fn copy_parts(
             let request = s3.upload_part_copy().bucket(&object.bucket).key(object_key).upload_id(upload_id);
             let request = request
                 .part_number(number)
-                .copy_source(copy_source(object))
+                .copy_source(source.header())
                 .copy_source_if_match(quoted(&object.etag))
                 .copy_source_range(format!("bytes={offset}-{last}"))
                 .customize()
@@ -300,20 +292,6 @@ fn patient() -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::Config::builder().timeout_config(timeouts)
 }
 
-/// What S3 says of the pinned version; `None` if it is gone, or another upload has taken its place.
-async fn head(s3: &Client, object: &PinnedObject) -> Result<Option<HeadObjectOutput>> {
-    let request = s3.head_object().bucket(&object.bucket).key(&object.object_key);
-    let request = request.set_version_id(object.version_id.clone());
-    match request.send().await {
-        Ok(head) => {
-            let etag = head.e_tag().unwrap_or_default().trim_matches('"');
-            Ok((etag == object.etag).then_some(head))
-        }
-        Err(error) if matches!(Failed::of(&error).status, Some(404 | 405)) => Ok(None),
-        Err(error) => Err(failed("HeadObject", &error)),
-    }
-}
-
 /// Bytes of what is there under a key, if there is something.
 async fn size_of(s3: &Client, object: &PinnedObject) -> Result<Option<u64>> {
     match s3.head_object().bucket(&object.bucket).key(&object.object_key).send().await {
@@ -323,14 +301,8 @@ async fn size_of(s3: &Client, object: &PinnedObject) -> Result<Option<u64>> {
     }
 }
 
-fn quoted(etag: &str) -> String {
+pub(crate) fn quoted(etag: &str) -> String {
     format!("\"{etag}\"")
-}
-
-/// `bucket/key?versionId=…`, URL-encoded as the header wants it.
-fn copy_source(object: &PinnedObject) -> String {
-    let version = object.version_id.as_ref().map(|version_id| format!("?versionId={version_id}"));
-    format!("{}/{}{}", object.bucket, encoded(&object.object_key), version.unwrap_or_default())
 }
 
 /// URL-encoded, but for slashes.
@@ -356,13 +328,16 @@ mod tests {
             bucket: "b".into(),
             object_key: "out/a b+c%2B?ü.txt".into(),
             etag: "e".into(),
-            version_id: Some("v".into()),
+            version_id: None,
             size: 1,
             last_modified: None,
             checksum: None,
             hash: None,
         };
-        assert_eq!(copy_source(&object), "b/out/a%20b%2Bc%252B%3F%C3%BC.txt?versionId=v");
-        assert_eq!(copy_source(&PinnedObject { version_id: None, object_key: "k".into(), ..object }), "b/k");
+        let head = HeadObjectOutput::builder().build();
+        let header = |address: &Address| Source { object: &object, head: &head, address }.header();
+        let version = Address::Version { id: "v".into(), is_current: false };
+        assert_eq!(header(&version), "b/out/a%20b%2Bc%252B%3F%C3%BC.txt?versionId=v");
+        assert_eq!(header(&Address::Key), "b/out/a%20b%2Bc%252B%3F%C3%BC.txt");
     }
 }

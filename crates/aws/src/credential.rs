@@ -1,5 +1,8 @@
 //! The credential: pinned by `fetch-key`, read again by the functions that connect.
 
+use std::time::Duration;
+
+use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use bridge::{CredentialLocation, Error, ErrorName, Result, SecretLocation};
 use secrecy::{ExposeSecret, SecretString};
@@ -7,6 +10,10 @@ use serde_json::Value;
 
 use crate::clients;
 use crate::error::Failed;
+
+/// For reading the credential, the SDK's retries included. Shorter than what a function has: an error that names the
+/// endpoint is worth more than a function that Lambda ends.
+pub const READ_LIMIT: Duration = Duration::from_secs(45);
 
 /// Clients that a credential may be read with.
 #[derive(Clone, Debug)]
@@ -98,10 +105,35 @@ pub async fn read(clients: &Clients, location: &SecretLocation) -> Result<Creden
         SecretLocation::S3 { bucket, object_key, version_id, etag } => {
             let name = format!("s3://{bucket}/{object_key}");
             let text = object_text(clients, bucket, object_key, version_id.clone(), Some(etag)).await;
-            let (_, _, text) = text.map_err(|failed| failed.expired_or_named(&name))?;
+            let (_, _, text) = match text {
+                Err(Problem::Call(failed))
+                    if failed.status == Some(403) && was_replaced(clients, location).await =>
+                {
+                    return Err(expired(&name, &failed));
+                }
+                text => text.map_err(|failed| failed.expired_or_named(&name))?,
+            };
             parse(&text, &name)
         }
     }
+}
+
+/// Who may not list a bucket is told 403 of a version that is gone. It is gone if another one can be read in its place;
+/// if the same one can, or none, the 403 means what it says.
+async fn was_replaced(clients: &Clients, location: &SecretLocation) -> bool {
+    let SecretLocation::S3 { bucket, object_key, version_id: pinned, etag: pinned_etag } = location else {
+        return false;
+    };
+    match object_text(clients, bucket, object_key, None, None).await {
+        // The same key, uploaded again, has the same etag.
+        Ok((version_id, etag, _)) => etag != *pinned_etag || version_id.is_some() && version_id != *pinned,
+        Err(_) => false,
+    }
+}
+
+fn expired(what: &str, failed: &Failed) -> Error {
+    ErrorName::CredentialExpired
+        .error(format!("the pinned version of the credential {what} is gone: {failed}"))
 }
 
 enum Problem {
@@ -140,12 +172,21 @@ impl Problem {
                 if matches!(failed.status, Some(404 | 412))
                     || failed.code.as_deref() == Some("ResourceNotFoundException") =>
             {
-                ErrorName::CredentialExpired
-                    .error(format!("the pinned version of the credential {what} is gone: {failed}"))
+                expired(what, failed)
             }
             _ => self.named(what),
         }
     }
+}
+
+/// Ends a reading that the SDK would still try to do when Lambda ends the function.
+async fn in_time<T>(
+    limit: Duration,
+    reading: impl Future<Output = std::result::Result<T, Problem>>,
+) -> std::result::Result<T, Problem> {
+    let late = "could not be read in time: AWS has not answered";
+    let read = tokio::time::timeout(limit, reading).await;
+    read.unwrap_or(Err(Problem::Body(late, ErrorName::SecretUnavailable)))
 }
 
 type Text = SecretString;
@@ -169,7 +210,10 @@ async fn secret_value(
         Which::Previous => request.version_stage("AWSPREVIOUS"),
         Which::Id(version_id) => request.version_id(version_id),
     };
-    let value = request.send().await.map_err(|error| Problem::Call(Failed::of(&error)))?;
+    let value = in_time(READ_LIMIT, async {
+        request.send().await.map_err(|error| Problem::Call(Failed::of(&error)))
+    });
+    let value = value.await?;
     let text = match (value.secret_string, value.secret_binary) {
         (Some(text), _) => text,
         (None, Some(bytes)) => utf8(bytes.into_inner())?,
@@ -190,6 +234,12 @@ async fn object_text(
 ) -> std::result::Result<(Option<String>, String, Text), Problem> {
     let request = clients.s3.get_object().bucket(bucket).key(object_key).set_version_id(version_id);
     let request = request.set_if_match(etag.map(|etag| format!("\"{etag}\"")));
+    in_time(READ_LIMIT, text_of(request)).await
+}
+
+async fn text_of(
+    request: GetObjectFluentBuilder,
+) -> std::result::Result<(Option<String>, String, Text), Problem> {
     let object = request.send().await.map_err(|error| Problem::Call(Failed::of(&error)))?;
     // No private key is that long; an object that is was named by mistake.
     if object.content_length.is_some_and(|length| length > 64 * 1024) {
@@ -314,6 +364,14 @@ mod tests {
         assert!(!error.message().contains("hunter2"), "{error}");
         let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:partner";
         assert!(denied(arn).message().starts_with(&format!("reading the credential {arn}: ")));
+    }
+
+    #[tokio::test]
+    async fn what_aws_does_not_answer_is_unavailable() {
+        let silent = in_time(Duration::from_millis(20), std::future::pending::<std::result::Result<(), _>>());
+        let error = silent.await.unwrap_err().named("partner");
+        assert_eq!(error.name, ErrorName::SecretUnavailable);
+        assert_eq!(error.message(), "the credential partner could not be read in time: AWS has not answered");
     }
 
     #[test]

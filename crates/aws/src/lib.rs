@@ -8,6 +8,7 @@ pub mod lambda;
 pub mod metrics;
 mod object;
 mod reader;
+mod removal;
 pub mod telemetry;
 mod versions;
 

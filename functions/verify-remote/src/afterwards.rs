@@ -71,16 +71,13 @@ async fn once(
             tag(s3, object, &tags, outcome == Outcome::Delivered).await?;
             Ok(Some("tagged".into()))
         }
-        AfterDelivery::Delete => {
-            delete(s3, object).await?;
-            Ok(Some("deleted".into()))
-        }
+        AfterDelivery::Delete => Ok(Some(delete(s3, object).await?.to_string())),
         // What lies there already was moved before, and is not moved into ever longer names.
         AfterDelivery::Move { prefix } if object.object_key.starts_with(prefix) => Ok(None),
         AfterDelivery::Move { prefix } => {
             let target = format!("{prefix}{}", object.object_key);
-            move_to(s3, object, &target, Copying::default(), deadline.less(TAKING_BACK, 4)).await?;
-            Ok(Some(format!("moved to {target}")))
+            let deadline = deadline.less(TAKING_BACK, 4);
+            Ok(Some(move_to(s3, object, &target, Copying::default(), deadline).await?.to_string()))
         }
     }
 }

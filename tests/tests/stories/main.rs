@@ -4,6 +4,7 @@
 mod after;
 mod algorithms;
 mod connection;
+mod credential;
 mod deliver;
 mod doctor;
 mod event;
@@ -14,6 +15,7 @@ mod policy;
 mod publishing;
 mod races;
 mod resuming;
+mod removal;
 mod run;
 mod server;
 mod settings;

@@ -1,0 +1,56 @@
+//! What the roles of a stack may do: the local AWS evaluates their policies here, as AWS does.
+
+use integration_tests::ministack::{MiniStack, Options};
+use integration_tests::partner::Partner;
+use integration_tests::stack::Stack;
+
+use super::{input, receipt, run};
+
+#[tokio::test]
+async fn story_108_the_roles_may_do_what_a_delivery_needs_and_no_more() {
+    let aws = MiniStack::start(Options { auth: true, ..Options::default() }).await.unwrap();
+    let partner = Partner::start().await.unwrap();
+    let value = serde_json::json!({"Username": partner.user, "PrivateKey": partner.client_key.private});
+    let arn = aws.create_secret("permissions/sftp", &value.to_string()).await.unwrap();
+    // As Secrets Manager takes it, too: without the hyphen and the six characters at its end.
+    let secret = &arn[..arn.len() - 7];
+    assert!(secret.ends_with(":secret:permissions/sftp"), "{arn}");
+    let port = partner.port.to_string();
+    let parameters = [
+        ("SftpHost", partner.host.as_str()),
+        ("SftpPort", &port),
+        ("SftpSecretId", secret),
+        ("SftpTrustedHostKeys", &partner.host_key.public),
+        ("KeyPrefix", "out/"),
+        ("KeySuffix", "/x"),
+        ("AfterDelivery", "delete"),
+        ("StateMachineName", "another-name"),
+    ];
+    let stack = Stack::deploy(&aws, "permissions", &parameters).await.unwrap();
+    assert!(stack.state_machine().ends_with(":another-name"), "{}", stack.state_machine());
+
+    // Both refuse whoever comes without TLS, as everyone does here.
+    for bucket in [stack.bucket(), stack.failure_bucket()] {
+        aws.s3().delete_bucket_policy().bucket(bucket).send().await.unwrap();
+    }
+
+    // Listing the versions of a key below the prefix is needed for that. Prefix and suffix share a slash in the first.
+    for object_key in ["out/x", "out/below/x"] {
+        let delivered = stack.deliver(object_key, b"x".to_vec()).await.unwrap();
+        assert_eq!(delivered.error, None, "{:?}", delivered.cause);
+        let receipt = receipt(&delivered);
+        assert_eq!(
+            (&receipt["outcome"], &receipt["after_delivery"]),
+            (&"delivered".into(), &"deleted".into())
+        );
+        assert!(receipt["warnings"].is_null(), "{receipt}");
+    }
+
+    stack.upload("elsewhere/x", b"x".to_vec()).await.unwrap();
+    let failed = run(&stack, &input(&stack, "elsewhere/x")).await;
+    assert_eq!(failed.error.as_deref(), Some("ObjectUnreadable"), "{failed:?}");
+    assert!(failed.cause.as_ref().unwrap().contains("403"), "{failed:?}");
+    // The record tells what the history says: the function may read that of this state machine.
+    let record = stack.failure_record(&failed).await.unwrap().expect("a failed execution has a record");
+    assert!(record.contains("elsewhere/x"), "{record}");
+}
