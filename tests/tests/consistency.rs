@@ -98,10 +98,16 @@ fn one_name_a_step() {
             format!("\n  {state}Function:\n"),
             format!("CodeUri: ../functions/{folder}\n"),
             format!("Binary: {folder} }}"),
-            format!("{state}FunctionArn: !GetAtt {state}Function.Arn\n"),
         ] {
             assert!(template.contains(&line), "{line:?} is not in the template");
         }
+        let own = format!("!GetAtt {state}Function.Arn");
+        let arn = match state {
+            // To a partner that allows one connection.
+            "VerifyRemote" => format!("!If [OneConnection, !GetAtt TransferFunction.Arn, {own}]"),
+            _ => own,
+        };
+        assert!(template.contains(&format!("{state}FunctionArn: {arn}\n")), "{state}");
     }
 }
 
