@@ -89,6 +89,7 @@ async fn an_upload_arrives_and_a_failure_is_recorded_and_run_again() {
     assert!(record["attempts"].as_array().unwrap().len() > 1, "it was tried again: {record}");
 
     partner.start_again().await.unwrap();
+    stack.start_anew().await.unwrap();
     let again = run(&stack, &failed.input).await;
     assert_eq!(receipt(&again)["outcome"], "delivered");
     assert_eq!(std::fs::read(partner.root.join("in/out/later.txt")).unwrap(), b"later");
@@ -182,6 +183,8 @@ async fn story_32_every_failure_is_named_and_recorded_and_no_secret_is_in_any_of
     assert_failed(&stack, &partner, &failed, "HostKeyMismatch", "presented the host key").await;
 
     partner.stop();
+    // The refusal of the other host key is remembered.
+    stack.start_anew().await.unwrap();
     let failed = stack.deliver("unreachable.txt", b"x".to_vec()).await.unwrap();
     assert_failed(&stack, &partner, &failed, "ConnectFailed", "refused").await;
 
@@ -252,6 +255,8 @@ async fn story_30_a_redrive_after_a_failure_in_the_middle_of_a_transfer() {
     assert_eq!(record(&stack, &failed).await["acknowledged"], acknowledged);
 
     proxy.set(Fault::None).await;
+    // Pauses of the process are not as much shorter here as those of the state machine.
+    stack.start_anew().await.unwrap();
     let before = proxy.bytes_up();
     let redriven = redriven(&stack, "redriven-transfer", &failed, document).await;
     assert_eq!(receipt(&redriven)["outcome"], "delivered", "{redriven:?}");

@@ -1,20 +1,23 @@
 //! A partner is not hammered: what it refused is remembered, connections that fail are spaced, and one is enough.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bridge::{Error, ErrorName};
+use bridge::{Error, ErrorName, Outcome};
 use integration_tests::door::Door;
 use integration_tests::embedded::{Quirks, Script};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::keys::KeyPair;
-use integration_tests::object_source::Body;
+use integration_tests::object_source::{Body, Pace};
 use integration_tests::partner::Partner;
+use integration_tests::tools::workspace;
 use integration_tests::wire::{Request, kind, serve};
 use partner::Manners;
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{JoinSet, LocalSet};
 
+use crate::partners::Patience;
 use crate::support::{Delivery, Process, with_manners};
 
 const FILES: usize = 40;
@@ -83,10 +86,16 @@ async fn story_80_an_unknown_server_and_one_without_common_algorithms_are_asked_
         delivery.set(setting, value);
         let proxy = delivery.through_proxy(Fault::None).await;
         let process = delivery.process();
+        let first = process.transfer("0", None, 0).await.unwrap_err();
+        assert_eq!(first.name, name, "{first}");
+        // The second one finds out with which algorithms it would connect.
+        let connections = proxy.connections();
+        assert!(connections <= 2, "{connections}");
         for error in errors_of_all(&process).await {
             assert_eq!(error.name, name, "{error}");
         }
-        assert_eq!((proxy.connections(), process.partner.refusal().unwrap().name), (1, name));
+        assert_eq!(proxy.connections(), connections);
+        assert_eq!(process.partner.refusal(), Some(first));
     }
 }
 
@@ -181,4 +190,107 @@ async fn story_82_a_session_that_works_ends_the_pauses() {
     process.deliver("1").await.unwrap();
     assert!(started.elapsed() < Duration::from_millis(400), "{:?}", started.elapsed());
     process.partner.disconnect().await;
+}
+
+/// A function with its reserved concurrency.
+struct Function {
+    process: Process,
+    reservation: Semaphore,
+}
+
+/// How the template runs the states with `MaxConnections` 1.
+struct OneConnection {
+    keep_seconds: String,
+    reserved: usize,
+    one_function: bool,
+}
+
+impl OneConnection {
+    fn of_the_template() -> Self {
+        let template = std::fs::read_to_string(workspace().join("sam/template.yaml")).unwrap();
+        let row = template.lines().find_map(|line| line.strip_prefix("    \"1\": { \"1\": ")).unwrap();
+        let keep = row.split("KeepSeconds: ").nth(1).unwrap();
+        Self {
+            keep_seconds: keep.trim_end_matches(" }").trim_matches('"').to_owned(),
+            reserved: row.split(',').next().unwrap().parse().unwrap(),
+            one_function: template
+                .contains("VerifyRemoteFunctionArn: !If [OneConnection, !GetAtt TransferFunction.Arn, "),
+        }
+    }
+}
+
+/// One state: its function is called until it answers, with the pauses of the definition, `SPEED` times as fast.
+async fn state<T>(
+    name: &str,
+    function: &Function,
+    failures: &AtomicUsize,
+    call: impl AsyncFn(&Process) -> Result<T, Error>,
+) -> T {
+    let throttling = Patience::of(name, "Lambda.TooManyRequestsException");
+    let busy = Patience::of(name, ErrorName::ConnectFailed.as_str());
+    let (mut throttled, mut failed) = (0, 0);
+    loop {
+        let pause = match function.reservation.try_acquire() {
+            Err(_) => {
+                throttled += 1;
+                throttling.pause(throttled - 1)
+            }
+            Ok(_permit) => match call(&function.process).await {
+                Ok(answer) => return answer,
+                Err(error) => {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    failed += 1;
+                    busy.before(&error, failed - 1)
+                }
+            },
+        };
+        tokio::time::sleep(pause.div_f64(SPEED)).await;
+    }
+}
+
+const SPEED: f64 = 200.0;
+
+/// Twenty executions at once. The local stack enforces no reserved concurrency, so it is played here: what the template
+/// reserves and which function it gives to which state, and the definition's own retriers. Each transfer takes longer than
+/// the longest pause of who waits for a function.
+#[tokio::test]
+async fn story_84_twenty_long_files_to_a_partner_that_allows_one_connection() {
+    const EXECUTIONS: usize = 20;
+    const LENGTH: u64 = 200_000;
+    let template = OneConnection::of_the_template();
+    let quirks = Quirks { connections_max: Some(1), ..Quirks::default() };
+    let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    delivery.set("SFTP_KEEP_CONNECTION", template.keep_seconds);
+    // 100 s each, in the machine's time.
+    delivery.source.pace(Pace { bytes_per_second: Some(400_000), ..Pace::default() });
+    let function = |delivery: &Delivery| {
+        Arc::new(Function { process: delivery.process(), reservation: Semaphore::new(template.reserved) })
+    };
+    let transfer = function(&delivery);
+    let verify = if template.one_function { Arc::clone(&transfer) } else { function(&delivery) };
+    let failures = Arc::new(AtomicUsize::new(0));
+    let running = async {
+        let mut executions = JoinSet::new();
+        for number in 0..EXECUTIONS {
+            let object_key = format!("{number}.bin");
+            delivery.put(&object_key, LENGTH);
+            let (transfer, verify, failures) =
+                (Arc::clone(&transfer), Arc::clone(&verify), Arc::clone(&failures));
+            executions.spawn_local(async move {
+                let transferring = async |process: &Process| process.transfer(&object_key, None, 0).await;
+                let progress = state("Transfer", &transfer, &failures, transferring).await;
+                let complete = progress.checkpoint.unwrap();
+                let verifying = async |process: &Process| process.verify(&object_key, complete.clone()).await;
+                state("VerifyRemote", &verify, &failures, verifying).await.receipt.unwrap().outcome
+            });
+        }
+        while let Some(outcome) = executions.join_next().await {
+            assert_eq!(outcome.unwrap(), Outcome::Delivered);
+        }
+    };
+    LocalSet::new().run_until(running).await;
+    (0..EXECUTIONS).for_each(|number| delivery.assert_arrived(&format!("{number}.bin"), LENGTH));
+    // The server may take a moment to notice that a session has ended.
+    let failures = failures.load(Ordering::Relaxed);
+    assert!(failures < EXECUTIONS / 2, "the states met at the partner's {failures} times");
 }
