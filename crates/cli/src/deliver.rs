@@ -91,10 +91,10 @@ impl Bridge {
         let verify_remote =
             verify_remote::Deps { partner: Arc::clone(&self.partner), on_progress: observers.verifying };
         let mut resends = 0;
+        let mut checkpoint = None;
         loop {
             *state = "Transfer";
-            let mut checkpoint = None;
-            let checkpoint = loop {
+            let complete = loop {
                 let input = TransferInput {
                     execution: self.execution.clone(),
                     event: event.clone(),
@@ -113,9 +113,14 @@ impl Bridge {
                 }
             };
             *state = "VerifyRemote";
-            match self.verify(&verify_remote, event, checkpoint, document).await {
-                Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => resends += 1,
-                other => return other,
+            match self.verify(&verify_remote, event, complete, document).await {
+                Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {
+                    resends += 1;
+                    checkpoint = None;
+                }
+                Ok(Verified::FollowsNewest(begun)) => checkpoint = Some(*begun),
+                Ok(Verified::Ended(receipt)) => return Ok(*receipt),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -126,7 +131,7 @@ impl Bridge {
         event: &Value,
         mut checkpoint: bridge::Checkpoint,
         document: &mut Value,
-    ) -> Result<Receipt> {
+    ) -> Result<Verified> {
         loop {
             let input = VerifyRemoteInput {
                 execution: self.execution.clone(),
@@ -137,12 +142,22 @@ impl Bridge {
             let progress = Box::pin(verify_remote::handle(deps, input, Deadline::NEVER)).await?;
             *document = json!({"checkpoint": progress.checkpoint});
             match (progress.receipt, progress.checkpoint) {
-                (Some(receipt), _) => return Ok(receipt),
+                (Some(receipt), _) => return Ok(Verified::Ended(Box::new(receipt))),
+                (None, Some(begun)) if begun.status == bridge::Status::InProgress => {
+                    return Ok(Verified::FollowsNewest(Box::new(begun)));
+                }
                 (None, Some(more)) => checkpoint = more,
                 (None, None) => return Err(ErrorName::Internal.error("verify-remote returned nothing")),
             }
         }
     }
+}
+
+/// How VerifyRemote ends.
+enum Verified {
+    Ended(Box<Receipt>),
+    /// A newer upload came while this one was published: it is sent as well.
+    FollowsNewest(Box<bridge::Checkpoint>),
 }
 
 /// The least that a state machine would be started with.

@@ -2,11 +2,15 @@
 //! `verify-remote` have in common.
 
 mod attributes;
+mod learned;
+mod look;
 mod manners;
 mod persistence;
 mod refusals;
 mod spacing;
 
+#[cfg(feature = "internals")]
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws::credential::{self, Clients, Credential};
@@ -14,6 +18,8 @@ use bridge::{CredentialReference, Error, ErrorName, Result, Settings};
 use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
 
 pub use attributes::set_attributes;
+pub use learned::Learned;
+pub use look::{Patience, Seen, look, look_until};
 pub use manners::Manners;
 pub use persistence::Persistence;
 
@@ -26,13 +32,21 @@ pub struct Partner {
     pub settings: Settings,
     /// Clients for the object and the credential.
     pub clients: Clients,
+    /// What this process has learned of the server.
+    pub learned: Learned,
     options: sftp::Options,
     keeper: Keeper,
     refusals: Refusals,
     spacing: Spacing,
     /// How the last attempt to log in was refused, if it was.
     refusal: Mutex<Option<Error>>,
+    #[cfg(feature = "internals")]
+    connector: Option<Connector>,
 }
+
+/// Makes a session without TCP and SSH, for tests.
+#[cfg(feature = "internals")]
+pub type Connector = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Session>> + Send>> + Send + Sync>;
 
 /// Who logs in, as the settings and the credential say.
 ///
@@ -56,8 +70,25 @@ impl Partner {
         let keeper = Keeper::new(settings.keep_connection);
         let options = sftp::Options { algorithms: settings.login.algorithms.clone(), ..options };
         let manners = Manners::LAMBDA;
-        let (refusals, spacing) = (Refusals::new(manners), Spacing::new(manners));
-        Self { settings, clients, options, keeper, refusals, spacing, refusal: Mutex::default() }
+        Self {
+            settings,
+            clients,
+            learned: Learned::default(),
+            options,
+            keeper,
+            refusals: Refusals::new(manners),
+            spacing: Spacing::new(manners),
+            refusal: Mutex::default(),
+            #[cfg(feature = "internals")]
+            connector: None,
+        }
+    }
+
+    /// With sessions that a test makes.
+    #[cfg(feature = "internals")]
+    #[must_use]
+    pub fn connecting_with(self, connector: Connector) -> Self {
+        Self { connector: Some(connector), ..self }
     }
 
     /// With other manners than those of a Lambda function.
@@ -173,11 +204,7 @@ impl Partner {
     /// Logs in with one version of the credential, and remembers what comes of it.
     async fn try_version(&self, reference: &CredentialReference) -> Result<Session> {
         self.spacing.wait().await?;
-        let login = self.login(reference).await?;
-        let Settings { host, port, trusted_host_keys, .. } = &self.settings;
-        let endpoint = Endpoint { host: host.clone(), port: *port };
-        let session = Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await;
-        let session = session.map_err(Error::from);
+        let session = self.log_in(reference).await;
         match &session {
             Ok(_) => self.refusals.forget(reference),
             Err(error) if is_refusal(error) => self.refusals.remember(reference, error),
@@ -187,11 +214,21 @@ impl Partner {
         session
     }
 
-    async fn login(&self, reference: &CredentialReference) -> Result<Login> {
+    async fn log_in(&self, reference: &CredentialReference) -> Result<Session> {
+        #[cfg(feature = "internals")]
+        if let Some(connector) = &self.connector {
+            return connector().await;
+        }
+        let Settings { host, port, trusted_host_keys, .. } = &self.settings;
         let credential = credential::read(&self.clients, &reference.location).await?;
         let login = login(&self.settings, credential)?;
-        let label = reference.version_id().map(str::to_owned);
-        Ok(Login { user_name: reference.user_name.clone(), label, ..login })
+        let login = Login {
+            user_name: reference.user_name.clone(),
+            label: reference.version_id().map(str::to_owned),
+            ..login
+        };
+        let endpoint = Endpoint { host: host.clone(), port: *port };
+        Ok(Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await?)
     }
 
     /// Ends what is still connected.
