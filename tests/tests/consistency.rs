@@ -1,6 +1,6 @@
 //! What has to say the same in several places: the error names, the settings, and the one name of each step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Variables};
 use integration_tests::tools::workspace;
@@ -413,8 +413,16 @@ fn the_page_of_stories_and_the_names_of_the_tests_agree() {
     for (number, _) in stories.iter().filter(|(_, count)| *count == 0) {
         wrong.push(format!("no test shows story {number}"));
     }
+    let mut missing = BTreeMap::<u32, String>::new();
     for name in tests.difference(&named) {
-        wrong.push(format!("add below story {}:\n- `{name}`", number_of(name).unwrap_or_default()));
+        *missing.entry(number_of(name).unwrap_or_default()).or_default() += &format!("\n- `{name}`");
+    }
+    for (number, lines) in missing {
+        let heading = match stories.iter().any(|(known, _)| *known == number) {
+            true => String::new(),
+            false => format!("\n### {number}. SENTENCE.\n"),
+        };
+        wrong.push(format!("add below story {number}:{heading}{lines}"));
     }
     assert!(wrong.is_empty(), "docs/stories.md:\n{}", wrong.join("\n"));
 }
