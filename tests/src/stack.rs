@@ -174,6 +174,14 @@ impl<'a> Stack<'a> {
         self.output("StateMachineArn")
     }
 
+    /// Lets the functions that connect begin in new processes, which remember no refusal and no failure of the partner's.
+    pub async fn start_anew(&self) -> Result<()> {
+        for output in ["TransferFunctionName", "VerifyRemoteFunctionName"] {
+            self.aws.reconfigure(self.output(output), 900, &[]).await?;
+        }
+        Ok(())
+    }
+
     /// Uploads an object; S3's event does the rest.
     pub async fn upload(&self, object_key: &str, body: impl Into<ByteStream>) -> Result<()> {
         let put = self.aws.s3().put_object().bucket(self.bucket()).key(object_key).body(body.into());

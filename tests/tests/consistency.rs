@@ -1,6 +1,6 @@
 //! What has to say the same in several places: the error names, the settings, and the one name of each step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Variables};
 use integration_tests::tools::workspace;
@@ -98,10 +98,16 @@ fn one_name_a_step() {
             format!("\n  {state}Function:\n"),
             format!("CodeUri: ../functions/{folder}\n"),
             format!("Binary: {folder} }}"),
-            format!("{state}FunctionArn: !GetAtt {state}Function.Arn\n"),
         ] {
             assert!(template.contains(&line), "{line:?} is not in the template");
         }
+        let own = format!("!GetAtt {state}Function.Arn");
+        let arn = match state {
+            // To a partner that allows one connection.
+            "VerifyRemote" => format!("!If [OneConnection, !GetAtt TransferFunction.Arn, {own}]"),
+            _ => own,
+        };
+        assert!(template.contains(&format!("{state}FunctionArn: {arn}\n")), "{state}");
     }
 }
 
@@ -429,4 +435,66 @@ fn the_runbook_has_a_heading_for_every_error() {
         let hint = name.hint().split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(unwrapped.contains(&hint), "the runbook lacks the hint of {name}: {hint}");
     }
+}
+
+/// The names of all tests in Rust sources below these folders that are named after a story.
+fn story_tests() -> BTreeSet<String> {
+    let named = Regex::new(r"fn (story_[0-9]+_[a-z0-9_]+)\(").unwrap();
+    let mut names = BTreeSet::new();
+    let mut folders = ["crates", "functions", "tests", "xtask"].map(|name| workspace().join(name)).to_vec();
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let is_source = path.extension().is_some_and(|extension| extension == "rs");
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if is_source {
+                let source = std::fs::read_to_string(path).unwrap();
+                names.extend(named.captures_iter(&source).map(|found| found[1].to_owned()));
+            }
+        }
+    }
+    names
+}
+
+fn number_of(name: &str) -> Option<u32> {
+    name.strip_prefix("story_")?.split('_').next()?.parse().ok()
+}
+
+/// `docs/stories.md`: a heading `### NN. sentence` for each story, and below it a line for each of its tests.
+#[test]
+fn the_page_of_stories_and_the_names_of_the_tests_agree() {
+    let (page, tests) = (read("docs/stories.md"), story_tests());
+    let (mut stories, mut named) = (Vec::<(u32, u32)>::new(), BTreeSet::new());
+    let mut wrong = Vec::new();
+    for line in page.lines() {
+        let heading = line.strip_prefix("### ").and_then(|rest| rest.split_once(". "));
+        if let Some((number, sentence)) = heading {
+            let number = number.parse().unwrap_or_else(|_| panic!("no number: {line}"));
+            if stories.last().is_some_and(|(last, _)| *last >= number) || !sentence.ends_with('.') {
+                wrong.push(format!("not the next number, or no sentence: {line}"));
+            }
+            stories.push((number, 0));
+        } else if let Some(name) = line.strip_prefix("- `").and_then(|rest| rest.strip_suffix('`')) {
+            let Some((story, count)) = stories.last_mut() else { panic!("below no story: {line}") };
+            *count += 1;
+            if number_of(name) != Some(*story) || !tests.contains(name) || !named.insert(name.to_owned()) {
+                wrong.push(format!("take away below {story}, where it is wrong, unknown or twice: {line}"));
+            }
+        }
+    }
+    for (number, _) in stories.iter().filter(|(_, count)| *count == 0) {
+        wrong.push(format!("no test shows story {number}"));
+    }
+    let mut missing = BTreeMap::<u32, String>::new();
+    for name in tests.difference(&named) {
+        *missing.entry(number_of(name).unwrap_or_default()).or_default() += &format!("\n- `{name}`");
+    }
+    for (number, lines) in missing {
+        let heading = match stories.iter().any(|(known, _)| *known == number) {
+            true => String::new(),
+            false => format!("\n### {number}. SENTENCE.\n"),
+        };
+        wrong.push(format!("add below story {number}:{heading}{lines}"));
+    }
+    assert!(wrong.is_empty(), "docs/stories.md:\n{}", wrong.join("\n"));
 }

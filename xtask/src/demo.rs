@@ -243,8 +243,10 @@ async fn failure_and_repair(stack: &Stack<'_>, partner: &mut Partner) -> Result<
     println!("  On AWS: the Redrive button, or");
     println!("    {command}");
     println!(
-        "  MiniStack cannot redrive; here a new execution starts with the same input, which does the same.\n"
+        "  MiniStack cannot redrive; here a new execution starts with the same input, which does the same."
     );
+    println!("  The function remembers the refusal for a minute; here new processes save the wait.\n");
+    stack.start_anew().await?;
     let again = stack.start(&failed.input).await?;
     let again = stack.wait(&again, PATIENCE).await?;
     println!("{}", timing(stack, &again).await?);

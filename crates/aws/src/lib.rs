@@ -24,3 +24,10 @@ pub fn now() -> String {
     let now = aws_sdk_s3::primitives::DateTime::from_millis(now.to_millis().unwrap_or_default());
     now.fmt(aws_sdk_s3::primitives::DateTimeFormat::DateTime).unwrap_or_default()
 }
+
+/// A moment in whole seconds, RFC 3339, UTC: for messages.
+pub fn timestamp(moment: std::time::SystemTime) -> String {
+    let moment = aws_sdk_s3::primitives::DateTime::from(moment).secs();
+    let moment = aws_sdk_s3::primitives::DateTime::from_secs(moment);
+    moment.fmt(aws_sdk_s3::primitives::DateTimeFormat::DateTime).unwrap_or_default()
+}

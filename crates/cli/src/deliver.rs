@@ -8,7 +8,7 @@ use bridge::{
     CredentialReference, Deadline, Error, ErrorName, Execution, Failure, FetchKeyInput, OnProgress, Receipt,
     RecordFailureInput, RecordSettings, Result, Settings, TransferInput, Variables, VerifyRemoteInput,
 };
-use partner::Partner;
+use partner::{Manners, Partner};
 use serde_json::{Value, json};
 
 use crate::location::Location;
@@ -54,7 +54,8 @@ impl Bridge {
                 return Err(error);
             }
         };
-        let partner = Arc::new(Partner::new(settings, clients, sftp::Options::default()));
+        let partner = Partner::new(settings, clients, sftp::Options::default());
+        let partner = Arc::new(partner.with_manners(Manners::COMMAND_LINE));
         Ok(Self { partner, credential, execution, recorder })
     }
 

@@ -4,21 +4,27 @@
 mod attributes;
 mod learned;
 mod look;
+mod manners;
 mod persistence;
+mod refusals;
+mod spacing;
 
 #[cfg(feature = "internals")]
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws::credential::{self, Clients, Credential};
-use bridge::{CredentialReference, ErrorName, Result, Settings};
+use bridge::{CredentialReference, Error, ErrorName, Result, Settings};
 use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
 
 pub use attributes::set_attributes;
 pub use learned::Learned;
 pub use look::{Patience, Seen, look, look_until};
+pub use manners::Manners;
 pub use persistence::Persistence;
+
+use crate::refusals::{Refusals, both_refused, is_refusal};
+use crate::spacing::Spacing;
 
 /// The partner's server.
 pub struct Partner {
@@ -30,7 +36,10 @@ pub struct Partner {
     pub learned: Learned,
     options: sftp::Options,
     keeper: Keeper,
-    refused: Mutex<Option<Refused>>,
+    refusals: Refusals,
+    spacing: Spacing,
+    /// How the last attempt to log in was refused, if it was.
+    refusal: Mutex<Option<Error>>,
     #[cfg(feature = "internals")]
     connector: Option<Connector>,
 }
@@ -38,15 +47,6 @@ pub struct Partner {
 /// Makes a session without TCP and SSH, for tests.
 #[cfg(feature = "internals")]
 pub type Connector = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Session>> + Send>> + Send + Sync>;
-
-/// A version of the secret that the server refused: it took the other one, or this is the previous one and it took none.
-struct Refused {
-    version_id: String,
-    at: SystemTime,
-}
-
-/// For so long it is not shown to the server again.
-const REFUSED_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// Who logs in, as the settings and the credential say.
 ///
@@ -75,13 +75,16 @@ impl Partner {
             login_timeout: login.login_timeout.unwrap_or(options.login_timeout),
             ..options
         };
+        let manners = Manners::LAMBDA;
         Self {
             settings,
             clients,
             learned: Learned::default(),
             options,
             keeper,
-            refused: Mutex::default(),
+            refusals: Refusals::new(manners),
+            spacing: Spacing::new(manners),
+            refusal: Mutex::default(),
             #[cfg(feature = "internals")]
             connector: None,
         }
@@ -92,6 +95,23 @@ impl Partner {
     #[must_use]
     pub fn connecting_with(self, connector: Connector) -> Self {
         Self { connector: Some(connector), ..self }
+    }
+
+    /// With other manners than those of a Lambda function.
+    #[must_use]
+    pub fn with_manners(self, manners: Manners) -> Self {
+        Self { refusals: Refusals::new(manners), spacing: Spacing::new(manners), ..self }
+    }
+
+    /// Why further files need not be tried now: the server refuses to let us in, or it has been out of reach for so long
+    /// that the pauses between connections are the longest.
+    pub fn refusal(&self) -> Option<Error> {
+        let refusal = self.last_refusal().clone();
+        refusal.or_else(|| self.spacing.out_of_reach())
+    }
+
+    fn last_refusal(&self) -> MutexGuard<'_, Option<Error>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far a transfer may spread out.
@@ -117,8 +137,12 @@ impl Partner {
         // One that is cut off is dropped, and so is the session then.
         let session = self.session(reference, accepted).await?;
         let outcome = work(&session).await;
-        let lost = outcome.as_ref().is_err_and(|error| error.name.is_connection_failure());
-        if lost || session.sftp().is_doubtful() {
+        let lost = outcome.as_ref().err().filter(|error| error.name.is_connection_failure());
+        match lost {
+            Some(error) if !session.has_carried_data() => self.spacing.lost(&session, error),
+            _ => self.spacing.worked(),
+        }
+        if lost.is_some() || session.sftp().is_doubtful() {
             session.discard().await;
         } else {
             session.give_back().await;
@@ -130,41 +154,70 @@ impl Partner {
         // The settings are those of the process; what may change from call to call is the credential. Whichever of its
         // two versions a session is logged in with, it serves those who have the same two.
         let identity = format!("{reference:?}");
-        self.keeper.session(&identity, self.connect(reference, accepted)).await
+        let session = self.keeper.session(&identity, self.connect(reference, accepted)).await;
+        match &session {
+            Ok(_) => *self.last_refusal() = None,
+            Err(error) if is_refusal(error) => drop(self.last_refusal().get_or_insert(error.clone())),
+            Err(_) => {}
+        }
+        session
     }
 
     /// A rotation must not stop deliveries: where the server refuses one version of the secret, the other is tried, once,
     /// on a connection of its own. What was refused is remembered, here and in the checkpoint, so that it is not refused
     /// at every step and for every file.
     async fn connect(&self, current: &CredentialReference, accepted: Option<&str>) -> Result<Session> {
-        let Some(previous) = current.previous.as_deref() else { return self.log_in(current).await };
+        let Some(previous) = current.previous.as_deref() else {
+            return match self.refusals.in_force(current) {
+                Some(refusal) => Err(refusal.into_error()),
+                None => self.try_version(current).await,
+            };
+        };
         let was_taken = accepted.is_some() && previous.version_id() == accepted;
-        let begins_with_previous = was_taken || self.was_refused(current);
-        let (first, second) = if begins_with_previous { (previous, current) } else { (current, previous) };
-        let refusal = match self.log_in(first).await {
+        let refused = [current, previous].map(|version| self.refusals.in_force(version));
+        let (first, second) = match refused {
+            [Some(refusal), Some(other)] => return Err(refusal.joined(other).into_error()),
+            // What the partner will install is the current one: it is the one to ask for.
+            [None, Some(_)] => return self.try_version(current).await,
+            [Some(_), None] => (previous, current),
+            [None, None] if was_taken => (previous, current),
+            [None, None] => (current, previous),
+        };
+        let refusal = match self.try_version(first).await {
             Err(error) if error.name == ErrorName::AuthenticationRejected => error,
+            Err(error) if is_refusal(&error) => {
+                // It is about the server, whoever logs in.
+                self.refusals.remember(second, &error);
+                return Err(error);
+            }
             outcome => return outcome,
         };
-        // A partner who knows neither is shown one for each file. The current one: it is what he will install.
-        if !begins_with_previous && self.was_refused(previous) {
-            return Err(refusal);
-        }
         tracing::warn!(error = %refusal, "the server refused one version of the secret; trying the other");
-        match self.log_in(second).await {
+        match self.try_version(second).await {
             Err(error) if !error.name.retryable() => {
-                self.remember_refused(previous);
-                Err(refusal.name.error(format!(
-                    "{}; nor did the other version of the secret help: {}",
-                    refusal.message(),
-                    error.message()
-                )))
+                // From now on the current one alone is shown.
+                self.refusals.postpone(previous, &error);
+                Err(both_refused(&refusal, &error))
             }
             // Taken, or in the way is what passes: the next call begins with this version.
             outcome => {
-                self.remember_refused(first);
+                self.refusals.postpone(first, &refusal);
                 outcome
             }
         }
+    }
+
+    /// Logs in with one version of the credential, and remembers what comes of it.
+    async fn try_version(&self, reference: &CredentialReference) -> Result<Session> {
+        self.spacing.wait().await?;
+        let session = self.log_in(reference).await;
+        match &session {
+            Ok(_) => self.refusals.forget(reference),
+            Err(error) if is_refusal(error) => self.refusals.remember(reference, error),
+            Err(error) if error.name.is_connection_failure() => self.spacing.failed(error),
+            Err(_) => {}
+        }
+        session
     }
 
     async fn log_in(&self, reference: &CredentialReference) -> Result<Session> {
@@ -182,21 +235,6 @@ impl Partner {
         };
         let endpoint = Endpoint { host: host.clone(), port: *port };
         Ok(Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await?)
-    }
-
-    fn was_refused(&self, reference: &CredentialReference) -> bool {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.as_ref().is_some_and(|refused| {
-            let is_recent = refused.at.elapsed().is_ok_and(|elapsed| elapsed < REFUSED_FOR);
-            is_recent && reference.version_id() == Some(refused.version_id.as_str())
-        })
-    }
-
-    fn remember_refused(&self, reference: &CredentialReference) {
-        let refused = reference
-            .version_id()
-            .map(|version_id| Refused { version_id: version_id.to_owned(), at: SystemTime::now() });
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
     /// Ends what is still connected.

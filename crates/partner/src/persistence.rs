@@ -12,12 +12,18 @@ const OUT_OF_REACH_MAX: Duration = Duration::from_secs(30);
 /// Before the first reconnect, and the longest before any.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Each session that got nowhere makes the pause longer by this factor.
+const FRUITLESS_FACTOR: f64 = 3.0;
+/// And so does each reconnect of the call, also while there is progress: a line that is cut again and again reaches the
+/// longest pause after 67 of them.
+const RECONNECT_FACTOR: f64 = 1.05;
 
 /// Decides whether to connect again. Only a call that has made progress does: before that, the state machine's
 /// retries are the patient ones.
 #[derive(Debug, Default)]
 pub struct Persistence {
     fruitless: u32,
+    reconnects: u32,
     /// When the last session ended that got anywhere.
     progressed_at: Option<Instant>,
 }
@@ -36,13 +42,21 @@ impl Persistence {
             return false;
         }
         // Whole and half: many that were cut off together do not come back together.
-        let pause = (PAUSE * 3u32.pow(self.fruitless)).min(PAUSE_MAX).mul_f64(0.5 + fastrand::f64() / 2.0);
+        let pause = self.pause().mul_f64(0.5 + fastrand::f64() / 2.0);
         if stop.remaining() <= pause {
             return false;
         }
         tracing::warn!(%error, pause_ms = pause.as_millis() as u64, "the connection was lost; going on in another");
+        self.reconnects += 1;
         tokio::time::sleep(pause).await;
         true
+    }
+
+    fn pause(&self) -> Duration {
+        let exponent = |count: u32| i32::try_from(count.min(100)).unwrap_or_default();
+        let factor = FRUITLESS_FACTOR.powi(exponent(self.fruitless))
+            * RECONNECT_FACTOR.powi(exponent(self.reconnects));
+        PAUSE.mul_f64(factor).min(PAUSE_MAX)
     }
 }
 
@@ -71,5 +85,22 @@ mod tests {
         assert!(!Persistence::default().goes_on(&refused, true, Deadline::NEVER).await);
         let soon = Deadline::after(Duration::from_millis(1));
         assert!(!Persistence::default().goes_on(&lost, true, soon).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn story_83_the_pause_grows_with_each_reconnect_although_there_is_progress() {
+        let lost = ErrorName::ConnectionLost.error("cut");
+        let mut persistence = Persistence::default();
+        let started = Instant::now();
+        let mut at = Vec::new();
+        for _ in 0..300 {
+            assert!(persistence.goes_on(&lost, true, Deadline::NEVER).await);
+            at.push(started.elapsed());
+        }
+        assert!(at[0] <= PAUSE, "one cut costs as little as ever: {:?}", at[0]);
+        // A GiB that is cut once for each 20 MiB.
+        assert!(at[50] < Duration::from_secs(50), "{:?}", at[50]);
+        let last = at[299] - at[199];
+        assert!(last > PAUSE_MAX / 2 * 100, "a hundred connections within {last:?}");
     }
 }

@@ -651,7 +651,16 @@ impl Sftp {
         &self,
         answers: &mut mpsc::UnboundedReceiver<Answer>,
     ) -> Result<Option<Answer>> {
-        self.wait("write", self.stall_timeout, answers.recv()).await
+        let answer = self.wait("write", self.stall_timeout, answers.recv()).await?;
+        if let Some(Answer { reply: Some(Reply::Status { code: 0, .. }), .. }) = &answer {
+            self.condition.carried_data();
+        }
+        Ok(answer)
+    }
+
+    /// Bytes of a file were read.
+    pub(crate) fn carried_data(&self) {
+        self.condition.carried_data();
     }
 
     /// Waits for an answer: for as long as this, and then for as long as the server is known to be at work for another.

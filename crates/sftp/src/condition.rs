@@ -11,6 +11,7 @@ pub(crate) struct Condition(Arc<Inner>);
 struct Inner {
     ended: Mutex<Option<String>>,
     is_in_doubt: AtomicBool,
+    has_carried_data: AtomicBool,
     long_works: AtomicUsize,
     greeting: Mutex<Vec<u8>>,
     heard_last: AtomicBool,
@@ -63,6 +64,15 @@ impl Condition {
 
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.0.is_in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// Some bytes of a file have come through, in either direction.
+    pub(crate) fn carried_data(&self) {
+        self.0.has_carried_data.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_carried_data(&self) -> bool {
+        self.0.has_carried_data.load(Ordering::Relaxed)
     }
 
     /// For as long as what is returned lives, the server has something to do that may take it long. That it says nothing

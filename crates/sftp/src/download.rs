@@ -70,6 +70,7 @@ impl<'a> Download<'a> {
                     if got == 0 || got > length as usize {
                         return Err(self.sftp.refused("read", &self.file.path, Reply::Data(pieces)));
                     }
+                    self.sftp.carried_data();
                     self.window.answered(asked_at, Instant::now(), got);
                     let rest = length - got as u32;
                     if rest > 0 {

@@ -239,6 +239,11 @@ impl Session {
         self.condition.doubt();
     }
 
+    /// Whether the server has acknowledged or sent bytes of a file on it.
+    pub fn has_carried_data(&self) -> bool {
+        self.condition.has_carried_data()
+    }
+
     /// The fingerprint of the host key that the server presented, `SHA256:…`; it is one of the trusted ones.
     pub fn host_key_fingerprint(&self) -> &str {
         &self.host_key.fingerprint

@@ -1,25 +1,82 @@
-//! The Lambda function `transfer`.
+//! The Lambda function `transfer`. To a partner that allows one connection it is the function of `VerifyRemote` as well,
+//! so that both states stand behind one reservation: docs/decisions/0015.
 
 use std::sync::Arc;
 
+use aws::clients;
 use aws::credential::Clients;
-use aws::{clients, lambda};
-use bridge::{Settings, Variables};
+use aws::lambda::{self, Failed};
+use bridge::{Deadline, Settings, Variables};
 use partner::Partner;
-use transfer::{Deps, handle};
+use serde_json::Value;
+
+/// What each of the two states works with. They share a kept session.
+struct Deps {
+    transfer: transfer::Deps,
+    verify_remote: verify_remote::Deps,
+}
+
+/// The state that calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Transfer,
+    VerifyRemote,
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     aws::telemetry::init();
     let clients = Clients::new(&clients::config().await);
     // Wrong settings are an answer to the invocation, not a crash at start.
-    let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps {
-        partner: Arc::new(Partner::new(settings, clients, sftp::Options::default())),
-        on_progress: Arc::new(|_, _| {}),
-    });
+    let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps::new(settings, clients));
     lambda::run(async |payload, deadline| {
         let deps = deps.as_ref().map_err(Clone::clone)?;
-        lambda::to_value(&Box::pin(handle(deps, bridge::decode(payload)?, deadline)).await?)
+        Box::pin(deps.handle(payload, deadline)).await
     })
     .await
+}
+
+impl Deps {
+    fn new(settings: Settings, clients: Clients) -> Self {
+        let partner = Arc::new(Partner::new(settings, clients, sftp::Options::default()));
+        Self {
+            transfer: transfer::Deps { partner: Arc::clone(&partner), on_progress: Arc::new(|_, _| {}) },
+            verify_remote: verify_remote::Deps { partner, on_progress: Arc::new(|_, _| {}) },
+        }
+    }
+
+    async fn handle(&self, payload: Value, deadline: Deadline) -> Result<Value, Failed> {
+        let progress = match Step::of(&payload) {
+            Step::Transfer => transfer::handle(&self.transfer, bridge::decode(payload)?, deadline).await?,
+            Step::VerifyRemote => {
+                verify_remote::handle(&self.verify_remote, bridge::decode(payload)?, deadline).await?
+            }
+        };
+        lambda::to_value(&progress)
+    }
+}
+
+impl Step {
+    /// Executions that began before a payload had this field, call for Transfer only.
+    fn of(payload: &Value) -> Self {
+        match payload["step"].as_str() {
+            Some("VerifyRemote") => Self::VerifyRemote,
+            _ => Self::Transfer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn story_84_the_payload_says_which_state_calls() {
+        assert_eq!(Step::of(&json!({"step": "VerifyRemote", "checkpoint": {}})), Step::VerifyRemote);
+        for old in [json!({"checkpoint": null}), json!({"step": "Transfer"}), json!(null), json!([])] {
+            assert_eq!(Step::of(&old), Step::Transfer, "{old}");
+        }
+    }
 }

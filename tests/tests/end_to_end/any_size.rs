@@ -46,7 +46,7 @@ struct Case {
 
 /// Through a line so slow that each way takes three slices on any machine.
 #[tokio::test]
-async fn a_256_mib_object_is_delivered_in_slices() {
+async fn story_28_a_256_mib_object_is_delivered_in_slices() {
     is_delivered_in_slices(Case {
         name: "slices-of-256-mib",
         length: 256 * MIB,
@@ -60,7 +60,7 @@ async fn a_256_mib_object_is_delivered_in_slices() {
 
 #[tokio::test]
 #[ignore = "20 GiB on the disk, for some minutes"]
-async fn a_20_gib_object_is_delivered_in_slices() {
+async fn story_28_a_20_gib_object_is_delivered_in_slices() {
     is_delivered_in_slices(Case {
         name: "slices-of-20-gib",
         length: 20 * GIB,

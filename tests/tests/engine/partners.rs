@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{Delivery, MIB, Process};
 
-/// Fifty executions, as the stack lets them run with `MaxConnections` 2, the least: one invocation of each function at
+/// Fifty executions, as the stack lets them run with `MaxConnections` 2: one invocation of each function at
 /// a time, and the definition's retries, forty times as fast.
 #[tokio::test]
 async fn story_15_a_burst_to_a_partner_that_allows_one_connection() {
@@ -68,8 +68,8 @@ async fn story_15_a_burst_to_a_partner_that_allows_one_connection() {
     assert!(*refused.lock().unwrap() > 0, "the partner never had to refuse");
 }
 
-/// The retrier for a partner that is busy.
-struct Patience {
+/// A retrier of the definition.
+pub(crate) struct Patience {
     interval: f64,
     max: f64,
     rate: f64,
@@ -77,12 +77,16 @@ struct Patience {
 }
 
 impl Patience {
+    /// That for a partner that is busy.
     fn of_the_definition() -> Self {
+        Self::of("Transfer", ErrorName::ConnectFailed.as_str())
+    }
+
+    pub(crate) fn of(state: &str, error: &str) -> Self {
         let definition = std::fs::read_to_string(workspace().join("statemachine/bridge.asl.json")).unwrap();
         let definition: Value = serde_json::from_str(&definition).unwrap();
-        let retriers = definition["States"]["Transfer"]["Retry"].as_array().unwrap();
-        let name = ErrorName::ConnectFailed.as_str();
-        let is_it = |retrier: &&Value| retrier["ErrorEquals"].as_array().unwrap().contains(&name.into());
+        let retriers = definition["States"][state]["Retry"].as_array().unwrap();
+        let is_it = |retrier: &&Value| retrier["ErrorEquals"].as_array().unwrap().contains(&error.into());
         let retrier = retriers.iter().find(is_it).unwrap();
         let number = |field: &str| retrier[field].as_f64().unwrap();
         Self {
@@ -94,9 +98,13 @@ impl Patience {
     }
 
     /// Before the next try: any time up to what the retrier allows.
-    fn before(&self, error: &Error, retries: u32) -> Duration {
+    pub(crate) fn before(&self, error: &Error, retries: u32) -> Duration {
         assert!(matches!(error.name, ErrorName::ConnectFailed | ErrorName::ConnectionLost), "{error}");
-        assert!(retries < self.attempts, "its patience is at an end: {error}");
+        self.pause(retries)
+    }
+
+    pub(crate) fn pause(&self, retries: u32) -> Duration {
+        assert!(retries < self.attempts, "its patience is at an end after {retries} retries");
         let jitter = f64::from(UNIX_EPOCH.elapsed().unwrap().subsec_micros() % 1000) / 1000.0;
         Duration::from_secs_f64((self.interval * self.rate.powi(retries as i32)).min(self.max) * jitter)
     }

@@ -15,7 +15,7 @@ use integration_tests::wire::{self, Request, kind, serve};
 use sftp::{Keeper, OpenFlags};
 use tokio::task::JoinSet;
 
-use crate::support::{Delivery, MIB, session, wait_until};
+use crate::support::{Delivery, MIB, session, wait_until, with_manners};
 
 #[tokio::test]
 async fn the_next_file_takes_the_kept_connection() {
@@ -282,7 +282,7 @@ async fn nothing_is_kept_for_the_sake_of_what_was_aborted() {
 
 /// They count: accounts are locked by many of them.
 #[tokio::test]
-async fn a_partner_who_knows_neither_version_refuses_one_for_each_file() {
+async fn a_partner_who_knows_neither_version_is_shown_the_current_one_alone_from_time_to_time() {
     let (current, previous) = (KeyPair::ed25519().unwrap(), KeyPair::ed25519().unwrap());
     let door = Door::default();
     let quirks = embedded::Quirks { door: door.clone(), ..Default::default() };
@@ -303,12 +303,14 @@ async fn a_partner_who_knows_neither_version_refuses_one_for_each_file() {
         credential = Some(reference);
     }
     let credential = credential.unwrap();
-    let process = delivery.process();
+    let manners = partner::Manners { refused: Duration::from_millis(300), ..partner::Manners::LAMBDA };
+    let process = with_manners(delivery.process(), manners);
     let label = async || {
         let label = async |session: &Arc<sftp::Session>| Ok(session.label().map(str::to_owned));
         process.partner.with_session(&credential, None, label).await
     };
-    for refused in [2, 1, 1] {
+    for (after, refused) in [(0, 2), (0, 0), (350, 1), (0, 0), (650, 1)] {
+        tokio::time::sleep(Duration::from_millis(after)).await;
         let error = label().await.unwrap_err();
         assert_eq!(error.name, ErrorName::AuthenticationRejected, "{error}");
         assert_eq!(door.take_refused(), refused, "{error}");
@@ -317,6 +319,7 @@ async fn a_partner_who_knows_neither_version_refuses_one_for_each_file() {
     // He follows.
     delivery.partner.client_key = current.clone();
     delivery.partner.start_again().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1250)).await;
     assert_eq!(label().await.unwrap().as_deref(), Some("new"));
     assert_eq!(door.take_refused(), 0);
 }

@@ -239,6 +239,13 @@ impl Process {
     }
 }
 
+/// The same process with other manners than those of a function.
+pub(crate) fn with_manners(process: Process, manners: partner::Manners) -> Process {
+    let (settings, clients) = (process.partner.settings.clone(), process.partner.clients.clone());
+    let partner = partner::Partner::new(settings, clients, sftp::Options::default()).with_manners(manners);
+    Process { partner: Arc::new(partner), ..process }
+}
+
 /// A session with a partner, by way of this port.
 pub(crate) async fn session(partner: &Partner, port: u16, options: sftp::Options) -> sftp::Session {
     let endpoint = sftp::Endpoint { host: partner.host.clone(), port };

@@ -739,7 +739,7 @@ async fn story_15_doctor_notices_that_one_connection_is_all() {
     diagnosis.assert("clean-up", "ok");
     assert_eq!(diagnosis.recommended("SFTP_MAX_CONNECTIONS"), "1");
     assert_eq!(diagnosis.recommended("SFTP_KEEP_CONNECTION"), "0");
-    assert_eq!(diagnosis.json["recommended"]["parameters"]["MaxConnections"], "2");
+    assert_eq!(diagnosis.json["recommended"]["parameters"]["MaxConnections"], "1");
 
     // As it recommends, all is well.
     variables.insert("SFTP_KEEP_CONNECTION".into(), "0".into());

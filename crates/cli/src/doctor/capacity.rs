@@ -222,7 +222,7 @@ impl Doctor {
             self.report.fail(
                 "connections",
                 format!("a second one at the same time is not allowed: {why}"),
-                "set SFTP_MAX_CONNECTIONS=1 and SFTP_KEEP_CONNECTION=0 (with SAM: MaxConnections=2, ConnectionsPerFile=1), or a step of a delivery keeps the next one out",
+                "set SFTP_MAX_CONNECTIONS=1 and SFTP_KEEP_CONNECTION=0 (with SAM: MaxConnections=1, ConnectionsPerFile=1), or a step of a delivery keeps the next one out",
             );
         } else {
             self.report.absent("connections", format!("one at a time, as it is set: {why}"));

@@ -136,7 +136,7 @@ impl Recommendation {
             })
             .collect();
         if self.is_single_connection {
-            parameters.push(("MaxConnections".into(), "2".into()));
+            parameters.push(("MaxConnections".into(), "1".into()));
         }
         parameters
     }
@@ -410,7 +410,7 @@ mod tests {
         assert!(recommended.settings.contains(&("SFTP_MAX_CONNECTIONS", "1".into())));
         assert!(recommended.settings.contains(&("SFTP_KEEP_CONNECTION", "0".into())));
         let parameters = recommended.parameters();
-        assert!(parameters.contains(&("MaxConnections".into(), "2".into())));
+        assert!(parameters.contains(&("MaxConnections".into(), "1".into())));
         assert!(parameters.contains(&("ConnectionsPerFile".into(), "1".into())));
         let far = Findings { round_trip: Some(Duration::from_millis(50)), ..good() };
         assert_eq!(changes(&[], &far), change("SFTP_MAX_CONNECTIONS", "2"));

@@ -1,0 +1,180 @@
+//! What the partner refused for good is not shown to it again at once: accounts are locked by many refusals, and
+//! addresses are banned.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bridge::{CredentialReference, Error, ErrorName};
+
+use crate::Manners;
+
+/// The refusals of this process, one for each version of the credential. Time is that of the wall clock: a function that
+/// is frozen between two calls does not hear other clocks tick.
+pub(crate) struct Refusals {
+    first: Duration,
+    max: Duration,
+    known: Mutex<Vec<Refusal>>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Refusal {
+    version: String,
+    error: Error,
+    at: SystemTime,
+    rest: Duration,
+}
+
+/// A process meets one version and the one before it; more only where the secret is rotated while it lives.
+const KNOWN_MAX: usize = 8;
+
+/// Whether no retry cures this error, because the partner has to change something, or we have.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error.name,
+        ErrorName::AuthenticationRejected | ErrorName::HostKeyMismatch | ErrorName::NoCommonAlgorithm
+    )
+}
+
+impl Refusals {
+    pub(crate) fn new(manners: Manners) -> Self {
+        Self { first: manners.refused, max: manners.refused_max, known: Mutex::default() }
+    }
+
+    /// The refusal of this version, as long as it is not to be tried again.
+    pub(crate) fn in_force(&self, reference: &CredentialReference) -> Option<Refusal> {
+        let version = version(reference);
+        self.known().iter().find(|known| known.version == version && known.is_in_force()).cloned()
+    }
+
+    /// It was refused just now. Each time it is left alone for twice as long as before.
+    pub(crate) fn remember(&self, reference: &CredentialReference, error: &Error) {
+        let former = self.take(reference);
+        let rest = former.map_or(self.first, |former| former.rest * 2).min(self.max);
+        self.put(reference, error.clone(), rest);
+    }
+
+    /// It is of no use, and not to be tried for the longest time: the other version serves, or is the one to ask for.
+    pub(crate) fn postpone(&self, reference: &CredentialReference, error: &Error) {
+        let error = self.take(reference).map_or_else(|| error.clone(), |former| former.error);
+        self.put(reference, error, self.max);
+    }
+
+    /// The server took it.
+    pub(crate) fn forget(&self, reference: &CredentialReference) {
+        self.take(reference);
+    }
+
+    fn take(&self, reference: &CredentialReference) -> Option<Refusal> {
+        let version = version(reference);
+        let mut known = self.known();
+        let index = known.iter().position(|known| known.version == version)?;
+        Some(known.remove(index))
+    }
+
+    fn put(&self, reference: &CredentialReference, error: Error, rest: Duration) {
+        let mut known = self.known();
+        if known.len() == KNOWN_MAX {
+            known.remove(0);
+        }
+        known.push(Refusal { version: version(reference), error, at: SystemTime::now(), rest });
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Refusal>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Refusal {
+    /// A clock that was set back ends it.
+    fn is_in_force(&self) -> bool {
+        self.at.elapsed().is_ok_and(|elapsed| elapsed < self.rest)
+    }
+
+    /// For a file that is not tried: what was said, when, and from when on it is tried again.
+    pub(crate) fn into_error(self) -> Error {
+        let (at, until) = (aws::timestamp(self.at), aws::timestamp(self.at + self.rest));
+        let words = self.error.message();
+        self.error.name.error(format!(
+            "{words} (not tried again: this is the answer of {at}, and the server is asked again from {until} on)"
+        ))
+    }
+
+    /// Of two versions of a credential, neither of which is to be tried: the next try is that of the first to be.
+    pub(crate) fn joined(self, other: Self) -> Self {
+        let error = both_refused(&self.error, &other.error);
+        let (at, rest) = match self.at + self.rest <= other.at + other.rest {
+            true => (self.at, self.rest),
+            false => (other.at, other.rest),
+        };
+        Self { error, at, rest, ..self }
+    }
+}
+
+/// The error where the server refused two versions of a credential.
+pub(crate) fn both_refused(first: &Error, second: &Error) -> Error {
+    first.name.error(format!(
+        "{}; nor did the other version of the secret help: {}",
+        first.message(),
+        second.message()
+    ))
+}
+
+/// What stands for one version of the credential. There is no secret in it.
+fn version(reference: &CredentialReference) -> String {
+    format!("{:?} {:?}", reference.location, reference.user_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use bridge::SecretLocation;
+
+    use super::*;
+
+    fn reference(version_id: &str) -> CredentialReference {
+        CredentialReference {
+            location: SecretLocation::SecretsManager { arn: "arn".into(), version_id: version_id.into() },
+            user_name: "u".into(),
+            algorithm: None,
+            public_key_fingerprint: None,
+            previous: None,
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_for_twice_as_long_each_time_and_for_its_version_only() {
+        let refusals = Refusals::new(Manners::LAMBDA);
+        let error = ErrorName::AuthenticationRejected.error("no");
+        let (new, old) = (reference("new"), reference("old"));
+        assert!(refusals.in_force(&new).is_none());
+        for minutes in [1, 2, 4, 8, 15, 15] {
+            refusals.remember(&new, &error);
+            let refusal = refusals.in_force(&new).unwrap();
+            assert_eq!(refusal.rest, Duration::from_secs(60 * minutes));
+            assert!(refusals.in_force(&old).is_none(), "another version is tried at once");
+            // Its time is over.
+            refusals.known()[0].at -= refusal.rest;
+            assert!(refusals.in_force(&new).is_none());
+        }
+        refusals.forget(&new);
+        refusals.remember(&new, &error);
+        assert_eq!(refusals.in_force(&new).unwrap().rest, Duration::from_secs(60), "it begins anew");
+        refusals.postpone(&new, &error);
+        assert_eq!(refusals.in_force(&new).unwrap().rest, Duration::from_secs(900));
+    }
+
+    #[test]
+    fn the_message_says_since_when_and_until_when() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let refusal = |words: &str, rest| Refusal {
+            version: String::new(),
+            error: ErrorName::HostKeyMismatch.error(words),
+            at,
+            rest: Duration::from_secs(rest),
+        };
+        let error = refusal("another key", 900).joined(refusal("the same", 60)).into_error();
+        assert_eq!(error.name, ErrorName::HostKeyMismatch);
+        for words in ["another key", "the same", "of 2027-01-15T08:00:00Z", "from 2027-01-15T08:01:00Z on"] {
+            assert!(error.message().contains(words), "{words}: {error}");
+        }
+    }
+}
