@@ -3,6 +3,7 @@
 
 mod cut;
 mod disguise;
+mod ways;
 
 use std::collections::HashMap;
 use std::fs::{File, FileTimes, OpenOptions, Permissions};
@@ -33,6 +34,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::door::Door;
 
 pub use cut::{Cut, Moment};
+pub use ways::{Lock, Names, Sizes, Truncation, Ways};
 
 /// In what the server differs from a well-behaved one.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +98,8 @@ pub struct Quirks {
     pub hiccup: Option<Hiccup>,
     /// Each directory is a file system of its own: nothing is renamed from one to another.
     pub file_systems: bool,
+    /// What it says in its own way.
+    pub ways: Ways,
 }
 
 /// A READ that fails once, from this byte of a file on.
@@ -620,6 +624,9 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.check_file {
             version.extensions.insert("check-file".to_owned(), String::new());
         }
+        if let Some(name) = self.quirks.ways.announces {
+            version.extensions.insert(name.to_owned(), "1".to_owned());
+        }
         Ok(version)
     }
 
@@ -644,6 +651,8 @@ impl russh_sftp::server::Handler for Files {
         }
         let path = self.local(&path);
         let writes = flags.contains(OpenFlags::WRITE);
+        let ways = self.quirks.ways.clone();
+        let flags = ways.open(&path, flags).map_err(|refused| ways.refuse_open(refused))?;
         let open = match self.quirks.apart && writes {
             true => apart(&path, flags, self.quirks.whole_objects),
             false => OpenOptions::from(flags).open(&path).map(|file| match writes {
@@ -651,7 +660,7 @@ impl russh_sftp::server::Handler for Files {
                 false => Open::File(file),
             }),
         };
-        let handle = self.remember(id, open.map_err(refuse)?);
+        let handle = self.remember(id, open.map_err(|error| ways.refuse_open(refuse(error)))?);
         if writes {
             self.written.insert(handle.handle.clone(), path);
         }
@@ -727,8 +736,9 @@ impl russh_sftp::server::Handler for Files {
 
     async fn stat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
         self.stat_is_allowed()?;
-        let metadata = std::fs::metadata(self.local(&path)).map_err(refuse)?;
-        Ok(Attrs { id, attrs: (&metadata).into() })
+        let path = self.local(&path);
+        let metadata = std::fs::metadata(&path).map_err(refuse)?;
+        Ok(self.quirks.ways.told(&path, Attrs { id, attrs: (&metadata).into() }))
     }
 
     async fn lstat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
@@ -740,7 +750,11 @@ impl russh_sftp::server::Handler for Files {
     async fn fstat(&mut self, id: u32, handle: String) -> Result<Attrs, Self::Error> {
         self.stat_is_allowed()?;
         let metadata = self.file(&handle)?.metadata().map_err(refuse)?;
-        Ok(Attrs { id, attrs: (&metadata).into() })
+        let attributes = Attrs { id, attrs: (&metadata).into() };
+        Ok(match self.written.get(&handle) {
+            Some(path) => self.quirks.ways.told(path, attributes),
+            None => attributes,
+        })
     }
 
     async fn setstat(&mut self, id: u32, path: String, attrs: FileAttributes) -> Result<Status, Self::Error> {
@@ -812,6 +826,7 @@ impl russh_sftp::server::Handler for Files {
         if !self.quirks.rename_replaces && self.local(&new).symlink_metadata().is_ok() {
             return Err(StatusCode::Failure.with_message("the new name exists"));
         }
+        self.quirks.ways.rename(&self.local(&new), false)?;
         self.renamed(&old, &new).await?;
         answer(id, Ok(()))
     }
@@ -823,6 +838,7 @@ impl russh_sftp::server::Handler for Files {
                 let (Some(old), Some(new)) = (string(&mut rest), string(&mut rest)) else {
                     return Err(StatusCode::BadMessage.into());
                 };
+                self.quirks.ways.rename(&self.local(&new), true)?;
                 self.renamed(&old, &new).await?;
                 Ok(answer(id, Ok(()))?.into())
             }

@@ -1,7 +1,9 @@
 //! `SFTP_PUBLISH=direct`: the final name itself is written to.
 
 use bridge::{Marker, PinnedObject, RemotePaths, Result};
-use sftp::{OpenFlags, Sftp};
+use sftp::Sftp;
+
+use crate::remote::OpenAs;
 
 /// How far the final name is ours already.
 pub(crate) enum Prepared {
@@ -10,8 +12,8 @@ pub(crate) enum Prepared {
     Complete,
     /// It reaches as far as was acknowledged.
     Continue,
-    /// There is none any more, or it is to be opened with these flags as well.
-    Fresh(Option<OpenFlags>),
+    /// There is none any more, or it is to be cut as it is opened.
+    Fresh(OpenAs),
 }
 
 /// Takes away what would speak of another file, before the first byte is sent; `size` is what is there now.
@@ -40,10 +42,8 @@ pub(crate) async fn prepare(
     // Whoever is still writing an older version there then writes into a file that has no name any more. Where the
     // server refuses, the file is to be cut as it is opened.
     match sftp.remove(&remote.path).await {
-        Err(error) if error.is_status() && !error.is_not_found() => {
-            Ok(Prepared::Fresh(Some(OpenFlags::TRUNCATE)))
-        }
+        Err(error) if error.is_status() && !error.is_not_found() => Ok(Prepared::Fresh(OpenAs::Fresh)),
         Err(error) if !error.is_status() => Err(error.into()),
-        _ => Ok(Prepared::Fresh(None)),
+        _ => Ok(Prepared::Fresh(OpenAs::Resume)),
     }
 }

@@ -13,7 +13,7 @@ use sftp::{AHEAD_MAX, Attributes, Caps, Session, Sftp, Upload};
 
 use crate::acknowledged::{Acknowledged, Sending};
 use crate::direct::{self, Prepared};
-use crate::remote::{explain, open_partial};
+use crate::remote::{OpenAs, explain, open_partial};
 use crate::{Deps, already_there};
 
 pub(crate) struct Slice<'a> {
@@ -161,7 +161,7 @@ impl Slice<'_> {
         }
         let mut partial = partial?;
         let settings = &self.deps.partner.settings;
-        let mut more = None;
+        let mut open_as = OpenAs::Resume;
         if direct {
             match direct::prepare(sftp, settings.marker, &remote, &object, offset, partial).await? {
                 Prepared::Complete => {
@@ -169,11 +169,11 @@ impl Slice<'_> {
                     return Ok(());
                 }
                 Prepared::Continue => {}
-                Prepared::Fresh(flags) => (more, partial) = (flags, Some(0)),
+                Prepared::Fresh(fresh) => (open_as, partial) = (fresh, Some(0)),
             }
         }
         let mut file =
-            open_partial(sftp, &remote, settings, more, |warning| self.acknowledged.warn(warning)).await?;
+            open_partial(sftp, &remote, settings, open_as, |warning| self.acknowledged.warn(warning)).await?;
         if direct {
             file.leave_open_if_dropped();
         }

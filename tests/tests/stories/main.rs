@@ -15,3 +15,4 @@ mod run;
 mod server;
 mod settings;
 mod support;
+mod ways;
