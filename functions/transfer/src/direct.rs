@@ -3,8 +3,6 @@
 use bridge::{Marker, PinnedObject, RemotePaths, Result};
 use sftp::Sftp;
 
-use crate::remote::OpenAs;
-
 /// How far the final name is ours already.
 pub(crate) enum Prepared {
     /// All of it was acknowledged, and the answer to the close was lost. Opened once more, the file would be a new one
@@ -12,8 +10,8 @@ pub(crate) enum Prepared {
     Complete,
     /// It reaches as far as was acknowledged.
     Continue,
-    /// There is none any more, or it is to be cut as it is opened.
-    Fresh(OpenAs),
+    /// It is to be sent from its beginning, and cut as it is opened.
+    Fresh,
 }
 
 /// Takes away what would speak of another file, before the first byte is sent; `size` is what is there now.
@@ -40,10 +38,9 @@ pub(crate) async fn prepare(
         return Ok(Prepared::Continue);
     }
     // Whoever is still writing an older version there then writes into a file that has no name any more. Where the
-    // server refuses, the file is to be cut as it is opened.
+    // server refuses, the file is cut as it is opened.
     match sftp.remove(&remote.path).await {
-        Err(error) if error.is_status() && !error.is_not_found() => Ok(Prepared::Fresh(OpenAs::Fresh)),
         Err(error) if !error.is_status() => Err(error.into()),
-        _ => Ok(Prepared::Fresh(OpenAs::Resume)),
+        _ => Ok(Prepared::Fresh),
     }
 }

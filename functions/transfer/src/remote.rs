@@ -9,7 +9,7 @@ use sftp::{Attributes, FileHandle, OpenFlags, Sftp};
 pub(crate) enum OpenAs {
     /// The whole object is sent: what is there is cut off.
     Fresh,
-    /// The file may be continued: what is there stays.
+    /// The file is continued: what is there stays, whatever the server wants.
     Resume,
 }
 
@@ -19,13 +19,6 @@ impl OpenAs {
         match self {
             Self::Fresh => flags | OpenFlags::TRUNCATE,
             Self::Resume => flags,
-        }
-    }
-
-    fn other(self) -> Self {
-        match self {
-            Self::Fresh => Self::Resume,
-            Self::Resume => Self::Fresh,
         }
     }
 }
@@ -49,13 +42,10 @@ pub(crate) async fn open_partial(
     {
         opened = open(sftp, &remote.partial, open_as).await?;
     }
-    if let Opened::Refused(_) = opened {
-        opened = open_otherwise(sftp, &remote.partial, open_as, opened).await?;
-    }
-    match opened {
-        Opened::File(file) => Ok(file),
-        Opened::Refused(refused) if remote.is_direct() => Err(refused.into()),
-        Opened::Refused(refused) => open_unless_it_is_the_name(sftp, remote, open_as, refused).await,
+    match (opened, open_as) {
+        (Opened::File(file), _) => Ok(file),
+        (Opened::Refused(refused), OpenAs::Resume) => Err(refused.into()),
+        (Opened::Refused(refused), OpenAs::Fresh) => open_otherwise(sftp, remote, refused).await,
     }
 }
 
@@ -77,38 +67,39 @@ async fn open(sftp: &Sftp, path: &str, open_as: OpenAs) -> Result<Opened> {
     }
 }
 
-/// There are servers that open a file only with the flag TRUNC, and servers that refuse the flag. Neither must cost what
-/// is there of a file that is continued, or leave the end of a longer file behind.
-async fn open_otherwise(sftp: &Sftp, path: &str, open_as: OpenAs, refused: Opened) -> Result<Opened> {
-    let may_be_there = match open_as {
-        OpenAs::Resume => true,
-        OpenAs::Fresh => match sftp.remove(path).await {
-            Ok(()) => false,
-            Err(error) if error.is_status() => !error.is_not_found(),
-            Err(error) => return Err(error.into()),
-        },
+/// There are servers that refuse the flag TRUNC, and servers that refuse the name.
+async fn open_otherwise(sftp: &Sftp, remote: &RemotePaths, refused: sftp::Error) -> Result<FileHandle> {
+    // Nothing of a longer file may stay behind the end of the new one.
+    let may_be_there = match sftp.remove(&remote.partial).await {
+        Ok(()) => false,
+        Err(error) if error.is_status() => !error.is_not_found(),
+        Err(error) => return Err(error.into()),
     };
-    if may_be_there && !matches!(content(sftp, path).await?, Content::Nothing) {
-        return Ok(refused);
+    if may_be_there && holds_something(sftp, &remote.partial).await? {
+        // A name that was taken before is not to blame.
+        return Err(refused.into());
     }
-    open(sftp, path, open_as.other()).await
+    match open(sftp, &remote.partial, OpenAs::Resume).await? {
+        Opened::File(file) => Ok(file),
+        Opened::Refused(_) if remote.is_direct() => Err(refused.into()),
+        Opened::Refused(_) => open_unless_it_is_the_name(sftp, remote, refused).await,
+    }
 }
 
-/// What a file holds.
-enum Content {
-    Something,
-    /// It is empty, or not there.
-    Nothing,
-    /// The server does not say.
-    Hidden,
-}
-
-async fn content(sftp: &Sftp, path: &str) -> Result<Content> {
+/// Whether there is more than an empty file, as far as the server says.
+async fn holds_something(sftp: &Sftp, path: &str) -> Result<bool> {
     match sftp.stat(path).await {
-        Ok(None | Some(Attributes { size: Some(0), .. })) => Ok(Content::Nothing),
-        Ok(Some(_)) => Ok(Content::Something),
-        Err(error) if error.is_status() => Ok(Content::Hidden),
+        Ok(attributes) => Ok(attributes.is_some_and(|attributes| attributes.size != Some(0))),
+        Err(error) if error.is_status() => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens what nothing is known of: with the flag TRUNC, or without.
+async fn open_either(sftp: &Sftp, path: &str) -> Result<Opened> {
+    match open(sftp, path, OpenAs::Fresh).await? {
+        Opened::Refused(_) => open(sftp, path, OpenAs::Resume).await,
+        opened => Ok(opened),
     }
 }
 
@@ -117,61 +108,64 @@ async fn content(sftp: &Sftp, path: &str) -> Result<Content> {
 async fn open_unless_it_is_the_name(
     sftp: &Sftp,
     remote: &RemotePaths,
-    open_as: OpenAs,
     refused: sftp::Error,
 ) -> Result<FileHandle> {
-    // A name that was taken before is not to blame.
-    let was_taken = match content(sftp, &remote.partial).await? {
-        Content::Something => true,
-        Content::Nothing => false,
-        Content::Hidden => open_as == OpenAs::Resume,
+    let Some(other) = find_name(sftp, remote).await? else { return Err(refused.into()) };
+    // A lock passes, and a server that limits how many files are open refuses one name and takes the next, too.
+    for _ in 0..CONFIRMATIONS {
+        if let Opened::File(file) = open_either(sftp, &remote.partial).await? {
+            return Ok(file);
+        }
+        if !other.is_taken(sftp).await? {
+            return Err(refused.into());
+        }
+    }
+    let left = match sftp.stat(&other.path).await {
+        Ok(Some(_)) => format!(". {:?} was made to find this out, and could not be removed", other.path),
+        _ => String::new(),
     };
-    if was_taken {
-        return Err(refused.into());
-    }
-    let Some(taken) = find_name(sftp, remote).await? else { return Err(refused.into()) };
-    // What was in the way may be gone by now; then it was not the name.
-    if let Opened::File(file) = open(sftp, &remote.partial, open_as).await? {
-        return Ok(file);
-    }
-    let left =
-        taken.left.map(|path| format!(". {path:?} was made to find this out, and could not be removed"));
     Err(ErrorName::InvalidConfig.error(format!(
-        "the server refuses the name of the partial file, and takes others: {refused}; nothing was sent. Set SFTP_PARTIAL_NAME={}{}",
-        taken.template,
-        left.unwrap_or_default()
+        "the server refuses the name of the partial file, and takes others: {refused}; nothing was sent. Set SFTP_PARTIAL_NAME={}{left}",
+        other.template
     )))
 }
 
-/// A name that the server takes.
-struct TakenName {
+/// How many times more the one name is to be refused and the other one taken.
+const CONFIRMATIONS: u32 = 3;
+
+/// Another name for the partial file, and the path that stands for it.
+struct OtherName {
     template: String,
-    /// The empty file that was made to find it out, if it is still there.
-    left: Option<String>,
+    path: String,
 }
 
-async fn find_name(sftp: &Sftp, remote: &RemotePaths) -> Result<Option<TakenName>> {
+async fn find_name(sftp: &Sftp, remote: &RemotePaths) -> Result<Option<OtherName>> {
     let name = remote.path.rsplit('/').next().unwrap_or_default();
     let directory = remote.partial.rfind('/').map_or("", |slash| &remote.partial[..=slash]);
     // At least as long as a delivery's.
     let id = format!("{:032x}", fastrand::u128(..));
     for template in other_partial_names(name) {
         let path = format!("{directory}{}", template.replace("{id}", &id).replace("{name}", name));
-        let mut opened = open(sftp, &path, OpenAs::Fresh).await?;
-        if let Opened::Refused(_) = opened {
-            opened = open(sftp, &path, OpenAs::Resume).await?;
+        let other = OtherName { template, path };
+        if other.is_taken(sftp).await? {
+            return Ok(Some(other));
         }
-        let Opened::File(file) = opened else { continue };
-        for answer in [sftp.close(file).await, sftp.remove(&path).await] {
+    }
+    Ok(None)
+}
+
+impl OtherName {
+    /// Makes an empty file of the name, and removes it.
+    async fn is_taken(&self, sftp: &Sftp) -> Result<bool> {
+        let Opened::File(file) = open_either(sftp, &self.path).await? else { return Ok(false) };
+        for answer in [sftp.close(file).await, sftp.remove(&self.path).await] {
             match answer {
                 Err(error) if !error.is_status() => return Err(error.into()),
                 _ => {}
             }
         }
-        let is_left = matches!(sftp.stat(&path).await, Ok(Some(_)));
-        return Ok(Some(TakenName { template, left: is_left.then_some(path) }));
+        Ok(true)
     }
-    Ok(None)
 }
 
 /// What became of the directories that a file needs.

@@ -161,7 +161,10 @@ impl Slice<'_> {
         }
         let mut partial = partial?;
         let settings = &self.deps.partner.settings;
-        let mut open_as = OpenAs::Resume;
+        let mut open_as = match (offset, partial) {
+            (0, Some(0)) => OpenAs::Fresh,
+            _ => OpenAs::Resume,
+        };
         if direct {
             match direct::prepare(sftp, settings.marker, &remote, &object, offset, partial).await? {
                 Prepared::Complete => {
@@ -169,7 +172,7 @@ impl Slice<'_> {
                     return Ok(());
                 }
                 Prepared::Continue => {}
-                Prepared::Fresh(fresh) => (open_as, partial) = (fresh, Some(0)),
+                Prepared::Fresh => (open_as, partial) = (OpenAs::Fresh, Some(0)),
             }
         }
         let mut file =
