@@ -870,7 +870,7 @@ async fn story_125_doctor_checks_the_server_without_a_credential() {
 
 #[tokio::test]
 async fn story_125_doctor_says_that_the_host_key_was_checked_although_the_login_is_refused() {
-    let partner = Partner::start().await.unwrap();
+    let partner = quirky(Quirks::default()).await;
     let wrong = KeyPair::ed25519().unwrap().private;
     let diagnosis = examine_with(&partner, &variables(&partner), &wrong).await;
     diagnosis.assert("authentication", "fail");
