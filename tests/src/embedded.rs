@@ -4,6 +4,7 @@
 mod cut;
 mod disguise;
 mod late;
+mod ways;
 
 use std::collections::HashMap;
 use std::fs::{File, FileTimes, OpenOptions, Permissions};
@@ -35,6 +36,7 @@ use crate::door::{Door, Start};
 
 pub use cut::{Cut, Moment};
 pub use late::Late;
+pub use ways::{Lock, Names, Sizes, Truncation, Ways};
 
 /// In what the server differs from a well-behaved one.
 #[derive(Clone, Debug, Default)]
@@ -98,22 +100,16 @@ pub struct Quirks {
     pub hiccup: Option<Hiccup>,
     /// Each directory is a file system of its own: nothing is renamed from one to another.
     pub file_systems: bool,
-    /// posix-rename is announced, and refuses a name that exists.
-    pub posix_rename_keeps: bool,
     /// What becomes of a rename that is answered otherwise.
     pub renaming: Renaming,
-    /// Whoever opens a file for writing finds it empty.
-    pub truncates_on_open: bool,
-    /// For some time after a file was closed, its size is told as 0.
-    pub size_told_late: Option<Late>,
     /// For some time after a file was closed, it is not seen.
     pub seen_late: Option<Late>,
-    /// Sizes are told as 0, always.
-    pub tells_no_sizes: bool,
     /// A file whose session was cut cannot be opened for writing for some time.
     pub held_after_cut: Option<Late>,
     /// `fsync@openssh.com` is announced.
     pub fsync: Fsync,
+    /// What it says in its own way.
+    pub ways: Ways,
 }
 
 /// What a rename does beside what is asked for.
@@ -708,6 +704,9 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.fsync != Fsync::Unknown {
             version.extensions.insert("fsync@openssh.com".to_owned(), "1".to_owned());
         }
+        if let Some(name) = self.quirks.ways.announces {
+            version.extensions.insert(name.to_owned(), "1".to_owned());
+        }
         Ok(version)
     }
 
@@ -735,9 +734,8 @@ impl russh_sftp::server::Handler for Files {
         if writes && self.quirks.held_after_cut.as_ref().is_some_and(|held| held.is_on(&path)) {
             return Err(StatusCode::Failure.with_message("the file is in use"));
         }
-        if writes && self.quirks.truncates_on_open {
-            drop(OpenOptions::new().write(true).truncate(true).open(&path));
-        }
+        let ways = self.quirks.ways.clone();
+        let flags = ways.open(&path, flags).map_err(|refused| ways.refuse_open(refused))?;
         let open = match self.quirks.apart && writes {
             true => apart(&path, flags, self.quirks.whole_objects),
             false => OpenOptions::from(flags).open(&path).map(|file| match writes {
@@ -745,7 +743,7 @@ impl russh_sftp::server::Handler for Files {
                 false => Open::File(file),
             }),
         };
-        let handle = self.remember(id, open.map_err(refuse)?);
+        let handle = self.remember(id, open.map_err(|error| ways.refuse_open(refuse(error)))?);
         if writes {
             self.written.insert(handle.handle.clone(), path);
         }
@@ -766,7 +764,7 @@ impl russh_sftp::server::Handler for Files {
                 *stays = true;
             }
             drop(open);
-            for late in [&self.quirks.size_told_late, &self.quirks.seen_late].into_iter().flatten() {
+            if let Some(late) = &self.quirks.seen_late {
                 late.begins(&path);
             }
             self.swept(&path, Sweep::AtClose).map_err(refuse)?;
@@ -829,12 +827,7 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.seen_late.as_ref().is_some_and(|late| late.is_on(&path)) {
             return Err(StatusCode::NoSuchFile.into());
         }
-        let mut attrs: FileAttributes = (&metadata).into();
-        let late = self.quirks.size_told_late.as_ref().is_some_and(|late| late.is_on(&path));
-        if late || self.quirks.tells_no_sizes && metadata.is_file() {
-            attrs.size = Some(0);
-        }
-        Ok(Attrs { id, attrs })
+        Ok(self.quirks.ways.told(&path, Attrs { id, attrs: (&metadata).into() }))
     }
 
     async fn lstat(&mut self, id: u32, path: String) -> Result<Attrs, Self::Error> {
@@ -846,7 +839,11 @@ impl russh_sftp::server::Handler for Files {
     async fn fstat(&mut self, id: u32, handle: String) -> Result<Attrs, Self::Error> {
         self.stat_is_allowed()?;
         let metadata = self.file(&handle)?.metadata().map_err(refuse)?;
-        Ok(Attrs { id, attrs: (&metadata).into() })
+        let attributes = Attrs { id, attrs: (&metadata).into() };
+        Ok(match self.written.get(&handle) {
+            Some(path) => self.quirks.ways.told(path, attributes),
+            None => attributes,
+        })
     }
 
     async fn setstat(&mut self, id: u32, path: String, attrs: FileAttributes) -> Result<Status, Self::Error> {
@@ -918,6 +915,7 @@ impl russh_sftp::server::Handler for Files {
         if !self.quirks.rename_replaces && self.local(&new).symlink_metadata().is_ok() {
             return Err(StatusCode::Failure.with_message("the new name exists"));
         }
+        self.quirks.ways.rename(&self.local(&new), false)?;
         self.renamed(&old, &new).await?;
         answer(id, Ok(()))
     }
@@ -929,9 +927,7 @@ impl russh_sftp::server::Handler for Files {
                 let (Some(old), Some(new)) = (string(&mut rest), string(&mut rest)) else {
                     return Err(StatusCode::BadMessage.into());
                 };
-                if self.quirks.posix_rename_keeps && self.local(&new).symlink_metadata().is_ok() {
-                    return Err(StatusCode::Failure.with_message("the new name exists"));
-                }
+                self.quirks.ways.rename(&self.local(&new), true)?;
                 self.renamed(&old, &new).await?;
                 Ok(answer(id, Ok(()))?.into())
             }

@@ -37,5 +37,5 @@ pub use remote_path::{NUMBER_MAX, PartialName, RemotePathTemplate, RemotePaths};
 pub use settings::{
     AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
     LoginSettings, Marker, Method, Methods, Mode, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting,
-    Settings, Variables,
+    Settings, Variables, other_partial_names,
 };

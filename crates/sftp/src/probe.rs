@@ -222,30 +222,60 @@ pub async fn host_keys(endpoint: &Endpoint, options: &Options) -> Result<HostKey
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The ways to log in that the server offers to a user who has proved nothing yet (`publickey`, `password`, …). The host
-/// key is checked first. No attempt to log in is made: asking is what RFC 4252, section 5.2, has the method `none` for.
+/// What a server is like to somebody who has not logged in.
+#[derive(Clone, Debug)]
+pub struct Greeting {
+    /// The host key that it presented; it is one of the trusted ones.
+    pub host_key: HostKey,
+    /// The algorithms in use, and the server's identification.
+    pub negotiated: Negotiated,
+    /// The ways to log in that it offers; none if it was not asked.
+    pub methods: Vec<String>,
+}
+
+/// Connects and checks the host key; with a user name, asks how this user may log in. No attempt to log in is made: asking is
+/// what RFC 4252, section 5.2, has the method `none` for.
 ///
 /// # Errors
 /// Those of [`Session::connect`](crate::Session::connect) but `AuthenticationRejected`.
+pub async fn greet(
+    endpoint: &Endpoint,
+    user_name: Option<&str>,
+    trusted: &TrustedHostKeys,
+    options: &Options,
+) -> Result<Greeting> {
+    let (mut ssh, state) = session::open(endpoint, trusted, options).await?;
+    let (host_key, negotiated) = (state.presented(), state.negotiated());
+    let mut methods = Vec::new();
+    if let Some(user_name) = user_name {
+        let failed = |problem: &dyn std::fmt::Display| {
+            ErrorName::ConnectFailed.error(format!("asking {endpoint} how to log in: {problem}"))
+        };
+        let answer = tokio::time::timeout(options.connect_timeout, ssh.authenticate_none(user_name)).await;
+        let answer = answer.map_err(|_| failed(&"no answer"))?.map_err(|error| failed(&error))?;
+        methods = match answer {
+            AuthResult::Success => vec!["none".to_owned()],
+            AuthResult::Failure { remaining_methods, .. } => {
+                remaining_methods.iter().map(|method| <&str>::from(method).to_owned()).collect()
+            }
+        };
+    }
+    goodbye(&ssh).await;
+    Ok(Greeting { host_key, negotiated, methods })
+}
+
+/// The ways to log in that the server offers to a user who has proved nothing yet (`publickey`, `password`, …), as
+/// [`greet`] finds them out.
+///
+/// # Errors
+/// Those of [`greet`].
 pub async fn methods(
     endpoint: &Endpoint,
     user_name: &str,
     trusted: &TrustedHostKeys,
     options: &Options,
 ) -> Result<Vec<String>> {
-    let (mut ssh, _) = session::open(endpoint, trusted, options).await?;
-    let failed = |problem: &dyn std::fmt::Display| {
-        ErrorName::ConnectFailed.error(format!("asking {endpoint} how to log in: {problem}"))
-    };
-    let answer = tokio::time::timeout(options.login_timeout, ssh.authenticate_none(user_name)).await;
-    let answer = answer.map_err(|_| failed(&"no answer"))?.map_err(|error| failed(&error))?;
-    goodbye(&ssh).await;
-    match answer {
-        AuthResult::Success => Ok(vec!["none".to_owned()]),
-        AuthResult::Failure { remaining_methods, .. } => {
-            Ok(remaining_methods.iter().map(|method| <&str>::from(method).to_owned()).collect())
-        }
-    }
+    Ok(greet(endpoint, Some(user_name), trusted, options).await?.methods)
 }
 
 /// How a login went.

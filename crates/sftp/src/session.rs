@@ -485,11 +485,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn presented(&self) -> HostKey {
+    pub(crate) fn presented(&self) -> HostKey {
         self.presented.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn negotiated(&self) -> Negotiated {
+    pub(crate) fn negotiated(&self) -> Negotiated {
         self.negotiated.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -3,6 +3,8 @@
 use bridge::{Checksum, ErrorName, IfExists, NUMBER_MAX, PinnedObject, RemotePaths, Result};
 use sftp::Sftp;
 
+use crate::remote::refuse_directory;
+
 /// Its number, and the checksum by which `verify-remote` proves it before anyone relies on it.
 ///
 /// # Errors
@@ -30,6 +32,9 @@ pub(crate) async fn find<'o>(
             Err(error) if error.is_status() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        if if_exists != IfExists::KeepBoth {
+            refuse_directory(&path, &attributes)?;
+        }
         let same_size = attributes.size == Some(object.size);
         let later = attributes
             .modified

@@ -1,7 +1,7 @@
 //! `SFTP_PUBLISH=direct`: the final name itself is written to.
 
 use bridge::{Marker, PinnedObject, RemotePaths, Result};
-use sftp::{OpenFlags, Sftp};
+use sftp::Sftp;
 
 /// How far the final name is ours already.
 pub(crate) enum Prepared {
@@ -10,8 +10,8 @@ pub(crate) enum Prepared {
     Complete,
     /// It reaches as far as was acknowledged.
     Continue,
-    /// There is none any more, or it is to be opened with these flags as well.
-    Fresh(Option<OpenFlags>),
+    /// It is to be sent from its beginning, and cut as it is opened.
+    Fresh,
 }
 
 /// Takes away what would speak of another file, before the first byte is sent; `size` is what is there now.
@@ -38,12 +38,9 @@ pub(crate) async fn prepare(
         return Ok(Prepared::Continue);
     }
     // Whoever is still writing an older version there then writes into a file that has no name any more. Where the
-    // server refuses, the file is to be cut as it is opened.
+    // server refuses, the file is cut as it is opened.
     match sftp.remove(&remote.path).await {
-        Err(error) if error.is_status() && !error.is_not_found() => {
-            Ok(Prepared::Fresh(Some(OpenFlags::TRUNCATE)))
-        }
         Err(error) if !error.is_status() => Err(error.into()),
-        _ => Ok(Prepared::Fresh(None)),
+        _ => Ok(Prepared::Fresh),
     }
 }

@@ -9,11 +9,11 @@ use bridge::{
     Result, TransferInput,
 };
 use partner::{Patience, Persistence, Seen, look, look_until};
-use sftp::{AHEAD_MAX, Attributes, Caps, FileHandle, OpenFlags, Session, Sftp, Upload};
+use sftp::{AHEAD_MAX, Attributes, Caps, FileHandle, Session, Sftp, Upload};
 
 use crate::acknowledged::{Acknowledged, Sending};
 use crate::direct::{self, Prepared};
-use crate::remote::{explain, open_partial};
+use crate::remote::{OpenAs, explain, open_partial};
 use crate::{Deps, already_there};
 
 pub(crate) struct Slice<'a> {
@@ -41,14 +41,6 @@ const REFUSED_PAUSES: [Duration; 6] = [
     Duration::from_secs(25),
     Duration::from_secs(30),
 ];
-
-/// How a file is opened.
-enum Opening {
-    /// Nothing that it holds is kept; with these flags as well.
-    Fresh(Option<OpenFlags>),
-    /// It is written to from where it ends.
-    Continue,
-}
 
 impl Slice<'_> {
     /// Sends until the object is complete or the stop has come; `acknowledged` says how far. A session that is lost
@@ -173,8 +165,8 @@ impl Slice<'_> {
             return self.acknowledged.is_already_there(number, stored);
         }
         let before = self.size_before(sftp, &remote, offset, partial?).await?;
-        let opening = match direct {
-            false => self.opening(before, offset),
+        let open_as = match direct {
+            false => self.open_as(before, offset),
             true => {
                 let marker = self.deps.partner.settings.marker;
                 match direct::prepare(sftp, marker, &remote, &object, offset, before).await? {
@@ -182,12 +174,12 @@ impl Slice<'_> {
                         self.acknowledged.complete();
                         return Ok(());
                     }
-                    Prepared::Continue => Opening::Continue,
-                    Prepared::Fresh(flags) => Opening::Fresh(flags),
+                    Prepared::Continue => OpenAs::Resume,
+                    Prepared::Fresh => OpenAs::Fresh,
                 }
             }
         };
-        let (file, reaches) = self.open(sftp, &remote, opening, before).await?;
+        let (file, reaches) = self.open(sftp, &remote, open_as, before).await?;
         let mut reader = self.continue_at(sftp, &object, reaches).await?;
         let offset = self.acknowledged.offset();
         let journal = self.acknowledged.journal(&self.deps.on_progress);
@@ -244,11 +236,11 @@ impl Slice<'_> {
     }
 
     /// How the partial file is to be opened: what it holds is kept only if some of it is believed.
-    fn opening(&self, before: Option<u64>, offset: u64) -> Opening {
+    fn open_as(&self, before: Option<u64>, offset: u64) -> OpenAs {
         let proves = self.is_believed() && before.is_some_and(|size| size > AHEAD_MAX);
         match offset > 0 || proves {
-            true => Opening::Continue,
-            false => Opening::Fresh(Some(OpenFlags::TRUNCATE)),
+            true => OpenAs::Resume,
+            false => OpenAs::Fresh,
         }
     }
 
@@ -258,20 +250,16 @@ impl Slice<'_> {
         &self,
         sftp: &Sftp,
         remote: &RemotePaths,
-        opening: Opening,
+        open_as: OpenAs,
         before: Option<u64>,
     ) -> Result<(FileHandle, Option<u64>)> {
         let settings = &self.deps.partner.settings;
-        let flags = match opening {
-            Opening::Fresh(flags) => flags,
-            Opening::Continue => None,
-        };
         let mut file =
-            open_partial(sftp, remote, settings, flags, |warning| self.acknowledged.warn(warning)).await?;
+            open_partial(sftp, remote, settings, open_as, |warning| self.acknowledged.warn(warning)).await?;
         if remote.is_direct() {
             file.leave_open_if_dropped();
         }
-        if let Opening::Fresh(_) = opening {
+        if open_as == OpenAs::Fresh {
             return Ok((file, before.map(|_| 0)));
         }
         let after = match told_size(sftp.fstat(&file).await.map(Some))? {

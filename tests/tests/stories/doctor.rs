@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 use bridge::{Outcome, Receipt};
 use integration_tests::cli;
 use integration_tests::door::Door;
-use integration_tests::embedded::{Quirks, Reading, Setstat, Sweep, TAKEN};
+use integration_tests::embedded::{
+    Lock, Names, Quirks, Reading, Setstat, Sizes, Sweep, TAKEN, Truncation, Ways,
+};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::partner::{Options, Partner};
 use integration_tests::{skip, tools};
 use russh::keys::Algorithm;
 use russh::{MethodKind, Preferred};
+use russh_sftp::protocol::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -71,15 +74,34 @@ async fn examine(partner: &Partner, variables: &BTreeMap<String, String>) -> Dia
     examine_with(partner, variables, &partner.client_key.private).await
 }
 
+/// The same, for objects like this one.
+async fn examine_like(
+    partner: &Partner,
+    variables: &BTreeMap<String, String>,
+    object_key: &str,
+) -> Diagnosis {
+    examine_further(partner, variables, &partner.client_key.private, &["--object-key", object_key]).await
+}
+
 async fn examine_with(
     partner: &Partner,
     variables: &BTreeMap<String, String>,
     credential: &str,
 ) -> Diagnosis {
+    examine_further(partner, variables, credential, &[]).await
+}
+
+async fn examine_further(
+    partner: &Partner,
+    variables: &BTreeMap<String, String>,
+    credential: &str,
+    more: &[&str],
+) -> Diagnosis {
     let folder = tempfile();
     let file = folder.join("credential");
     std::fs::write(&file, credential).unwrap();
     let arguments = ["--json", "--timeout", "2", "--key-file", file.to_str().unwrap()];
+    let arguments = [&arguments[..], more].concat();
     let before = files(partner);
     let ran = cli::run(cli::doctor(variables, &arguments).await).await;
     std::fs::remove_dir_all(&folder).unwrap();
@@ -377,7 +399,8 @@ async fn doctor_wants_something_to_log_in_with() {
     variables.insert("SFTP_AUTHENTICATION".into(), "password".into());
     let diagnosis = examine(&partner, &variables).await;
     diagnosis.assert("credential", "fail");
-    diagnosis.assert("dns", "skipped");
+    diagnosis.assert("host-key", "ok");
+    diagnosis.assert("authentication", "skipped");
 }
 
 #[tokio::test]
@@ -815,4 +838,206 @@ async fn doctor_cleans_up_when_it_is_stopped() {
     assert_eq!(running.wait().await.unwrap().code(), Some(1), "{said}");
     assert!(said.contains("nothing of ours is left"), "{said}");
     assert!(files(&partner).is_empty(), "{:?}", files(&partner).keys());
+}
+
+fn in_its_way(ways: Ways) -> Quirks {
+    Quirks { ways, ..Quirks::default() }
+}
+
+/// What needs no credential is checked without one.
+#[tokio::test]
+async fn story_125_doctor_checks_the_server_without_a_credential() {
+    let partner = quirky(Quirks::default()).await;
+    let variables = variables(&partner);
+    let missing = tempfile().join("no-such-file");
+    let missing = missing.to_str().unwrap();
+    for (key_file, status) in [(Some(missing), 1), (None, 2)] {
+        let arguments = ["--json", "--timeout", "2"].into_iter();
+        let arguments: Vec<&str> =
+            arguments.chain(key_file.iter().flat_map(|file| ["--key-file", *file])).collect();
+        let ran = cli::run(cli::doctor(&variables, &arguments).await).await;
+        let diagnosis = Diagnosis { status: ran.status, json: serde_json::from_str(&ran.stdout).unwrap() };
+        assert_eq!(diagnosis.status, status, "{:#}", diagnosis.json);
+        diagnosis.assert("credential", "fail");
+        for check in ["dns", "tcp", "ssh", "host-key", "algorithms"] {
+            diagnosis.assert(check, "ok");
+        }
+        diagnosis.assert("authentication", "skipped");
+        let hint = diagnosis.of("credential")["hint"].as_str().unwrap();
+        assert!(hint.contains("--key-file"), "{hint}");
+    }
+}
+
+#[tokio::test]
+async fn story_125_doctor_says_that_the_host_key_was_checked_although_the_login_is_refused() {
+    let partner = quirky(Quirks::default()).await;
+    let wrong = KeyPair::ed25519().unwrap().private;
+    let diagnosis = examine_with(&partner, &variables(&partner), &wrong).await;
+    diagnosis.assert("authentication", "fail");
+    diagnosis.assert("host-key", "ok");
+    diagnosis.assert("algorithms", "ok");
+    let found = diagnosis.of("host-key")["found"].as_str().unwrap();
+    assert!(found.contains(&partner.host_key.fingerprint().unwrap()), "{found}");
+}
+
+/// The size is right, and what was there before is not.
+#[tokio::test]
+async fn story_126_doctor_notices_that_a_server_empties_a_file_when_it_is_opened() {
+    let always = || Ways { truncation: Truncation::Always, ..Ways::default() };
+    for quirks in [
+        in_its_way(always()),
+        Quirks { reading: Reading::NotOpened, ..in_its_way(always()) },
+        in_its_way(Ways { sizes: Sizes::Zero, ..always() }),
+    ] {
+        let partner = quirky(quirks).await;
+        let diagnosis = examine(&partner, &variables(&partner)).await;
+        diagnosis.assert("resume", "warn");
+        let found = diagnosis.of("resume")["found"].as_str().unwrap();
+        assert!(found.contains("truncates on open"), "{found}");
+        assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+    }
+    for truncation in [Truncation::Required, Truncation::Refused] {
+        let partner = quirky(in_its_way(Ways { truncation, ..Ways::default() })).await;
+        let diagnosis = examine(&partner, &variables(&partner)).await;
+        diagnosis.assert("resume", if truncation == Truncation::Required { "warn" } else { "ok" });
+        assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+    }
+}
+
+#[tokio::test]
+async fn story_127_doctor_notices_how_a_file_is_replaced() {
+    for (quirks, status, words) in [
+        (Quirks::default(), "ok", ""),
+        (
+            in_its_way(Ways { posix_rename_keeps: true, ..Ways::default() }),
+            "warn",
+            "moving the former one aside",
+        ),
+        (Quirks { no_posix_rename: true, ..Quirks::default() }, "warn", "moving the former one aside"),
+    ] {
+        let partner = quirky(quirks).await;
+        let diagnosis = examine(&partner, &variables(&partner)).await;
+        diagnosis.assert("replace", status);
+        diagnosis.assert("rename", "ok");
+        let hint = diagnosis.of("replace")["hint"].as_str().unwrap_or_default();
+        assert!(hint.contains(words), "{hint}");
+        assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+        assert_eq!(diagnosis.json["recommended"]["changes"], json!({}));
+    }
+}
+
+/// `direct` gives up that nobody sees a part: it is not recommended for a virus scanner.
+#[tokio::test]
+async fn story_128_doctor_waits_for_a_lock_to_pass() {
+    let lock = Some(Lock::lasting(Duration::from_millis(1500)));
+    let partner = quirky(in_its_way(Ways { lock, ..Ways::default() })).await;
+    let diagnosis = examine(&partner, &variables(&partner)).await;
+    diagnosis.assert("rename", "warn");
+    let found = diagnosis.of("rename")["found"].as_str().unwrap();
+    assert!(found.contains("cannot access the file"), "{found}");
+    assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+    assert_eq!(diagnosis.json["recommended"]["changes"], json!({}));
+
+    let lock = Some(Lock::lasting(Duration::from_secs(3600)));
+    let partner = quirky(in_its_way(Ways { lock, ..Ways::default() })).await;
+    let diagnosis = examine(&partner, &variables(&partner)).await;
+    diagnosis.assert("rename", "fail");
+    assert_eq!(diagnosis.recommended("SFTP_PUBLISH"), "direct");
+}
+
+#[tokio::test]
+async fn story_129_doctor_recommends_a_name_that_the_server_takes() {
+    let long = format!("out/{}.bin", "n".repeat(130));
+    for (names, object_key, recommended) in [
+        (Names::NoLeadingDot, "out/report.csv", "{name}.{id}.part"),
+        (Names::AtMost(143), &long, "{id}.part"),
+        (Names::EndingWith(".bin"), "out/report.bin", "{id}.{name}"),
+    ] {
+        for publish in ["rename", "direct"] {
+            let ways = Ways { names, ..Ways::default() };
+            let mut bridge = Bridge::to(quirky(in_its_way(ways)).await).await;
+            bridge.set("SFTP_PUBLISH", publish);
+            let mut variables = bridge.variables.clone();
+            variables.insert("SFTP_USER".into(), bridge.partner.user.clone());
+            let diagnosis = examine_like(&bridge.partner, &variables, object_key).await;
+            let is_direct = publish == "direct";
+            assert_eq!(diagnosis.status, i32::from(!is_direct), "{:#}", diagnosis.json);
+            diagnosis.assert("create", if is_direct { "ok" } else { "fail" });
+            if !is_direct {
+                assert_eq!(diagnosis.recommended("SFTP_PARTIAL_NAME"), recommended);
+            }
+            for check in ["write", "rename", "replace", "delete", "throughput"] {
+                diagnosis.assert(check, "ok");
+            }
+            follow(&mut bridge, &diagnosis);
+            bridge.delivers(object_key, b"a;b\n").await;
+            // And it has nothing more to say against it.
+            let mut variables = bridge.variables.clone();
+            variables.insert("SFTP_USER".into(), bridge.partner.user.clone());
+            let diagnosis = examine_like(&bridge.partner, &variables, object_key).await;
+            assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+            diagnosis.assert("rename", "ok");
+            assert_eq!(diagnosis.json["recommended"]["changes"], json!({}));
+        }
+    }
+}
+
+/// Nobody has said how long names are: a limit is told.
+#[tokio::test]
+async fn story_129_doctor_says_how_long_names_may_be() {
+    let partner = quirky(in_its_way(Ways { names: Names::AtMost(143), ..Ways::default() })).await;
+    let mut variables = variables(&partner);
+    let diagnosis = examine(&partner, &variables).await;
+    diagnosis.assert("names", "warn");
+    let found = diagnosis.of("names")["found"].as_str().unwrap();
+    assert!(found.contains("up to 143 bytes"), "{found}");
+    let hint = diagnosis.of("names")["hint"].as_str().unwrap();
+    assert!(hint.contains("SFTP_PARTIAL_NAME={id}.part"), "{hint}");
+    variables.insert("SFTP_PARTIAL_NAME".into(), "{id}.part".into());
+    examine(&partner, &variables).await.assert("names", "ok");
+}
+
+#[tokio::test]
+async fn story_130_doctor_notices_sizes_that_are_late_or_never_told() {
+    let late = Sizes::LateBy(Duration::from_secs(1));
+    for (sizes, proof, status, words) in [
+        (late, "auto", "warn", "after the file was closed"),
+        (Sizes::Zero, "auto", "warn", "says 0 bytes of a file of"),
+        (Sizes::Zero, "size", "fail", "says 0 bytes of a file of"),
+    ] {
+        let partner = quirky(in_its_way(Ways { sizes, ..Ways::default() })).await;
+        let mut variables = variables(&partner);
+        variables.insert("SFTP_PROOF".into(), proof.into());
+        let diagnosis = examine(&partner, &variables).await;
+        diagnosis.assert("stat", status);
+        let found = diagnosis.of("stat")["found"].as_str().unwrap();
+        assert!(found.contains(words), "{found}");
+        diagnosis.assert("resume", "ok");
+        assert_eq!(diagnosis.status, i32::from(status == "fail"), "{:#}", diagnosis.json);
+        assert_eq!(diagnosis.recommended("SFTP_PROOF"), "auto");
+    }
+}
+
+#[tokio::test]
+async fn story_131_doctor_says_whether_files_can_be_synced() {
+    for (announces, status) in [(Some("fsync@openssh.com"), "ok"), (None, "absent")] {
+        let partner = quirky(in_its_way(Ways { announces, ..Ways::default() })).await;
+        examine(&partner, &variables(&partner)).await.assert("fsync", status);
+    }
+}
+
+#[tokio::test]
+async fn story_132_doctor_makes_a_directory_whatever_open_answers() {
+    let open_answers = Some(StatusCode::PermissionDenied);
+    let quirks = Quirks { no_stat: true, ..in_its_way(Ways { open_answers, ..Ways::default() }) };
+    let mut bridge = Bridge::to(quirky(quirks).await).await;
+    bridge.set("SFTP_LOCATION", "in");
+    let mut variables = bridge.variables.clone();
+    variables.insert("SFTP_USER".into(), bridge.partner.user.clone());
+    let diagnosis = examine(&bridge.partner, &variables).await;
+    assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
+    diagnosis.assert("create", "warn");
+    let event = bridge.put("report.csv", b"x".to_vec()).await;
+    bridge.deliver(&event).await.unwrap();
+    assert_eq!(bridge.remote_files(), ["in/report.csv"]);
 }

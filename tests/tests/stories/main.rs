@@ -20,3 +20,4 @@ mod run;
 mod server;
 mod settings;
 mod support;
+mod ways;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bridge::{ErrorName, Outcome, Proof};
-use integration_tests::embedded::{Fsync, Late, LostAnswer, Quirks, Renaming, Sweep};
+use integration_tests::embedded::{Fsync, Late, LostAnswer, Quirks, Renaming, Sizes, Sweep, Ways};
 use integration_tests::partner::Partner;
 use tokio::task::JoinSet;
 
@@ -47,7 +47,7 @@ async fn story_140_without_an_atomic_replace_the_former_file_is_moved_aside() {
 
 #[tokio::test]
 async fn story_141_an_atomic_replace_that_is_announced_and_refused_falls_back() {
-    let receipt = replaces(Quirks { posix_rename_keeps: true, ..Quirks::default() }).await;
+    let receipt = replaces(Quirks { ways: Ways { posix_rename_keeps: true, ..Ways::default() }, ..Quirks::default() }).await;
     assert!(receipt.warnings[0].contains("moved aside"), "{receipt:?}");
 }
 
@@ -193,10 +193,10 @@ async fn story_148_a_file_is_on_the_disk_before_it_is_published() {
 /// Gateways to object stores and caches tell an old size, or nothing, for a second.
 #[tokio::test]
 async fn story_149_a_size_or_an_absence_right_after_close_is_not_believed_at_once() {
-    let late = || Some(Late::by(Duration::from_millis(1200)));
+    let late = Duration::from_millis(1200);
     for quirks in [
-        Quirks { size_told_late: late(), ..Quirks::default() },
-        Quirks { seen_late: late(), ..Quirks::default() },
+        Quirks { ways: Ways { sizes: Sizes::LateBy(late), ..Ways::default() }, ..Quirks::default() },
+        Quirks { seen_late: Some(Late::by(late)), ..Quirks::default() },
     ] {
         for proof in ["auto", "size"] {
             let mut bridge = quirky(quirks.clone()).await;
@@ -209,7 +209,7 @@ async fn story_149_a_size_or_an_absence_right_after_close_is_not_believed_at_onc
 
 #[tokio::test]
 async fn story_150_a_server_that_tells_no_sizes_is_delivered_to_with_a_warning() {
-    let quirks = || Quirks { tells_no_sizes: true, ..Quirks::default() };
+    let quirks = || Quirks { ways: Ways { sizes: Sizes::Zero, ..Ways::default() }, ..Quirks::default() };
     for (proof, expected) in
         [("auto", Some(Proof::ReadBack)), ("none", Some(Proof::Unverified)), ("size", None)]
     {

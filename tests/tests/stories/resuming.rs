@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bridge::{ErrorName, Outcome, Status};
-use integration_tests::embedded::{Late, Quirks, Reading};
+use integration_tests::embedded::{Late, Quirks, Reading, Truncation, Ways};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ async fn story_151_a_partial_file_that_is_emptied_as_it_is_opened_leaves_no_hole
     for (proof, reading) in
         [("size", Reading::Allowed), ("none", Reading::Allowed), ("auto", Reading::NotOpened)]
     {
-        let quirks = Quirks { truncates_on_open: true, reading, ..Quirks::default() };
+        let quirks = Quirks { ways: Ways { truncation: Truncation::Always, ..Ways::default() }, reading, ..Quirks::default() };
         let (mut bridge, event, credential, checkpoint) = begun(quirks).await;
         bridge.set("SFTP_PROOF", proof);
         ends_whole(&bridge, &event, &credential, checkpoint).await;

@@ -25,7 +25,7 @@ pub use credential::CredentialLocation;
 pub use log_level::LogLevel;
 pub use login::{LoginSettings, Method, Methods};
 pub use marker::Marker;
-pub use policy::{DeliveryPolicy, IfExists, Publish};
+pub use policy::{DeliveryPolicy, IfExists, Publish, other_partial_names};
 pub use record::RecordSettings;
 
 /// One row of the table of settings in the README.

@@ -1,5 +1,6 @@
 //! What is delivered, where to, and what happens to what is there.
 
+use super::server::{NOT_HOME, is_shells_home};
 use super::{Problems, Variables, choice, prefix};
 use crate::remote_path::problem_of_directory;
 use crate::{Glob, PartialName, RemotePathTemplate};
@@ -71,6 +72,17 @@ pub enum Publish {
     Direct,
 }
 
+/// Values of `SFTP_PARTIAL_NAME` for a server that refuses the one in use, in the order to try them: names without a leading
+/// dot, short ones, and ones that end as the final name ends.
+pub fn other_partial_names(final_name: &str) -> Vec<String> {
+    let names = ["{name}.{id}.part", "{id}.part", "{id}.{name}"].map(str::to_owned);
+    let extension = final_name.rsplit_once('.').map(|(_, extension)| extension);
+    let extension = extension.filter(|extension| extension.chars().all(|c| c.is_ascii_alphanumeric()));
+    let with_extension = extension.map(|extension| format!("{{id}}.{extension}"));
+    let names = names.into_iter().chain(with_extension).chain(["{id}".to_owned()]);
+    names.filter(|name| PartialName::parse(name).is_ok()).collect()
+}
+
 /// The defaults.
 const REMOTE_PATH: &str = "{key}";
 const PARTIAL_NAME: &str = ".{name}.{id}.partial";
@@ -78,13 +90,19 @@ const PARTIAL_NAME: &str = ".{name}.{id}.partial";
 impl DeliveryPolicy {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Option<Self> {
         let staging_directory = variables.get("SFTP_STAGING_DIRECTORY");
-        if let Some(directory) = staging_directory
-            && let Some(problem) = problem_of_directory(directory)
-        {
+        if let Some(directory) = staging_directory {
             let expected = "expected a directory below SFTP_LOCATION, or with a leading slash anywhere";
-            problems.wrong("SFTP_STAGING_DIRECTORY", directory, &format!("its {problem}, {expected}"));
+            if let Some(problem) = problem_of_directory(directory) {
+                problems.wrong("SFTP_STAGING_DIRECTORY", directory, &format!("its {problem}, {expected}"));
+            } else if is_shells_home(directory) {
+                problems.wrong("SFTP_STAGING_DIRECTORY", directory, &format!("{NOT_HOME}, {expected}"));
+            }
         }
         let text = variables.get("SFTP_REMOTE_PATH").unwrap_or(REMOTE_PATH);
+        if is_shells_home(text) {
+            let expected = "expected a path below SFTP_LOCATION such as in/{key}";
+            problems.wrong("SFTP_REMOTE_PATH", text, &format!("{NOT_HOME}, {expected}"));
+        }
         let remote_path = RemotePathTemplate::parse(text);
         let remote_path = remote_path.map_err(|problem| problems.wrong("SFTP_REMOTE_PATH", text, &problem));
         let text = variables.get("SFTP_PARTIAL_NAME").unwrap_or(PARTIAL_NAME);
@@ -221,6 +239,29 @@ mod tests {
         ] {
             assert!(error.contains(words), "{words}: {error}");
         }
+    }
+
+    #[test]
+    fn story_124_no_directory_is_called_tilde() {
+        for (name, value) in [
+            ("SFTP_STAGING_DIRECTORY", "~"),
+            ("SFTP_STAGING_DIRECTORY", "~/stage"),
+            ("SFTP_REMOTE_PATH", "~/{key}"),
+        ] {
+            let error = parse(&[(name, value)]).unwrap_err();
+            assert!(error.starts_with(&format!("{name} is {value:?}: {NOT_HOME}, expected a ")), "{error}");
+        }
+        for (name, value) in [("SFTP_STAGING_DIRECTORY", "a/~"), ("SFTP_REMOTE_PATH", "{key}~")] {
+            parse(&[(name, value)]).unwrap();
+        }
+    }
+
+    #[test]
+    fn other_names_of_partial_files_end_like_the_file_or_do_without_a_dot() {
+        let names = |name| other_partial_names(name).join(" ");
+        assert_eq!(names("report.tar.gz"), "{name}.{id}.part {id}.part {id}.{name} {id}.gz {id}");
+        assert_eq!(names("README"), "{name}.{id}.part {id}.part {id}.{name} {id}");
+        assert_eq!(names("odd.{x}"), names("README"), "an extension that no template can hold");
     }
 
     #[test]

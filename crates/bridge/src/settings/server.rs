@@ -53,7 +53,25 @@ pub(super) fn location<'v>(variables: &'v Variables, problems: &mut Problems) ->
         problems.wrong("SFTP_LOCATION", location, &format!("its {problem}, {expected}"));
         return None;
     }
+    if location.starts_with('~') {
+        let below_home = location.split_once('/').map_or("", |(_, rest)| rest.trim_matches('/'));
+        let expected = match below_home {
+            "" => "expected nothing, which is the home directory".to_owned(),
+            rest => format!("expected {rest:?}"),
+        };
+        let otherwise = format!("for a directory that is really called so, ./{location}");
+        problems.wrong("SFTP_LOCATION", location, &format!("{NOT_HOME}, {expected}; or {otherwise}"));
+        return None;
+    }
     Some(location)
+}
+
+/// What is wrong with a path that a shell would take for one in the home directory.
+pub(super) const NOT_HOME: &str = "SFTP does not know ~, and would make a directory of that name; a path without a leading slash begins in the home directory already";
+
+/// Whether a shell would put the home directory in place of the path's first component.
+pub(super) fn is_shells_home(path: &str) -> bool {
+    path.split('/').next() == Some("~")
 }
 
 #[cfg(test)]
@@ -90,10 +108,36 @@ mod tests {
     }
 
     #[test]
+    fn story_124_a_location_is_not_what_a_shell_makes_of_it() {
+        for (location, expected) in [
+            ("~", "expected nothing, which is the home directory; or"),
+            ("~/", "expected nothing, which is the home directory; or"),
+            ("~/in/box", "expected \"in/box\"; or"),
+            ("~acme/in/", "expected \"in\"; or"),
+        ] {
+            let error = parse(&[("SFTP_LOCATION", location)]).unwrap_err();
+            let beginning = format!("SFTP_LOCATION is {location:?}: SFTP does not know ~");
+            assert!(error.message().starts_with(&beginning), "{error}");
+            let escape = format!("./{location}");
+            assert!(error.message().contains(expected) && error.message().ends_with(&escape), "{error}");
+        }
+    }
+
+    #[test]
     fn locations() {
-        for location in
-            ["in", "in/", "in/box//", "/", "/in/box", ".", "./in", "räksmörgås/a b", "C:\\in", "~/in"]
-        {
+        for location in [
+            "in",
+            "in/",
+            "in/box//",
+            "/",
+            "/in/box",
+            ".",
+            "./in",
+            "räksmörgås/a b",
+            "C:\\in",
+            "./~/in",
+            "in/~",
+        ] {
             assert_eq!(parse(&[("SFTP_LOCATION", location)]).unwrap().location, location);
         }
         for location in

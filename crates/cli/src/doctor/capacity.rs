@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sftp::{Caps, OpenFlags, Session, Sftp, Unobserved};
 
 use super::files::bytes_in_words;
+use super::names::open_fresh;
 use super::{Doctor, Step};
 
 /// So much is sent, or for so long, whichever comes first.
@@ -98,7 +99,7 @@ impl Doctor {
 
     async fn send(&self, path: &str, block: &Bytes, sample: u64) -> sftp::Result<(u64, Duration)> {
         let Some(session) = &self.session else { return Ok((0, Duration::ZERO)) };
-        let file = session.sftp().open(path, OpenFlags::WRITE | OpenFlags::CREATE).await?;
+        let file = open_fresh(session.sftp(), path).await?;
         let mut upload = session.upload(file, 0, 0, session.spread(sample, Caps::ONE), Unobserved);
         let started = Instant::now();
         let sent = async {

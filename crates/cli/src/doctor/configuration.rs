@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws::clients;
 use aws::credential::{self, Clients};
-use bridge::{ErrorName, Result, SETTINGS, Settings, Variables};
+use bridge::{ErrorName, RemotePaths, Result, SETTINGS, Settings, Variables};
 use clap::Args;
 use secrecy::SecretString;
 use sftp::{Endpoint, Login};
@@ -33,6 +33,10 @@ pub(crate) struct Arguments {
     /// with `PrivateKey`, `Passphrase`, `Password`. Then nothing of AWS is needed.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// The key of an object like those that will be delivered, such as out/2026/report.csv: names of files are tried that
+    /// end and are as long as its own.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) object_key: Option<String>,
     /// How many seconds to wait for a connection, and for an answer on one.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
@@ -47,11 +51,16 @@ pub(crate) struct Configuration {
     pub(crate) settings: Settings,
     /// Whether host keys are pinned. If not, `settings` holds one that no server has.
     pub(crate) is_pinned: bool,
+    /// Whether there is a place for the credential. If not, `settings` holds one that there is not.
+    pub(crate) names_credential: bool,
     key_file: Option<PathBuf>,
     timeout: Duration,
     /// What had to be changed to go on, and why.
     changed: Vec<(&'static str, String)>,
 }
+
+/// Of the event that would announce the object of `--object-key`.
+pub(super) const EXAMPLE_TIME: &str = "2026-01-01T00:00:00Z";
 
 /// Stands where a value is missing that the checks can do without.
 const MISSING: &str = "not-set";
@@ -60,9 +69,11 @@ const NO_HOST_KEY: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 impl Configuration {
     /// # Errors
-    /// `InvalidConfig`, with all that is wrong.
+    /// `InvalidConfig`, with all that is wrong; `RemotePathRejected` for an example of an object key that would be refused.
     pub(crate) fn new(variables: Variables, arguments: &Arguments) -> Result<Self> {
-        let Arguments { host, port, user, location, trusted_host_keys, key_file, timeout, .. } = arguments;
+        let Arguments {
+            host, port, user, location, trusted_host_keys, key_file, object_key, timeout, ..
+        } = arguments;
         let port = port.map(|port| port.to_string());
         let overrides = [
             ("SFTP_HOST", host),
@@ -75,10 +86,20 @@ impl Configuration {
             Some(value) => variables.with(name, value),
             None => variables,
         });
-        let settings = parse(&variables, key_file.is_some())?;
+        let names_credential = key_file.is_some()
+            || is_set(&variables, "SFTP_SECRET_ID")
+            || is_set(&variables, "SFTP_S3_SSH_KEY");
+        // Where something else is wrong, too, all of it is said at once.
+        let settings = parse(&variables, Missing::IsMadeUp).or_else(|error| match names_credential {
+            true => Err(error),
+            false => parse(&variables, Missing::IsWrong),
+        })?;
+        if let Some(object_key) = object_key {
+            RemotePaths::check(&settings.policy, "bucket", object_key, EXAMPLE_TIME)?;
+        }
         let is_pinned = is_set(&variables, "SFTP_TRUSTED_HOST_KEYS");
         let (key_file, timeout) = (key_file.clone(), Duration::from_secs(*timeout));
-        Ok(Self { variables, settings, is_pinned, key_file, timeout, changed: Vec::new() })
+        Ok(Self { variables, settings, is_pinned, names_credential, key_file, timeout, changed: Vec::new() })
     }
 
     /// Goes on with another value.
@@ -87,7 +108,7 @@ impl Configuration {
     /// `InvalidConfig`, if there is no such value.
     pub(crate) fn change(&mut self, name: &'static str, value: &str, why: &str) -> Result<()> {
         let variables = self.variables.clone().with(name, value);
-        self.settings = parse(&variables, self.key_file.is_some())?;
+        self.settings = parse(&variables, Missing::IsMadeUp)?;
         self.variables = variables;
         self.changed.push((name, format!("{value}, because {why}")));
         Ok(())
@@ -129,6 +150,10 @@ impl Configuration {
         self.timeout
     }
 
+    pub(crate) fn has_key_file(&self) -> bool {
+        self.key_file.is_some()
+    }
+
     /// Where the credential comes from, for people.
     pub(crate) fn credential_source(&self) -> String {
         use bridge::CredentialLocation::{S3, SecretsManager};
@@ -165,13 +190,22 @@ fn is_set(variables: &Variables, name: &str) -> bool {
     variables.set().iter().any(|(set, _)| *set == name)
 }
 
+/// What a missing place for the credential is.
+enum Missing {
+    IsWrong,
+    IsMadeUp,
+}
+
 /// As `deliver` parses them, but for what the checks can do without.
-fn parse(variables: &Variables, has_key_file: bool) -> Result<Settings> {
+fn parse(variables: &Variables, credential: Missing) -> Result<Settings> {
     let mut variables = variables.clone();
     if !is_set(&variables, "SFTP_TRUSTED_HOST_KEYS") {
         variables = variables.with("SFTP_TRUSTED_HOST_KEYS", NO_HOST_KEY);
     }
-    if has_key_file && !is_set(&variables, "SFTP_SECRET_ID") && !is_set(&variables, "SFTP_S3_SSH_KEY") {
+    let is_placed = is_set(&variables, "SFTP_SECRET_ID") || is_set(&variables, "SFTP_S3_SSH_KEY");
+    if let Missing::IsMadeUp = credential
+        && !is_placed
+    {
         variables = variables.with("SFTP_SECRET_ID", MISSING);
     }
     Settings::parse(&variables)
@@ -202,6 +236,22 @@ pub(crate) mod tests {
         assert_eq!((host.as_str(), *port, user.as_deref(), location.as_str()), ("h", 2222, Some("u"), "in"));
         assert!(!configuration.is_pinned);
         assert_eq!((configuration.value("SFTP_HOST"), configuration.value("SFTP_PROOF")), ("h", "auto"));
+        assert_eq!(configuration.value("SFTP_SECRET_ID"), "", "what is missing is not made up");
+    }
+
+    #[test]
+    fn an_example_is_a_key_that_is_delivered() {
+        let variables = [("SFTP_HOST", "h"), ("SFTP_SECRET_ID", "s"), ("SFTP_STRIP_PREFIX", "out/")];
+        for (object_key, is_taken) in [("out/a.csv", true), ("a.csv", false), ("out/../a", false)] {
+            let line = ["--object-key", object_key];
+            assert_eq!(configuration(&variables, &line).is_ok(), is_taken, "{object_key}");
+        }
+    }
+
+    #[test]
+    fn story_125_a_missing_credential_is_no_wrong_setting_unless_another_is() {
+        let configuration = configuration(&[("SFTP_HOST", "h")], &[]).unwrap();
+        assert!(!configuration.names_credential);
         assert_eq!(configuration.value("SFTP_SECRET_ID"), "", "what is missing is not made up");
     }
 

@@ -1,18 +1,24 @@
 //! What the account may do with files and directories, one request after the other, in files of our own.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bridge::{Demand, IfExists, Marker, Mode, ProofPolicy, Publish};
+use bridge::{Demand, Mode, ProofPolicy, Publish};
 use bytes::Bytes;
-use sftp::{Attributes, Caps, Error, FileHandle, OpenFlags, Sftp, Unobserved};
+use sftp::{Attributes, Caps, FileHandle, OpenFlags, Sftp, Unobserved};
 
+use super::names::open_fresh;
 use super::{Doctor, Step, Stopped};
 
 /// A line ending, a Control-Z or an umlaut that a server translates shows in this.
-fn content() -> Vec<u8> {
+pub(super) fn content() -> Vec<u8> {
     let line_endings = b"\r\nline\nline\r\r\n\x1a\xc3\xa4";
     (0..=255).chain(line_endings.iter().copied()).collect()
 }
+
+const FSYNC: &str = "fsync@openssh.com";
+/// Some servers show a file, or its size, only some time after it was closed.
+const LATE_MAX: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What is tried where no mode is set: nothing that a server would rather not have.
 const FILE_MODE: u32 = 0o644;
@@ -99,6 +105,7 @@ impl Doctor {
             }
             _ => self.report.absent("limits", "not told (limits@openssh.com): 32 KiB in each request"),
         }
+        self.say_fsync();
         self.examine_directory(&sftp).await?;
         let directory = self.scratch.path("");
         let directory = directory.rsplit_once('/').map_or(".", |(directory, _)| match directory {
@@ -117,6 +124,25 @@ impl Doctor {
             None => self.report.absent("free-space", "not told (statvfs@openssh.com)"),
         }
         Ok(())
+    }
+
+    /// A file that was synced survives a power cut at the partner's.
+    fn say_fsync(&mut self) {
+        let offered = self.findings.extensions.iter().any(|extension| extension == FSYNC);
+        self.findings.fsync = Some(offered);
+        let demanded = self.configuration.value("SFTP_FSYNC") == "require";
+        match (offered, demanded) {
+            (true, _) => self.report.ok(
+                "fsync",
+                "offered (fsync@openssh.com): files can be synced to the disk before they are published",
+            ),
+            (false, false) => self.report.absent("fsync", "not offered (fsync@openssh.com)"),
+            (false, true) => self.report.fail(
+                "fsync",
+                "not offered (fsync@openssh.com)",
+                "SFTP_FSYNC demands it, and every delivery would fail: set SFTP_FSYNC=try",
+            ),
+        }
     }
 
     async fn examine_directory(&mut self, sftp: &Sftp) -> Step {
@@ -235,7 +261,7 @@ impl Doctor {
     }
 
     /// Goes on with partial files beside the final ones.
-    fn unstage(&mut self, found: String) {
+    pub(super) fn unstage(&mut self, found: String) {
         self.findings.staging = Some(false);
         self.scratch.unstage();
         let hint = "every delivery would fail: take SFTP_STAGING_DIRECTORY away, so that partial files lie beside the final ones, or let the partner make it a directory of the same file system that this user may write to. The rest is checked without it";
@@ -256,99 +282,26 @@ impl Doctor {
             if self.delete(&sftp, &path).await? {
                 self.replace(&sftp).await?;
                 self.make_directory(&sftp).await?;
+                self.measure_names(&sftp).await?;
             }
         }
         Ok(())
     }
 
-    /// Opens a partial file of ours to write to it.
-    async fn open_partial(&mut self, sftp: &Sftp) -> Step<(String, sftp::Result<FileHandle>)> {
-        let path = self.scratch.partial();
-        let opened = self.answer("create", sftp.open(&path, OpenFlags::WRITE | OpenFlags::CREATE).await)?;
-        if opened.is_err() {
-            self.scratch.forget(&path);
-        }
-        Ok((path, opened))
-    }
-
-    /// Makes the directories above, where it cannot be seen which of them are there, as a delivery does. Only one that was
-    /// made is remembered: another may be the partner's.
-    async fn make_unseen(&mut self, sftp: &Sftp) -> Step<Vec<String>> {
-        let mut made = Vec::new();
-        if !self.configuration.settings.policy.create_directories {
-            return Ok(made);
-        }
-        for directory in self.scratch.above() {
-            if self.answer("create", sftp.mkdir(&directory).await)?.is_ok() {
-                self.scratch.remember_directory(&directory);
-                made.push(directory);
-            }
-        }
-        Ok(made)
-    }
-
-    /// Nothing works without this. Returns the partial file.
-    async fn create(&mut self, sftp: &Sftp) -> Step<String> {
-        let (mut path, mut opened) = self.open_partial(sftp).await?;
-        let mut made = Vec::new();
-        if opened.as_ref().is_err_and(Error::is_not_found) {
-            made = self.make_unseen(sftp).await?;
-            (path, opened) = self.open_partial(sftp).await?;
-        }
-        if let Err(error) = &opened
-            && let Some(directory) = self.scratch.staging()
-        {
-            self.unstage(format!("no file can be made in {directory:?}: {error}"));
-            (path, opened) = self.open_partial(sftp).await?;
-        }
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) => {
-                self.findings.write = Some(false);
-                let hint = match error.is_not_found() {
-                    true => "check SFTP_LOCATION: there is no such directory for this user",
-                    false => {
-                        "ask the partner to let this user write into that directory, or for another one (SFTP_LOCATION)"
-                    }
-                };
-                self.report.fail("create", error.to_string(), hint);
-                return Err(Stopped);
-            }
-        };
-        match made.is_empty() {
-            true => self.report.ok("create", "a file can be made"),
-            false => self.report.warn(
-                "create",
-                format!("a file can be made; {} was not there: deliveries make it, as this check did (and takes it away again)", made.join(", ")),
-                "check that SFTP_LOCATION and SFTP_STAGING_DIRECTORY are spelled as the partner has them",
-            ),
-        }
-        // Without closing it before: some servers open what is there but for writing it anew.
-        let written = self.fill(file, 0, &content()).await;
-        match self.answer("write", written)? {
-            Ok(_) => {
-                self.findings.write = Some(true);
-                self.report.ok("write", "it can be written and closed");
-                Ok(path)
-            }
-            Err(error) => {
-                self.findings.write = Some(false);
-                let error = bridge::Error::from(error);
-                self.report.fail("write", error.message(), error.name.hint());
-                Err(Stopped)
-            }
-        }
-    }
-
-    /// Writes from `offset` on into a file that is there or not, as a delivery does.
-    async fn write(&self, path: &str, offset: u64, content: &[u8]) -> sftp::Result<Option<Attributes>> {
+    /// Writes into a file from its beginning, whether it is there or not, as a delivery does.
+    pub(super) async fn write(&self, path: &str, content: &[u8]) -> sftp::Result<Option<Attributes>> {
         let Some(session) = &self.session else { return Ok(None) };
-        let file = session.sftp().open(path, OpenFlags::WRITE | OpenFlags::CREATE).await?;
-        self.fill(file, offset, content).await
+        let file = open_fresh(session.sftp(), path).await?;
+        self.fill(file, 0, content).await
     }
 
     /// Writes from `offset` on, as a delivery does, and closes the file.
-    async fn fill(&self, file: FileHandle, offset: u64, content: &[u8]) -> sftp::Result<Option<Attributes>> {
+    pub(super) async fn fill(
+        &self,
+        file: FileHandle,
+        offset: u64,
+        content: &[u8],
+    ) -> sftp::Result<Option<Attributes>> {
         let Some(session) = &self.session else { return Ok(None) };
         let spread = session.spread(content.len() as u64, Caps::ONE);
         let mut upload = session.upload(file, offset, offset, spread, Unobserved);
@@ -365,9 +318,24 @@ impl Doctor {
     /// `false`: the file is gone already.
     async fn look_at(&mut self, sftp: &Sftp, path: &str) -> Step<bool> {
         let length = content().len() as u64;
-        let found = self.answer("stat", sftp.stat(path).await)?;
-        self.findings.stat = Some(matches!(&found, Ok(Some(attributes)) if attributes.size.is_some()));
+        let (found, late) = self.told("stat", sftp, path, length).await?;
+        let size = found.as_ref().ok().copied().flatten().and_then(|attributes| attributes.size);
+        self.findings.stat = Some(size.is_some_and(|size| size > 0));
         match found {
+            Ok(Some(Attributes { size: Some(0), .. })) => {
+                let found = format!("the server says 0 bytes of a file of {length} bytes");
+                self.demanded("stat", ProofPolicy::Size, found);
+            }
+            Ok(Some(Attributes { size: Some(size), .. })) if size == length && !late.is_zero() => {
+                self.report.warn(
+                    "stat",
+                    format!(
+                        "the server tells the size {:.1} s after the file was closed",
+                        late.as_secs_f64()
+                    ),
+                    "nothing to do: deliveries look again for some seconds before they believe a size",
+                );
+            }
             Ok(Some(Attributes { size: Some(size), .. })) if size != length => {
                 let found = format!("{length} bytes were written, and the server says {size}");
                 self.report.fail(
@@ -387,6 +355,32 @@ impl Doctor {
             Err(error) => self.demanded("stat", ProofPolicy::Size, error.to_string()),
         }
         Ok(true)
+    }
+
+    /// What the server says of a file of ours, as soon as that is right, or has been wrong for some seconds; and how long it
+    /// took if it was not right at once.
+    async fn told(
+        &mut self,
+        check: &'static str,
+        sftp: &Sftp,
+        path: &str,
+        length: u64,
+    ) -> Step<(sftp::Result<Option<Attributes>>, Duration)> {
+        let started = Instant::now();
+        let mut late = Duration::ZERO;
+        loop {
+            let found = self.answer(check, sftp.stat(path).await)?;
+            let is_right = match &found {
+                Ok(Some(attributes)) => attributes.size.is_none_or(|size| size == length),
+                Ok(None) => false,
+                Err(_) => true,
+            };
+            if is_right || late >= LATE_MAX {
+                return Ok((found, late));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            late = started.elapsed();
+        }
     }
 
     /// Nothing can be proved or renamed that is gone.
@@ -526,29 +520,58 @@ impl Doctor {
         Ok(false)
     }
 
-    /// Going on where an earlier connection stopped, and writing anew.
-    async fn reopen(&mut self, sftp: &Sftp, path: &str) -> Step {
+    /// Going on where an earlier connection stopped. The error says what came of it.
+    async fn resume(&mut self, sftp: &Sftp, path: &str) -> Step<Result<(), String>> {
+        const EMPTIED: &str = "the server empties a file when it is opened (truncates on open)";
         let length = content().len() as u64;
-        let written = self.write(path, length, &content()).await;
-        let resumed = match self.answer("resume", written)? {
-            Ok(_) => match self.answer("resume", sftp.stat(path).await)? {
-                Ok(Some(Attributes { size: Some(size), .. })) if size != 2 * length => {
-                    Err(format!("{length} bytes were added to {length}, and the server says {size}"))
-                }
-                _ => Ok(()),
-            },
-            Err(error) => Err(error.to_string()),
+        let opened = sftp.open(path, OpenFlags::WRITE | OpenFlags::CREATE).await;
+        let file = match self.answer("resume", opened)? {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(error.to_string())),
         };
+        let told = sftp.fstat(&file).await;
+        let is_empty = matches!(self.answer("resume", told)?, Ok(Attributes { size: Some(0), .. }));
+        let written = self.fill(file, length, &content()).await;
+        if let Err(error) = self.answer("resume", written)? {
+            return Ok(Err(error.to_string()));
+        }
+        if self.findings.stat == Some(true) {
+            if is_empty {
+                return Ok(Err(EMPTIED.into()));
+            }
+            let (told, _) = self.told("resume", sftp, path, 2 * length).await?;
+            if let Ok(Some(Attributes { size: Some(size), .. })) = told
+                && size != 2 * length
+            {
+                return Ok(Err(format!("{length} bytes were added to {length}, and the server says {size}")));
+            }
+        }
+        if self.findings.read != Some(true) {
+            return Ok(Ok(()));
+        }
+        // The size is right, too, where there is a hole before what was added.
+        let read = read(sftp, path, 2 * length).await;
+        Ok(match self.answer("resume", read)? {
+            Ok(read) if read == content().repeat(2) => Ok(()),
+            Ok(read) if read.iter().take(length as usize).all(|byte| *byte == 0) => Err(EMPTIED.into()),
+            Ok(_) => Err("what was there before is not what it was".into()),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    /// Going on, and writing anew.
+    async fn reopen(&mut self, sftp: &Sftp, path: &str) -> Step {
+        let resumed = self.resume(sftp, path).await?;
         self.findings.resume = Some(resumed.is_ok());
         match resumed {
-            Ok(()) => self.report.ok("resume", "a file can be gone on with"),
+            Ok(()) => self.report.ok("resume", "a file can be continued"),
             Err(why) => self.report.warn(
                 "resume",
                 why,
-                "a transfer that is interrupted cannot go on there: large files need a line that holds",
+                "a transfer that is interrupted begins again from the first byte: large files need a line that holds",
             ),
         }
-        let written = self.write(path, 0, &[b'x'; 16]).await;
+        let written = self.write(path, &[b'x'; 16]).await;
         match self.answer("overwrite", written)? {
             Ok(_) => {
                 self.findings.overwrite = Some(true);
@@ -564,136 +587,6 @@ impl Doctor {
             }
         }
         Ok(())
-    }
-
-    /// Onto a free name. Returns where the file is now.
-    async fn rename(&mut self, sftp: &Sftp, partial: String) -> Step<String> {
-        let path = self.scratch.path("");
-        let free = self.answer("if-exists", sftp.stat(&path).await)?;
-        let keeps = self.configuration.settings.policy.if_exists.keeps();
-        let mut renamed = self.rename_both(sftp, partial).await?;
-        if let Some(directory) = self.scratch.staging() {
-            renamed = self.judge_staging(sftp, &directory, renamed).await?;
-        }
-        let posix = match sftp.can_replace() {
-            true => yes_or_why(renamed.posix.as_ref()),
-            false => "not offered".into(),
-        };
-        let in_words = format!("plain: {}; posix-rename: {posix}", yes_or_why(renamed.plain.as_ref()));
-        self.findings.rename = renamed.replacing();
-        self.findings.rename_new = renamed.keeping();
-        match (renamed.suffices(keeps), &self.configuration.settings.policy.publish) {
-            (true, _) => self.report.ok("rename", in_words),
-            (false, Publish::Direct) => self.report.warn(
-                "rename",
-                in_words,
-                "with SFTP_PUBLISH=direct nothing is renamed; readers see files while they are written",
-            ),
-            (false, Publish::Rename { .. }) => self.report.fail(
-                "rename",
-                in_words,
-                "ask the partner to allow it. If it cannot be had, set SFTP_PUBLISH=direct: files are then written under their own name, and readers see them grow",
-            ),
-        }
-        self.say_if_exists(free.err());
-        Ok(renamed.at)
-    }
-
-    /// In both ways, first in that of a delivery: a drop box may take the file away behind it.
-    async fn rename_both(&mut self, sftp: &Sftp, partial: String) -> Step<Renamed> {
-        let mut renamed = Renamed { at: partial, plain: None, posix: None };
-        let mut other = self.scratch.file("");
-        let ways = match (sftp.can_replace(), self.configuration.settings.policy.if_exists.keeps()) {
-            (false, _) => &[Way::Plain][..],
-            (true, false) => &[Way::Posix, Way::Plain],
-            (true, true) => &[Way::Plain, Way::Posix],
-        };
-        for way in ways {
-            let outcome = match way {
-                Way::Plain => sftp.rename_new(&renamed.at, &other).await,
-                Way::Posix => sftp.rename(&renamed.at, &other).await,
-            };
-            let outcome = self.answer("rename", outcome)?;
-            let is_gone = renamed.is_renamed() && outcome.as_ref().is_err_and(Error::is_not_found);
-            if outcome.is_ok() {
-                std::mem::swap(&mut renamed.at, &mut other);
-            }
-            let outcome = (!is_gone).then_some(outcome);
-            match way {
-                Way::Plain => renamed.plain = outcome,
-                Way::Posix => renamed.posix = outcome,
-            }
-        }
-        self.scratch.renamed(&other, &renamed.at);
-        Ok(renamed)
-    }
-
-    /// Whether the staging directory is to blame where nothing can be renamed out of it: then it goes on without.
-    async fn judge_staging(&mut self, sftp: &Sftp, directory: &str, renamed: Renamed) -> Step<Renamed> {
-        let keeps = self.configuration.settings.policy.if_exists.keeps();
-        if renamed.suffices(keeps) {
-            self.findings.staging = Some(true);
-            let found = format!("partial files can lie in {directory:?}, and be renamed from there");
-            match self.scratch.has_made(directory) {
-                false => self.report.ok("staging", found),
-                true => self.report.warn(
-                    "staging",
-                    format!("{found}; it was not there: deliveries make it, as this check did (and takes it away again)"),
-                    "check that SFTP_STAGING_DIRECTORY is spelled as the partner has it",
-                ),
-            }
-            return Ok(renamed);
-        }
-        let beside = self.scratch.partial_beside();
-        let written = self.write(&beside, 0, b"x").await;
-        if self.answer("staging", written)?.is_err() {
-            self.scratch.forget(&beside);
-            return Ok(renamed);
-        }
-        let again = self.rename_both(sftp, beside).await?;
-        if !again.suffices(keeps) {
-            return Ok(again);
-        }
-        let refused = [&renamed.posix, &renamed.plain].into_iter().flatten().find_map(|it| it.as_ref().err());
-        let refused = refused.map(ToString::to_string).unwrap_or_default();
-        self.unstage(format!(
-            "nothing can be renamed out of {directory:?}, which may be another file system: {refused}"
-        ));
-        Ok(again)
-    }
-
-    /// What `fail` and `keep-both` need: to see what is there, to compare it, and a rename that does not replace.
-    fn say_if_exists(&mut self, unseen: Option<Error>) {
-        let settings = &self.configuration.settings;
-        let knows_hash = matches!(settings.proof, ProofPolicy::Auto | ProofPolicy::Hash)
-            || settings.marker == Marker::Sha256;
-        let hashes = self.findings.hash == Some(true) && knows_hash;
-        let problem = match unseen {
-            Some(error) => Some(format!("whether a name is free cannot be seen: {error}")),
-            None if self.findings.read != Some(true) && !hashes => {
-                Some("what is there cannot be read to compare it".into())
-            }
-            None if self.findings.rename_new == Some(false) => {
-                Some("the rename that does not replace is refused".into())
-            }
-            None => None,
-        };
-        self.findings.keep = Some(problem.is_none());
-        let if_exists = settings.policy.if_exists;
-        match (problem, if_exists) {
-            (None, _) => self.report.ok("if-exists", "what is there can be seen, compared and kept"),
-            (Some(problem), IfExists::Replace | IfExists::Skip) => {
-                self.report.absent("if-exists", format!("no `fail` and no `keep-both`: {problem}"));
-            }
-            (Some(problem), IfExists::Fail | IfExists::KeepBoth) => self.report.fail(
-                "if-exists",
-                problem,
-                format!(
-                    "SFTP_IF_EXISTS={} needs that, and deliveries would fail: ask the partner to allow it, or set SFTP_IF_EXISTS=replace",
-                    if_exists.as_str()
-                ),
-            ),
-        }
     }
 
     /// `false`: what is made cannot be taken away again, so that no more is made.
@@ -722,61 +615,6 @@ impl Doctor {
                     "deliveries do without; but a partial file that differs, or that a newer upload has overtaken, stays there. Nothing more was tried, so as not to leave more behind",
                 );
                 Ok(false)
-            }
-        }
-    }
-
-    /// Onto an existing name.
-    async fn replace(&mut self, sftp: &Sftp) -> Step {
-        let (partial, path) = (self.scratch.partial(), self.scratch.file(""));
-        self.write_again(&path).await?;
-        self.write_again(&partial).await?;
-        let plain = sftp.rename_new(&partial, &path).await;
-        let plain = self.answer("replace", plain)?;
-        let posix = match sftp.can_replace() {
-            true => {
-                if plain.is_ok() {
-                    self.write_again(&partial).await?;
-                }
-                let posix = sftp.rename(&partial, &path).await;
-                Some(self.answer("replace", posix)?)
-            }
-            false => None,
-        };
-        let in_words = format!(
-            "onto an existing name, plain: {}; posix-rename: {}",
-            yes_or_why(Some(&plain)),
-            posix.as_ref().map_or("not offered".into(), |posix| yes_or_why(Some(posix)))
-        );
-        let works = posix.as_ref().unwrap_or(&plain).is_ok();
-        self.findings.replace = Some(works);
-        match works {
-            true => self.report.ok("replace", in_words),
-            false => self.report.warn(
-                "replace",
-                in_words,
-                "a new version of a file is published by removing the old one just before: for a moment there is none",
-            ),
-        }
-        for file in [path, partial] {
-            if let Ok(()) = self.answer("replace", sftp.remove(&file).await)? {
-                self.scratch.forget(&file);
-            }
-        }
-        Ok(())
-    }
-
-    async fn write_again(&mut self, path: &str) -> Step {
-        let written = self.write(path, 0, b"x").await;
-        match self.answer("replace", written)? {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.report.fail(
-                    "replace",
-                    error.to_string(),
-                    "a file could be written once, and not again: ask the partner",
-                );
-                Err(Stopped)
             }
         }
     }
@@ -837,60 +675,6 @@ async fn read(sftp: &Sftp, path: &str, length: u64) -> sftp::Result<Vec<u8>> {
     };
     let _ = sftp.close(file).await;
     outcome
-}
-
-/// How a file was renamed; `None`: it was not tried, or the file had been taken away by then.
-struct Renamed {
-    /// Where it is now.
-    at: String,
-    plain: Option<sftp::Result<()>>,
-    posix: Option<sftp::Result<()>>,
-}
-
-impl Renamed {
-    fn is_renamed(&self) -> bool {
-        [&self.plain, &self.posix].into_iter().flatten().any(Result::is_ok)
-    }
-
-    /// Whether a delivery's rename works that may replace a file.
-    fn replacing(&self) -> Option<bool> {
-        works(self.posix.as_ref(), self.plain.as_ref())
-    }
-
-    /// Whether one works that may not.
-    fn keeping(&self) -> Option<bool> {
-        works(self.plain.as_ref(), self.posix.as_ref())
-    }
-
-    /// Whether one of those works that the settings allow, or would with another `SFTP_IF_EXISTS`.
-    fn suffices(&self, keeps: bool) -> bool {
-        self.replacing() != Some(false) || keeps && self.keeping() == Some(true)
-    }
-}
-
-enum Way {
-    Plain,
-    Posix,
-}
-
-/// Whether a delivery's rename works that asks for the one way, and for the other where the server does not know it.
-fn works(first: Option<&sftp::Result<()>>, second: Option<&sftp::Result<()>>) -> Option<bool> {
-    match first {
-        Some(Ok(())) => Some(true),
-        Some(Err(error)) if !error.is_unsupported() => Some(false),
-        Some(Err(_)) => Some(second.is_some_and(Result::is_ok)),
-        None => second.map(Result::is_ok),
-    }
-}
-
-fn yes_or_why(outcome: Option<&sftp::Result<()>>) -> String {
-    match outcome {
-        Some(Ok(())) => "yes".into(),
-        Some(Err(Error::Status { code, message, .. })) if message.is_empty() => format!("refused, {code}"),
-        Some(Err(Error::Status { code, message, .. })) => format!("refused, {code}, {message:?}"),
-        Some(Err(error)) => error.to_string(),
-        None => "the file was taken away before".into(),
-    }
 }
 
 /// As people write it, to three digits.

@@ -18,8 +18,13 @@ const ALGORITHMS: &str = "SFTP_ALGORITHMS";
 impl Doctor {
     /// Logs in as `deliver` does.
     pub(super) async fn log_in(&mut self) -> Step {
-        let Some(login) = self.credential.clone() else { return Err(Stopped) };
-        self.ask_for_methods(&login).await?;
+        let Some(login) = self.credential.clone() else {
+            let user_name = self.configuration.settings.user.clone();
+            self.greet(user_name.as_deref()).await?;
+            self.say_greeting();
+            return Err(Stopped);
+        };
+        self.greet(Some(&login.user_name)).await?;
         let offered = self.offered_methods();
         let mut outcome = self.enter(&login).await;
         if let Err(error) = &outcome
@@ -39,12 +44,26 @@ impl Doctor {
                 Ok(())
             }
             Err(error) if error.name == ErrorName::AuthenticationRejected => {
+                self.say_greeting();
                 let found = format!("{}; {offered}", error.message());
                 let hint = self.explain_refusal(&login);
                 self.report.fail("authentication", found, hint);
                 Err(Stopped)
             }
-            Err(error) => self.stop("authentication", &error),
+            Err(error) => {
+                if error.name == ErrorName::ConnectFailed {
+                    self.say_greeting();
+                }
+                self.stop("authentication", &error)
+            }
+        }
+    }
+
+    /// Where nobody was logged in, the host key has been checked all the same.
+    fn say_greeting(&mut self) {
+        if let Some(greeting) = self.greeting.take() {
+            self.say_host_key(&greeting.host_key);
+            self.say_algorithms(&greeting.negotiated);
         }
     }
 
@@ -89,14 +108,15 @@ impl Doctor {
 
     /// The host key is checked here, and algorithms are agreed on: as it is set, and once more with what would help, so
     /// that the rest can be checked in the same run.
-    async fn ask_for_methods(&mut self, login: &Login) -> Step {
+    async fn greet(&mut self, user_name: Option<&str>) -> Step {
         loop {
             let (endpoint, options) = (self.configuration.endpoint(), self.configuration.options());
             let trusted = self.configuration.settings.trusted_host_keys.clone();
             pause().await;
-            let error = match probe::methods(&endpoint, &login.user_name, &trusted, &options).await {
-                Ok(methods) => {
-                    self.findings.methods = methods;
+            let error = match probe::greet(&endpoint, user_name, &trusted, &options).await {
+                Ok(greeting) => {
+                    self.findings.methods = greeting.methods.clone();
+                    self.greeting = Some(greeting);
                     return Ok(());
                 }
                 Err(error) => Error::from(error),
@@ -110,7 +130,7 @@ impl Doctor {
                 }
                 ErrorName::NoCommonAlgorithm if self.allow_old_algorithms(&error) => {}
                 // It may let us log in without having told how.
-                ErrorName::ConnectFailed => return Ok(()),
+                ErrorName::ConnectFailed if self.credential.is_some() => return Ok(()),
                 _ => return self.stop("algorithms", &error),
             }
         }

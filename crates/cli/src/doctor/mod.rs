@@ -4,8 +4,10 @@ mod capacity;
 mod configuration;
 mod files;
 mod login;
+mod names;
 mod network;
 mod recommend;
+mod renames;
 mod report;
 mod scratch;
 
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use bridge::{ErrorName, Method, Variables};
 use serde_json::{Value, json};
-use sftp::probe::Offer;
+use sftp::probe::{Greeting, Offer};
 use sftp::{Answer, Login, Session, Sftp};
 
 use self::configuration::Configuration;
@@ -40,6 +42,10 @@ struct Findings {
     cipher: Option<String>,
     methods: Vec<String>,
     extensions: Vec<String>,
+    /// Files can be synced to the disk.
+    fsync: Option<bool>,
+    /// What partial files can be called, where the server refuses the name that is set.
+    partial_name: Option<String>,
     /// The directory that was checked, where it is not the one of the settings.
     other_location: Option<String>,
     /// Whether a private key may have signed with SHA-1, which the algorithms in use do not show.
@@ -92,6 +98,8 @@ struct Doctor {
     credential: Option<Login>,
     /// Of that, what the server took.
     login: Option<Login>,
+    /// What the server was found to be before anyone logged in.
+    greeting: Option<Greeting>,
     /// What it said to each method, where there are several.
     answers: Vec<(Method, Answer)>,
     session: Option<Arc<Session>>,
@@ -113,12 +121,13 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     let mut doctor = Doctor {
-        scratch: Scratch::new(&configuration.settings.policy),
+        scratch: Scratch::new(&configuration.settings.policy, arguments.object_key.as_deref()),
         configuration,
         report,
         findings: Findings::default(),
         credential: None,
         login: None,
+        greeting: None,
         answers: Vec::new(),
         session: None,
         refused: 0,
@@ -146,7 +155,8 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
             None => println!("\nNo settings are recommended before a file could be written."),
         }
     }
-    match (configuration.is_pinned, report.has(Status::Fail) || interrupted) {
+    match (configuration.is_pinned && configuration.names_credential, report.has(Status::Fail) || interrupted)
+    {
         (false, _) => ExitCode::from(2),
         (true, true) => ExitCode::from(1),
         (true, false) => ExitCode::SUCCESS,
@@ -186,8 +196,21 @@ impl Doctor {
                 "pin the partner's host key; see host-key",
             );
         }
-        if !self.configuration.is_pinned {
-            return Ok(());
+        if self.configuration.is_pinned {
+            self.read_credential().await;
+        }
+        Ok(())
+    }
+
+    /// Without one, all is checked that comes before logging in.
+    async fn read_credential(&mut self) {
+        if !self.configuration.names_credential {
+            let hint = "set SFTP_SECRET_ID to the secret, or give a file with --key-file. What needs no credential is checked without";
+            return self.report.fail(
+                "credential",
+                "there is none: neither SFTP_SECRET_ID nor SFTP_S3_SSH_KEY is set",
+                hint,
+            );
         }
         let source = self.configuration.credential_source();
         match self.configuration.login().await {
@@ -198,7 +221,6 @@ impl Doctor {
                 );
                 let hint = "put into the credential what the partner asks for, or permit what it has";
                 self.report.fail("credential", found, hint);
-                Err(Stopped)
             }
             Ok(login) => {
                 let key = login.private_key.as_ref();
@@ -209,11 +231,15 @@ impl Doctor {
                 let found = format!("{source} holds {} for the user {user_name:?}", holds.join(" and "));
                 self.report.ok("credential", found);
                 self.credential = Some(login);
-                Ok(())
             }
             Err(error) => {
-                self.report.fail("credential", error.message(), error.name.hint());
-                Err(Stopped)
+                let hint = match self.configuration.has_key_file() {
+                    true => {
+                        "check the path behind --key-file, that you may read the file, and that it is a private key or JSON as the secret is to hold it"
+                    }
+                    false => error.name.hint(),
+                };
+                self.report.fail("credential", error.message(), hint);
             }
         }
     }
@@ -266,9 +292,11 @@ impl Findings {
             "cipher": self.cipher,
             "methods": self.methods,
             "extensions": self.extensions,
+            "partial_name": self.partial_name,
             "can": {
                 "write": self.write,
                 "stat": self.stat,
+                "fsync": self.fsync,
                 "read": self.read,
                 "hash": self.hash,
                 "chmod": self.chmod,

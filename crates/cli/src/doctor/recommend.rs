@@ -66,6 +66,12 @@ impl Recommendation {
         if findings.staging == Some(false) {
             draft.unset("SFTP_STAGING_DIRECTORY", "partial files cannot lie there, or be renamed from there");
         }
+        if let Some(name) = &findings.partial_name {
+            draft.set("SFTP_PARTIAL_NAME", name, "the server refuses the name that partial files have now");
+        }
+        if findings.fsync == Some(false) && draft.get("SFTP_FSYNC") == "require" {
+            draft.set("SFTP_FSYNC", "try", "the server cannot sync a file to its disk");
+        }
         let renames = if keeps(&draft) { findings.rename_new } else { findings.rename };
         let direct = match (findings.swept, renames) {
             (Some(true), _) => Some("the server takes files away as soon as they are closed"),
@@ -510,6 +516,7 @@ mod tests {
             mtime: Some(false),
             mkdir: Some(false),
             second_connection: Some(false),
+            partial_name: Some("{id}.{name}".into()),
             ..good()
         };
         let direct = Findings { swept: Some(true), ..good() };

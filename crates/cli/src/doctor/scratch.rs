@@ -1,7 +1,9 @@
 //! What the checks leave on the server for a moment: names that nobody else has, all of which are taken away again.
 
-use bridge::{DeliveryPolicy, PinnedObject, Publish, RemotePathTemplate, RemotePaths};
+use bridge::{DeliveryPolicy, PartialName, PinnedObject, Publish, RemotePathTemplate, RemotePaths};
 use sftp::Sftp;
+
+use super::configuration::EXAMPLE_TIME;
 
 /// The names that are in use.
 pub(super) struct Scratch {
@@ -9,17 +11,63 @@ pub(super) struct Scratch {
     location: String,
     /// As it is set, but that the path is the object's key.
     policy: Option<DeliveryPolicy>,
+    form: Form,
+    example: Example,
     files: Vec<String>,
     /// Outermost first.
     directories: Vec<String>,
+}
+
+/// What the name of a file begins with that stands for a delivered one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A dot: readers pass it over.
+    Hidden,
+    /// No dot, for servers that take none.
+    Visible,
+}
+
+/// What our names share with that of a file that will be delivered.
+#[derive(Default)]
+struct Example {
+    /// `.csv`, or nothing.
+    ending: String,
+    /// Bytes; 0: any.
+    length: usize,
+}
+
+impl Example {
+    /// The final name that a delivery gives to the object of this key.
+    fn of(policy: &DeliveryPolicy, object_key: &str) -> Self {
+        let path = remote_paths("", policy, object_key).map(|paths| paths.path).unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let ending = name.rfind('.').filter(|dot| *dot > 0).map_or("", |dot| &name[dot..]);
+        Self { ending: ending.to_owned(), length: name.len() }
+    }
+}
+
+/// As a delivery makes them.
+fn remote_paths(location: &str, policy: &DeliveryPolicy, object_key: &str) -> Option<RemotePaths> {
+    let object = PinnedObject {
+        bucket: "bucket".into(),
+        object_key: object_key.to_owned(),
+        etag: String::new(),
+        version_id: None,
+        size: 0,
+        last_modified: None,
+        checksum: None,
+        hash: None,
+    };
+    RemotePaths::new(location, policy, &object, "doctor", EXAMPLE_TIME).ok()
 }
 
 /// What is ours begins with this, behind the dot that hides it.
 const PREFIX: &str = "s3-sftp-bridge-doctor-";
 
 impl Scratch {
-    /// Partial files are called and lie as this says.
-    pub(super) fn new(policy: &DeliveryPolicy) -> Self {
+    /// Partial files are called and lie as this says; names end and are as long as the one of an object with this key.
+    pub(super) fn new(policy: &DeliveryPolicy, object_key: Option<&str>) -> Self {
+        let example = object_key.map(|object_key| Example::of(policy, object_key)).unwrap_or_default();
         let policy = RemotePathTemplate::parse("{key}").map(|remote_path| DeliveryPolicy {
             remote_path,
             strip_prefix: String::new(),
@@ -29,6 +77,8 @@ impl Scratch {
             id: format!("{PREFIX}{:016x}", fastrand::u64(..)),
             location: String::new(),
             policy: policy.ok(),
+            form: Form::Hidden,
+            example,
             files: Vec::new(),
             directories: Vec::new(),
         }
@@ -61,17 +111,59 @@ impl Scratch {
 
     /// As of an object of our name.
     fn paths(&self, policy: &DeliveryPolicy) -> Option<RemotePaths> {
-        let object = PinnedObject {
-            bucket: String::new(),
-            object_key: self.id.clone(),
-            etag: String::new(),
-            version_id: None,
-            size: 0,
-            last_modified: None,
-            checksum: None,
-            hash: None,
-        };
-        RemotePaths::new(&self.location, policy, &object, "doctor", "").ok()
+        remote_paths(&self.location, policy, &self.name(Form::Visible, ""))
+    }
+
+    /// Whether partial files have names of their own.
+    pub(super) fn has_partial_names(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| matches!(policy.publish, Publish::Rename { .. }))
+    }
+
+    /// What partial files are called, as the setting has it.
+    pub(super) fn partial_name(&self) -> Option<PartialName> {
+        match &self.policy.as_ref()?.publish {
+            Publish::Rename { partial_name, .. } => Some(partial_name.clone()),
+            Publish::Direct => None,
+        }
+    }
+
+    /// Calls partial files this from now on.
+    pub(super) fn call_partial(&mut self, name: PartialName) {
+        if let Some(policy) = &mut self.policy
+            && let Publish::Rename { partial_name, .. } = &mut policy.publish
+        {
+            *partial_name = name;
+        }
+    }
+
+    /// What a file is called that nothing hides.
+    pub(super) fn visible_name(&self) -> String {
+        self.name(Form::Visible, "")
+    }
+
+    /// Gives names without a leading dot from now on, and says whether that is a change.
+    pub(super) fn show(&mut self) -> bool {
+        std::mem::replace(&mut self.form, Form::Visible) == Form::Hidden
+    }
+
+    /// Gives names with a leading dot again.
+    pub(super) fn hide(&mut self) {
+        self.form = Form::Hidden;
+    }
+
+    fn name(&self, form: Form, suffix: &str) -> String {
+        let dot = if form == Form::Hidden { "." } else { "" };
+        let Example { ending, length } = &self.example;
+        let beginning = format!("{dot}{}{suffix}", self.id);
+        let padding = "-".repeat(length.saturating_sub(beginning.len() + ending.len()));
+        format!("{beginning}{padding}{ending}")
+    }
+
+    /// A file whose name has this length, or that of other names if they are longer; to be removed as others are.
+    pub(super) fn file_of(&mut self, length: usize) -> String {
+        let dot = usize::from(self.form == Form::Hidden);
+        let others = dot + self.id.len() + self.example.ending.len();
+        self.file(&"-".repeat(length.saturating_sub(others)))
     }
 
     /// A name for a partial file, as a delivery would have it; to be removed as others are.
@@ -106,7 +198,7 @@ impl Scratch {
             "" => String::new(),
             location => format!("{}/", location.trim_end_matches('/')),
         };
-        format!("{directory}.{}{suffix}", self.id)
+        format!("{directory}{}", self.name(self.form, suffix))
     }
 
     pub(super) fn remember(&mut self, path: &str) {
@@ -190,7 +282,7 @@ mod tests {
         let key = format!("SHA256:{}", "A".repeat(43));
         let least = [("SFTP_HOST", "h"), ("SFTP_SECRET_ID", "s"), ("SFTP_TRUSTED_HOST_KEYS", &key)];
         let configuration = configuration(&[&least, more].concat(), &[]).unwrap();
-        Scratch::new(&configuration.settings.policy)
+        Scratch::new(&configuration.settings.policy, None)
     }
 
     #[test]
@@ -207,6 +299,23 @@ mod tests {
             assert!(scratch.is_empty());
         }
         assert_ne!(scratch.path(""), self::scratch(&[]).path(""));
+    }
+
+    #[test]
+    fn names_are_like_those_of_deliveries() {
+        let policy = scratch(&[("SFTP_REMOTE_PATH", "{date:%Y}/{stem}_{date:%Y%m%d}.{ext}")]).policy.unwrap();
+        let key = format!("out/{}.tar.gz", "n".repeat(120));
+        let mut scratch = Scratch::new(&DeliveryPolicy { ..policy.clone() }, Some(&key));
+        let file = scratch.file("");
+        assert!(file.starts_with(&format!(".{PREFIX}")) && file.ends_with(".gz"), "{file}");
+        assert_eq!(file.len(), 127);
+        assert!(scratch.show() && !scratch.show());
+        assert_eq!((scratch.file("").len(), scratch.visible_name().len()), (127, 127));
+        let partial = scratch.partial();
+        assert!(partial.starts_with(&format!(".{}.", scratch.visible_name())), "{partial}");
+        scratch.call_partial(PartialName::parse("{id}.part").unwrap());
+        assert!(scratch.partial().ends_with(".part") && !scratch.partial().starts_with('.'));
+        assert_eq!(scratch.file_of(200).len(), 200);
     }
 
     #[test]
