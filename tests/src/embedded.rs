@@ -96,6 +96,8 @@ pub struct Quirks {
     pub hiccup: Option<Hiccup>,
     /// Each directory is a file system of its own: nothing is renamed from one to another.
     pub file_systems: bool,
+    /// No more files can be open at once in a session; it does not say so.
+    pub files_max: Option<usize>,
 }
 
 /// A READ that fails once, from this byte of a file on.
@@ -630,6 +632,9 @@ impl russh_sftp::server::Handler for Files {
         flags: OpenFlags,
         _: FileAttributes,
     ) -> Result<Handle, Self::Error> {
+        if self.quirks.files_max.is_some_and(|most| self.open.len() >= most) {
+            return Err(StatusCode::Failure.with_message("too many open files"));
+        }
         if flags.contains(OpenFlags::READ) {
             self.look()?;
             if self.quirks.reading == Reading::NotOpened {

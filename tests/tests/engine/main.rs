@@ -2,6 +2,7 @@
 //! slow, and S3 is. Objects come from the object source, whose contents take no room.
 
 mod channels;
+mod command_line;
 mod compatibility;
 mod deadlines;
 mod hostile;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::{ErrorName, Method, Variables};
+use bridge::{ErrorName, Method, Place, Variables};
 use serde_json::{Value, json};
 use sftp::probe::Offer;
 use sftp::{Answer, Login, Session, Sftp};
@@ -24,6 +24,8 @@ use self::report::{Report, Status};
 use self::scratch::Scratch;
 
 pub(crate) use self::configuration::Arguments;
+use crate::output::{self, Layout};
+use crate::stop::Stop;
 
 /// What the settings that are recommended depend on; `None`: it was not found out.
 #[derive(Debug, Default)]
@@ -101,17 +103,22 @@ struct Doctor {
 }
 
 /// Checks and prints. Exit status: 0 all is well, 1 something needs a change, 2 the settings are wrong.
-pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
     let mut report = Report::new(!arguments.json);
     let configuration = match Configuration::new(Variables::from_environment(), arguments) {
         Ok(configuration) => configuration,
         Err(error) => {
-            report.fail("settings", error.message().replace("; ", ";\n"), ErrorName::InvalidConfig.hint());
+            report.fail(
+                "settings",
+                error.message().replace("; ", ";\n"),
+                ErrorName::InvalidConfig.hint_for(Place::CommandLine),
+            );
             report.finish();
             print_json(arguments, &report, &Findings::default(), None);
             return ExitCode::from(2);
         }
     };
+    output::note(configuration.exposed_key_file().as_slice());
     let mut doctor = Doctor {
         scratch: Scratch::new(&configuration.settings.policy),
         configuration,
@@ -125,14 +132,14 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
     };
     let mut interrupted = tokio::select! {
         _ = doctor.examine() => false,
-        () = stop_signal() => true,
+        () = stop.wanted() => true,
     };
     // Whatever happened: nothing of ours stays on the server.
     doctor.clean_up(interrupted).await;
     if !interrupted {
         interrupted = tokio::select! {
             () = doctor.examine_connections() => false,
-            () = stop_signal() => true,
+            () = stop.wanted() => true,
         };
     }
     doctor.disconnect().await;
@@ -142,26 +149,17 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
     print_json(arguments, &report, &findings, recommendation.as_ref());
     if !arguments.json {
         match &recommendation {
-            Some(recommendation) => println!("\n{recommendation}"),
-            None => println!("\nNo settings are recommended before a file could be written."),
+            Some(recommendation) => output::say(&recommendation.to_lines()),
+            None => output::say(&[
+                String::new(),
+                "No settings are recommended before a file could be written.".into(),
+            ]),
         }
     }
     match (configuration.is_pinned, report.has(Status::Fail) || interrupted) {
         (false, _) => ExitCode::from(2),
         (true, true) => ExitCode::from(1),
         (true, false) => ExitCode::SUCCESS,
-    }
-}
-
-/// Someone wants an end to it: still time to clean up.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        },
-        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }
 
@@ -212,7 +210,7 @@ impl Doctor {
                 Ok(())
             }
             Err(error) => {
-                self.report.fail("credential", error.message(), error.name.hint());
+                self.report.fail("credential", error.message(), error.name.hint_for(Place::CommandLine));
                 Err(Stopped)
             }
         }
@@ -244,7 +242,7 @@ fn print_json(
             "server": findings.to_json(),
             "recommended": recommendation.map(Recommendation::to_json),
         });
-        println!("{}", serde_json::to_string_pretty(&json).unwrap_or_default());
+        output::say_json(&json, Layout::Pretty);
     }
 }
 
