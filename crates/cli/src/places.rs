@@ -81,13 +81,18 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn limit_and_taken(places: &Places) -> (usize, usize) {
+        let counts = places.counts();
+        (counts.limit, counts.taken)
+    }
+
     #[tokio::test]
     async fn the_limit_falls_to_what_the_server_takes_and_no_lower() {
         let places = Places::new(3);
         let (one, two, three) = (places.take().await, places.take().await, places.take().await);
         assert!(three.was_refused());
         assert!(two.was_refused());
-        assert_eq!((places.counts().limit, places.counts().taken), (1, 1));
+        assert_eq!(limit_and_taken(&places), (1, 1));
         let waiting = tokio::spawn({
             let places = Arc::clone(&places);
             async move { places.take().await }
@@ -97,6 +102,6 @@ mod tests {
         drop(one);
         let alone = waiting.await.unwrap();
         assert!(!alone.was_refused(), "what is refused alone is refused for itself");
-        assert_eq!((places.counts().limit, places.counts().taken), (3, 0));
+        assert_eq!(limit_and_taken(&places), (3, 0));
     }
 }
