@@ -261,6 +261,7 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
         &["rwxr-x---", "try:", "0o750", "must:0750", "00750"],
     ),
     ("SFTP_PRESERVE_MTIME", &["off", "try", "require"], &["on"]),
+    ("SFTP_FSYNC", &["try", "off", "require"], &["on"]),
     ("SFTP_MAX_CONNECTIONS", &["1", "2", "4"], &["0", "17", "many"]),
     ("S3_AFTER_DELIVERY", &["keep", "tag", "delete"], &["burn"]),
     ("S3_MOVE_PREFIX", &["", "delivered/"], &[]),

@@ -10,11 +10,12 @@ pub mod metrics;
 mod object;
 mod reader;
 pub mod telemetry;
+mod versions;
 
 pub use aws_sdk_s3::primitives::ByteStream;
 pub use credential::Credential;
 pub use error::in_words;
-pub use object::{Pin, Standing, pin, standing, superseded_by};
+pub use object::{Deliverable, Pin, Standing, pin, pin_newest, standing, superseded_by};
 pub use reader::ObjectReader;
 
 /// Now, RFC 3339, UTC.

@@ -8,6 +8,7 @@ use bridge::{
 };
 
 use crate::error::Failed;
+use crate::versions::Versions;
 
 /// What became of the object between the event and now.
 #[derive(Debug)]
@@ -73,56 +74,95 @@ macro_rules! stored {
     }};
 }
 
+/// Which uploads count as newer than a pinned one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deliverable {
+    /// An empty upload is not delivered (`SFTP_SKIP_EMPTY`), so it takes no other one's place.
+    pub skip_empty: bool,
+}
+
+impl Deliverable {
+    fn includes(self, size: u64) -> bool {
+        size > 0 || !self.skip_empty
+    }
+}
+
 /// Pins what the event speaks of: its version, else its etag, else what is there now.
 ///
 /// # Errors
-/// `ObjectUnreadable`, `ObjectReadInterrupted`.
-pub async fn pin(s3: &Client, event: &ObjectCreated) -> Result<Pin> {
+/// `ObjectUnreadable`, `ObjectReadInterrupted`; `ObjectChanged` if an upload that is not delivered itself has overwritten
+/// the object.
+pub async fn pin(s3: &Client, event: &ObjectCreated, deliverable: Deliverable) -> Result<Pin> {
     let current = get(s3, &event.bucket, &event.object_key).await?;
-    let version_id = event.version_id.as_deref().filter(|version_id| *version_id != "null");
-    if let Some(version_id) = version_id {
-        let is_wanted = |current: &Stored| current.version_id.as_deref() == Some(version_id);
-        let current = match current {
-            Some((current, body)) if is_wanted(&current) => {
-                return Ok(Pin::Object { object: pinned(event, current), body: Some(body) });
-            }
-            other => other,
-        };
-        let Some(wanted) = head(s3, &event.bucket, &event.object_key, Some(version_id)).await? else {
-            return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, Some(version_id))));
-        };
-        let object = pinned(event, wanted);
-        let reason = match current {
-            Some((current, _)) => Some(superseded(&current)),
-            None => newer_version(s3, &object, version_id).await?,
-        };
-        return Ok(match reason {
-            Some(reason) => Pin::Superseded { object, reason },
-            // Deleted meanwhile; the version is still there, and was owed.
-            None => Pin::Object { object, body: None },
-        });
+    match event.version_id.as_deref().filter(|version_id| *version_id != "null") {
+        Some(version_id) => pin_version(s3, event, version_id, current, deliverable).await,
+        None => pin_current(event, current, deliverable),
     }
+}
+
+async fn pin_version(
+    s3: &Client,
+    event: &ObjectCreated,
+    version_id: &str,
+    current: Option<(Stored, ByteStream)>,
+    deliverable: Deliverable,
+) -> Result<Pin> {
+    let current = match current {
+        Some((current, body)) if current.version_id.as_deref() == Some(version_id) => {
+            return Ok(Pin::Object { object: pinned(event, current), body: Some(body) });
+        }
+        other => other.map(|(current, _)| current),
+    };
+    let Some(wanted) = head(s3, &event.bucket, &event.object_key, Some(version_id)).await? else {
+        return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, Some(version_id))));
+    };
+    let object = pinned(event, wanted);
+    Ok(match standing_among_versions(s3, &object, version_id, current.as_ref(), deliverable).await? {
+        Standing::Superseded(reason) => Pin::Superseded { object, reason },
+        Standing::Gone => Pin::Missing(missing(&event.bucket, &event.object_key, Some(version_id))),
+        // Deleted meanwhile; the version is still there, and was owed.
+        Standing::Newest => Pin::Object { object, body: None },
+    })
+}
+
+fn pin_current(
+    event: &ObjectCreated,
+    current: Option<(Stored, ByteStream)>,
+    deliverable: Deliverable,
+) -> Result<Pin> {
     let Some((current, body)) = current else {
         return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, None)));
     };
-    let reason = superseded(&current);
+    let (size, reason) = (current.size, superseded(&current));
     let object = pinned(event, current);
-    match &event.etag {
-        Some(etag) if *etag != object.etag => {
-            let size = event.size.unwrap_or(object.size);
-            let object = PinnedObject {
-                etag: etag.clone(),
-                version_id: None,
-                size,
-                last_modified: None,
-                checksum: None,
-                hash: None,
-                ..object
-            };
-            Ok(Pin::Superseded { object, reason })
-        }
-        _ => Ok(Pin::Object { object, body: Some(body) }),
+    let Some(etag) = event.etag.as_ref().filter(|etag| **etag != object.etag) else {
+        return Ok(Pin::Object { object, body: Some(body) });
+    };
+    if !deliverable.includes(size) {
+        return Err(ErrorName::ObjectChanged.error(format!(
+            "s3://{}/{} was overwritten by an empty upload before it was read, and SFTP_SKIP_EMPTY is true: neither of the two can be delivered. Upload the file again, or turn on versioning for the bucket",
+            event.bucket, event.object_key
+        )));
     }
+    let object = PinnedObject {
+        etag: etag.clone(),
+        version_id: None,
+        size: event.size.unwrap_or(size),
+        last_modified: None,
+        checksum: None,
+        hash: None,
+        ..object
+    };
+    Ok(Pin::Superseded { object, reason })
+}
+
+/// Pins what is current now: the newest upload. `None` if there is nothing.
+///
+/// # Errors
+/// `ObjectUnreadable`, `ObjectReadInterrupted`.
+pub async fn pin_newest(s3: &Client, event: &ObjectCreated) -> Result<Option<PinnedObject>> {
+    let current = head(s3, &event.bucket, &event.object_key, None).await?;
+    Ok(current.map(|current| pinned(event, current)))
 }
 
 /// What has become of the pinned object meanwhile.
@@ -132,63 +172,90 @@ pub enum Standing {
     Newest,
     /// A newer upload has taken its place; says which, for the receipt.
     Superseded(String),
-    /// There is nothing under its key, and no versions that could tell whether there was something newer.
+    /// The pinned version itself is gone, so nothing tells whether there was a newer one.
     Gone,
 }
 
-/// Asked again just before publishing.
+/// Asked again just before publishing, and once more after it.
 ///
 /// # Errors
 /// `ObjectUnreadable`, `ObjectReadInterrupted`.
-pub async fn standing(s3: &Client, object: &PinnedObject) -> Result<Standing> {
-    let Some(current) = head(s3, &object.bucket, &object.object_key, None).await? else {
-        return match &object.version_id {
-            Some(version_id) => {
-                let newer = newer_version(s3, object, version_id).await?;
-                Ok(newer.map_or(Standing::Newest, Standing::Superseded))
-            }
-            None => Ok(Standing::Gone),
-        };
-    };
-    let is_same = match &object.version_id {
-        Some(_) => current.version_id == object.version_id,
-        None => current.etag == object.etag,
-    };
-    Ok(if is_same { Standing::Newest } else { Standing::Superseded(superseded(&current)) })
+pub async fn standing(s3: &Client, object: &PinnedObject, deliverable: Deliverable) -> Result<Standing> {
+    let current = head(s3, &object.bucket, &object.object_key, None).await?;
+    if let Some(version_id) = &object.version_id {
+        if current.as_ref().is_some_and(|current| current.version_id.as_ref() == Some(version_id)) {
+            return Ok(Standing::Newest);
+        }
+        return standing_among_versions(s3, object, version_id, current.as_ref(), deliverable).await;
+    }
+    Ok(match current {
+        None => Standing::Gone,
+        Some(current) if current.etag == object.etag || !deliverable.includes(current.size) => {
+            Standing::Newest
+        }
+        Some(current) => Standing::Superseded(superseded(&current)),
+    })
 }
 
 /// What has taken the object's place, as a reason for the receipt, if anything is known to have.
 ///
 /// # Errors
 /// As [`standing`].
-pub async fn superseded_by(s3: &Client, object: &PinnedObject) -> Result<Option<String>> {
-    match standing(s3, object).await? {
+pub async fn superseded_by(
+    s3: &Client,
+    object: &PinnedObject,
+    deliverable: Deliverable,
+) -> Result<Option<String>> {
+    match standing(s3, object, deliverable).await? {
         Standing::Superseded(reason) => Ok(Some(reason)),
         Standing::Newest | Standing::Gone => Ok(None),
     }
 }
 
-/// Behind a delete marker: an upload that came after the pinned version, as a reason for the receipt.
-async fn newer_version(s3: &Client, object: &PinnedObject, version_id: &str) -> Result<Option<String>> {
-    // The key itself comes before those that it is the beginning of, and its versions newest first.
-    let request = s3.list_object_versions().bucket(&object.bucket).prefix(&object.object_key);
-    let listed = request.send().await.map_err(|error| {
-        let (failed, PinnedObject { bucket, object_key, .. }) = (Failed::of(&error), object);
-        read_error(&failed).error(format!(
-            "s3://{bucket}/{object_key} was deleted; whether a newer version came before that could not be asked: {failed}; it takes s3:ListBucketVersions"
-        ))
-    })?;
-    let newest = listed.versions().iter().find(|version| version.key() == Some(object.object_key.as_str()));
-    let is_newer = |version: &&ObjectVersion| {
-        let stored_at = version.last_modified().map(|time| time.secs());
-        // One that was stored before it is of no interest: it is itself gone for good then.
-        version.version_id() != Some(version_id)
-            && stored_at.zip(object.last_modified).is_none_or(|(newer, ours)| newer >= ours)
-    };
-    Ok(newest.filter(is_newer).map(|version| {
-        let version_id = version.version_id().unwrap_or_default();
-        format!("a newer upload had taken its place, version {version_id}, before the object was deleted")
-    }))
+/// The pinned version is not the current one. The current one is newer if S3 stored it later; of one that was stored in
+/// the same second, and behind a delete marker, the list of versions tells, which is in the order of their uploads.
+async fn standing_among_versions(
+    s3: &Client,
+    object: &PinnedObject,
+    version_id: &str,
+    current: Option<&Stored>,
+    deliverable: Deliverable,
+) -> Result<Standing> {
+    if let Some(current) = current
+        && deliverable.includes(current.size)
+        && current.last_modified.zip(object.last_modified).is_some_and(|(newer, ours)| newer > ours)
+    {
+        return Ok(Standing::Superseded(superseded(current)));
+    }
+    let (mut newer, mut is_later) = (None, false);
+    let mut versions = Versions::of(s3, &object.bucket, &object.object_key);
+    while let Some(page) = versions.page().await.map_err(|failed| unlisted(object, &failed))? {
+        for version in &page {
+            if version.version_id() == Some(version_id) {
+                return Ok(newer.map_or(Standing::Newest, Standing::Superseded));
+            }
+            let size = version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+            if newer.is_none() && deliverable.includes(size) {
+                newer = Some(superseded_by_version(version));
+                let stored_at = version.last_modified().map(|time| time.secs());
+                is_later = stored_at.zip(object.last_modified).is_some_and(|(newer, ours)| newer > ours);
+            }
+        }
+    }
+    // The pinned version is not in the list, so its place in it tells nothing.
+    Ok(newer.filter(|_| is_later).map_or(Standing::Gone, Standing::Superseded))
+}
+
+fn unlisted(object: &PinnedObject, failed: &Failed) -> Error {
+    let PinnedObject { bucket, object_key, .. } = object;
+    read_error(failed).error(format!(
+        "s3://{bucket}/{object_key} was deleted or overwritten; whether a newer version came before that could not be asked: {failed}; it takes s3:ListBucketVersions"
+    ))
+}
+
+fn superseded_by_version(version: &ObjectVersion) -> String {
+    let version_id = version.version_id().unwrap_or_default();
+    format!("a newer upload has taken its place, version {version_id}, and has an event of its own")
 }
 
 fn superseded(current: &Stored) -> String {

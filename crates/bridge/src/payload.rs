@@ -210,6 +210,12 @@ pub struct Checkpoint {
     /// continuing a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_at: Option<u64>,
+    /// Refused CLOSEs after which the partial file could not be removed: what it holds is not believed.
+    #[serde(default)]
+    pub refused_closes: u32,
+    /// The server has written the file to its disk (`fsync@openssh.com`).
+    #[serde(default)]
+    pub synced: bool,
     /// The final name already holds a file of this size, stored after the object: prove it instead of sending.
     #[serde(default)]
     pub already_there: bool,
@@ -222,6 +228,19 @@ pub struct Checkpoint {
     /// A rename to the final name was asked for, and the answer was lost.
     #[serde(default)]
     pub publishing: bool,
+    /// Attempts to publish that the server refused, or that found another file in the way.
+    #[serde(default)]
+    pub publish_refusals: u32,
+    /// Where the file that has the final name is moved while ours takes its place. Present from just before it is moved
+    /// until it is removed, or put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<String>,
+    /// The same of the marker of that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker_aside: Option<String>,
+    /// The server told the size 0 of a file whose contents were proved: its sizes are not believed.
+    #[serde(default)]
+    pub sizes_unreliable: bool,
     /// How the partial file was proved before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proved: Option<Proof>,
@@ -244,6 +263,9 @@ pub struct Checkpoint {
     /// What the receipt is to warn of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Why the object is not the one that the event announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The version of the secret that the server took after it had refused the current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_version_id: Option<String>,
@@ -268,10 +290,16 @@ impl Checkpoint {
             resumes: 0,
             restarts: 0,
             refused_at: None,
+            refused_closes: 0,
+            synced: false,
             already_there: false,
             number: 0,
             comparing: None,
             publishing: false,
+            publish_refusals: 0,
+            aside: None,
+            marker_aside: None,
+            sizes_unreliable: false,
             proved: None,
             vanished: false,
             hash_given_up: false,
@@ -279,6 +307,7 @@ impl Checkpoint {
             read_for_hash: None,
             publication: None,
             warnings: Vec::new(),
+            reason: None,
             credential_version_id: None,
             started_at,
         }
@@ -326,6 +355,12 @@ pub struct Publication {
     /// The marker's name, once it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<String>,
+    /// The rename was answered with OK, but the file was not seen under its final name: the object stays in S3.
+    #[serde(default)]
+    pub unconfirmed: bool,
+    /// S3 was asked after publishing, and knew of no newer upload.
+    #[serde(default)]
+    pub is_newest: bool,
 }
 
 /// Input of `transfer`.
@@ -426,6 +461,9 @@ pub struct Receipt {
     /// Whether the bytes read agree with the checksum that S3 stored; absent if S3 has none of the whole object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_checksum_matched: Option<bool>,
+    /// Whether the server wrote the file to its disk before it was published (`fsync@openssh.com`).
+    #[serde(default)]
+    pub synced: bool,
     /// The fingerprint of the host key that the server presented.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key_fingerprint: Option<String>,
@@ -472,7 +510,7 @@ impl Receipt {
         let used = previous.unwrap_or(credential);
         Self {
             outcome,
-            reason: None,
+            reason: checkpoint.reason.clone(),
             object: checkpoint.object.clone(),
             remote_host: remote_host.to_owned(),
             remote_path: None,
@@ -480,6 +518,7 @@ impl Receipt {
             proof: None,
             checksum: None,
             source_checksum_matched: None,
+            synced: checkpoint.synced,
             host_key_fingerprint: None,
             user_name: used.user_name.clone(),
             public_key_fingerprint: used.public_key_fingerprint.clone(),

@@ -12,7 +12,7 @@ const COMPONENT_MAX: usize = 255;
 /// So many files are kept under one name, beside the first.
 pub const NUMBER_MAX: u32 = 999;
 
-/// What stands in the name of a partial file, digits: it differs between object versions.
+/// Digits in the name of a partial file. They differ between object versions and between executions.
 const ID_LENGTH: usize = 16;
 
 /// Where one object version goes.
@@ -20,24 +20,31 @@ const ID_LENGTH: usize = 16;
 pub struct RemotePaths {
     /// The final name, that readers look for.
     pub path: String,
-    /// The partial file. Its name is stable for the object version, so that every attempt resumes the same file, and
-    /// differs between versions, so that two never write into one. The same as `path` where the final name itself is
+    /// The partial file. Its name is made of the object version and the execution: every call of one execution resumes
+    /// the same file, and no two executions ever write to one. The same as `path` where the final name itself is
     /// written to.
     pub partial: String,
 }
 
 impl RemotePaths {
     /// Makes the remote path of the object and places it under `location` (`""`: the directory the server logs us into).
+    /// `execution` is the id of the execution that delivers it, and `time` the event's.
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub fn new(location: &str, policy: &DeliveryPolicy, object: &PinnedObject, time: &str) -> Result<Self> {
+    pub fn new(
+        location: &str,
+        policy: &DeliveryPolicy,
+        object: &PinnedObject,
+        execution: &str,
+        time: &str,
+    ) -> Result<Self> {
         let path = under(location, &relative(policy, &object.bucket, &object.object_key, time)?);
         let partial = match &policy.publish {
             Publish::Direct => path.clone(),
             Publish::Rename { partial_name, staging_directory } => {
                 let (directory, name) = split(&path);
-                let name = partial_name.of(name, &identity(&path, object));
+                let name = partial_name.of(name, &identity(&path, object, execution));
                 match staging_directory {
                     Some(staging) => under(&under(location, staging), &name),
                     None => format!("{directory}{name}"),
@@ -51,7 +58,7 @@ impl RemotePaths {
     ///
     /// # Errors
     /// `RemotePathRejected` if its name is too long.
-    pub fn marker(&self, suffix: &str, policy: &DeliveryPolicy, object: &PinnedObject) -> Result<Self> {
+    pub fn marker(&self, suffix: &str, policy: &DeliveryPolicy) -> Result<Self> {
         let path = format!("{}{suffix}", self.path);
         let (_, name) = split(&path);
         if let Some(problem) = problem_of(name) {
@@ -62,10 +69,18 @@ impl RemotePaths {
             Publish::Direct => path.clone(),
             Publish::Rename { partial_name, .. } => {
                 let (directory, _) = split(&self.partial);
-                format!("{directory}{}", partial_name.of(name, &identity(&path, object)))
+                format!("{directory}{}", partial_name.of(name, &derived("marker", &self.partial, &path)))
             }
         };
         Ok(Self { path, partial })
+    }
+
+    /// Where the file that has the final name `path` is moved while ours takes its place, on servers that do not replace
+    /// a file in one step. Beside it, since a rename may not cross file systems. `None` where nothing is renamed.
+    pub fn aside(&self, path: &str, policy: &DeliveryPolicy) -> Option<String> {
+        let Publish::Rename { partial_name, .. } = &policy.publish else { return None };
+        let (directory, name) = split(path);
+        Some(format!("{directory}{}", partial_name.of(name, &derived("aside", &self.partial, path))))
     }
 
     /// Checks the remote path of an object before anything is asked of anyone. `time` is the event's, for templates that
@@ -360,16 +375,25 @@ fn problem_of(component: &str) -> Option<&'static str> {
     })
 }
 
-/// Hexadecimal digits that stand for the object version, and for where it goes: partial files of many directories may
-/// lie in one.
-fn identity(path: &str, object: &PinnedObject) -> String {
+/// Hexadecimal digits that stand for the object version, the execution, and where the file goes: partial files of many
+/// directories may lie in one.
+fn identity(path: &str, object: &PinnedObject, execution: &str) -> String {
     let version_id = object.version_id.as_deref().unwrap_or("");
-    let mut identity = Sha256::new();
-    for part in [&object.bucket, &object.object_key, &object.etag, version_id, path] {
-        identity.update((part.len() as u64).to_be_bytes());
-        identity.update(part);
+    digits(&[&object.bucket, &object.object_key, &object.etag, version_id, path, execution])
+}
+
+/// Digits for another file of the execution whose partial file this is.
+fn derived(purpose: &str, partial: &str, path: &str) -> String {
+    digits(&[purpose, partial, path])
+}
+
+fn digits(parts: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
     }
-    identity.finalize().iter().take(ID_LENGTH / 2).map(|byte| format!("{byte:02x}")).collect()
+    digest.finalize().iter().take(ID_LENGTH / 2).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -397,7 +421,7 @@ mod tests {
     }
 
     fn paths(location: &str, object: &PinnedObject) -> Result<RemotePaths> {
-        RemotePaths::new(location, &DeliveryPolicy::default(), object, "")
+        RemotePaths::new(location, &DeliveryPolicy::default(), object, "execution", "")
     }
 
     /// The path that the template makes of the key.
@@ -405,7 +429,7 @@ mod tests {
         let remote_path = RemotePathTemplate::parse(template).unwrap();
         let strip_prefix = strip_prefix.to_owned();
         let policy = DeliveryPolicy { remote_path, strip_prefix, ..DeliveryPolicy::default() };
-        Ok(RemotePaths::new("in", &policy, &object(key), TIME)?.path)
+        Ok(RemotePaths::new("in", &policy, &object(key), "execution", TIME)?.path)
     }
 
     #[test]
@@ -457,25 +481,37 @@ mod tests {
         for name in ["f", &"x".repeat(248)] {
             let (object, key) = (object(&format!("d/{name}")), format!("in/d/{name}"));
             let (paths, policy) = (paths("in", &object).unwrap(), DeliveryPolicy::default());
-            let marker = paths.marker(".sha256", &policy, &object).unwrap();
+            let marker = paths.marker(".sha256", &policy).unwrap();
             assert_eq!(marker.path, format!("{key}.sha256"));
             assert!(marker.partial.starts_with("in/d/.") && marker.partial != paths.partial, "{marker:?}");
         }
         let object = object(&"x".repeat(249));
-        let error =
-            paths("", &object).unwrap().marker(".sha256", &DeliveryPolicy::default(), &object).unwrap_err();
+        let error = paths("", &object).unwrap().marker(".sha256", &DeliveryPolicy::default()).unwrap_err();
         assert_eq!(error.name, ErrorName::RemotePathRejected);
     }
 
     #[test]
-    fn the_partial_name_is_stable_for_a_version_and_differs_between_versions() {
-        let partial = |object: &PinnedObject| paths("", object).unwrap().partial;
+    fn story_35_the_partial_name_differs_between_versions_and_between_executions() {
+        let policy = DeliveryPolicy::default();
+        let paths =
+            |object: &PinnedObject, execution| RemotePaths::new("", &policy, object, execution, "").unwrap();
+        let partial = |object: &PinnedObject, execution| paths(object, execution).partial;
         let one = object("k");
         let other_version = PinnedObject { version_id: Some("v2".into()), ..one.clone() };
         let other_content = PinnedObject { etag: "f".into(), ..one.clone() };
-        assert_eq!(partial(&one), partial(&one.clone()));
-        assert_ne!(partial(&one), partial(&other_version));
-        assert_ne!(partial(&one), partial(&other_content));
+        assert_eq!(partial(&one, "a"), partial(&one.clone(), "a"));
+        assert_ne!(partial(&one, "a"), partial(&one, "b"));
+        assert_ne!(partial(&one, "a"), partial(&other_version, "a"));
+        assert_ne!(partial(&one, "a"), partial(&other_content, "a"));
+        let (a, b) = (paths(&one, "a"), paths(&one, "b"));
+        let names = |it: &RemotePaths| {
+            [it.marker(".done", &policy).unwrap().partial, it.aside("k", &policy).unwrap()]
+        };
+        for (a, b) in names(&a).into_iter().zip(names(&b)) {
+            assert_ne!(a, b, "nor do they share any other file");
+        }
+        assert!(a.aside("d/k", &policy).unwrap().starts_with("d/.k."), "beside the final name");
+        assert_ne!(a.aside("k", &policy), Some(a.partial));
     }
 
     #[test]
@@ -541,9 +577,9 @@ mod tests {
     fn partial_files_may_be_called_otherwise_and_lie_elsewhere() {
         let partial = |publish: Publish, location: &str, key: &str| {
             let policy = DeliveryPolicy { publish, ..DeliveryPolicy::default() };
-            RemotePaths::new(location, &policy, &object(key), "").unwrap()
+            RemotePaths::new(location, &policy, &object(key), "execution", "").unwrap()
         };
-        let id = |paths: &RemotePaths| identity(&paths.path, &object("d/f.csv"));
+        let id = |paths: &RemotePaths| identity(&paths.path, &object("d/f.csv"), "execution");
         let suffix = partial(rename("{name}.{id}.filepart", None), "in", "d/f.csv");
         assert_eq!(suffix.partial, format!("in/d/f.csv.{}.filepart", id(&suffix)));
         for (staging, expected) in [("stage", "in/stage/"), ("/stage", "/stage/")] {

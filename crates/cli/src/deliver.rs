@@ -163,7 +163,9 @@ impl Delivery<'_> {
                     resends += 1;
                     self.journal.checkpoint = None;
                 }
-                other => return other,
+                Ok(Verified::FollowsNewest) => {}
+                Ok(Verified::Ended(receipt)) => return Ok(*receipt),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -227,7 +229,7 @@ impl Delivery<'_> {
         }
     }
 
-    async fn verify(&mut self, deps: &verify_remote::Deps, mut checkpoint: Checkpoint) -> Result<Receipt> {
+    async fn verify(&mut self, deps: &verify_remote::Deps, mut checkpoint: Checkpoint) -> Result<Verified> {
         loop {
             let input = VerifyRemoteInput {
                 execution: self.journal.execution.clone(),
@@ -237,9 +239,12 @@ impl Delivery<'_> {
             };
             let progress = Box::pin(verify_remote::handle(deps, input, Deadline::NEVER)).await?;
             match (progress.receipt, progress.checkpoint) {
-                (Some(receipt), _) => return Ok(receipt),
+                (Some(receipt), _) => return Ok(Verified::Ended(Box::new(receipt))),
                 (None, Some(more)) => {
                     self.journal.save(&self.bridge.states, &more);
+                    if more.status == Status::InProgress {
+                        return Ok(Verified::FollowsNewest);
+                    }
                     checkpoint = more;
                 }
                 (None, None) => return Err(ErrorName::Internal.error("verify-remote returned nothing")),
@@ -254,6 +259,13 @@ enum Step {
     Ended(Box<Receipt>),
     /// All was sent.
     Complete(Box<Checkpoint>),
+}
+
+/// How VerifyRemote ended.
+enum Verified {
+    Ended(Box<Receipt>),
+    /// A newer upload came while this one was published: the journal holds where it begins.
+    FollowsNewest,
 }
 
 /// The least that a state machine would be started with.

@@ -2,8 +2,12 @@
 //! `verify-remote` have in common.
 
 mod attributes;
+mod learned;
+mod look;
 mod persistence;
 
+#[cfg(feature = "internals")]
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +16,8 @@ use bridge::{CredentialReference, ErrorName, Result, Settings};
 use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
 
 pub use attributes::set_attributes;
+pub use learned::Learned;
+pub use look::{Patience, Seen, look, look_until};
 pub use persistence::Persistence;
 
 /// The partner's server.
@@ -20,10 +26,18 @@ pub struct Partner {
     pub settings: Settings,
     /// Clients for the object and the credential.
     pub clients: Clients,
+    /// What this process has learned of the server.
+    pub learned: Learned,
     options: sftp::Options,
     keeper: Keeper,
     refused: Mutex<Option<Refused>>,
+    #[cfg(feature = "internals")]
+    connector: Option<Connector>,
 }
+
+/// Makes a session without TCP and SSH, for tests.
+#[cfg(feature = "internals")]
+pub type Connector = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Session>> + Send>> + Send + Sync>;
 
 /// A version of the secret that the server refused: it took the other one, or this is the previous one and it took none.
 struct Refused {
@@ -55,7 +69,23 @@ impl Partner {
     pub fn new(settings: Settings, clients: Clients, options: sftp::Options) -> Self {
         let keeper = Keeper::new(settings.keep_connection);
         let options = sftp::Options { algorithms: settings.login.algorithms.clone(), ..options };
-        Self { settings, clients, options, keeper, refused: Mutex::default() }
+        Self {
+            settings,
+            clients,
+            learned: Learned::default(),
+            options,
+            keeper,
+            refused: Mutex::default(),
+            #[cfg(feature = "internals")]
+            connector: None,
+        }
+    }
+
+    /// With sessions that a test makes.
+    #[cfg(feature = "internals")]
+    #[must_use]
+    pub fn connecting_with(self, connector: Connector) -> Self {
+        Self { connector: Some(connector), ..self }
     }
 
     /// How far a transfer may spread out.
@@ -132,6 +162,10 @@ impl Partner {
     }
 
     async fn log_in(&self, reference: &CredentialReference) -> Result<Session> {
+        #[cfg(feature = "internals")]
+        if let Some(connector) = &self.connector {
+            return connector().await;
+        }
         let Settings { host, port, trusted_host_keys, .. } = &self.settings;
         let credential = credential::read(&self.clients, &reference.location).await?;
         let login = login(&self.settings, credential)?;

@@ -82,7 +82,7 @@ async fn upload(session: &Arc<Session>, local: &str, remote: &str) -> Result<(),
         upload.push(piece.into()).await?;
     }
     upload.flush().await?;
-    let told = upload.finish().await?.and_then(|attributes| attributes.size);
+    let told = upload.finish(true).await?.attributes.and_then(|attributes| attributes.size);
     eprintln!();
     if told.is_some_and(|told| told != size) {
         return Err(format!("{partial} has {told:?} bytes on the server, not {size}").into());

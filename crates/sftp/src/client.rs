@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use bridge::ErrorName;
 use bytes::Bytes;
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{Channel, ChannelMsg};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::codec::{self, Attributes, Body, Decoder, OpenFlags, Reply};
 use crate::condition::Condition;
 use crate::download::Download;
+use crate::link::{Reader, Writer};
 use crate::pieces::join_small;
 use crate::session::PACKET_MAX;
 use crate::{Error, Result, StatusCode};
@@ -36,6 +37,7 @@ const POSIX_RENAME: &str = "posix-rename@openssh.com";
 const LIMITS: &str = "limits@openssh.com";
 const STATVFS: &str = "statvfs@openssh.com";
 const CHECK_FILE: &str = "check-file";
+const FSYNC: &str = "fsync@openssh.com";
 
 /// An open file on the server: opaque bytes. One that is dropped is closed without waiting for the answer, so that a
 /// session can go on after whatever kept its file from its end.
@@ -60,6 +62,15 @@ impl Drop for FileHandle {
             line.close(&self.handle);
         }
     }
+}
+
+/// What the server said of a file as it was closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// Its attributes just before: some servers take a file away when it is closed.
+    pub attributes: Option<Attributes>,
+    /// Whether it was written to the disk; `None` if that was not asked for.
+    pub synced: Option<Result<()>>,
 }
 
 /// What a server says that it takes (`limits@openssh.com`); 0: it sets no limit.
@@ -240,10 +251,21 @@ impl Sftp {
         stall_timeout: Duration,
         round_trip: Duration,
     ) -> Result<Self> {
+        let (reader, writer) = channel.split();
+        let (reader, writer) = (Reader::Channel(reader), Writer::Channel(writer));
+        Self::start_on(reader, writer, condition, stall_timeout, round_trip).await
+    }
+
+    pub(crate) async fn start_on(
+        mut reader: Reader,
+        writer: Writer,
+        condition: Condition,
+        stall_timeout: Duration,
+        round_trip: Duration,
+    ) -> Result<Self> {
         let asked_at = Instant::now();
         let starting = |error: russh::Error| Error::lost(format!("starting SFTP: {error}"));
-        let (mut reader, writer) = channel.split();
-        writer.request_subsystem(true, "sftp").await.map_err(starting)?;
+        writer.request_sftp().await.map_err(starting)?;
         writer.data_bytes(codec::init()).await.map_err(starting)?;
         let mut decoder = Decoder::default();
         let extensions = read_version(&mut reader, &mut decoder).await?;
@@ -360,18 +382,42 @@ impl Sftp {
         self.done("close", &file.path, reply)
     }
 
-    /// Closes a file, asking for its attributes in the same breath.
-    pub(crate) async fn close_stating(&self, file: FileHandle) -> Result<Option<Attributes>> {
+    /// Whether the server can write a file to its disk on request.
+    pub fn can_sync(&self) -> bool {
+        self.extensions.contains(FSYNC)
+    }
+
+    /// Closes a file. The requests before it travel in the same flight: for its attributes and, if `sync` asks for it, to
+    /// write it to the disk.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub async fn close_with(&self, file: FileHandle, sync: bool) -> Result<Closed> {
         let path = file.path.clone();
+        let sync = (sync && self.can_sync()).then(|| {
+            let body = Body::default().string(&file.handle).finish();
+            self.line.begin("fsync", |id| codec::extended(id, FSYNC, &body))
+        });
         let attributes = self.line.begin("fstat", |id| codec::fstat(id, &file.handle));
         self.close(file).await?;
-        match self.settle(attributes).await? {
-            Reply::Attributes(attributes) => Ok(Some(attributes)),
-            other => match self.refused("fstat", &path, other) {
-                Error::Status { .. } => Ok(None),
-                error => Err(error),
-            },
+        let synced = match sync {
+            None => None,
+            Some(pending) => {
+                let reply = self.settle_within(self.stall_timeout * COMMIT, pending).await?;
+                Some(self.done("fsync", &path, reply))
+            }
+        };
+        if let Some(Err(lost @ Error::Named(_))) = synced {
+            return Err(lost);
         }
+        let attributes = match self.settle(attributes).await? {
+            Reply::Attributes(attributes) => Some(attributes),
+            other => match self.refused("fstat", &path, other) {
+                Error::Status { .. } => None,
+                error => return Err(error),
+            },
+        };
+        Ok(Closed { attributes, synced })
     }
 
     /// What the server says of an open file.
@@ -619,7 +665,7 @@ fn microseconds(duration: Duration) -> u64 {
 
 /// Until there is nobody left to send for, which is `true`, or the session has ended.
 async fn send_packets(
-    writer: &ChannelWriteHalf<Msg>,
+    writer: &Writer,
     mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>,
 ) -> bool {
     let mut ready = Vec::new();
@@ -634,7 +680,7 @@ async fn send_packets(
     true
 }
 
-async fn read_version(reader: &mut ChannelReadHalf, decoder: &mut Decoder) -> Result<HashSet<String>> {
+async fn read_version(reader: &mut Reader, decoder: &mut Decoder) -> Result<HashSet<String>> {
     loop {
         match decoder.next().map_err(|malformed| not_sftp(&malformed.to_string()))? {
             Some((_, Reply::Version { version, extensions })) if version >= codec::VERSION => {
@@ -675,7 +721,7 @@ fn not_sftp(problem: &str) -> Error {
 
 /// Hands replies to those who wait, until there are no more; says why.
 async fn read_replies(
-    reader: &mut ChannelReadHalf,
+    reader: &mut Reader,
     decoder: &mut Decoder,
     waiting: &Waiting,
     line: &Weak<Line>,

@@ -1,12 +1,28 @@
-//! What is private to the crate, as far as `fuzz/` and `benches/` need it. No part of the API: it is built with the
+//! What is private to the crate, as far as `fuzz/`, `benches/` and the search for races in `tests/` need it. No part of the API: it is built with the
 //! feature `internals` only, and changes without notice.
 
 use std::time::{Duration, Instant};
 
+use bridge::TrustedHostKeys;
 use bytes::Bytes;
 
 use crate::codec::{self, Malformed, Reply};
-use crate::{Attributes, client, pieces, window};
+use crate::{Attributes, Endpoint, Options, Result as SftpResult, Session, client, pieces, window};
+
+pub use crate::link::Ends;
+
+/// A session on a pair of queues, without SSH and without logging in.
+///
+/// # Errors
+/// What the other end does wrong when SFTP starts.
+pub async fn session(
+    ends: Ends,
+    endpoint: Endpoint,
+    trusted: TrustedHostKeys,
+    options: Options,
+) -> SftpResult<Session> {
+    Session::without_ssh(ends, endpoint, trusted, options).await
+}
 
 /// A longer reply is refused.
 pub const REPLY_MAX: usize = codec::REPLY_MAX;

@@ -13,6 +13,7 @@ mod host_key;
 pub mod internals;
 mod keeper;
 mod lanes;
+mod link;
 mod pem;
 mod pieces;
 mod private_key;
@@ -27,7 +28,7 @@ pub use authentication::{Answer, Login};
 pub use bridge::{
     Algorithms, Error as NamedError, ErrorName, Method, Methods, Preset, TrustedHostKey, TrustedHostKeys,
 };
-pub use client::{FileHandle, ServerLimits, Sftp};
+pub use client::{Closed, FileHandle, ServerLimits, Sftp};
 pub use codec::{Attributes, OpenFlags};
 pub use download::Download;
 pub use error::{Error, Result, StatusCode};

@@ -68,7 +68,8 @@ impl Default for Options {
 
 /// A connection to a server, logged in, with one SFTP channel; more are opened when they are asked for.
 pub struct Session {
-    ssh: Handle<Handler>,
+    /// `None` where a test speaks SFTP without SSH.
+    ssh: Option<Handle<Handler>>,
     channels: tokio::sync::Mutex<Vec<Arc<Sftp>>>,
     first: Arc<Sftp>,
     host_key: HostKey,
@@ -141,13 +142,37 @@ impl Session {
         })??;
         let first = Arc::new(sftp);
         Ok(Self {
-            ssh,
+            ssh: Some(ssh),
             channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
             first,
             host_key: state.presented(),
             negotiated: state.negotiated(),
             condition: state.condition,
             target,
+        })
+    }
+
+    /// A session without SSH, for tests that decide when a request is answered.
+    #[cfg(feature = "internals")]
+    pub(crate) async fn without_ssh(
+        ends: crate::link::Ends,
+        endpoint: Endpoint,
+        trusted: TrustedHostKeys,
+        options: Options,
+    ) -> Result<Self> {
+        let condition = Condition::default();
+        let (reader, writer) = ends.into_halves();
+        let sftp =
+            Sftp::start_on(reader, writer, condition.clone(), options.stall_timeout, Duration::ZERO).await?;
+        let first = Arc::new(sftp);
+        Ok(Self {
+            ssh: None,
+            channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
+            first,
+            host_key: HostKey::default(),
+            negotiated: Negotiated::default(),
+            condition,
+            target: Target { endpoint, login: Login::default(), trusted, options },
         })
     }
 
@@ -166,7 +191,8 @@ impl Session {
             return Ok(Arc::clone(sftp));
         }
         let Target { endpoint, options, .. } = &self.target;
-        let starting = start_sftp(&self.ssh, endpoint, &self.condition, options);
+        let ssh = self.ssh.as_ref().ok_or_else(|| starting_sftp(endpoint, &"there is no SSH"))?;
+        let starting = start_sftp(ssh, endpoint, &self.condition, options);
         let sftp = tokio::time::timeout(options.connect_timeout, starting).await;
         let sftp = Arc::new(sftp.map_err(|_| starting_sftp(endpoint, &"no answer"))??);
         channels.push(Arc::clone(&sftp));
@@ -227,7 +253,8 @@ impl Session {
 
     /// Says goodbye. A session that is merely dropped is closed, too, but the server logs it as broken.
     pub async fn disconnect(&self) {
-        let goodbye = self.ssh.disconnect(Disconnect::ByApplication, "", "en");
+        let Some(ssh) = &self.ssh else { return };
+        let goodbye = ssh.disconnect(Disconnect::ByApplication, "", "en");
         let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
     }
 }

@@ -9,8 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::client::{Answer, Answers};
-use crate::codec::Attributes;
+use crate::client::{Answer, Answers, Closed};
 use crate::lanes::{Lane, Spread};
 use crate::window::Window;
 
@@ -144,22 +143,21 @@ impl<J: Journal> Upload<J> {
         Ok(())
     }
 
-    /// Closes the file and returns what the server said of it just before, if it did: some servers take a file away
-    /// the moment it is closed.
+    /// Closes the file, after it was written to the server's disk if `sync` asks for that and the server can.
     ///
     /// # Errors
     /// The answer to a CLOSE: some servers commit the file, or check the quota, only then. Or the loss of a session.
-    pub async fn finish(self) -> Result<Option<Attributes>> {
+    pub async fn finish(self, sync: bool) -> Result<Closed> {
         let Self { mut lanes, joining, acknowledged, .. } = self;
         // Who still waits for it to grow gives up.
         drop(acknowledged);
         let first = lanes.swap_remove(0).lane;
         let mut closing: JoinSet<Result<()>> = lanes.into_iter().map(|other| other.lane.close()).collect();
-        let (attributes, ()) = tokio::join!(first.sftp.close_stating(first.file), joining.end());
+        let (closed_first, ()) = tokio::join!(first.sftp.close_with(first.file, sync), joining.end());
         while let Some(closed) = closing.join_next().await {
             closed.unwrap_or(Ok(()))?;
         }
-        attributes
+        closed_first
     }
 
     fn first_lane(&self) -> &Lane {

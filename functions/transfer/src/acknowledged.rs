@@ -57,6 +57,16 @@ impl Acknowledged {
         checkpoint.refused_at == Some(checkpoint.offset)
     }
 
+    /// The server refused to close the file, and to remove it: what it holds is not to be believed in any later call.
+    pub(crate) fn close_refused(&self) {
+        self.lock().checkpoint.refused_closes += 1;
+    }
+
+    /// The server has written the file to its disk.
+    pub(crate) fn synced(&self) {
+        self.lock().checkpoint.synced = true;
+    }
+
     /// Another session has taken over.
     pub(crate) fn resume(&self) {
         self.lock().checkpoint.resumes += 1;
@@ -85,6 +95,7 @@ impl Acknowledged {
         *digests = Digests::new(checkpoint, wanted);
         checkpoint.restarts += u32::from(checkpoint.offset > 0);
         checkpoint.offset = 0;
+        checkpoint.synced = false;
     }
 
     /// The final name, or that of the `number`th file that is kept under it, seems to hold the file already: there is

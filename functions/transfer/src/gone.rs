@@ -8,7 +8,7 @@ use sftp::{Attributes, Sftp};
 
 use crate::Deps;
 
-/// Whether the file is on the server. Its size is all that is left to know it by, and its time if S3 told it before.
+/// Whether the file is on the server. Its size and its time are all that is left to know it by.
 ///
 /// # Errors
 /// `missing`, explained, if there is no such file: nobody can tell then whether it was ever delivered.
@@ -24,9 +24,10 @@ pub(crate) async fn was_delivered(
     if !settings.after_delivery.removes() {
         return Err(missing);
     }
-    let remote = RemotePaths::new(&settings.location, &settings.policy, object, time)?;
+    let remote = RemotePaths::new(&settings.location, &settings.policy, object, &input.execution.id, time)?;
     let looking = deps.partner.with_session(&input.credential, None, async |session| {
-        find(session.sftp(), settings.policy.if_exists, object, &remote).await
+        let keeps_time = settings.attributes.mtime.is_some();
+        find(session.sftp(), settings.policy.if_exists, object, &remote, keeps_time).await
     });
     let found = tokio::time::timeout(limit.remaining(), looking).await;
     let found = found.unwrap_or_else(|_| {
@@ -35,7 +36,7 @@ pub(crate) async fn was_delivered(
     })?;
     if let Some(path) = found {
         return Ok(format!(
-            "the object is gone, as S3_AFTER_DELIVERY has it, and {path:?} is on the server with its size"
+            "the object is gone, as S3_AFTER_DELIVERY has it, and {path:?} is on the server with its size, and was written since"
         ));
     }
     let path = &remote.path;
@@ -51,20 +52,60 @@ async fn find(
     if_exists: IfExists,
     object: &PinnedObject,
     remote: &RemotePaths,
+    keeps_time: bool,
 ) -> Result<Option<String>> {
-    let is_it = |told: &Attributes| {
-        let later = |stored| told.modified.is_none_or(|time| i64::from(time) >= stored);
-        told.size == Some(object.size) && object.last_modified.is_none_or(later)
-    };
     let numbers = if if_exists == IfExists::KeepBoth { NUMBER_MAX } else { 0 };
     for number in 0..=numbers {
         let path = remote.numbered(number);
         match sftp.stat(&path).await {
             Err(error) if !error.is_status() => return Err(error.into()),
-            Ok(Some(told)) if is_it(&told) => return Ok(Some(path)),
+            Ok(Some(told)) if is_it(object, &told, keeps_time) => return Ok(Some(path)),
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => break,
         }
     }
     Ok(None)
+}
+
+/// A multipart upload is stored as of its beginning, and announced at its end.
+const MULTIPART_MAX: i64 = 7 * 24 * 3600;
+
+/// Whether this is the file of the object, as far as size and time tell. Without a time, a size is no evidence.
+fn is_it(object: &PinnedObject, told: &Attributes, keeps_time: bool) -> bool {
+    let Some((time, stored)) = told.modified.map(i64::from).zip(object.last_modified) else { return false };
+    // The entity tag of a multipart upload ends in the number of its parts.
+    let is_multipart = object.etag.contains('-');
+    let earliest = if keeps_time && is_multipart { stored - MULTIPART_MAX } else { stored };
+    told.size == Some(object.size) && time >= earliest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn story_38_a_size_without_a_time_is_no_evidence_of_a_delivery() {
+        let object = |etag: &str, last_modified| PinnedObject {
+            bucket: "b".into(),
+            object_key: "k".into(),
+            etag: etag.into(),
+            version_id: None,
+            size: 7,
+            last_modified,
+            checksum: None,
+            hash: None,
+        };
+        let told = |size, modified| Attributes { size: Some(size), modified, ..Attributes::default() };
+        let uploaded = object("e", Some(1000));
+        assert!(is_it(&uploaded, &told(7, Some(1000)), false));
+        assert!(!is_it(&uploaded, &told(8, Some(1000)), false));
+        assert!(!is_it(&uploaded, &told(7, Some(999)), false));
+        assert!(!is_it(&uploaded, &told(7, None), false), "the server tells no time");
+        assert!(!is_it(&object("e", None), &told(7, Some(1000)), false), "the event told none");
+        // With SFTP_PRESERVE_MTIME the file has the time at which the upload began.
+        let multipart = object("e-3", Some(1000));
+        assert!(is_it(&multipart, &told(7, Some(400)), true));
+        assert!(!is_it(&multipart, &told(7, Some(400)), false));
+        assert!(!is_it(&uploaded, &told(7, Some(400)), true));
+    }
 }

@@ -10,7 +10,7 @@ mod slice;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws::Pin;
+use aws::{Deliverable, Pin, Standing};
 use bridge::{
     Checkpoint, CredentialLocation, Deadline, ErrorName, ObjectCreated, OnProgress, Outcome, PinnedObject,
     Progress, Receipt, RemotePaths, Result, Settings, Status, TransferInput,
@@ -58,13 +58,14 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     }
     // The slice looks at its stop between writes; the limit is for a server that keeps us waiting in one.
     let (stop, limit) = (deadline.less(RESERVE, 4), deadline.less(RESERVE / 4, 16));
+    let deliverable = Deliverable { skip_empty: policy.skip_empty };
     let mut contents = None;
     let checkpoint = match &input.checkpoint {
         Some(checkpoint) if checkpoint.status != Status::InProgress => {
             return Ok(Progress { checkpoint: Some(checkpoint.clone()), receipt: None });
         }
         Some(checkpoint) => checkpoint.clone(),
-        None => match aws::pin(&deps.partner.clients.s3, &event).await? {
+        None => match aws::pin(&deps.partner.clients.s3, &event, deliverable).await? {
             Pin::Superseded { object, reason } => return Ok(superseded(deps, &input, object, reason)),
             Pin::Missing(error) => {
                 // A hand-typed input does not tell enough to recognise anything by.
@@ -96,10 +97,10 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
             }
             Pin::Object { object, body } => {
                 contents = body;
-                let remote = RemotePaths::new(location, policy, &object, time)?;
+                let remote = RemotePaths::new(location, policy, &object, &input.execution.id, time)?;
                 if let Some(suffix) = deps.partner.settings.marker.suffix() {
                     // A name that is too long with the marker's suffix is refused while nothing is published.
-                    remote.marker(suffix, policy, &object)?;
+                    remote.marker(suffix, policy)?;
                 }
                 Checkpoint::start(object, remote, aws::now())
             }
@@ -111,7 +112,7 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     let body = Mutex::new(contents);
     let slice = Slice { deps, input: &input, acknowledged: &acknowledged, body, stop, limit };
     if input.checkpoint.is_some()
-        && let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object).await?
+        && let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object, deliverable).await?
     {
         slice.discard().await;
         return Ok(superseded(deps, &input, object, reason));
@@ -123,24 +124,28 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     });
     match outcome {
         Ok(()) => {}
-        Err(error) if acknowledged.is_beyond(start) => {
+        Err(error) if acknowledged.is_beyond(start) || is_warier(&acknowledged, &input) => {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
             // A partner who cuts every connection is not to be called back at once.
             tokio::time::sleep(PAUSE.min(deadline.remaining() / 2)).await;
         }
-        Err(error) if error.name == ErrorName::ObjectChanged => {
-            // Changed by a newer upload: no failure of anything.
-            let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object).await? else {
-                return Err(error);
-            };
-            slice.discard().await;
-            return Ok(superseded(deps, &input, object, reason));
-        }
-        Err(error) if error.name == ErrorName::ObjectUnreadable => {
-            // Gone because another execution of the same event was faster.
-            let reason = gone::was_delivered(deps, &input, &object, time, error, limit).await?;
-            slice.discard().await;
-            return Ok(delivered_before(deps, &input, object, reason));
+        Err(error) if matches!(error.name, ErrorName::ObjectChanged | ErrorName::ObjectUnreadable) => {
+            let standing = aws::standing(&deps.partner.clients.s3, &object, deliverable).await;
+            match standing {
+                // Changed by a newer upload: no failure of anything.
+                Ok(Standing::Superseded(reason)) => {
+                    slice.discard().await;
+                    return Ok(superseded(deps, &input, object, reason));
+                }
+                // Perhaps because another execution of the same event was faster.
+                Ok(Standing::Gone) if error.name == ErrorName::ObjectUnreadable => {
+                    let reason = gone::was_delivered(deps, &input, &object, time, error, limit).await?;
+                    slice.discard().await;
+                    return Ok(delivered_before(deps, &input, object, reason));
+                }
+                // Refused, archived, or out of reach: it is still there.
+                _ => return Err(error),
+            }
         }
         Err(error) => return Err(error),
     }
@@ -148,6 +153,13 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
     let (offset, size) = (checkpoint.offset, checkpoint.object.size);
     tracing::info!(offset, size, status = ?checkpoint.status, "acknowledged");
     Ok(Progress { checkpoint: Some(checkpoint), receipt: None })
+}
+
+/// Whether this call has learned that the partial file is not to be believed. It is said once: with a server that refuses
+/// each CLOSE, the error follows.
+fn is_warier(acknowledged: &Acknowledged, input: &TransferInput) -> bool {
+    let before = input.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.refused_closes);
+    before == 0 && acknowledged.checkpoint().refused_closes > 0
 }
 
 /// With `SFTP_S3_SSH_KEY` the key may lie in the very bucket that is watched.

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws::{ByteStream, ObjectReader};
+use aws::{ByteStream, Deliverable, ObjectReader};
 use bridge::{
-    Checkpoint, Checksum, Deadline, ErrorName, Hashes, PinnedObject, ProofPolicy, RemotePaths, Result,
-    TransferInput,
+    Checkpoint, Checksum, Deadline, Demand, ErrorName, Hashes, PinnedObject, ProofPolicy, RemotePaths,
+    Result, TransferInput,
 };
-use partner::Persistence;
-use sftp::{AHEAD_MAX, Attributes, Caps, Session, Sftp, Upload};
+use partner::{Patience, Persistence, Seen, look, look_until};
+use sftp::{AHEAD_MAX, Attributes, Caps, FileHandle, OpenFlags, Session, Sftp, Upload};
 
 use crate::acknowledged::{Acknowledged, Sending};
 use crate::direct::{self, Prepared};
@@ -31,11 +31,24 @@ pub(crate) struct Slice<'a> {
 /// A partial file that is in nobody's way is not waited for longer.
 const DISCARD_MAX: Duration = Duration::from_secs(10);
 
-/// So often it is asked again whether a partial file may be continued, before all of it is sent again: it may be a
-/// hiccup, or a session that was lost and still holds the file, and much may be at stake.
-const REFUSALS_MAX: u32 = 3;
-/// Before asking for the second time; four times that before the third.
-const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+/// Pauses after the server refused to continue the partial file, 92 seconds in all, before all of it is sent again. A
+/// session that was lost may hold the file locked for a minute.
+const REFUSED_PAUSES: [Duration; 6] = [
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+    Duration::from_secs(25),
+    Duration::from_secs(30),
+];
+
+/// How a file is opened.
+enum Opening {
+    /// Nothing that it holds is kept; with these flags as well.
+    Fresh(Option<OpenFlags>),
+    /// It is written to from where it ends.
+    Continue,
+}
 
 impl Slice<'_> {
     /// Sends until the object is complete or the stop has come; `acknowledged` says how far. A session that is lost
@@ -48,7 +61,7 @@ impl Slice<'_> {
         let mut caps = self.deps.partner.caps();
         // In this call or in an earlier one.
         let mut had_session = self.input.checkpoint.is_some();
-        let mut refusals = 0;
+        let mut pauses = REFUSED_PAUSES.into_iter();
         let call = self.acknowledged.mark();
         loop {
             let start = self.acknowledged.mark();
@@ -56,7 +69,7 @@ impl Slice<'_> {
                 if std::mem::replace(&mut had_session, true) {
                     self.acknowledged.resume();
                 }
-                let sent = self.send(session, caps).await;
+                let sent = Box::pin(self.send(session, caps)).await;
                 if sent.is_err() && self.acknowledged.checkpoint().remote.is_direct() {
                     // Some servers publish what is closed, and the file may be open still.
                     session.doubt();
@@ -75,15 +88,16 @@ impl Slice<'_> {
                 if !about_continuing || self.acknowledged.is_beyond(call) || self.stop.has_passed() {
                     return Err(error);
                 }
-                refusals += 1;
                 let offset = start.offset;
-                tracing::warn!(%error, offset, refusals, "the server does not let the partial file be continued");
-                if refusals < REFUSALS_MAX {
-                    let pause = REFUSED_PAUSE * 4u32.pow(refusals - 1);
+                tracing::warn!(%error, offset, "the server does not let the partial file be continued");
+                // A server that has refused it for so long in this process is not waited for again.
+                let pause = pauses.next().filter(|_| !self.deps.partner.learned.never_continues());
+                if let Some(pause) = pause {
                     tokio::time::sleep(pause.min(self.stop.remaining())).await;
                 } else {
                     let why = format!("the server did not let it be continued: {}", error.message());
                     self.may_start_over(&why)?;
+                    self.deps.partner.learned.set_never_continues();
                     self.discard().await;
                     self.acknowledged.start_over(Hashes::default());
                 }
@@ -145,6 +159,7 @@ impl Slice<'_> {
         let sftp = session.sftp();
         let Checkpoint { object, remote, offset, .. } = self.acknowledged.checkpoint();
         let direct = remote.is_direct();
+        self.ensure_possible(sftp)?;
         if direct {
             self.is_current(&object).await?;
         }
@@ -152,40 +167,32 @@ impl Slice<'_> {
         let spread = session.spread(object.size - offset, if direct { Caps::ONE } else { caps });
         // Asked in one round trip; only the second answer is of use where bytes were acknowledged before.
         let (already_there, partial) =
-            tokio::join!(self.is_already_there(sftp, &object, &remote, offset), async {
-                told_size(sftp.stat(&remote.partial).await)
-            });
+            tokio::join!(self.is_already_there(sftp, &object, &remote, offset), look(sftp, &remote.partial));
         if let Some((number, stored)) = already_there? {
             tracing::info!(path = remote.numbered(number), "a file is there that may be this one already");
             return self.acknowledged.is_already_there(number, stored);
         }
-        let mut partial = partial?;
-        let settings = &self.deps.partner.settings;
-        let mut more = None;
-        if direct {
-            match direct::prepare(sftp, settings.marker, &remote, &object, offset, partial).await? {
-                Prepared::Complete => {
-                    self.acknowledged.complete();
-                    return Ok(());
+        let before = self.size_before(sftp, &remote, offset, partial?).await?;
+        let opening = match direct {
+            false => self.opening(before, offset),
+            true => {
+                let marker = self.deps.partner.settings.marker;
+                match direct::prepare(sftp, marker, &remote, &object, offset, before).await? {
+                    Prepared::Complete => {
+                        self.acknowledged.complete();
+                        return Ok(());
+                    }
+                    Prepared::Continue => Opening::Continue,
+                    Prepared::Fresh(flags) => Opening::Fresh(flags),
                 }
-                Prepared::Continue => {}
-                Prepared::Fresh(flags) => (more, partial) = (flags, Some(0)),
             }
-        }
-        let mut file =
-            open_partial(sftp, &remote, settings, more, |warning| self.acknowledged.warn(warning)).await?;
-        if direct {
-            file.leave_open_if_dropped();
-        }
-        if partial.is_none() && offset > 0 {
-            // A server that refuses STAT may answer FSTAT.
-            partial = told_size(sftp.fstat(&file).await.map(Some))?;
-        }
-        let mut reader = self.continue_at(sftp, &object, partial).await?;
+        };
+        let (file, reaches) = self.open(sftp, &remote, opening, before).await?;
+        let mut reader = self.continue_at(sftp, &object, reaches).await?;
         let offset = self.acknowledged.offset();
         let journal = self.acknowledged.journal(&self.deps.on_progress);
         // Of a file whose size is not told, nobody can tell whether several channels write to the same.
-        let size = partial.unwrap_or(u64::MAX);
+        let size = reaches.unwrap_or(u64::MAX);
         let mut upload = session.upload(file, offset, size, spread, journal);
         let complete = match self.stream(&mut upload, &mut reader, &object).await {
             Err(error) if error.name == ErrorName::RemoteFailure => Err(explain(sftp, &remote, error).await),
@@ -194,30 +201,131 @@ impl Slice<'_> {
         if complete && direct {
             self.is_current(&object).await?;
         }
-        let attributes = match upload.finish().await {
-            // What was acknowledged is taken back: nothing of it is to be believed any more.
-            Err(error) if error.is_status() => {
-                self.acknowledged.start_over(Hashes::default());
-                return Err(match sftp.remove(&remote.partial).await {
-                    Err(lost) if !lost.is_status() => lost,
-                    _ => error,
-                }
-                .into());
-            }
+        self.close(sftp, upload, &remote, complete).await
+    }
+
+    /// What the settings demand and the server does not do is said before anything is sent.
+    fn ensure_possible(&self, sftp: &Sftp) -> Result<()> {
+        let settings = &self.deps.partner.settings;
+        let (setting, why) = if settings.proof == ProofPolicy::Hash && !sftp.can_hash() {
+            ("SFTP_PROOF is hash", "it offers no check-file extension. Set it to auto or read-back")
+        } else if settings.attributes.fsync == Some(Demand::Require) && !sftp.can_sync() {
+            ("SFTP_FSYNC is require", "it offers no fsync@openssh.com. Set it to try")
+        } else {
+            return Ok(());
+        };
+        Err(ErrorName::InvalidConfig
+            .error(format!("{setting}, which this server cannot do: {why}; nothing was sent")))
+    }
+
+    /// What the partial file holds before it is opened, bytes. A size below what was acknowledged is believed only after
+    /// some seconds: caches tell old ones.
+    async fn size_before(
+        &self,
+        sftp: &Sftp,
+        remote: &RemotePaths,
+        offset: u64,
+        seen: Seen,
+    ) -> Result<Option<u64>> {
+        let is_expected = |seen: Seen| match seen {
+            Seen::File(size) => size.is_none_or(|size| size >= offset),
+            Seen::Nothing | Seen::Directory => offset == 0,
+            Seen::Hidden => true,
+        };
+        let seen = match is_expected(seen) || remote.is_direct() {
+            true => seen,
+            false => look_until(sftp, &remote.partial, self.stop, is_expected, |_| Patience::Short).await?,
+        };
+        Ok(match seen {
+            Seen::File(size) => size,
+            Seen::Nothing => Some(0),
+            Seen::Directory | Seen::Hidden => None,
+        })
+    }
+
+    /// How the partial file is to be opened: what it holds is kept only if some of it is believed.
+    fn opening(&self, before: Option<u64>, offset: u64) -> Opening {
+        let proves = self.is_believed() && before.is_some_and(|size| size > AHEAD_MAX);
+        match offset > 0 || proves {
+            true => Opening::Continue,
+            false => Opening::Fresh(Some(OpenFlags::TRUNCATE)),
+        }
+    }
+
+    /// Opens the file, and says up to where its contents may be believed, bytes: as far as the open file reaches, and no
+    /// further than it did before. Some servers cut a file as they open it.
+    async fn open(
+        &self,
+        sftp: &Sftp,
+        remote: &RemotePaths,
+        opening: Opening,
+        before: Option<u64>,
+    ) -> Result<(FileHandle, Option<u64>)> {
+        let settings = &self.deps.partner.settings;
+        let flags = match opening {
+            Opening::Fresh(flags) => flags,
+            Opening::Continue => None,
+        };
+        let mut file =
+            open_partial(sftp, remote, settings, flags, |warning| self.acknowledged.warn(warning)).await?;
+        if remote.is_direct() {
+            file.leave_open_if_dropped();
+        }
+        if let Opening::Fresh(_) = opening {
+            return Ok((file, before.map(|_| 0)));
+        }
+        let after = match told_size(sftp.fstat(&file).await.map(Some))? {
+            Some(size) => Some(size),
+            None => told_size(sftp.stat(&remote.partial).await)?,
+        };
+        Ok((file, after.map(|after| before.map_or(after, |before| before.min(after)))))
+    }
+
+    async fn close(
+        &self,
+        sftp: &Sftp,
+        upload: Upload<Sending<'_>>,
+        remote: &RemotePaths,
+        complete: bool,
+    ) -> Result<()> {
+        let fsync = self.deps.partner.settings.attributes.fsync;
+        let closed = match upload.finish(complete && fsync.is_some()).await {
+            Err(error) if error.is_status() => return Err(self.close_refused(sftp, remote, error).await),
             other => other?,
         };
-        if complete {
-            let told = attributes.and_then(|attributes| attributes.size);
-            if told.is_some_and(|told| told != object.size) {
-                tracing::warn!(
-                    told,
-                    expected = object.size,
-                    "the server tells another size than it acknowledged"
-                );
+        match closed.synced {
+            Some(Ok(())) => self.acknowledged.synced(),
+            Some(Err(error)) if fsync == Some(Demand::Require) => {
+                // The next call closes it once more.
+                return Err(ErrorName::RemoteFailure.error(format!("SFTP_FSYNC is require: {error}")));
             }
+            Some(Err(error)) => self.acknowledged.warn(format!("SFTP_FSYNC: {error}")),
+            None => {}
+        }
+        if complete {
             self.acknowledged.complete();
         }
         Ok(())
+    }
+
+    /// What was acknowledged is taken back: nothing of it is to be believed any more, in this call or in a later one.
+    async fn close_refused(&self, sftp: &Sftp, remote: &RemotePaths, refusal: sftp::Error) -> bridge::Error {
+        self.acknowledged.start_over(Hashes::default());
+        match sftp.remove(&remote.partial).await {
+            Ok(()) => refusal.into(),
+            Err(error) if error.is_not_found() => refusal.into(),
+            Err(error) => {
+                self.acknowledged.close_refused();
+                if error.is_status() { refusal.into() } else { error.into() }
+            }
+        }
+    }
+
+    /// Whether the size of the partial file proves its beginning. Not of a file that differed on arrival, or whose close
+    /// was refused, nor of one whose name does not stand for a version.
+    fn is_believed(&self) -> bool {
+        let Checkpoint { remote, refused_closes, .. } = self.acknowledged.checkpoint();
+        self.input.resends == 0 && refused_closes == 0 && !remote.is_direct()
     }
 
     async fn is_already_there<'o>(
@@ -238,7 +346,8 @@ impl Slice<'_> {
 
     /// Where the final name itself is written to, an older version would be written over a newer one.
     async fn is_current(&self, object: &PinnedObject) -> Result<()> {
-        match aws::superseded_by(&self.deps.partner.clients.s3, object).await? {
+        let deliverable = Deliverable { skip_empty: self.deps.partner.settings.policy.skip_empty };
+        match aws::superseded_by(&self.deps.partner.clients.s3, object, deliverable).await? {
             Some(reason) => Err(ErrorName::ObjectChanged.error(reason)),
             None => Ok(()),
         }
@@ -281,11 +390,8 @@ impl Slice<'_> {
             _ => ObjectReader::new(s3, object, offset),
         };
         // A call that was killed left no checkpoint, but it never sent further than this ahead of what was acknowledged.
-        // Of a file that differed on arrival, nothing is believed.
         let proved = reaches.min(object.size).saturating_sub(AHEAD_MAX);
-        // Nor of one whose name does not stand for a version.
-        let is_believed = self.input.resends == 0 && !self.acknowledged.checkpoint().remote.is_direct();
-        if is_believed && proved > offset {
+        if self.is_believed() && proved > offset {
             tracing::info!(offset, proved, "the partial file proves more than the checkpoint says");
             reader.pass(proved, |bytes| self.acknowledged.add_proved(bytes)).await?;
         }

@@ -8,16 +8,18 @@ mod marker;
 mod proof;
 mod publication;
 mod publish;
+mod rename;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws::Standing;
 use bridge::{
-    AfterDelivery, Checkpoint, Deadline, ErrorName, Marker, OnProgress, Outcome, Progress, Publication,
-    Receipt, Result, Settings, Status, VerifyRemoteInput, compare_with_stored,
+    AfterDelivery, Checkpoint, Deadline, ErrorName, Marker, ObjectCreated, OnProgress, Outcome, Progress,
+    Publication, Receipt, RemotePaths, Result, Settings, Status, VerifyRemoteInput, compare_with_stored,
 };
 use partner::{Partner, Persistence};
-use sftp::Session;
+use sftp::{Session, Sftp};
 
 use crate::hashes::Known;
 use crate::marker::MarkerFile;
@@ -34,6 +36,9 @@ pub struct Deps {
 /// Time for publishing and the answer.
 const RESERVE: Duration = Duration::from_secs(20);
 
+/// Before the state machine calls again after a lost session.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Proves and publishes; where reading back takes longer than the invocation may, returns a checkpoint instead.
 ///
 /// # Errors
@@ -42,30 +47,40 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     if input.checkpoint.status != Status::Complete {
         return Err(ErrorName::InvalidInput.error("field `checkpoint.status`: expected complete"));
     }
-    let start = how_far(&input.checkpoint);
     let mut checkpoint = input.checkpoint.clone();
     let stop = deadline.less(RESERVE, 4);
     let limit = deadline.less(RESERVE / 4, 16);
-    let outcome = tokio::time::timeout(limit.remaining(), run(deps, &input, &mut checkpoint, stop)).await;
+    // Boxed, here and below: the future of a whole delivery is too large for the stack of a small thread.
+    let running = Box::pin(run(deps, &input, &mut checkpoint, stop));
+    let outcome = tokio::time::timeout(limit.remaining(), running).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost
             .error(format!("{}: no answer until the deadline", deps.partner.settings.host)))
     });
     match outcome {
         Ok(receipt) => Ok(Progress { checkpoint: Some(checkpoint), receipt }),
-        // That it is published must not be forgotten, whatever came after it. Nor what was read, where it is of use: what
-        // no retry cures is said at once.
-        Err(error)
-            if checkpoint.publication.is_some() != input.checkpoint.publication.is_some()
-                || error.name.retryable()
-                    && (how_far(&checkpoint) > start
-                        || checkpoint.publishing != input.checkpoint.publishing) =>
-        {
+        Err(error) if must_be_kept(&input.checkpoint, &checkpoint, &error) => {
             tracing::warn!(%error, "stopped after making progress; going on from the checkpoint");
+            // A partner who cuts every connection is not to be called back at once.
+            tokio::time::sleep(PAUSE.min(deadline.remaining() / 2)).await;
             Ok(Progress { checkpoint: Some(checkpoint), receipt: None })
         }
         Err(error) => Err(error),
     }
+}
+
+/// Maximum number of lost sessions, or refusals, in the middle of publishing of which a checkpoint is returned.
+const PUBLISH_LOSSES_MAX: u32 = 10;
+
+/// Whether the call has brought something that the next one has to know although it failed: that the file is published,
+/// whatever came after it; what was read; what was asked for and not answered. What no retry cures is said at once.
+fn must_be_kept(before: &Checkpoint, now: &Checkpoint, error: &bridge::Error) -> bool {
+    let is_published = now.publication != before.publication;
+    let is_further = how_far(now) > how_far(before);
+    let is_unanswered = now.publishing != before.publishing || now.aside != before.aside;
+    is_published
+        || error.name.retryable()
+            && (is_further || is_unanswered && now.publish_refusals <= PUBLISH_LOSSES_MAX)
 }
 
 /// What can be compared: more is further. What comes later in a delivery stands first; then bytes, whatever they were
@@ -86,31 +101,51 @@ async fn run(
     stop: Deadline,
 ) -> Result<Option<Receipt>> {
     let Settings { marker, after_delivery, .. } = &deps.partner.settings;
-    let is_complete = |publication: &Publication| *marker == Marker::None || publication.marker.is_some();
+    let is_complete = |publication: &Publication| {
+        publication.is_newest && (*marker == Marker::None || publication.marker.is_some())
+    };
     if !checkpoint.publication.as_ref().is_some_and(is_complete) {
         match on_the_server(deps, input, checkpoint, stop).await? {
             End::Published => {}
             End::Superseded(receipt) => return Ok(Some(*receipt)),
-            End::StopCame => return Ok(None),
+            End::FollowsNewest | End::StopCame => return Ok(None),
         }
     }
     let Some(publication) = checkpoint.publication.clone() else { return Ok(None) };
     // The object may go only when the state machine's document says that it was published: whoever has to do this
     // again then needs neither the object nor the file. The next call has all its time for it, too.
     if input.checkpoint.publication.is_none()
+        && !publication.unconfirmed
         && (after_delivery.removes() || *after_delivery != AfterDelivery::Keep && stop.has_passed())
     {
         return Ok(None);
     }
-    let Publication { outcome, path, proof, host_key_fingerprint, marker } = publication;
-    let after = afterwards::run(deps, &checkpoint.object, &input.execution, outcome, stop).await;
+    Ok(Some(delivered(deps, input, checkpoint, publication, stop).await))
+}
+
+/// Sees to the object, and writes the receipt.
+async fn delivered(
+    deps: &Deps,
+    input: &VerifyRemoteInput,
+    checkpoint: &Checkpoint,
+    publication: Publication,
+    stop: Deadline,
+) -> Receipt {
+    let Publication { outcome, path, proof, host_key_fingerprint, marker, unconfirmed, .. } = publication;
+    let after = match unconfirmed && deps.partner.settings.after_delivery.removes() {
+        true => {
+            Err("S3_AFTER_DELIVERY: the object stays, because the file was not seen under its final name"
+                .into())
+        }
+        false => afterwards::run(deps, &checkpoint.object, &input.execution, outcome, stop).await,
+    };
     let receipt = receipt(deps, input, outcome, checkpoint);
     let mut warnings = receipt.warnings.clone();
     let after_delivery = after.unwrap_or_else(|warning| {
         warnings.push(warning);
         None
     });
-    Ok(Some(Receipt {
+    Receipt {
         remote_path: Some(path),
         marker,
         proof: Some(proof),
@@ -120,7 +155,7 @@ async fn run(
         after_delivery,
         warnings,
         ..receipt
-    }))
+    }
 }
 
 fn receipt(deps: &Deps, input: &VerifyRemoteInput, outcome: Outcome, checkpoint: &Checkpoint) -> Receipt {
@@ -131,10 +166,12 @@ fn receipt(deps: &Deps, input: &VerifyRemoteInput, outcome: Outcome, checkpoint:
 
 /// How the part that needs a session ends.
 enum End {
-    /// With its marker, if there is to be one and it can be had.
+    /// With its marker, if there is to be one and it can be made.
     Published,
     /// A newer upload takes the object's place.
     Superseded(Box<Receipt>),
+    /// The checkpoint begins the delivery of a newer upload.
+    FollowsNewest,
     StopCame,
 }
 
@@ -172,11 +209,13 @@ async fn prove_and_publish(
     session: &Session,
     stop: Deadline,
 ) -> Result<End> {
-    let (sftp, settings) = (session.sftp(), &deps.partner.settings);
+    let sftp = session.sftp();
     let host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
+    let mut asked = false;
     if checkpoint.publication.is_none() {
-        let (outcome, proof) = match publish_proved(deps, checkpoint, sftp, stop).await? {
-            Step::Published(outcome, proof) => (outcome, proof),
+        let is_retry = input.execution.retry_count > 0 || input.execution.redrive_count > 0;
+        let ended = match Box::pin(publish_proved(deps, checkpoint, sftp, stop, is_retry)).await? {
+            Step::Published(ended) => ended,
             Step::Superseded(reason) => {
                 let receipt = receipt(deps, input, Outcome::Superseded, checkpoint);
                 let receipt = Receipt { reason: Some(reason), host_key_fingerprint, ..receipt };
@@ -184,29 +223,144 @@ async fn prove_and_publish(
             }
             Step::StopCame => return Ok(End::StopCame),
         };
-        let path = checkpoint.final_path();
-        checkpoint.publication =
-            Some(Publication { outcome, path, proof, host_key_fingerprint, marker: None });
+        checkpoint.publication = Some(Publication {
+            outcome: ended.outcome,
+            path: checkpoint.final_path(),
+            proof: ended.proof,
+            host_key_fingerprint,
+            marker: None,
+            unconfirmed: ended.unconfirmed,
+            // What was there before was not put there by us.
+            is_newest: ended.outcome == Outcome::AlreadyDelivered,
+        });
+        if let Some(standing) = ended.standing {
+            asked = true;
+            if let Some(end) = follow(deps, input, checkpoint, standing).await? {
+                return Ok(end);
+            }
+        }
     }
+    Box::pin(finish(deps, input, checkpoint, sftp, stop, asked)).await
+}
+
+/// Sees to it that what lies there is the newest upload, and puts the marker beside it. `asked`: S3 has just said that it
+/// is.
+async fn finish(
+    deps: &Deps,
+    input: &VerifyRemoteInput,
+    checkpoint: &mut Checkpoint,
+    sftp: &Sftp,
+    stop: Deadline,
+    asked: bool,
+) -> Result<End> {
+    let Some(publication) = checkpoint.publication.clone() else { return Ok(End::StopCame) };
+    let needs_marker = deps.partner.settings.marker != Marker::None && publication.marker.is_none();
+    // A marker speaks of the file that lies there: it is not written for one that was replaced since.
+    if !publication.is_newest || needs_marker && !asked {
+        let standing = publish::standing(deps, checkpoint).await?;
+        if let Some(end) = follow(deps, input, checkpoint, standing).await? {
+            return Ok(end);
+        }
+    }
+    clear_asides(checkpoint, sftp).await;
+    if !needs_marker {
+        return Ok(End::Published);
+    }
+    match put_marker(deps, checkpoint, sftp, stop).await? {
+        Marked::Written => {
+            let standing = publish::standing(deps, checkpoint).await?;
+            Ok(follow(deps, input, checkpoint, standing).await?.unwrap_or(End::Published))
+        }
+        Marked::AsItWas => Ok(End::Published),
+        Marked::StopCame => Ok(End::StopCame),
+    }
+}
+
+/// An older version must not stay over a newer one: if there is a newer upload after anything was written under a final
+/// name, this execution delivers that as well. The newer one's own execution may have published it before.
+async fn follow(
+    deps: &Deps,
+    input: &VerifyRemoteInput,
+    checkpoint: &mut Checkpoint,
+    standing: Standing,
+) -> Result<Option<End>> {
+    let outcome = checkpoint.publication.as_ref().map(|publication| publication.outcome);
+    let keeps = deps.partner.settings.policy.if_exists.keeps();
+    let reason = match standing {
+        // With `fail` and `keep-both` nothing was replaced.
+        Standing::Superseded(reason) if !keeps => reason,
+        _ => {
+            mark_newest(checkpoint);
+            return Ok(None);
+        }
+    };
+    if outcome == Some(Outcome::AlreadyDelivered) {
+        let receipt = receipt(deps, input, Outcome::Superseded, checkpoint);
+        return Ok(Some(End::Superseded(Box::new(Receipt { reason: Some(reason), ..receipt }))));
+    }
+    let event = ObjectCreated::from_event(input.event.clone())?;
+    let Some(newest) = aws::pin_newest(&deps.partner.clients.s3, &event).await? else {
+        let warning = format!("{reason}; it was deleted meanwhile. Ask the partner whether it arrived");
+        checkpoint.warnings.push(warning);
+        mark_newest(checkpoint);
+        return Ok(None);
+    };
+    tracing::warn!(reason, "published, and overtaken at the same time; delivering the newer upload as well");
+    let Settings { location, policy, .. } = &deps.partner.settings;
+    let time = event.event_time.as_ref().unwrap_or(&input.execution.start_time);
+    let remote = RemotePaths::new(location, policy, &newest, &input.execution.id, time)?;
+    let former = std::mem::replace(checkpoint, Checkpoint::start(newest, remote, aws::now()));
+    checkpoint.reason = Some(format!(
+        "{reason}. It came while an older one was being published, so this execution delivered the newer one as well"
+    ));
+    checkpoint.credential_version_id = former.credential_version_id;
+    checkpoint.bytes_sent = former.bytes_sent;
+    Ok(Some(End::FollowsNewest))
+}
+
+fn mark_newest(checkpoint: &mut Checkpoint) {
+    if let Some(publication) = &mut checkpoint.publication {
+        publication.is_newest = true;
+    }
+}
+
+/// What was moved aside, and was not needed any more when the session was lost.
+async fn clear_asides(checkpoint: &mut Checkpoint, sftp: &Sftp) {
+    for aside in [checkpoint.aside.take(), checkpoint.marker_aside.take()].into_iter().flatten() {
+        rename::discard(sftp, &aside).await;
+    }
+}
+
+enum Marked {
+    Written,
+    /// It was there and right, or it is not known what it has to say.
+    AsItWas,
+    StopCame,
+}
+
+async fn put_marker(deps: &Deps, checkpoint: &mut Checkpoint, sftp: &Sftp, stop: Deadline) -> Result<Marked> {
+    let settings = &deps.partner.settings;
     match hashes::know(deps, checkpoint, settings.marker.hashes(), stop).await? {
         Known::Yes => {}
-        Known::NotYet => return Ok(End::StopCame),
-        // Whoever has delivered it has put its marker there.
+        Known::NotYet => return Ok(Marked::StopCame),
+        // The execution that delivered the file has put its marker there.
         Known::Never(why) => {
             let warning = format!("the marker was not looked at: {why}");
             // Each call comes by here.
             if !checkpoint.warnings.contains(&warning) {
                 checkpoint.warnings.push(warning);
             }
-            return Ok(End::Published);
+            return Ok(Marked::AsItWas);
         }
     }
-    if let Some(publication) = &checkpoint.publication
-        && let Some(marker) = MarkerFile::new(settings, checkpoint, &publication.path)?
-    {
-        marker.publish(sftp).await?;
-        let marker = Some(marker.path().to_owned());
-        checkpoint.publication = Some(Publication { marker, ..publication.clone() });
+    let Some(publication) = &checkpoint.publication else { return Ok(Marked::AsItWas) };
+    let Some(marker) = MarkerFile::new(settings, checkpoint, &publication.path)? else {
+        return Ok(Marked::AsItWas);
+    };
+    let written = marker.publish(sftp).await?;
+    let path = marker.path().to_owned();
+    if let Some(publication) = &mut checkpoint.publication {
+        publication.marker = Some(path);
     }
-    Ok(End::Published)
+    Ok(if written { Marked::Written } else { Marked::AsItWas })
 }

@@ -2,12 +2,18 @@
 
 use bridge::{Checkpoint, ErrorName, Marker, RemotePaths, Result, Settings};
 use bytes::Bytes;
+use partner::{Seen, look};
 use sftp::{FileHandle, OpenFlags, Sftp};
+
+use crate::rename::{self, Attempt, Onto, Swap, attempt, discard, swap};
 
 /// A marker of one file.
 pub(crate) struct MarkerFile {
     remote: RemotePaths,
+    /// Where the marker of a former file is moved; `None` where nothing is renamed.
+    aside: Option<String>,
     content: Bytes,
+    syncs: bool,
 }
 
 impl MarkerFile {
@@ -27,16 +33,46 @@ impl MarkerFile {
             (false, Some(hash)) => format!("{hash}  {name}\n"),
             (false, None) => return Err(ErrorName::Internal.error("the marker's hash was not computed")),
         };
-        let remote = file.marker(suffix, &settings.policy, &checkpoint.object)?;
-        Ok(Some(Self { remote, content: content.into() }))
+        let remote = file.marker(suffix, &settings.policy)?;
+        let aside = remote.aside(&remote.path, &settings.policy);
+        let syncs = settings.attributes.fsync.is_some();
+        Ok(Some(Self { remote, aside, content: content.into(), syncs }))
     }
 
     pub(crate) fn path(&self) -> &str {
         &self.remote.path
     }
 
-    /// Takes away the marker of a former file of this name, which would speak of one that it does not know. One that
-    /// cannot be removed is replaced later.
+    /// Moves the marker of a former file of this name out of the way, just before ours is published: it would speak of a
+    /// file that it does not know.
+    pub(crate) async fn move_aside(&self, sftp: &Sftp, checkpoint: &mut Checkpoint) -> Result<()> {
+        let Some(aside) = &self.aside else { return self.withdraw(sftp).await };
+        match look(sftp, self.path()).await? {
+            Seen::File(_) => {}
+            // A directory is the partner's, and not moved.
+            Seen::Nothing | Seen::Directory => return Ok(()),
+            Seen::Hidden => return self.withdraw(sftp).await,
+        }
+        checkpoint.marker_aside = Some(aside.clone());
+        match rename::request(sftp, self.path(), aside, Onto::Any).await {
+            Ok(()) => Ok(()),
+            Err(error) if !error.is_status() => Err(error.into()),
+            Err(_) => {
+                checkpoint.marker_aside = None;
+                self.withdraw(sftp).await
+            }
+        }
+    }
+
+    /// The former file stays, and so does its marker.
+    pub(crate) async fn put_back(&self, sftp: &Sftp, checkpoint: &mut Checkpoint) -> Result<()> {
+        if let Some(aside) = checkpoint.marker_aside.take() {
+            rename::put_back(sftp, &aside, self.path()).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the marker of a former file. One that cannot be removed is replaced later.
     pub(crate) async fn withdraw(&self, sftp: &Sftp) -> Result<()> {
         match sftp.remove(self.path()).await {
             Err(error) if !error.is_status() => Err(error.into()),
@@ -45,22 +81,24 @@ impl MarkerFile {
     }
 
     /// Publishes it, once its file is. One that is there and says the same stays: a partner may wait for a new one.
+    /// Returns whether it was written.
     ///
     /// # Errors
     /// `RemoteFailure`, which is retried, if the server refuses it; or the loss of the session.
-    pub(crate) async fn publish(&self, sftp: &Sftp) -> Result<()> {
+    pub(crate) async fn publish(&self, sftp: &Sftp) -> Result<bool> {
         let published = match self.is_there(sftp).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => self.write(sftp).await,
+            Ok(true) => return Ok(false),
+            Ok(false) => self.write(sftp).await?,
             Err(error) => Err(error),
         };
-        published.map_err(|error| match error.is_status() {
-            true => ErrorName::RemoteFailure.error(format!(
+        match published {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_status() => Err(ErrorName::RemoteFailure.error(format!(
                 "the file is published, and the marker {:?} that the partner waits for is not: {error}. The next try sends the marker only",
                 self.path()
-            )),
-            false => error.into(),
-        })
+            ))),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn is_there(&self, sftp: &Sftp) -> sftp::Result<bool> {
@@ -90,51 +128,51 @@ impl MarkerFile {
         Ok(content == self.content)
     }
 
-    async fn write(&self, sftp: &Sftp) -> sftp::Result<()> {
+    async fn write(&self, sftp: &Sftp) -> Result<sftp::Result<()>> {
         let RemotePaths { path, partial } = &self.remote;
-        if self.remote.is_direct() {
-            return self.write_to(sftp, path, OpenFlags::TRUNCATE).await;
+        let Some(aside) = &self.aside else { return Ok(self.write_to(sftp, path).await) };
+        if let Err(error) = self.write_to(sftp, partial).await {
+            return Ok(Err(error));
         }
-        // Without truncating it: another execution of the same version writes the same, and may be publishing it.
-        self.write_to(sftp, partial, OpenFlags::CREATE).await?;
-        let refused = match sftp.rename(partial, path).await {
-            Err(error) if error.is_status() => error,
-            done_or_lost => return done_or_lost,
+        let refusal = match attempt(sftp, partial, path, Onto::Any).await? {
+            Attempt::Renamed => return Ok(Ok(())),
+            Attempt::Refused(refusal) | Attempt::Missing(refusal) | Attempt::Unseen(refusal) => refusal,
         };
-        if !self.is_there(sftp).await? {
-            self.write_over(sftp, &refused).await?;
-        }
-        match sftp.remove(partial).await {
-            Err(error) if !error.is_status() => Err(error),
-            _ => Ok(()),
-        }
+        let outcome = match look(sftp, path).await? {
+            Seen::File(_) => self.replace(sftp, aside).await?,
+            // So short a file is whole as soon as it is seen, or empty.
+            Seen::Nothing | Seen::Hidden => self.write_to(sftp, path).await,
+            Seen::Directory => Err(refusal),
+        };
+        discard(sftp, partial).await;
+        Ok(outcome)
     }
 
-    /// The rename was refused: something stands in the way, or the server cannot rename at all.
-    async fn write_over(&self, sftp: &Sftp, refused: &sftp::Error) -> sftp::Result<()> {
+    /// Another marker has the name, and the server does not replace it in one step.
+    async fn replace(&self, sftp: &Sftp, aside: &str) -> Result<sftp::Result<()>> {
         let RemotePaths { path, partial } = &self.remote;
-        let renamed = match sftp.remove(path).await {
-            Ok(()) => sftp.rename(partial, path).await,
-            Err(error) => Err(error),
-        };
-        match renamed {
-            // So short a file is there whole as soon as it is there at all, or empty.
-            Err(error) if error.is_status() => {
-                tracing::info!(error = %refused, "the marker is written under its own name");
-                self.write_to(sftp, path, OpenFlags::TRUNCATE).await
+        Ok(match swap(sftp, partial, path, aside).await? {
+            Swap::Done => {
+                discard(sftp, aside).await;
+                Ok(())
             }
-            done_or_lost => done_or_lost,
-        }
+            Swap::Refused(refusal) | Swap::NotPutBack(refusal) => Err(refusal),
+            Swap::CannotMoveAside(_) => match sftp.remove(path).await {
+                Ok(()) => sftp.rename_new(partial, path).await,
+                Err(error) => Err(error),
+            },
+        })
     }
 
-    async fn write_to(&self, sftp: &Sftp, path: &str, flags: OpenFlags) -> sftp::Result<()> {
-        let file = sftp.open(path, OpenFlags::WRITE | OpenFlags::CREATE | flags).await?;
+    async fn write_to(&self, sftp: &Sftp, path: &str) -> sftp::Result<()> {
+        let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
+        let file = sftp.open(path, flags).await?;
         let written = match self.content.is_empty() {
             true => Ok(()),
             false => sftp.write(&file, 0, self.content.clone()).await,
         };
         // Whatever came of it: no handle is left open.
-        let closed = sftp.close(file).await;
-        written.and(closed)
+        let closed = sftp.close_with(file, self.syncs).await;
+        written.and(closed.map(drop))
     }
 }

@@ -6,6 +6,7 @@ use bridge::{
     Checkpoint, Deadline, ErrorName, Hashes, IfExists, NUMBER_MAX, Proof, ProofPolicy, ReadBack, Result,
     RunningChecksum, RunningSha256, compare_with_stored,
 };
+use partner::{Patience, Seen, look, look_until};
 use sftp::{FileHandle, OpenFlags, Sftp};
 
 use crate::Deps;
@@ -21,20 +22,20 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// The partial file; or the final one, if the transfer found it there or the partial file has become it. `None` if
-    /// there is neither.
-    pub(crate) async fn find(sftp: &Sftp, checkpoint: &Checkpoint) -> Result<Option<Self>> {
+    /// there is neither. A size or an absence that is not expected is believed only after some seconds.
+    pub(crate) async fn find(sftp: &Sftp, checkpoint: &Checkpoint, stop: Deadline) -> Result<Option<Self>> {
         let candidates = [(checkpoint.remote.partial.clone(), true), (checkpoint.final_path(), false)];
         for (path, partial) in candidates.into_iter().skip(usize::from(checkpoint.already_there)) {
-            match sftp.stat(&path).await {
-                Ok(Some(attributes)) => {
-                    return Ok(Some(Self { path, partial, size: attributes.size }));
-                }
-                Ok(None) => {}
+            let was_just_written = partial && !checkpoint.publishing;
+            let seen = match was_just_written {
+                true => look_until(sftp, &path, stop, |seen| is_as_sent(seen, checkpoint), patience).await?,
+                false => look(sftp, &path).await?,
+            };
+            match seen {
+                Seen::File(size) => return Ok(Some(Self { path, partial, size })),
                 // A server that lets nothing be seen: what was acknowledged is all that is known.
-                Err(error) if error.is_status() => {
-                    return Ok(Some(Self { path, partial, size: None }));
-                }
-                Err(error) => return Err(error.into()),
+                Seen::Hidden => return Ok(Some(Self { path, partial, size: None })),
+                Seen::Nothing | Seen::Directory => {}
             }
         }
         Ok(None)
@@ -56,6 +57,18 @@ impl Subject {
     pub(crate) fn is_partial(&self) -> bool {
         self.partial
     }
+}
+
+fn is_as_sent(seen: Seen, checkpoint: &Checkpoint) -> bool {
+    match seen {
+        Seen::File(Some(size)) => size == checkpoint.object.size || checkpoint.sizes_unreliable,
+        Seen::File(None) | Seen::Hidden => true,
+        Seen::Nothing | Seen::Directory => false,
+    }
+}
+
+fn patience(seen: Seen) -> Patience {
+    if seen == Seen::Nothing { Patience::Short } else { Patience::Long }
 }
 
 pub(crate) enum Verdict {
@@ -104,7 +117,10 @@ impl Prover<'_> {
     /// Proves the size always, where the server tells it; then the contents as `SFTP_PROOF` asks.
     pub(crate) async fn prove(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Verdict> {
         let expected = checkpoint.object.size;
-        if let Some(size) = subject.size.filter(|size| *size != expected) {
+        let told = subject.size.filter(|size| *size != expected);
+        // Some servers tell 0 of every file. Of such a one the contents decide.
+        let is_told_empty = told == Some(0) && subject.partial;
+        if let Some(size) = told.filter(|_| !is_told_empty) {
             return Err(ErrorName::RemoteMismatch
                 .error(format!("{:?} has {size} bytes on the server; {expected} were sent", subject.path)));
         }
@@ -114,12 +130,7 @@ impl Prover<'_> {
                 subject.path
             )));
         }
-        let may_be_anothers = may_be_anothers(checkpoint);
-        let policy = match self.deps.partner.settings.proof {
-            // A file that someone else may have put there is taken for ours on the strength of its contents only.
-            ProofPolicy::Size | ProofPolicy::None if may_be_anothers => ProofPolicy::ReadBack,
-            policy => policy,
-        };
+        let policy = self.policy(checkpoint);
         let attempt = match policy {
             ProofPolicy::None => done(Proof::Unverified),
             ProofPolicy::Size => self.size(subject),
@@ -127,12 +138,15 @@ impl Prover<'_> {
             ProofPolicy::ReadBack => self.read_back(subject, checkpoint, |it| &mut it.read_back).await?,
             ProofPolicy::Auto => self.best(subject, checkpoint).await?,
         };
+        let attempt = match is_told_empty {
+            true => self.without_size(attempt, policy, subject, checkpoint)?,
+            false => attempt,
+        };
         match attempt {
             Attempt::Done(verdict) => Ok(verdict),
-            Attempt::Refused(_) if may_be_anothers => Err(ErrorName::RemoteMismatch.error(format!(
-                "{:?} may be this file already, but cannot be read to prove it",
-                subject.path
-            ))),
+            Attempt::Refused(_) if may_be_anothers(checkpoint) => Err(ErrorName::RemoteMismatch.error(
+                format!("{:?} may be this file already, but cannot be read to prove it", subject.path),
+            )),
             Attempt::Refused(why) => {
                 let stands = match checkpoint.remote.is_direct() {
                     true => "the file is there, and is not proved",
@@ -142,6 +156,43 @@ impl Prover<'_> {
                     "SFTP_PROOF demands a proof that the server does not give: {why}; {stands}. Set it to auto, or to what the server gives"
                 )))
             }
+        }
+    }
+
+    fn policy(&self, checkpoint: &Checkpoint) -> ProofPolicy {
+        match self.deps.partner.settings.proof {
+            // A file that someone else may have put there is taken for ours on the strength of its contents only.
+            ProofPolicy::Size | ProofPolicy::None if may_be_anothers(checkpoint) => ProofPolicy::ReadBack,
+            policy => policy,
+        }
+    }
+
+    /// The server tells the size 0 of a file that was sent whole. That is not believed if the contents say otherwise, or
+    /// if nothing is to be proved.
+    fn without_size(
+        &self,
+        attempt: Attempt,
+        policy: ProofPolicy,
+        subject: &Subject,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Attempt> {
+        let expected = checkpoint.object.size;
+        match attempt {
+            Attempt::Done(Verdict::Proved { proof, mut warnings })
+                if matches!(proof, Proof::ServerHash | Proof::ReadBack) || policy == ProofPolicy::None =>
+            {
+                checkpoint.sizes_unreliable = true;
+                warnings.push(format!(
+                    "the server tells the size 0 of {:?}, where {expected} bytes were sent: its sizes were not believed",
+                    subject.path
+                ));
+                Ok(Attempt::Done(Verdict::Proved { proof, warnings }))
+            }
+            Attempt::Done(Verdict::StopCame) => Ok(attempt),
+            Attempt::Done(_) | Attempt::Refused(_) => Err(ErrorName::RemoteMismatch.error(format!(
+                "{:?} has 0 bytes on the server; {expected} were sent. If the server tells 0 of every file and lets none be read, set SFTP_PROOF to none",
+                subject.path
+            ))),
         }
     }
 

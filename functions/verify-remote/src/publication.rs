@@ -4,21 +4,51 @@ use std::time::Duration;
 
 use aws::Standing;
 use bridge::{Checkpoint, Deadline, ErrorName, IfExists, Outcome, Proof, ProofPolicy, Result};
+use partner::{Seen, look};
 use sftp::Sftp;
 
 use crate::hashes::{self, Known};
 use crate::marker::MarkerFile;
 use crate::proof::{Prover, Search, Subject, Verdict};
-use crate::publish::{LOST_ANSWER, Published, discard, publish};
+use crate::publish::{LOST_ANSWER, Published, Publisher, cannot_tell, standing};
+use crate::rename::{Discarded, discard};
 use crate::{Deps, attributes};
 
+/// How finding, proving and publishing ended.
 pub(crate) enum Step {
-    Published(Outcome, Proof),
+    Published(Ended),
     /// Says by what.
     Superseded(String),
     /// There is more to do in another call.
     StopCame,
 }
+
+/// The file lies under its final name.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) proof: Proof,
+    /// It was not seen there.
+    pub(crate) unconfirmed: bool,
+    /// What S3 said after that, if it was asked.
+    pub(crate) standing: Option<Standing>,
+}
+
+impl Ended {
+    fn new(outcome: Outcome, proof: Proof) -> Self {
+        Self { outcome, proof, unconfirmed: false, standing: None }
+    }
+}
+
+/// What one look at the server led to.
+enum Turn {
+    Ended(Step),
+    /// What is there has changed meanwhile.
+    LookAgain,
+}
+
+/// Maximum number of times that something else is found than the time before.
+const LOOKS_MAX: u32 = 10;
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Proves what was sent, and publishes it unless a newer upload or another file stands against it.
 pub(crate) async fn publish_proved(
@@ -26,125 +56,204 @@ pub(crate) async fn publish_proved(
     checkpoint: &mut Checkpoint,
     sftp: &Sftp,
     stop: Deadline,
+    is_retry: bool,
 ) -> Result<Step> {
-    let prover = Prover { deps, sftp, stop };
-    let settings = &deps.partner.settings;
     let direct = checkpoint.remote.is_direct();
-    let keeps = settings.policy.if_exists.keeps() && !direct;
-    if keeps
-        && !checkpoint.already_there
-        && let Some(step) = keep_what_is_there(&prover, checkpoint).await?
-    {
-        return Ok(step);
-    }
-    let subject = match Subject::find(sftp, checkpoint).await? {
-        Some(subject) if direct => match grown(subject, sftp, checkpoint, stop).await? {
-            Some(subject) => subject,
-            None => return Ok(Step::StopCame),
-        },
-        Some(subject) => subject,
-        None => return gone(deps, checkpoint).await,
-    };
-    let published_before = checkpoint.already_there || checkpoint.publishing || direct;
-    if !subject.is_partial() && !published_before && !checkpoint.vanished {
-        // What was read back so far was read of the partial file.
-        checkpoint.vanished = true;
-        checkpoint.read_back = None;
-    }
-    let verdict = match prover.prove(&subject, checkpoint).await {
-        Err(error) if error.name == ErrorName::RemoteMismatch && subject.is_partial() => {
-            // By now it may be a newer version that lies there.
-            if direct && let Some(reason) = superseded(deps, checkpoint).await? {
-                return Ok(Step::Superseded(reason));
-            }
-            discard(sftp, &checkpoint.remote.partial).await;
-            return Err(error);
+    let keeps = deps.partner.settings.policy.if_exists.keeps() && !direct;
+    let delivery = Delivery { deps, sftp, stop, direct, keeps, is_retry };
+    loop {
+        match Box::pin(delivery.turn(checkpoint)).await? {
+            Turn::Ended(step) => return Ok(step),
+            Turn::LookAgain => checkpoint.publish_refusals += 1,
         }
-        other => other?,
-    };
-    let (proof, mut warnings) = match verdict {
-        Verdict::Proved { proof, warnings } => (proof, warnings),
-        Verdict::StopCame | Verdict::Differs => return Ok(Step::StopCame),
-    };
-    // Before the file is published: the partner is not to wait for the marker while an object is read again.
-    if let Known::NotYet = hashes::know(deps, checkpoint, settings.marker.hashes(), stop).await? {
-        return Ok(Step::StopCame);
+        let looks = checkpoint.publish_refusals;
+        if looks > LOOKS_MAX {
+            return Err(ErrorName::RemoteFailure.error(format!(
+                "what lies at {:?} changed each of the {looks} times that it was looked at; nothing was published",
+                checkpoint.final_path()
+            )));
+        }
+        let pause = LOOK_PAUSE * looks;
+        if stop.remaining() <= pause {
+            return Ok(Step::StopCame);
+        }
+        tokio::time::sleep(pause).await;
     }
-    if !checkpoint.already_there
-        && let Some(step) = overtaken(deps, checkpoint, &subject, sftp, keeps).await?
-    {
-        return Ok(step);
-    }
-    let outcome = if subject.is_partial() {
-        warnings.extend(attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?);
-        let marker = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())?;
-        checkpoint.proved = Some(proof);
-        match publish(sftp, checkpoint, marker.as_ref(), keeps).await? {
-            Published::Now(more) => {
-                warnings.extend(more);
-                Outcome::Delivered
-            }
-            Published::ByAnother => Outcome::AlreadyDelivered,
-            Published::LookAgain => return Ok(Step::StopCame),
-        }
-    } else if checkpoint.already_there {
-        if !direct && checkpoint.offset > 0 {
-            // What was sent before it was found.
-            discard(sftp, &checkpoint.remote.partial).await;
-        }
-        // It may be what a try left that wrote to the final name directly, and could set neither.
-        if direct && settings.policy.if_exists != IfExists::Skip {
-            warnings.extend(attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?);
-        }
-        Outcome::AlreadyDelivered
-    } else {
-        // What we sent is under the final name already: the answer to an earlier rename was lost, or another
-        // execution of the same version was faster.
-        Outcome::Delivered
-    };
-    checkpoint.warnings.append(&mut warnings);
-    Ok(Step::Published(outcome, proof))
 }
 
-/// What stands against publishing: a newer upload, or that nobody can tell whether there was one.
-async fn overtaken(
-    deps: &Deps,
-    checkpoint: &mut Checkpoint,
-    subject: &Subject,
-    sftp: &Sftp,
+struct Delivery<'a> {
+    deps: &'a Deps,
+    sftp: &'a Sftp,
+    stop: Deadline,
+    /// The final name itself was written to.
+    direct: bool,
+    /// A file that is there must not be replaced.
     keeps: bool,
-) -> Result<Option<Step>> {
-    let to_be_renamed = subject.is_partial() && !checkpoint.remote.is_direct();
-    match aws::standing(&deps.partner.clients.s3, &checkpoint.object).await? {
-        Standing::Superseded(reason) => {
-            if to_be_renamed {
-                discard(sftp, &checkpoint.remote.partial).await;
-            }
-            Ok(Some(Step::Superseded(reason)))
+    /// An earlier call may have been killed.
+    is_retry: bool,
+}
+
+impl Delivery<'_> {
+    async fn turn(&self, checkpoint: &mut Checkpoint) -> Result<Turn> {
+        let Self { deps, sftp, stop, direct, .. } = *self;
+        let prover = Prover { deps, sftp, stop };
+        if self.keeps
+            && !checkpoint.already_there
+            && let Some(step) = keep_what_is_there(&prover, checkpoint).await?
+        {
+            return Ok(Turn::Ended(step));
         }
-        // Under a free name nothing is overwritten, whatever there was.
-        Standing::Gone if to_be_renamed && !keeps => {
-            let path = checkpoint.final_path();
-            let there = match sftp.stat(&path).await {
-                Ok(None) => return Ok(None),
-                Ok(Some(attributes)) => attributes.size,
-                Err(error) if error.is_status() => None,
-                Err(error) => return Err(error.into()),
-            };
-            if there == Some(checkpoint.object.size) {
-                // Perhaps another execution of the same event has delivered this very file.
-                checkpoint.already_there = true;
-                checkpoint.read_back = None;
-                return Ok(Some(Step::StopCame));
-            }
-            let aws_object = format!("s3://{}/{}", checkpoint.object.bucket, checkpoint.object.object_key);
-            Err(ErrorName::ObjectUnreadable.error(format!(
-                "{aws_object} was deleted before its file was published, and there is a {path:?} already: nobody can tell any more which of the two is newer. Nothing was published; {:?} stays. If it is this one, upload it again",
-                checkpoint.remote.partial
-            )))
+        let subject = match Subject::find(sftp, checkpoint, stop).await? {
+            Some(subject) if direct => match grown(subject, sftp, checkpoint, stop).await? {
+                Some(subject) => subject,
+                None => return Ok(Turn::Ended(Step::StopCame)),
+            },
+            Some(subject) => subject,
+            None => return gone(deps, checkpoint).await.map(Turn::Ended),
+        };
+        let published_before = checkpoint.already_there || checkpoint.publishing || direct;
+        if !subject.is_partial() && !published_before && !checkpoint.vanished {
+            // What was read back so far was read of the partial file.
+            checkpoint.vanished = true;
+            checkpoint.read_back = None;
         }
-        Standing::Newest | Standing::Gone => Ok(None),
+        let proof = match self.prove(&prover, &subject, checkpoint).await? {
+            Proved::Yes(proof) => proof,
+            Proved::Step(step) => return Ok(Turn::Ended(step)),
+        };
+        // Before the file is published: the partner is not to wait for the marker while an object is read again.
+        let wanted = deps.partner.settings.marker.hashes();
+        if let Known::NotYet = hashes::know(deps, checkpoint, wanted, stop).await? {
+            return Ok(Turn::Ended(Step::StopCame));
+        }
+        if !checkpoint.already_there
+            && let Some(turn) = self.overtaken(checkpoint, &subject).await?
+        {
+            return Ok(turn);
+        }
+        if subject.is_partial() {
+            Box::pin(self.publish(checkpoint, &subject, proof)).await
+        } else {
+            self.conclude(checkpoint, &subject, proof).await
+        }
     }
+
+    /// Proves the file. One that differs is removed, unless it may be a newer version that lies there by now.
+    async fn prove(
+        &self,
+        prover: &Prover<'_>,
+        subject: &Subject,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Proved> {
+        match prover.prove(subject, checkpoint).await {
+            Ok(Verdict::Proved { proof, mut warnings }) => {
+                checkpoint.warnings.append(&mut warnings);
+                Ok(Proved::Yes(proof))
+            }
+            Ok(Verdict::StopCame | Verdict::Differs) => Ok(Proved::Step(Step::StopCame)),
+            Err(error) if error.name == ErrorName::RemoteMismatch => {
+                let superseded = superseded(self.deps, checkpoint).await?;
+                if subject.is_partial() && !(self.direct && superseded.is_some()) {
+                    discard(self.sftp, &checkpoint.remote.partial).await;
+                }
+                match superseded {
+                    Some(reason) => Ok(Proved::Step(Step::Superseded(reason))),
+                    None => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What stands against publishing: a newer upload, or that nobody can tell whether there was one.
+    async fn overtaken(&self, checkpoint: &mut Checkpoint, subject: &Subject) -> Result<Option<Turn>> {
+        let to_be_renamed = subject.is_partial() && !self.direct;
+        match standing(self.deps, checkpoint).await? {
+            Standing::Superseded(reason) => {
+                if to_be_renamed {
+                    discard(self.sftp, &checkpoint.remote.partial).await;
+                }
+                Ok(Some(Turn::Ended(Step::Superseded(reason))))
+            }
+            // Under a free name nothing is overwritten, whatever there was.
+            Standing::Gone if to_be_renamed && !self.keeps => {
+                let path = checkpoint.final_path();
+                match look(self.sftp, &path).await? {
+                    Seen::Nothing => Ok(None),
+                    Seen::File(Some(size)) if size == checkpoint.object.size => {
+                        // Perhaps another execution of the same event has delivered this very file.
+                        checkpoint.already_there = true;
+                        checkpoint.read_back = None;
+                        Ok(Some(Turn::LookAgain))
+                    }
+                    _ => Err(cannot_tell(checkpoint, &path)),
+                }
+            }
+            Standing::Newest | Standing::Gone => Ok(None),
+        }
+    }
+
+    async fn publish(&self, checkpoint: &mut Checkpoint, subject: &Subject, proof: Proof) -> Result<Turn> {
+        let Self { deps, sftp, stop, keeps, is_retry, .. } = *self;
+        let settings = &deps.partner.settings;
+        let mut warnings = attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?;
+        checkpoint.warnings.append(&mut warnings);
+        let marker = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())?;
+        checkpoint.proved = Some(proof);
+        let publisher = Publisher { deps, sftp, stop, keeps, is_retry };
+        match publisher.publish(checkpoint, marker.as_ref()).await? {
+            Published::Now => {}
+            Published::LookAgain => return Ok(Turn::LookAgain),
+            Published::NotYet => return Ok(Turn::Ended(Step::StopCame)),
+            Published::Superseded(reason) => {
+                discard(sftp, &checkpoint.remote.partial).await;
+                return Ok(Turn::Ended(Step::Superseded(reason)));
+            }
+        }
+        // Both in the time of one: what lies there, and whether a newer upload has come since S3 was asked.
+        let before = checkpoint.clone();
+        let (confirmed, standing) = tokio::join!(publisher.confirm(checkpoint), standing(deps, &before));
+        let standing = standing.map_err(|error| tracing::warn!(%error, "S3 will be asked again")).ok();
+        let is_overtaken = matches!(standing, Some(Standing::Superseded(_)));
+        let unconfirmed = match confirmed {
+            Ok(confirmed) => !confirmed,
+            // It may be the newer one that was seen.
+            Err(error) if error.name == ErrorName::RemoteMismatch && is_overtaken => true,
+            Err(error) if error.name == ErrorName::RemoteMismatch => return Err(error),
+            Err(error) => {
+                // That it is published must not be forgotten.
+                tracing::warn!(%error, "the published file could not be looked at");
+                checkpoint.warnings.push(format!("the published file could not be looked at: {error}"));
+                true
+            }
+        };
+        Ok(Turn::Ended(Step::Published(Ended { outcome: Outcome::Delivered, proof, unconfirmed, standing })))
+    }
+
+    /// The file lies under the final name already.
+    async fn conclude(&self, checkpoint: &mut Checkpoint, subject: &Subject, proof: Proof) -> Result<Turn> {
+        let settings = &self.deps.partner.settings;
+        if !checkpoint.already_there {
+            // The answer to an earlier rename was lost, or the call that asked for it was killed.
+            return Ok(Turn::Ended(Step::Published(Ended::new(Outcome::Delivered, proof))));
+        }
+        if !self.direct && checkpoint.offset > 0 {
+            // What was sent before it was found.
+            discard(self.sftp, &checkpoint.remote.partial).await;
+        }
+        // It may be what a try left that wrote to the final name directly, and could set neither.
+        if self.direct && settings.policy.if_exists != IfExists::Skip {
+            let mut warnings =
+                attributes::set(self.sftp, settings.attributes, checkpoint, subject.path()).await?;
+            checkpoint.warnings.append(&mut warnings);
+        }
+        Ok(Turn::Ended(Step::Published(Ended::new(Outcome::AlreadyDelivered, proof))))
+    }
+}
+
+enum Proved {
+    Yes(Proof),
+    Step(Step),
 }
 
 /// Looks among the files that are to be kept for one with the same contents. `None` if ours may be published, under the
@@ -153,19 +262,21 @@ async fn keep_what_is_there(prover: &Prover<'_>, checkpoint: &mut Checkpoint) ->
     let Prover { deps, sftp, .. } = prover;
     if checkpoint.publishing
         && let Some(proof) = checkpoint.proved
-        && matches!(sftp.stat(&checkpoint.remote.partial).await, Ok(None))
+        && look(sftp, &checkpoint.remote.partial).await? == Seen::Nothing
     {
         // It was renamed, whether it can be looked at or not.
-        return Ok(Some(Step::Published(Outcome::Delivered, proof)));
+        return Ok(Some(Step::Published(Ended::new(Outcome::Delivered, proof))));
     }
     match prover.search(checkpoint).await? {
         Search::Free => Ok(None),
         Search::StopCame => Ok(Some(Step::StopCame)),
         Search::Same(proof) => {
             // Without a partial file it was us: the answer to an earlier rename was lost.
-            let again = discard(sftp, &checkpoint.remote.partial).await;
-            let outcome = if again { Outcome::AlreadyDelivered } else { Outcome::Delivered };
-            Ok(Some(Step::Published(outcome, proof)))
+            let outcome = match discard(sftp, &checkpoint.remote.partial).await {
+                Discarded::Nothing => Outcome::Delivered,
+                Discarded::Removed | Discarded::Refused => Outcome::AlreadyDelivered,
+            };
+            Ok(Some(Step::Published(Ended::new(outcome, proof))))
         }
         Search::Taken => {
             if let Some(reason) = superseded(deps, checkpoint).await? {
@@ -184,11 +295,12 @@ async fn keep_what_is_there(prover: &Prover<'_>, checkpoint: &mut Checkpoint) ->
 /// There is neither a partial file nor a final one.
 async fn gone(deps: &Deps, checkpoint: &mut Checkpoint) -> Result<Step> {
     let direct = checkpoint.remote.is_direct();
+    let taken = |proof| Step::Published(Ended { unconfirmed: true, ..Ended::new(Outcome::Delivered, proof) });
     if checkpoint.publishing
         && let Some(proof) = checkpoint.proved
     {
         checkpoint.warnings.push(LOST_ANSWER.to_owned());
-        return Ok(Step::Published(Outcome::Delivered, proof));
+        return Ok(taken(proof));
     }
     if !direct && !checkpoint.publishing {
         return Err(ErrorName::RemoteMismatch.error(format!(
@@ -205,20 +317,23 @@ async fn gone(deps: &Deps, checkpoint: &mut Checkpoint) -> Result<Step> {
             checkpoint.final_path()
         )));
     }
-    let taken = if direct { TAKEN } else { LOST_ANSWER };
-    checkpoint.warnings.push(taken.to_owned());
-    Ok(Step::Published(Outcome::Delivered, Proof::Unverified))
+    let warning = if direct { TAKEN } else { LOST_ANSWER };
+    checkpoint.warnings.push(warning.to_owned());
+    Ok(taken(Proof::Unverified))
 }
 
 /// By what, if by anything.
 async fn superseded(deps: &Deps, checkpoint: &Checkpoint) -> Result<Option<String>> {
-    aws::superseded_by(&deps.partner.clients.s3, &checkpoint.object).await
+    match standing(deps, checkpoint).await? {
+        Standing::Superseded(reason) => Ok(Some(reason)),
+        Standing::Newest | Standing::Gone => Ok(None),
+    }
 }
 
 const TAKEN: &str = "the file was gone before it could be proved: the server takes files away at once";
 
-/// A file that gets longer without our doing is being written by another execution of the same version, to which ours
-/// lost it. Waits until it is whole, or does not grow any more; `None` if the stop comes first.
+/// With `SFTP_PUBLISH=direct`, a file that gets longer without our doing is being written by another execution of the same
+/// version, to which ours lost it. Waits until it is whole, or does not grow any more; `None` if the stop comes first.
 async fn grown(
     mut subject: Subject,
     sftp: &Sftp,
@@ -231,7 +346,7 @@ async fn grown(
             return Ok(None);
         }
         tokio::time::sleep(PATIENCE.min(stop.remaining())).await;
-        match Subject::find(sftp, checkpoint).await? {
+        match Subject::find(sftp, checkpoint, stop).await? {
             Some(now) if now.size() != subject.size() => subject = now,
             _ => break,
         }

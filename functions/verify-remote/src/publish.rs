@@ -1,152 +1,350 @@
 //! Publishing: the only place where the final name comes into being, unless it is written to directly.
+//!
+//! A file under the final name is never removed before ours is there, unless the server refuses every other way.
 
-use bridge::{Checkpoint, ErrorName, Result};
+use std::time::Duration;
+
+use aws::{Deliverable, Standing};
+use bridge::{Checkpoint, Deadline, ErrorName, Result};
+use partner::{Patience, Seen, look, look_until};
 use sftp::Sftp;
 
+use crate::Deps;
 use crate::marker::MarkerFile;
+use crate::rename::{Attempt, Discarded, Onto, Swap, attempt, discard, put_back, swap};
 
+/// How an attempt to publish ended.
 pub(crate) enum Published {
-    /// By us; with what a person should know.
-    Now(Vec<String>),
-    /// Another execution of the same version was faster, as far as the server lets it be seen.
-    ByAnother,
-    /// Not yet: what is there has changed, and is to be looked at anew.
+    /// By us.
+    Now,
+    /// Something changed meanwhile: what is there is to be found and proved anew.
     LookAgain,
+    /// A newer upload has taken the object's place; says which.
+    Superseded(String),
+    /// The stop came first.
+    NotYet,
 }
 
-/// Renames the proved partial file onto the final name; with `keeps`, never onto a file that is there. A marker of a
-/// former file of that name is taken away just before.
-pub(crate) async fn publish(
-    sftp: &Sftp,
-    checkpoint: &mut Checkpoint,
-    marker: Option<&MarkerFile>,
-    keeps: bool,
-) -> Result<Published> {
-    let (partial, path, size) =
-        (checkpoint.remote.partial.clone(), checkpoint.final_path(), checkpoint.object.size);
-    // Not every server refuses to rename onto a name that exists.
-    if keeps && matches!(look(sftp, &path).await?, Seen::File(_)) {
-        return Ok(Published::LookAgain);
-    }
-    if let Some(marker) = marker {
-        marker.withdraw(sftp).await?;
-    }
-    if checkpoint.remote.is_direct() {
-        return Ok(Published::Now(Vec::new()));
-    }
-    let asked_before = std::mem::replace(&mut checkpoint.publishing, true);
-    let renamed = rename(sftp, &partial, &path, keeps).await;
-    if let Ok(()) | Err(sftp::Error::Status { .. }) = renamed {
-        checkpoint.publishing = false;
-    }
-    let Err(error) = renamed else { return Ok(Published::Now(Vec::new())) };
-    if !error.is_status() {
-        return Err(error.into());
-    }
-    if error.is_unsupported() {
-        // To write directly, the partial file is of no use.
-        discard(sftp, &partial).await;
-        return Err(ErrorName::InvalidConfig.error(format!(
-            "SFTP_PUBLISH is rename, but the server cannot rename: {error}; nothing was published. Set it to direct"
-        )));
-    }
-    let there = look(sftp, &path).await?;
-    if error.is_not_found() {
-        // The partial file was there when it was proved.
-        return match (look(sftp, &partial).await?, there) {
-            (Seen::Nothing | Seen::Hidden, Seen::Nothing | Seen::Hidden) if asked_before => {
-                Ok(Published::Now(vec![LOST_ANSWER.to_owned()]))
-            }
-            (Seen::Nothing, _) => Ok(Published::LookAgain),
-            (Seen::Hidden, Seen::File(there)) if there == Some(size) => Ok(Published::ByAnother),
-            _ => Err(refused(error, &partial, &path)),
-        };
-    }
-    match there {
-        Seen::File(_) if keeps => Ok(Published::LookAgain),
-        Seen::File(_) if !sftp.can_replace() => replace(sftp, checkpoint, &path).await,
-        _ => Err(refused(error, &partial, &path)),
-    }
-}
+/// Pauses after a refused rename, 32 seconds in all: a virus scanner may hold the file, and no status says whether the
+/// refusal will pass.
+const PAUSES: [Duration; 7] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_millis(2500),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(8),
+    Duration::from_secs(8),
+];
 
-/// Without posix-rename an existing name stands in the way. Between the two requests there is no file of that name; a
-/// reader sees none or a whole one, never a part.
-async fn replace(sftp: &Sftp, checkpoint: &mut Checkpoint, path: &str) -> Result<Published> {
-    let partial = checkpoint.remote.partial.clone();
-    sftp.remove(path).await?;
-    checkpoint.publishing = true;
-    let renamed = sftp.rename(&partial, path).await;
-    if let Ok(()) | Err(sftp::Error::Status { .. }) = renamed {
-        checkpoint.publishing = false;
-    }
-    match renamed {
-        Ok(()) => Ok(Published::Now(vec![
-            "the server cannot replace a file in one step: the former one was removed just before".into(),
-        ])),
-        Err(error) if error.is_status() => {
-            let error = refused(error, &partial, path);
-            Err(error.name.error(format!("{}. The former {path:?} was removed before", error.message())))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
+/// Refusals by a server that announces an atomic replace before the former file is moved aside instead.
+const REPLACE_REFUSALS: u32 = 2;
 
 pub(crate) const LOST_ANSWER: &str = "the answer to the rename was lost, and the server lets neither the partial file be seen any more nor the final one: it was published, and may have been taken away since";
 
-async fn rename(sftp: &Sftp, partial: &str, path: &str, keeps: bool) -> sftp::Result<()> {
-    let (first, second) = match keeps {
-        true => (sftp.rename_new(partial, path).await, false),
-        false => (sftp.rename(partial, path).await, true),
-    };
-    match first {
-        // Some servers have one of the two only, whatever they announce.
-        Err(error) if error.is_unsupported() && sftp.can_replace() => match second {
-            true => sftp.rename_new(partial, path).await,
-            false => sftp.rename(partial, path).await,
-        },
-        other => other,
-    }
+/// Who publishes, and how.
+pub(crate) struct Publisher<'a> {
+    pub(crate) deps: &'a Deps,
+    pub(crate) sftp: &'a Sftp,
+    pub(crate) stop: Deadline,
+    /// A file that is there must not be replaced.
+    pub(crate) keeps: bool,
+    /// An earlier call of this step may have been killed in the middle of publishing.
+    pub(crate) is_retry: bool,
 }
 
-/// The partial file stays: what the server refuses today may be allowed tomorrow.
-fn refused(error: sftp::Error, partial: &str, path: &str) -> bridge::Error {
-    let is_status = error.is_status();
-    let error = bridge::Error::from(error);
-    if !is_status {
-        return error;
-    }
-    error.name.error(format!(
-        "{} to {path:?}; nothing was published. {partial:?} stays, and a redrive publishes it",
-        error.message()
-    ))
+/// What came of one attempt.
+enum Step {
+    Renamed,
+    Refused(sftp::Error),
+    Ended(Published),
 }
 
-/// Removes a partial file that is of no more use; whether there was one. One that cannot be removed is not worth
-/// failing for: it is not under the final name.
-pub(crate) async fn discard(sftp: &Sftp, partial: &str) -> bool {
-    match sftp.remove(partial).await {
-        Ok(()) => true,
-        Err(error) if error.is_not_found() => false,
-        Err(error) => {
-            tracing::warn!(%error, "the partial file could not be removed");
-            true
+/// What S3 says of replacing a file that is there.
+enum Permission {
+    Granted,
+    Superseded(String),
+}
+
+impl Publisher<'_> {
+    /// Renames the proved partial file to the final name. The marker of a former file of that name is moved aside before,
+    /// and put back if nothing is published.
+    pub(crate) async fn publish(
+        &self,
+        checkpoint: &mut Checkpoint,
+        marker: Option<&MarkerFile>,
+    ) -> Result<Published> {
+        let (sftp, path) = (self.sftp, checkpoint.final_path());
+        // Not every server refuses to rename onto a name that exists.
+        if self.keeps && matches!(look(sftp, &path).await?, Seen::File(_)) {
+            return Ok(Published::LookAgain);
+        }
+        if checkpoint.remote.is_direct() {
+            if let Some(marker) = marker {
+                marker.withdraw(sftp).await?;
+            }
+            return Ok(Published::Now);
+        }
+        self.find_aside(checkpoint, &path).await?;
+        if let Some(marker) = marker {
+            marker.move_aside(sftp, checkpoint).await?;
+        }
+        let published = Box::pin(self.rename(checkpoint, &path)).await;
+        match &published {
+            Ok(Published::Now) => self.remove_aside(checkpoint).await,
+            Err(error) if error.name.is_connection_failure() => checkpoint.publish_refusals += 1,
+            _ => {
+                self.put_aside_back(checkpoint, &path).await?;
+                if let Some(marker) = marker {
+                    marker.put_back(sftp, checkpoint).await?;
+                }
+            }
+        }
+        published
+    }
+
+    /// Asks for the rename until it is done, or the server has refused it for long enough to be believed.
+    async fn rename(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<Published> {
+        loop {
+            let refusal = match self.try_once(checkpoint, path).await? {
+                Step::Renamed => return Ok(Published::Now),
+                Step::Ended(published) => return Ok(published),
+                Step::Refused(refusal) => refusal,
+            };
+            let pause = PAUSES.get(checkpoint.publish_refusals as usize).copied();
+            let Some(pause) = pause else { return Err(self.refused(refusal, checkpoint, path)) };
+            checkpoint.publish_refusals += 1;
+            if self.stop.remaining() <= pause {
+                return Ok(Published::NotYet);
+            }
+            tracing::info!(%refusal, ?pause, "the rename was refused; asking again");
+            tokio::time::sleep(pause).await;
+            if let Permission::Superseded(reason) = self.ask_s3(checkpoint, path).await? {
+                return Ok(Published::Superseded(reason));
+            }
+        }
+    }
+
+    async fn try_once(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<Step> {
+        let (sftp, partial) = (self.sftp, checkpoint.remote.partial.clone());
+        let asked_before = std::mem::replace(&mut checkpoint.publishing, true);
+        let onto = if self.keeps { Onto::Free } else { Onto::Any };
+        match attempt(sftp, &partial, path, onto).await? {
+            Attempt::Renamed => return Ok(Step::Renamed),
+            Attempt::Missing(_) if asked_before => return Ok(Step::Renamed),
+            // It was there when it was proved.
+            Attempt::Missing(_) => {
+                checkpoint.publishing = false;
+                return Ok(Step::Ended(Published::LookAgain));
+            }
+            Attempt::Unseen(refusal) => return self.unseen(refusal, asked_before, checkpoint, path).await,
+            Attempt::Refused(refusal) if refusal.is_unsupported() => {
+                checkpoint.publishing = false;
+                // To write directly, the partial file is not needed.
+                discard(sftp, &partial).await;
+                return Err(ErrorName::InvalidConfig.error(format!(
+                    "SFTP_PUBLISH is rename, but the server cannot rename: {refusal}; nothing was published. Set it to direct"
+                )));
+            }
+            Attempt::Refused(refusal) => {
+                checkpoint.publishing = false;
+                match look(sftp, path).await? {
+                    Seen::File(_) if self.keeps => Ok(Step::Ended(Published::LookAgain)),
+                    Seen::File(_) if self.moves_aside(checkpoint) => Box::pin(self.replace(checkpoint, path)).await,
+                    Seen::Directory => Err(ErrorName::RemotePathRejected.error(format!(
+                        "{path:?} is a directory; nothing was published. {partial:?} stays, and a redrive publishes it"
+                    ))),
+                    _ => Ok(Step::Refused(refusal)),
+                }
+            }
+        }
+    }
+
+    /// Without an atomic replace, an existing file stands in the way. Some servers announce one and refuse it.
+    fn moves_aside(&self, checkpoint: &Checkpoint) -> bool {
+        !self.sftp.can_replace()
+            || checkpoint.publish_refusals >= REPLACE_REFUSALS
+            || self.deps.partner.learned.moves_aside()
+    }
+
+    /// The server lets the partial file not be seen.
+    async fn unseen(
+        &self,
+        refusal: sftp::Error,
+        asked_before: bool,
+        checkpoint: &mut Checkpoint,
+        path: &str,
+    ) -> Result<Step> {
+        let is_ours = |seen: Seen| seen.size() == Some(checkpoint.object.size);
+        if refusal.is_not_found() && (asked_before || is_ours(look(self.sftp, path).await?)) {
+            checkpoint.warnings.push(LOST_ANSWER.to_owned());
+            return Ok(Step::Renamed);
+        }
+        checkpoint.publishing = false;
+        Ok(Step::Refused(refusal))
+    }
+
+    /// Puts ours in the place of the former file, which is moved aside before. The partial file is known to be there.
+    async fn replace(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<Step> {
+        if let Permission::Superseded(reason) = self.ask_s3(checkpoint, path).await? {
+            return Ok(Step::Ended(Published::Superseded(reason)));
+        }
+        let policy = &self.deps.partner.settings.policy;
+        let partial = checkpoint.remote.partial.clone();
+        let Some(aside) = checkpoint.remote.aside(path, policy) else {
+            return Err(ErrorName::Internal.error("a file that is written to directly is not replaced"));
+        };
+        // Before it is asked for: if the session is lost, the next one has to know.
+        checkpoint.aside = Some(aside.clone());
+        checkpoint.publishing = true;
+        let swapped = swap(self.sftp, &partial, path, &aside).await?;
+        checkpoint.publishing = matches!(swapped, Swap::Done);
+        match swapped {
+            Swap::Done => {
+                self.deps.partner.learned.set_moves_aside();
+                checkpoint.warnings.push(
+                    "the server cannot replace a file in one step: the former one was moved aside for a moment".into(),
+                );
+                Ok(Step::Renamed)
+            }
+            Swap::Refused(refusal) => {
+                checkpoint.aside = None;
+                Ok(Step::Refused(refusal))
+            }
+            Swap::NotPutBack(refusal) => Ok(Step::Refused(refusal)),
+            Swap::CannotMoveAside(refusal) => {
+                checkpoint.aside = None;
+                tracing::info!(%refusal, path, "the former file cannot be moved aside");
+                self.remove_and_rename(checkpoint, path).await
+            }
+        }
+    }
+
+    /// The last resort. S3 was just asked, and the partial file was just seen.
+    async fn remove_and_rename(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<Step> {
+        match self.sftp.remove(path).await {
+            Ok(()) => {}
+            Err(error) if error.is_status() => return Ok(Step::Refused(error)),
+            Err(error) => return Err(error.into()),
+        }
+        checkpoint.warnings.push(format!(
+            "the server can neither replace {path:?} nor move it aside: the former file was removed before"
+        ));
+        checkpoint.publishing = true;
+        let partial = checkpoint.remote.partial.clone();
+        let attempted = attempt(self.sftp, &partial, path, Onto::Free).await?;
+        checkpoint.publishing = matches!(attempted, Attempt::Renamed);
+        match attempted {
+            Attempt::Renamed => Ok(Step::Renamed),
+            Attempt::Refused(refusal) | Attempt::Missing(refusal) | Attempt::Unseen(refusal) => {
+                Ok(Step::Refused(refusal))
+            }
+        }
+    }
+
+    /// Whether a file under the final name may be replaced now.
+    async fn ask_s3(&self, checkpoint: &Checkpoint, path: &str) -> Result<Permission> {
+        match standing(self.deps, checkpoint).await? {
+            Standing::Newest => Ok(Permission::Granted),
+            Standing::Superseded(reason) => Ok(Permission::Superseded(reason)),
+            Standing::Gone => match look(self.sftp, path).await? {
+                Seen::Nothing => Ok(Permission::Granted),
+                _ => Err(cannot_tell(checkpoint, path)),
+            },
+        }
+    }
+
+    /// A call that was killed has told nobody what it moved aside.
+    async fn find_aside(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<()> {
+        if self.is_retry
+            && checkpoint.aside.is_none()
+            && let Some(aside) = checkpoint.remote.aside(path, &self.deps.partner.settings.policy)
+            && matches!(look(self.sftp, &aside).await?, Seen::File(_))
+        {
+            checkpoint.aside = Some(aside);
+        }
+        Ok(())
+    }
+
+    async fn remove_aside(&self, checkpoint: &mut Checkpoint) {
+        if let Some(aside) = checkpoint.aside.take()
+            && discard(self.sftp, &aside).await == Discarded::Refused
+        {
+            checkpoint.warnings.push(format!("the former file lies at {aside:?}, and could not be removed"));
+        }
+    }
+
+    async fn put_aside_back(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<()> {
+        if let Some(aside) = checkpoint.aside.clone()
+            && put_back(self.sftp, &aside, path).await?
+        {
+            checkpoint.aside = None;
+        }
+        Ok(())
+    }
+
+    /// The partial file stays: what the server refuses today it may allow tomorrow.
+    fn refused(&self, refusal: sftp::Error, checkpoint: &Checkpoint, path: &str) -> bridge::Error {
+        let partial = &checkpoint.remote.partial;
+        let error = bridge::Error::from(refusal);
+        let mut message = format!(
+            "{} to {path:?}; nothing was published. {partial:?} stays, and a redrive publishes it",
+            error.message()
+        );
+        if let Some(aside) = &checkpoint.aside {
+            message += &format!(". The former {path:?} lies at {aside:?}");
+        }
+        let removed =
+            checkpoint.warnings.iter().find(|warning| warning.contains("the former file was removed"));
+        if let Some(removed) = removed {
+            message += &format!(". Note: {removed}");
+        }
+        error.name.error(message)
+    }
+
+    /// Looks once whether the file lies under its final name. `false` if it is not seen, with a warning.
+    ///
+    /// # Errors
+    /// `RemoteMismatch` if another size is told.
+    pub(crate) async fn confirm(&self, checkpoint: &mut Checkpoint) -> Result<bool> {
+        let (path, size) = (checkpoint.final_path(), checkpoint.object.size);
+        let believed = !checkpoint.sizes_unreliable;
+        let is_whole = |seen: Seen| match seen {
+            Seen::File(Some(told)) => told == size || !believed,
+            Seen::File(None) | Seen::Hidden => true,
+            Seen::Directory | Seen::Nothing => false,
+        };
+        let patience = |seen| if seen == Seen::Nothing { Patience::Short } else { Patience::Long };
+        let seen = look_until(self.sftp, &path, self.stop, is_whole, patience).await?;
+        match seen {
+            seen if is_whole(seen) => Ok(true),
+            Seen::Nothing => {
+                checkpoint.warnings.push(format!(
+                    "the server accepted the rename, but {path:?} is not seen: it was taken away at once, or it lies under another name. Ask the partner whether it arrived"
+                ));
+                Ok(false)
+            }
+            seen => Err(ErrorName::RemoteMismatch.error(format!(
+                "the server accepted the rename, but {path:?} is {} afterwards; {size} bytes were sent and proved",
+                seen.size().map_or("no file".to_owned(), |size| format!("{size} bytes long"))
+            ))),
         }
     }
 }
 
-enum Seen {
-    /// Of this size, if the server says.
-    File(Option<u64>),
-    Nothing,
-    /// The server does not let it be seen.
-    Hidden,
+/// What S3 says of the pinned object now.
+pub(crate) async fn standing(deps: &Deps, checkpoint: &Checkpoint) -> Result<Standing> {
+    aws::standing(&deps.partner.clients.s3, &checkpoint.object, deliverable(deps)).await
 }
 
-async fn look(sftp: &Sftp, path: &str) -> Result<Seen> {
-    match sftp.stat(path).await {
-        Ok(Some(attributes)) => Ok(Seen::File(attributes.size)),
-        Ok(None) => Ok(Seen::Nothing),
-        Err(error) if error.is_status() => Ok(Seen::Hidden),
-        Err(error) => Err(error.into()),
-    }
+pub(crate) fn deliverable(deps: &Deps) -> Deliverable {
+    Deliverable { skip_empty: deps.partner.settings.policy.skip_empty }
+}
+
+/// The object is gone, and a file is there that may be newer.
+pub(crate) fn cannot_tell(checkpoint: &Checkpoint, path: &str) -> bridge::Error {
+    ErrorName::ObjectUnreadable.error(format!(
+        "s3://{}/{} was deleted before its file was published, and there is a {path:?} already: nobody can tell any more which of the two is newer. Nothing was published; {:?} stays. If it is this one, upload it again",
+        checkpoint.object.bucket, checkpoint.object.object_key, checkpoint.remote.partial
+    ))
 }

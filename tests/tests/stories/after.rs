@@ -18,7 +18,7 @@ use integration_tests::object_source::{Body, ObjectSource, Quirks as SourceQuirk
 use integration_tests::partner::Partner;
 use serde_json::{Value, json};
 
-use crate::support::{Bridge, bytes};
+use crate::support::{Bridge, bytes, execution};
 
 async fn quirky(quirks: Quirks) -> Bridge {
     Bridge::to(Partner::embedded(quirks).await.unwrap()).await
@@ -43,7 +43,7 @@ impl Bridge {
     /// What the event speaks of, pinned.
     async fn pinned(&self, event: &Value) -> PinnedObject {
         let event = ObjectCreated::from_event(event.clone()).unwrap();
-        match aws::pin(&self.aws.s3(), &event).await.unwrap() {
+        match aws::pin(&self.aws.s3(), &event, aws::Deliverable::default()).await.unwrap() {
             aws::Pin::Object { object, .. } => object,
             other => panic!("{other:?}"),
         }
@@ -127,7 +127,7 @@ async fn story_23_setstat_refused_is_a_warning_or_stops_before_publishing() {
             let stands = if there { "the file is there without it" } else { "nothing was published" };
             // The second try finds what the first one left.
             for _ in 0..2 {
-                let (failed, error) = bridge.deliver(&event).await.unwrap_err();
+                let (failed, error) = bridge.deliver_as(&execution(), &event).await.unwrap_err();
                 assert_eq!((failed, error.name), (state, ErrorName::InvalidConfig), "{what}: {error}");
                 assert!(
                     error.message().contains(name) && error.message().contains(stands),
@@ -136,7 +136,7 @@ async fn story_23_setstat_refused_is_a_warning_or_stops_before_publishing() {
                 assert_eq!(bridge.remote("in/file.txt"), there.then(|| b"x".to_vec()), "{what}");
             }
             bridge.set(name, tried);
-            let receipt = bridge.deliver(&event).await.unwrap();
+            let receipt = bridge.deliver_as(&execution(), &event).await.unwrap();
             let outcome = if there { Outcome::AlreadyDelivered } else { Outcome::Delivered };
             assert_eq!(receipt.outcome, outcome, "{what}");
             assert!(receipt.warnings.len() == 1 && receipt.warnings[0].contains(name), "{what}: {receipt:?}");
@@ -300,7 +300,9 @@ impl Bridge {
         let (receipt, _) = self.verify_all(event, credential, complete.clone()).await.unwrap();
         let Receipt { outcome, proof, host_key_fingerprint, marker, .. } = receipt;
         let (path, proof) = (remote.path, proof.unwrap());
-        let publication = Publication { outcome, path, proof, host_key_fingerprint, marker };
+        let (unconfirmed, is_newest) = (false, true);
+        let publication =
+            Publication { outcome, path, proof, host_key_fingerprint, marker, unconfirmed, is_newest };
         self.set_tags(&complete.object.object_key, &[]).await;
         Checkpoint { publication: Some(publication), ..complete }
     }

@@ -102,7 +102,7 @@ impl Bridge {
         if let Some(version_id) = put.version_id() {
             object["version-id"] = json!(version_id);
         }
-        json!({"detail": {"version": "0", "bucket": {"name": self.bucket}, "object": object}})
+        json!({"time": aws::now(), "detail": {"version": "0", "bucket": {"name": self.bucket}, "object": object}})
     }
 
     /// Deletes an object; on a versioned bucket its versions stay.
@@ -125,6 +125,7 @@ impl Bridge {
         self.slice.map_or(Deadline::NEVER, Deadline::after)
     }
 
+    /// In the execution that [`execution`] describes; [`deliver`](Self::deliver) has one of its own each time.
     pub(crate) async fn transfer(
         &self,
         event: &Value,
@@ -132,9 +133,20 @@ impl Bridge {
         checkpoint: Option<Checkpoint>,
         resends: u32,
     ) -> Result<Progress, Error> {
+        self.transfer_as(&execution(), event, credential, checkpoint, resends).await
+    }
+
+    pub(crate) async fn transfer_as(
+        &self,
+        execution: &Execution,
+        event: &Value,
+        credential: &CredentialReference,
+        checkpoint: Option<Checkpoint>,
+        resends: u32,
+    ) -> Result<Progress, Error> {
         let deps = transfer::Deps { partner: self.reached(), on_progress: Arc::new(|_, _| {}) };
-        let (event, credential) = (event.clone(), credential.clone());
-        let input = TransferInput { execution: execution(), event, credential, checkpoint, resends };
+        let (execution, event, credential) = (execution.clone(), event.clone(), credential.clone());
+        let input = TransferInput { execution, event, credential, checkpoint, resends };
         through_json(transfer::handle(&deps, through_json_value(input), self.deadline()).await)
     }
 
@@ -144,18 +156,37 @@ impl Bridge {
         credential: &CredentialReference,
         checkpoint: Checkpoint,
     ) -> Result<Progress, Error> {
+        self.verify_remote_as(&execution(), event, credential, checkpoint).await
+    }
+
+    pub(crate) async fn verify_remote_as(
+        &self,
+        execution: &Execution,
+        event: &Value,
+        credential: &CredentialReference,
+        checkpoint: Checkpoint,
+    ) -> Result<Progress, Error> {
         let deps = verify_remote::Deps { partner: self.reached(), on_progress: Arc::new(|_, _| {}) };
-        let (event, credential) = (event.clone(), credential.clone());
-        let input = VerifyRemoteInput { execution: execution(), event, credential, checkpoint };
+        let (execution, event, credential) = (execution.clone(), event.clone(), credential.clone());
+        let input = VerifyRemoteInput { execution, event, credential, checkpoint };
         through_json(verify_remote::handle(&deps, through_json_value(input), self.deadline()).await)
     }
 
     /// Transfer until complete. The second number counts the calls.
     pub(crate) async fn transfer_all(&self, event: &Value, resends: u32) -> Result<(Progress, u32), Failed> {
+        self.transfer_all_as(&execution(), event, None, resends).await
+    }
+
+    async fn transfer_all_as(
+        &self,
+        execution: &Execution,
+        event: &Value,
+        mut checkpoint: Option<Checkpoint>,
+        resends: u32,
+    ) -> Result<(Progress, u32), Failed> {
         let credential = self.fetch_key(event).await.map_err(|error| ("FetchKey", error))?;
-        let mut checkpoint = None;
         for calls in 1.. {
-            let progress = self.transfer(event, &credential, checkpoint, resends).await;
+            let progress = self.transfer_as(execution, event, &credential, checkpoint, resends).await;
             let progress = progress.map_err(|error| ("Transfer", error))?;
             if progress.checkpoint.as_ref().unwrap().status != Status::InProgress {
                 return Ok((progress, calls));
@@ -165,21 +196,38 @@ impl Bridge {
         unreachable!()
     }
 
-    /// The whole state machine but its retries: FetchKey, Transfer until complete, VerifyRemote until done, and one
-    /// more time from Transfer after a mismatch.
+    /// The whole state machine but its retries, in an execution of its own: FetchKey, Transfer until complete,
+    /// VerifyRemote until done, and one more time from Transfer after a mismatch.
     pub(crate) async fn deliver(&self, event: &Value) -> Result<Receipt, Failed> {
-        for resends in 0.. {
-            let (progress, _) = self.transfer_all(event, resends).await?;
+        let id = unique("arn:aws:states:us-east-1:0:execution:bridge:delivery");
+        self.deliver_as(&Execution { id, ..Execution::default() }, event).await
+    }
+
+    pub(crate) async fn deliver_as(&self, execution: &Execution, event: &Value) -> Result<Receipt, Failed> {
+        let (mut resends, mut begun) = (0, None);
+        loop {
+            let (progress, _) = self.transfer_all_as(execution, event, begun.take(), resends).await?;
             if let Some(receipt) = progress.receipt {
                 return Ok(receipt);
             }
             let credential = self.fetch_key(event).await.map_err(|error| ("FetchKey", error))?;
-            match self.verify_all(event, &credential, progress.checkpoint.unwrap()).await {
-                Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {}
-                other => return other.map(|(receipt, _)| receipt).map_err(|error| ("VerifyRemote", error)),
+            let mut checkpoint = progress.checkpoint.unwrap();
+            loop {
+                match self.verify_remote_as(execution, event, &credential, checkpoint).await {
+                    Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {
+                        resends += 1;
+                        break;
+                    }
+                    Err(error) => return Err(("VerifyRemote", error)),
+                    Ok(Progress { receipt: Some(receipt), .. }) => return Ok(receipt),
+                    Ok(Progress { checkpoint: next, .. }) => checkpoint = next.unwrap(),
+                }
+                if checkpoint.status == Status::InProgress {
+                    begun = Some(checkpoint);
+                    break;
+                }
             }
         }
-        unreachable!()
     }
 
     /// VerifyRemote until there is a receipt. The second number counts the calls.

@@ -1,4 +1,4 @@
-//! `SFTP_FILE_MODE`, `SFTP_DIR_MODE` and `SFTP_PRESERVE_MTIME`: what files are beside their contents.
+//! `SFTP_FILE_MODE`, `SFTP_DIR_MODE`, `SFTP_PRESERVE_MTIME` and `SFTP_FSYNC`: what files are beside their contents.
 
 use super::{Problems, Variables, choice};
 
@@ -29,16 +29,21 @@ pub struct AttributeSettings {
     pub dir_mode: Option<Mode>,
     /// `SFTP_PRESERVE_MTIME`: whether a file has the time at which S3 stored the object.
     pub mtime: Option<Demand>,
+    /// `SFTP_FSYNC`: whether the server writes a file to its disk before it is published.
+    pub fsync: Option<Demand>,
 }
 
 impl AttributeSettings {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Self {
         let demands = [("off", None), ("try", Some(Demand::Try)), ("require", Some(Demand::Require))];
         let mtime = choice(variables, problems, "SFTP_PRESERVE_MTIME", &demands);
+        let demands = [("try", Some(Demand::Try)), ("off", None), ("require", Some(Demand::Require))];
+        let fsync = choice(variables, problems, "SFTP_FSYNC", &demands);
         Self {
             file_mode: mode(variables, problems, "SFTP_FILE_MODE", 0o600, "0640"),
             dir_mode: mode(variables, problems, "SFTP_DIR_MODE", 0o700, "0750"),
             mtime,
+            fsync,
         }
     }
 }

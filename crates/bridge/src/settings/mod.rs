@@ -107,6 +107,11 @@ pub const SETTINGS: &[Setting] = &[
         description: "Whether files have the time at which S3 stored the object: `off`, `try` (a warning in the receipt where the server refuses), `require` (nothing is published).",
     },
     Setting {
+        name: "SFTP_FSYNC",
+        default: Some("try"),
+        description: "Whether the server writes a file to its disk before it is published, so that a power cut at the partner leaves no empty file under a final name: `try` (where the server offers `fsync@openssh.com`), `off`, `require` (elsewhere nothing is sent).",
+    },
+    Setting {
         name: "SFTP_MAX_CONNECTIONS",
         default: Some("1"),
         description: "How many connections one file may use, 1 to 16; only large files use more than one. The partner sees up to this many from each transfer at once.",
@@ -304,7 +309,7 @@ pub struct Settings {
     pub proof: ProofPolicy,
     /// `SFTP_MARKER`.
     pub marker: Marker,
-    /// `SFTP_FILE_MODE`, `SFTP_DIR_MODE`, `SFTP_PRESERVE_MTIME`.
+    /// `SFTP_FILE_MODE`, `SFTP_DIR_MODE`, `SFTP_PRESERVE_MTIME`, `SFTP_FSYNC`.
     pub attributes: AttributeSettings,
     /// `S3_AFTER_DELIVERY`, `S3_MOVE_PREFIX`.
     pub after_delivery: AfterDelivery,
@@ -533,6 +538,7 @@ mod tests {
         ("SFTP_FILE_MODE", "0440", true, "includes 0600, such as 0640"),
         ("SFTP_DIR_MODE", "rwx", true, "off, an octal mode such as 0750, require:0750 or try:0750"),
         ("SFTP_PRESERVE_MTIME", "yes", true, "off, try or require"),
+        ("SFTP_FSYNC", "yes", true, "try, off or require"),
         ("SFTP_MAX_CONNECTIONS", "many", true, "a number from 1 to 16"),
         ("SFTP_KEEP_CONNECTION", "-1", true, "a number from 0 to 600"),
         ("S3_AFTER_DELIVERY", "burn", true, "keep, tag, delete or move"),

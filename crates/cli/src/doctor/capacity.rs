@@ -112,7 +112,7 @@ impl Doctor {
         };
         let sent: sftp::Result<_> = sent.await;
         // Closed in any case, so that it can be removed.
-        let closed = upload.finish().await;
+        let closed = upload.finish(false).await;
         sent.and_then(|sent| closed.map(|_| sent))
     }
 

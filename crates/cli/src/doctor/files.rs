@@ -357,7 +357,7 @@ impl Doctor {
             upload.flush().await
         };
         let sent = sent.await;
-        let closed = upload.finish().await;
+        let closed = upload.finish(false).await.map(|closed| closed.attributes);
         sent?;
         closed
     }

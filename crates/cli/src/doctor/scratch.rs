@@ -71,7 +71,7 @@ impl Scratch {
             checksum: None,
             hash: None,
         };
-        RemotePaths::new(&self.location, policy, &object, "").ok()
+        RemotePaths::new(&self.location, policy, &object, "doctor", "").ok()
     }
 
     /// A name for a partial file, as a delivery would have it; to be removed as others are.

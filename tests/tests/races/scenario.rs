@@ -1,0 +1,91 @@
+//! What is run: which server, bucket and settings, and who delivers what.
+
+use crate::server::Kind;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: String,
+    pub(crate) server: Kind,
+    pub(crate) bucket: Bucket,
+    pub(crate) variables: Vec<(&'static str, &'static str)>,
+    /// The size of each upload; all but the first come when the scheduler wants it.
+    pub(crate) uploads: Vec<usize>,
+    /// The upload that each execution delivers.
+    pub(crate) executions: Vec<usize>,
+    /// The size of the file that lies under the final name at the start.
+    pub(crate) former: Option<usize>,
+    pub(crate) user_deletes: bool,
+    /// The error names with which an execution may end here.
+    pub(crate) may_fail: Vec<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bucket {
+    Plain,
+    Versioned,
+}
+
+/// Two WRITEs.
+pub(crate) const SIZE: usize = 1500;
+
+impl Scenario {
+    /// One upload, delivered by so many executions.
+    pub(crate) fn same_version(name: &str, server: Kind, executions: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            server,
+            bucket: Bucket::Plain,
+            variables: Vec::new(),
+            uploads: vec![SIZE],
+            executions: vec![0; executions],
+            former: None,
+            user_deletes: false,
+            may_fail: Vec::new(),
+        }
+    }
+
+    /// Two uploads of the same size, each with an execution.
+    pub(crate) fn two_versions(name: &str, server: Kind) -> Self {
+        let once = Self::same_version(name, server, 1);
+        Self { uploads: vec![SIZE, SIZE], executions: vec![0, 1], ..once }
+    }
+
+    pub(crate) fn set(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
+        self
+    }
+
+    pub(crate) fn versioned(self) -> Self {
+        Self { bucket: Bucket::Versioned, ..self }
+    }
+
+    /// A file of the partner's lies under the final name.
+    pub(crate) fn with_former(self, size: usize) -> Self {
+        Self { former: Some(size), ..self }
+    }
+
+    pub(crate) fn may_fail(self, names: &[&'static str]) -> Self {
+        Self { may_fail: names.to_vec(), ..self }
+    }
+
+    pub(crate) fn is_set(&self, name: &str, value: &str) -> bool {
+        self.variables.iter().any(|(known, set)| *known == name && *set == value)
+    }
+}
+
+/// The contents of an upload: another one for each, that repeat nowhere.
+pub(crate) fn contents(upload: usize, size: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (upload as u64 + 1);
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// The number that the partner's own file has among the uploads.
+pub(crate) const FORMER: usize = 90;
