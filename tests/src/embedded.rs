@@ -110,6 +110,8 @@ pub struct Quirks {
     pub fsync: Fsync,
     /// What it says in its own way.
     pub ways: Ways,
+    /// No more files can be open at once in a session; it does not say so.
+    pub files_max: Option<usize>,
 }
 
 /// What a rename does beside what is asked for.
@@ -717,6 +719,9 @@ impl russh_sftp::server::Handler for Files {
         flags: OpenFlags,
         _: FileAttributes,
     ) -> Result<Handle, Self::Error> {
+        if self.quirks.files_max.is_some_and(|most| self.open.len() >= most) {
+            return Err(StatusCode::Failure.with_message("too many open files"));
+        }
         if flags.contains(OpenFlags::READ) {
             self.look()?;
             if self.quirks.reading == Reading::NotOpened {

@@ -55,6 +55,8 @@ pub struct Quirks {
     pub busy: bool,
     /// As S3 answers who may not list the bucket: what is missing, and any version that is asked for by id, is forbidden.
     pub no_listing: bool,
+    /// A listing breaks off after its first page.
+    pub one_page: bool,
 }
 
 /// How slowly it answers. Real S3 takes some 20 ms to the first byte and sends some 90 MB/s a connection.
@@ -148,7 +150,10 @@ impl ObjectSource {
     /// What a program needs in its otherwise empty environment to use this S3 and no other AWS. There is no folder
     /// for temporary files.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        ministack::environment(&self.endpoint(), Path::new("/nowhere"))
+        let mut environment = ministack::environment(&self.endpoint(), Path::new("/nowhere"));
+        // Nor is there one for what a run leaves to the next one.
+        environment.push(("XDG_STATE_HOME", "/dev/null/nowhere".to_owned()));
+        environment
     }
 
     /// Puts an object, which replaces one of that name, at `bucket/key`.
@@ -275,6 +280,12 @@ impl Store {
             return Err(std::io::ErrorKind::Unsupported.into());
         }
         if let Some(bucket) = request.bucket() {
+            if !self.has_bucket(bucket) {
+                return error("404 Not Found", "NoSuchBucket");
+            }
+            if self.quirks.read().unwrap().one_page && request.query.contains_key("continuation-token") {
+                return error("403 Forbidden", "AccessDenied");
+            }
             return match request.query.get("list-type") {
                 Some(version) if version == "2" => {
                     send_text(stream, request, "200 OK", &self.list(bucket, request))
@@ -289,7 +300,13 @@ impl Store {
         {
             return error("403 Forbidden", "AccessDenied");
         }
-        let Some(object) = object else { return error("404 Not Found", "NoSuchKey") };
+        let Some(object) = object else {
+            let bucket = request.path.split('/').next().unwrap_or_default();
+            return error(
+                "404 Not Found",
+                if self.has_bucket(bucket) { "NoSuchKey" } else { "NoSuchBucket" },
+            );
+        };
         if request.headers.get("if-match").is_some_and(|etag| *etag != object.etag) {
             return error("412 Precondition Failed", "PreconditionFailed");
         }
@@ -371,6 +388,12 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// A bucket comes into being with its first object.
+    fn has_bucket(&self, bucket: &str) -> bool {
+        let (objects, start) = (self.objects.read().unwrap(), format!("{bucket}/"));
+        objects.range(start.clone()..).next().is_some_and(|(name, _)| name.starts_with(&start))
     }
 
     /// ListObjectsV2.

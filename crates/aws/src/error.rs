@@ -37,7 +37,7 @@ impl Failed {
             (SdkError::ServiceError(_), None) => String::new(),
             (SdkError::TimeoutError(_), _) => "no answer in time".into(),
             (SdkError::DispatchFailure(failure), _) => match failure.as_connector_error() {
-                Some(error) => format!("{error}"),
+                Some(error) => chain(error),
                 None => "the request could not be sent".into(),
             },
             (SdkError::ConstructionFailure(_), _) => {
@@ -69,7 +69,59 @@ impl std::fmt::Display for Failed {
     }
 }
 
+/// An error with what it comes from: the SDK's outermost words say little (`other`, `dispatch failure`).
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    for said in causes.map(ToString::to_string) {
+        // Many repeat what their source says.
+        match words.last_mut() {
+            Some(last) if last.contains(&said) => {}
+            Some(last) if said.contains(last.as_str()) => *last = said,
+            _ => words.push(said),
+        }
+    }
+    words.retain(|said| said != "other");
+    match words.is_empty() {
+        true => "the request could not be sent".into(),
+        false => words.join(": "),
+    }
+}
+
 /// A failed call in words, for a message.
 pub fn in_words<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
     Failed::of(error).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Said(&'static str, Option<Box<Said>>);
+
+    impl std::fmt::Display for Said {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Said {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_ref().map(|source| &**source as _)
+        }
+    }
+
+    #[test]
+    fn what_an_error_comes_from_is_said_once() {
+        let innermost = Said("no providers in chain provided credentials", None);
+        let middle = Said("the credential provider was not enabled", Some(Box::new(innermost)));
+        assert_eq!(
+            chain(&Said("other", Some(Box::new(middle)))),
+            "the credential provider was not enabled: no providers in chain provided credentials"
+        );
+        let repeating = Said("io: refused", Some(Box::new(Said("refused", None))));
+        assert_eq!(chain(&repeating), "io: refused");
+        assert_eq!(chain(&Said("other", None)), "the request could not be sent");
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod afterwards;
 pub mod clients;
+pub mod core_dumps;
 pub mod credential;
 mod error;
 pub mod lambda;

@@ -1,13 +1,23 @@
 //! The error names: the words that the state machine's Retry and Catch match, the alarms count, and the runbook
 //! has a heading for.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A result whose error carries an [`ErrorName`].
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Where the person is who reads a hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before a failed execution of the stack.
+    Stack,
+    /// Before `s3-sftp-bridge` in a terminal.
+    CommandLine,
+}
+
 macro_rules! error_names {
-    ($($(#[$doc:meta])* $name:ident, $hint:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $hint:literal, $by_hand:literal;)*) => {
         /// What went wrong, as one word. It is the `errorType` of the Lambda result.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ErrorName { $($(#[$doc])* $name,)* }
@@ -21,9 +31,17 @@ macro_rules! error_names {
                 match self { $(ErrorName::$name => stringify!($name),)* }
             }
 
-            /// What to do about it, in one sentence; `docs/errors.md` says more under the same heading.
+            /// What to do about it in a stack, in one sentence; `docs/errors.md` says more under the same heading.
             pub fn hint(self) -> &'static str {
-                match self { $(ErrorName::$name => $hint,)* }
+                self.hint_for(Place::Stack)
+            }
+
+            /// The same for whoever reads it in this place.
+            pub fn hint_for(self, place: Place) -> &'static str {
+                match place {
+                    Place::Stack => match self { $(ErrorName::$name => $hint,)* },
+                    Place::CommandLine => match self { $(ErrorName::$name => $by_hand,)* },
+                }
             }
         }
     };
@@ -31,43 +49,62 @@ macro_rules! error_names {
 
 error_names! {
     /// Secrets Manager or S3 throttled or failed while the credential was read, after the SDK's own retries.
-    SecretUnavailable, "Nothing to change: AWS was busy; redrive the execution if its retries ran out.";
+    SecretUnavailable, "Nothing to change: AWS was busy; redrive the execution if its retries ran out.",
+        "Nothing to change: AWS was busy or could not be reached; run the command again.";
     /// S3 throttled, failed or broke off while the object was read, after the SDK's own retries.
-    ObjectReadInterrupted, "Nothing to change: S3 was busy; redrive the execution if its retries ran out.";
+    ObjectReadInterrupted, "Nothing to change: S3 was busy; redrive the execution if its retries ran out.",
+        "Nothing to change: S3 was busy or could not be reached; run the command again.";
     /// DNS, TCP or the SSH key exchange did not get through.
-    ConnectFailed, "Check SFTP_HOST and SFTP_PORT, the partner's firewall and allow-list, and whether the server is up; then redrive.";
+    ConnectFailed, "Check SFTP_HOST and SFTP_PORT, the partner's firewall and allow-list, and whether the server is up; then redrive.",
+        "Check SFTP_HOST and SFTP_PORT, the partner's firewall and allow-list, and whether the server is up; then run the command again.";
     /// The session was dropped or stalled, and no progress was made.
-    ConnectionLost, "Ask the partner whether the server was restarted or limits sessions; then redrive, the transfer resumes.";
+    ConnectionLost, "Ask the partner whether the server was restarted or limits sessions; then redrive, the transfer resumes.",
+        "Ask the partner whether the server was restarted or limits sessions; then run the command again, the transfer resumes.";
     /// The server answered SSH_FX_FAILURE or a status that says no more.
-    RemoteFailure, "Read the server's message; often the disk, a quota or a lock on the partner's side. Then redrive.";
+    RemoteFailure, "Read the server's message; often the disk, a quota or a lock on the partner's side. Then redrive.",
+        "Read the server's message; often the disk, a quota or a lock on the partner's side. Then run the command again.";
     /// The pinned version of the credential is gone.
-    CredentialExpired, "Nothing to change: the run starts again at FetchKey by itself with the current credential.";
+    CredentialExpired, "Nothing to change: the run starts again at FetchKey by itself with the current credential.",
+        "The credential was replaced meanwhile: run the command again, it reads the current one.";
     /// A payload did not decode.
-    InvalidInput, "Start the execution with an S3 `Object Created` event, or {\"detail\":{\"bucket\":{\"name\":\"b\"},\"object\":{\"key\":\"k\"}}}.";
+    InvalidInput, "Start the execution with an S3 `Object Created` event, or {\"detail\":{\"bucket\":{\"name\":\"b\"},\"object\":{\"key\":\"k\"}}}.",
+        "Name the object as s3://BUCKET/KEY.";
     /// A setting is missing or wrong.
-    InvalidConfig, "Correct the named settings in the stack's parameters, deploy, and redrive.";
+    InvalidConfig, "Correct the named settings in the stack's parameters, deploy, and redrive.",
+        "Correct the named variables of the environment, and run the command again.";
     /// The credential is missing, denied, or not of a known shape.
-    SecretUnreadable, "Check that the secret exists, that the function's role may read it, and that it holds Username and PrivateKey or Password.";
+    SecretUnreadable, "Check that the secret exists, that the function's role may read it, and that it holds Username and PrivateKey or Password.",
+        "Check that the secret exists, that your AWS credentials may read it, and that it holds Username and PrivateKey or Password.";
     /// The private key does not parse, or its passphrase is wrong.
-    InvalidPrivateKey, "Store an OpenSSH, PEM or PKCS#8 private key with its line breaks, and its passphrase as Passphrase.";
+    InvalidPrivateKey, "Store an OpenSSH, PEM or PKCS#8 private key with its line breaks, and its passphrase as Passphrase.",
+        "Store an OpenSSH, PEM or PKCS#8 private key with its line breaks, and its passphrase as Passphrase.";
     /// The server presented a host key that is not trusted.
-    HostKeyMismatch, "Ask the partner, over another channel, whether the host key changed; only then add the fingerprint to SFTP_TRUSTED_HOST_KEYS.";
+    HostKeyMismatch, "Ask the partner, over another channel, whether the host key changed; only then add the fingerprint to SFTP_TRUSTED_HOST_KEYS.",
+        "Ask the partner, over another channel, whether the host key changed; only then add the fingerprint to SFTP_TRUSTED_HOST_KEYS.";
     /// The two sides share no algorithm.
-    NoCommonAlgorithm, "Set SFTP_ALGORITHMS to what the message says would connect, or ask the partner to offer one of our algorithms; then redrive.";
+    NoCommonAlgorithm, "Set SFTP_ALGORITHMS to what the message says would connect, or ask the partner to offer one of our algorithms; then redrive.",
+        "Set SFTP_ALGORITHMS to what the message says would connect, or ask the partner to offer one of our algorithms; then run the command again.";
     /// The server refused the credential.
-    AuthenticationRejected, "Check the user name, and that the partner has installed the public key whose fingerprint is in the message.";
+    AuthenticationRejected, "Check the user name, and that the partner has installed the public key whose fingerprint is in the message.",
+        "Check the user name, and that the partner has installed the public key whose fingerprint is in the message.";
     /// The object is missing, denied or archived.
-    ObjectUnreadable, "Check that the object still exists, is not archived, and that the function's role may read (and decrypt) it.";
+    ObjectUnreadable, "Check that the object still exists, is not archived, and that the function's role may read (and decrypt) it.",
+        "Check the bucket, the key and the region, that the object is not archived, and that your AWS credentials may read (and decrypt) it.";
     /// The object is no longer what was pinned, and no newer upload explains it.
-    ObjectChanged, "Turn on versioning for the bucket, or upload under a new name instead of overwriting; then upload again.";
+    ObjectChanged, "Turn on versioning for the bucket, or upload under a new name instead of overwriting; then upload again.",
+        "The object was overwritten while it was read: run the command again to deliver what is there now.";
     /// The remote path is unsafe, missing, or not writable.
-    RemotePathRejected, "Correct the object's name, SFTP_LOCATION, or the permissions on the partner's directory; then redrive.";
+    RemotePathRejected, "Correct the object's name, SFTP_LOCATION, or the permissions on the partner's directory; then redrive.",
+        "Correct the object's name, SFTP_LOCATION, or the permissions on the partner's directory; then run the command again.";
     /// The remote disk or quota is full.
-    RemoteFull, "Ask the partner to make room; then redrive, the transfer resumes.";
+    RemoteFull, "Ask the partner to make room; then redrive, the transfer resumes.",
+        "Ask the partner to make room; then run the command again, the transfer resumes.";
     /// The partial file is not what was sent; it has been removed.
-    RemoteMismatch, "The file was sent again once and still differed: ask the partner what alters files on arrival (scanner, text mode, quota).";
+    RemoteMismatch, "The file was sent again once and still differed: ask the partner what alters files on arrival (scanner, text mode, quota).",
+        "The file was sent again once and still differed: ask the partner what alters files on arrival (scanner, text mode, quota).";
     /// A bug of the bridge.
-    Internal, "Please report it with the log lines of this execution.";
+    Internal, "Please report it with the log lines of this execution.",
+        "Please report it with what the command logs with LOG_LEVEL=debug.";
 }
 
 impl ErrorName {
@@ -122,9 +159,15 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of this name; `message` says what happened to what.
+    /// An error of this name; `message` says what happened to what. What others wrote may stand in it: it is made
+    /// [printable](crate::printable()).
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
-        Self { name, message: message.into() }
+        let message = message.into();
+        let message = match crate::printable(&message) {
+            Cow::Owned(escaped) => escaped,
+            Cow::Borrowed(_) => message,
+        };
+        Self { name, message }
     }
 
     /// What happened, without the name.
@@ -152,6 +195,22 @@ impl ErrorName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hint_on_the_command_line_speaks_of_no_stack() {
+        for name in ErrorName::ALL {
+            let hint = name.hint_for(Place::CommandLine);
+            for word in ["redrive", "execution", "stack", "role", "FetchKey", "deploy"] {
+                assert!(!hint.contains(word), "{name}: {hint}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_line_whatever_stands_in_it() {
+        let error = ErrorName::RemoteFailure.error("the server said a\nInternal: b\x1b[2J");
+        assert_eq!(error.message(), r"the server said a\nInternal: b\u{1b}[2J");
+    }
 
     #[test]
     fn names_are_unique_and_parse_back() {

@@ -11,6 +11,7 @@ mod event;
 mod glob;
 mod host_key;
 mod payload;
+mod printable;
 mod progress;
 mod remote_path;
 mod settings;
@@ -23,7 +24,7 @@ pub use checksum::{
 };
 pub use deadline::Deadline;
 pub use decode::decode;
-pub use error::{Error, ErrorName, Result};
+pub use error::{Error, ErrorName, Place, Result};
 pub use event::ObjectCreated;
 pub use glob::Glob;
 pub use host_key::{TrustedHostKey, TrustedHostKeys};
@@ -32,6 +33,7 @@ pub use payload::{
     Outcome, PinnedObject, Progress, Proof, Publication, ReadBack, ReadForHash, Receipt, RecordFailureInput,
     SecretLocation, Status, TransferInput, VerifyRemoteInput,
 };
+pub use printable::{is_unprintable, printable};
 pub use progress::OnProgress;
 pub use remote_path::{NUMBER_MAX, PartialName, RemotePathTemplate, RemotePaths};
 pub use settings::{

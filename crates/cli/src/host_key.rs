@@ -1,11 +1,13 @@
 //! `host-key`: what a server presents, for people to compare with what the partner told them.
 
-use std::fmt::Write as _;
+use std::process::ExitCode;
 
-use bridge::Result;
 use serde_json::{Value, json};
 use sftp::probe::{self, HostKeys};
 use sftp::{Endpoint, Options};
+
+use crate::output::{self, Layout};
+use crate::summary;
 
 /// The warning that stands with every key: printing it is not checking it.
 const WARNING: &str = "Whoever answers at this address could have printed these keys. Before you set them, compare the \
@@ -30,35 +32,47 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Endpoint, String> {
 }
 
 /// Asks the server, and says what it presented.
-pub(crate) async fn run(endpoint: &Endpoint, json: bool) -> Result<String> {
-    let keys = probe::host_keys(endpoint, &Options::default()).await?;
-    Ok(if json { as_json(endpoint, &keys) } else { as_text(endpoint, &keys) })
+pub(crate) async fn run(endpoint: &Endpoint, json: bool) -> ExitCode {
+    match probe::host_keys(endpoint, &Options::default()).await {
+        Ok(keys) if json => output::say_json(&as_json(endpoint, &keys), Layout::Pretty),
+        Ok(keys) => output::say(&as_lines(endpoint, &keys)),
+        Err(error) => return summary::failure(&error.into()),
+    }
+    ExitCode::SUCCESS
 }
 
-fn as_text(endpoint: &Endpoint, presented: &HostKeys) -> String {
-    let mut text = format!("{endpoint} presents:\n\n");
+fn as_lines(endpoint: &Endpoint, presented: &HostKeys) -> Vec<String> {
+    let mut lines = vec![format!("{endpoint} presents:"), String::new()];
     for key in &presented.keys {
         let (kind, fingerprint, names) = match &key.authority {
             None => (key.key_type.clone(), &key.fingerprint, String::new()),
             Some(authority) => (
                 format!("the authority of its {} certificate", key.key_type),
                 &authority.fingerprint,
-                format!(", which vouches for {}", authority.principals.join(", ")),
+                // A name may look like the end of the list.
+                format!(", which vouches for {}", quoted(&authority.principals)),
             ),
         };
-        let _ = writeln!(text, "{fingerprint}  {kind}{names}\n{}\n", key.setting());
+        lines.extend([format!("{fingerprint}  {kind}{names}"), key.setting(), String::new()]);
     }
     if let Some(gap) = presented.gap() {
-        let _ = writeln!(text, "It may have more: {gap}\n");
+        lines.extend([format!("It may have more: {gap}"), String::new()]);
     }
-    text.push_str(WARNING);
-    text.push_str(
-        "\nOne of the lines is enough for SFTP_TRUSTED_HOST_KEYS; several are separated by commas.",
+    lines.push(WARNING.into());
+    lines.push(
+        "One of the lines is enough for SFTP_TRUSTED_HOST_KEYS; several are separated by commas.".into(),
     );
-    text
+    lines
 }
 
-fn as_json(endpoint: &Endpoint, presented: &HostKeys) -> String {
+/// Names as they are where they are plain, else in quotes.
+fn quoted(names: &[String]) -> String {
+    let is_plain = |name: &str| !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == ',');
+    let names = names.iter().map(|name| if is_plain(name) { name.clone() } else { format!("{name:?}") });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn as_json(endpoint: &Endpoint, presented: &HostKeys) -> Value {
     let keys: Vec<Value> = presented
         .keys
         .iter()
@@ -85,12 +99,16 @@ fn as_json(endpoint: &Endpoint, presented: &HostKeys) -> String {
         value["not_asked"] = json!(presented.not_asked);
         value["problem"] = json!(problem.message());
     }
-    serde_json::to_string_pretty(&value).unwrap_or_default()
+    value
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use sftp::probe::{Authority, HostKey};
+
     use super::*;
+    use crate::output::tests::{assert_plain, hostile};
 
     #[test]
     fn addresses() {
@@ -107,5 +125,38 @@ mod tests {
         for text in ["", ":22", "h:", "h:x", "h:0", "h:70000", "user@h", "[::1]x", "a b", "h/path"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn story_40_principals_and_key_types_stand_on_their_own_line(text in hostile()) {
+            let presented = |text: &str| {
+                let key = |authority| HostKey {
+                    key_type: text.into(),
+                    fingerprint: "SHA256:f".into(),
+                    public_key: format!("{text} AAAA"),
+                    authority,
+                };
+                let authority = Authority {
+                    fingerprint: "SHA256:a".into(),
+                    public_key: "ssh-ed25519 AAAA".into(),
+                    principals: vec![text.into(), "sftp.example.com".into()],
+                };
+                let (not_asked, problem) = (vec![text.to_owned()], Some(bridge::ErrorName::ConnectFailed.error(text)));
+                HostKeys { keys: vec![key(None), key(Some(authority))], not_asked, problem }
+            };
+            let lines = |text: &str| {
+                let endpoint = Endpoint { host: text.into(), port: 22 };
+                as_lines(&endpoint, &presented(text))
+            };
+            assert_plain(&lines(&text));
+            prop_assert_eq!(lines(&text).len(), lines("plain").len());
+        }
+    }
+
+    #[test]
+    fn a_principal_that_looks_like_several_is_quoted() {
+        let names = ["a.example".to_owned(), "b, SHA256:forged".to_owned(), "c\nd".to_owned()];
+        assert_eq!(quoted(&names), r#"a.example, "b, SHA256:forged", "c\nd""#);
     }
 }

@@ -1,22 +1,30 @@
 //! `s3-sftp-bridge`, the operator's tool: the Lambda functions' own handlers, run by hand.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is what a command line tool is for")]
-
 mod deliver;
 mod doctor;
 mod host_key;
 mod location;
+mod output;
+mod places;
 mod progress;
 mod recursive;
+mod state;
+mod stop;
+mod summary;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bridge::{ErrorName, Outcome, Receipt, Variables};
+use bridge::{Outcome, Variables};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::deliver::Bridge;
 use crate::location::Location;
+use crate::output::Layout;
+use crate::recursive::{End, Summary};
+use crate::stop::Stop;
+use crate::summary::Server;
 
 /// Delivers S3 objects to partners' SFTP servers, whole and verified.
 #[derive(Parser)]
@@ -31,18 +39,8 @@ enum Command {
     /// Delivers objects now, with the settings of the environment (SFTP_HOST, …), as the state machine would.
     ///
     /// The AWS configuration comes from the environment, too, AWS_ENDPOINT_URL included. Exit status: 0 delivered,
-    /// or nothing to deliver; 1 not delivered; 2 bad usage or settings.
-    Deliver {
-        /// s3://BUCKET/KEY, or BUCKET/KEY. The key is taken as it is, not URL-decoded.
-        #[arg(value_parser = Location::parse)]
-        object: Location,
-        /// Deliver every object whose key begins with KEY, many at once; one that fails does not stop the others.
-        #[arg(long, short)]
-        recursive: bool,
-        /// Print the receipts as JSON, alone on standard output; with --recursive, one on each line.
-        #[arg(long)]
-        json: bool,
-    },
+    /// or nothing to deliver; 1 not delivered, or no object found; 2 bad usage or settings.
+    Deliver(DeliverArguments),
     /// Prints the host keys that a server presents, as fingerprints and as lines for SFTP_TRUSTED_HOST_KEYS.
     ///
     /// It needs neither settings, nor a credential, nor AWS. Compare what it prints with what the partner told you by
@@ -63,118 +61,154 @@ enum Command {
     Doctor(doctor::Arguments),
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    // Usage errors end here, with exit status 2.
-    let command = Arguments::parse().command;
-    if Variables::from_environment().set().iter().any(|(name, _)| *name == "LOG_LEVEL") {
-        aws::telemetry::init_to(std::io::stderr);
-    }
-    match command {
-        Command::Deliver { object, recursive, json } => deliver(object, recursive, json).await,
-        Command::HostKey { server, json } => match host_key::run(&server, json).await {
-            Ok(text) => {
-                println!("{text}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => failure(&error),
-        },
-        Command::Doctor(arguments) => doctor::run(&arguments).await,
-    }
+#[derive(clap::Args)]
+struct DeliverArguments {
+    /// s3://BUCKET/KEY, or BUCKET/KEY. The key is taken as it is, not URL-decoded.
+    #[arg(value_parser = Location::parse)]
+    object: Location,
+    /// Deliver every object whose key begins with KEY, many at once; one that fails does not stop the others.
+    #[arg(long, short)]
+    recursive: bool,
+    /// Print the receipts as JSON, alone on standard output; with --recursive, one on each line.
+    #[arg(long)]
+    json: bool,
+    /// Where a run that does not finish leaves what the next one goes on with. Without it:
+    /// $XDG_STATE_HOME/s3-sftp-bridge, or ~/.local/state/s3-sftp-bridge.
+    #[arg(long, value_name = "DIRECTORY")]
+    state_dir: Option<PathBuf>,
 }
 
-async fn deliver(object: Location, recursive: bool, json: bool) -> ExitCode {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    aws::core_dumps::forbid();
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return usage(&error),
+    };
+    if Variables::from_environment().set().iter().any(|(name, _)| *name == "LOG_LEVEL") {
+        aws::telemetry::init_to(output::Log::new);
+    }
+    let stop = Stop::listen();
+    let code = match command {
+        Command::Deliver(arguments) => deliver(arguments, &stop).await,
+        Command::HostKey { server, json } => tokio::select! {
+            code = host_key::run(&server, json) => code,
+            () = stop.wanted() => ExitCode::from(1),
+        },
+        Command::Doctor(arguments) => doctor::run(&arguments, &stop).await,
+    };
+    if output::is_incomplete() {
+        output::note(&["standard output or standard error could not be written to".into()]);
+        return ExitCode::from(1);
+    }
+    code
+}
+
+/// Help and version are no errors; what is, has exit status 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    output::usage(error, std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()));
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+async fn deliver(arguments: DeliverArguments, stop: &Stop) -> ExitCode {
+    let DeliverArguments { object, recursive, json, state_dir } = arguments;
     if object.object_key.is_empty() && !recursive {
         let message = "expected s3://BUCKET/KEY; for all objects of a bucket, add --recursive";
-        Arguments::command().error(clap::error::ErrorKind::ValueValidation, message).exit();
+        let error = Arguments::command().error(clap::error::ErrorKind::ValueValidation, message);
+        return usage(&error);
     }
-    let bridge = match Bridge::start(&object).await {
+    let started = tokio::select! {
+        started = Bridge::start(&object, state_dir) => started,
+        () = stop.wanted() => return ExitCode::from(1),
+    };
+    let bridge = match started {
         Ok(bridge) => Arc::new(bridge),
-        Err(error) => return failure(&error),
+        Err(error) => return summary::failure(&error),
     };
     let code = if recursive {
-        deliver_all(&bridge, &object, json).await
+        deliver_all(&bridge, &object, json, stop).await
     } else {
-        let bar = progress::bar("sending");
-        let outcome = bridge.deliver(&object, progress::observers(&bar)).await;
-        bar.finish_and_clear();
-        match outcome {
-            Ok(receipt) => {
-                println!("{}", if json { pretty(&receipt) } else { summary(&receipt) });
-                ExitCode::SUCCESS
-            }
-            Err(error) => failure(&error),
-        }
+        deliver_one(&bridge, &object, json, stop).await
     };
     bridge.end().await;
     code
 }
 
-async fn deliver_all(bridge: &Arc<Bridge>, prefix: &Location, json: bool) -> ExitCode {
-    let bar = progress::bar("sending");
+async fn deliver_one(bridge: &Bridge, object: &Location, json: bool, stop: &Stop) -> ExitCode {
+    let bar = progress::one_file();
+    let mut delivery = bridge.delivery(object, progress::observers(&bar)).await;
+    let outcome = tokio::select! {
+        outcome = delivery.run() => Some(outcome),
+        () = stop.due() => None,
+    };
+    bar.finish_and_clear();
+    let Some(outcome) = outcome else {
+        output::note(&summary::stopped(bridge.states.are_kept()));
+        return ExitCode::from(1);
+    };
+    delivery.settle(&outcome).await;
+    match outcome {
+        Ok(receipt) if json => {
+            output::say_json(&receipt, Layout::Pretty);
+            ExitCode::SUCCESS
+        }
+        Ok(receipt) => {
+            output::say(&summary::receipt(&receipt, &Server::of(bridge.settings())));
+            if receipt.outcome == Outcome::Skipped && object.object_key.ends_with('/') {
+                output::note(&["to deliver the objects below it, add --recursive".into()]);
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => summary::failure(&bridge.explain(object, error).await),
+    }
+}
+
+async fn deliver_all(bridge: &Arc<Bridge>, prefix: &Location, json: bool, stop: &Stop) -> ExitCode {
+    let bar = progress::many_files();
+    let server = Server::of(bridge.settings());
     let (mut delivered, mut others, mut failed) = (0, 0, 0);
-    let listed = recursive::run(Arc::clone(bridge), prefix, &bar, |object, outcome| {
+    let run = recursive::run(Arc::clone(bridge), prefix, stop, &bar, |object, outcome| {
         bar.suspend(|| match outcome {
             Ok(receipt) => {
                 match receipt.outcome {
                     Outcome::Delivered => delivered += 1,
                     _ => others += 1,
                 }
-                println!("{}", if json { one_line(receipt) } else { summary(receipt) });
+                if json {
+                    output::say_json(receipt, Layout::OneLine);
+                } else {
+                    output::say(&summary::receipt(receipt, &server));
+                }
             }
             Err(error) => {
                 failed += 1;
-                eprintln!("not delivered: {object}: {error}");
+                output::note(&[summary::not_delivered(object, error)]);
             }
         });
     })
     .await;
     bar.finish_and_clear();
-    eprintln!("{delivered} delivered, {others} needed nothing, {failed} failed");
-    match listed {
-        Err(error) => failure(&error),
-        Ok(()) if failed > 0 => ExitCode::from(1),
-        Ok(()) => ExitCode::SUCCESS,
-    }
-}
-
-/// A receipt has nothing in it that JSON could not hold.
-fn pretty(receipt: &Receipt) -> String {
-    serde_json::to_string_pretty(receipt).unwrap_or_default()
-}
-
-fn one_line(receipt: &Receipt) -> String {
-    serde_json::to_string(receipt).unwrap_or_default()
-}
-
-fn failure(error: &bridge::Error) -> ExitCode {
-    eprintln!("{error}");
-    eprintln!("{} (docs/errors.md#{})", error.name.hint(), error.name.as_str().to_lowercase());
-    match error.name {
-        ErrorName::InvalidConfig => ExitCode::from(2),
-        _ => ExitCode::from(1),
-    }
-}
-
-fn summary(receipt: &Receipt) -> String {
-    let object = format!("s3://{}/{}", receipt.object.bucket, receipt.object.object_key);
-    let reason = receipt.reason.as_deref().unwrap_or_default();
-    let proof = receipt.proof.and_then(|proof| serde_json::to_value(proof).ok());
-    let proof = proof.as_ref().and_then(|proof| proof.as_str()).unwrap_or_default();
-    let to = format!("sftp://{}/{}", receipt.remote_host, receipt.remote_path.as_deref().unwrap_or_default());
-    let mut text = match receipt.outcome {
-        Outcome::Delivered => {
-            format!("delivered {object} to {to} ({} bytes, proof: {proof})", receipt.object.size)
+    output::note(&[summary::counts(delivered, others, failed, &run)]);
+    let Summary { found, end, .. } = run;
+    match end {
+        End::Listing(error) => summary::failure(&error),
+        End::Partner { error, not_tried } => {
+            let code = summary::failure(&error);
+            output::note(&[summary::not_tried(&not_tried)]);
+            code
         }
-        Outcome::AlreadyDelivered => {
-            format!("{to} already holds {object} ({} bytes, proof: {proof})", receipt.object.size)
+        End::Stopped => {
+            output::note(&summary::stopped(bridge.states.are_kept()));
+            ExitCode::from(1)
         }
-        Outcome::Skipped => format!("skipped {object}: {reason}"),
-        Outcome::Superseded => format!("not delivered: {object}: {reason}"),
-    };
-    for warning in &receipt.warnings {
-        text.push_str("\nwarning: ");
-        text.push_str(warning);
+        End::All if found == 0 => {
+            output::note(&[format!(
+                "no object's key begins with {:?} in the bucket {:?}",
+                prefix.object_key, prefix.bucket
+            )]);
+            ExitCode::from(1)
+        }
+        End::All if failed > 0 => ExitCode::from(1),
+        End::All => ExitCode::SUCCESS,
     }
-    text
 }

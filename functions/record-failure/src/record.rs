@@ -1,7 +1,7 @@
 //! The record: what failed, why, what to do, and the command that reruns it.
 
 use aws::lambda::Failed;
-use bridge::{Checkpoint, ErrorName, ObjectCreated, RecordFailureInput, RecordSettings};
+use bridge::{Checkpoint, ErrorName, ObjectCreated, Place, RecordFailureInput, RecordSettings};
 use serde::Serialize;
 
 use crate::Attempt;
@@ -76,7 +76,7 @@ impl Record {
             error: original.error.clone(),
             cause: original.message.clone(),
             state: input.failure.state.clone(),
-            what_to_do: what_to_do(&original.error).to_owned(),
+            what_to_do: what_to_do(&original.error, place(&execution.id)).to_owned(),
             runbook: format!("docs/errors.md#{}", anchor(&original.error)),
             redrive_command,
             console,
@@ -119,10 +119,15 @@ fn rerun(execution: &str, object: &str) -> (String, Option<String>) {
     (command, Some(console))
 }
 
+/// Who reads the record.
+fn place(execution: &str) -> Place {
+    if execution.starts_with("arn:") { Place::Stack } else { Place::CommandLine }
+}
+
 /// Our own errors have their hint; Lambda's and Step Functions' own are few.
-fn what_to_do(error: &str) -> &'static str {
+fn what_to_do(error: &str, place: Place) -> &'static str {
     match ErrorName::parse(error) {
-        Some(name) => name.hint(),
+        Some(name) => name.hint_for(place),
         None if error == "Lambda.TooManyRequestsException" => {
             "More deliveries wait than MaxConnections lets through: raise it if the partner allows, then redrive."
         }
@@ -210,6 +215,12 @@ mod tests {
     }
 
     #[test]
+    fn what_was_run_by_hand_is_told_what_to_do_by_hand() {
+        let what_to_do = what_to_do("RemoteFull", place("deliver-2026-11-27"));
+        assert!(what_to_do.contains("run the command again"), "{what_to_do}");
+    }
+
+    #[test]
     fn every_error_has_something_to_do() {
         for error in [
             "RemoteFull",
@@ -218,7 +229,7 @@ mod tests {
             "Lambda.X",
             "States.Timeout",
         ] {
-            assert!(what_to_do(error).contains("redrive"), "{error}");
+            assert!(what_to_do(error, Place::Stack).contains("redrive"), "{error}");
         }
     }
 }

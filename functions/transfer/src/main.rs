@@ -26,6 +26,7 @@ enum Step {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     aws::telemetry::init();
+    aws::core_dumps::forbid();
     let clients = Clients::new(&clients::config().await);
     // Wrong settings are an answer to the invocation, not a crash at start.
     let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps::new(settings, clients));

@@ -3,6 +3,7 @@
 
 mod care;
 mod channels;
+mod command_line;
 mod compatibility;
 mod connecting;
 mod deadlines;

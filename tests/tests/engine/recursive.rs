@@ -1,8 +1,14 @@
 //! `deliver --recursive`: everything below a prefix.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use integration_tests::cli;
-use integration_tests::fault_proxy::FaultProxy;
+use integration_tests::embedded;
+use integration_tests::fault_proxy::{Fault, FaultProxy};
+use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::object_source::{Body, Quirks};
+use integration_tests::partner::Partner;
 use integration_tests::pattern;
 
 use crate::support::Delivery;
@@ -80,11 +86,133 @@ async fn one_that_fails_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn nothing_below_a_prefix_and_no_key() {
+async fn story_45_a_prefix_that_matches_nothing_is_said() {
     let delivery = Delivery::new().await;
+    delivery.put("other/x", 5);
     let ran = delivery.run(&["s3://b/none/", "--recursive"]).await;
-    assert_eq!((ran.status, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+    assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(r#"no object's key begins with "none/" in the bucket "b""#),
+        "{}",
+        ran.stderr
+    );
     let ran = delivery.run(&["s3://b"]).await;
     assert_eq!(ran.status, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains("--recursive"), "{}", ran.stderr);
+}
+
+/// The source refuses all changes, and remembers what they were to be.
+#[tokio::test]
+async fn story_44_each_failure_of_a_run_has_a_record_of_its_own() {
+    let mut delivery = Delivery::new().await;
+    delivery.set("FAILURE_BUCKET", "failures");
+    for number in 0..5 {
+        delivery.source.put(&format!("b/in/../{number}"), Body::Bytes(pattern::bytes(0, 10))).unwrap();
+    }
+    let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("0 delivered, 0 needed nothing, 5 failed"), "{}", ran.stderr);
+    let records: BTreeSet<String> = delivery.source.changes().into_iter().collect();
+    assert!(records.iter().all(|record| record.starts_with("PUT failures/failures/")), "{records:?}");
+    assert_eq!(records.len(), 5, "{records:?}");
+}
+
+#[tokio::test]
+async fn story_46_what_was_moved_after_its_delivery_is_not_delivered_again() {
+    let mut delivery = Delivery::new().await;
+    delivery.set("S3_AFTER_DELIVERY", "move");
+    delivery.set("S3_MOVE_PREFIX", "delivered/");
+    delivery.put("in/new", 100);
+    delivery.put("delivered/in/old", 100);
+    let ran = delivery.run(&["s3://b", "--recursive"]).await;
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("1 delivered, 0 needed nothing, 0 failed, 1 passed over below S3_MOVE_PREFIX"),
+        "{}",
+        ran.stderr
+    );
+    delivery.assert_arrived("in/new", 100);
+    assert!(!delivery.partner.root.join("delivered").exists());
+}
+
+#[tokio::test]
+async fn story_48_a_listing_that_breaks_off_cuts_off_no_delivery() {
+    let mut delivery = Delivery::new().await;
+    for number in 0..8 {
+        delivery.put(&format!("in/{number}"), 300_000);
+    }
+    delivery.source.quirks(Quirks { keys_max: Some(4), one_page: true, ..Quirks::default() });
+    delivery.through_proxy(Fault::Rate(1_000_000)).await;
+    let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("4 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("ObjectUnreadable: listing s3://b/in/"), "{}", ran.stderr);
+    for number in 0..4 {
+        delivery.assert_arrived(&format!("in/{number}"), 300_000);
+    }
+}
+
+#[tokio::test]
+async fn story_49_one_cut_connection_fails_no_small_file() {
+    let mut delivery = Delivery::new().await;
+    for number in 0..60 {
+        delivery.put(&format!("in/{number}"), 1000);
+    }
+    let proxy = delivery.through_proxy(Fault::CutOnceAfter(30_000)).await;
+    let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("60 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
+    for number in 0..60 {
+        delivery.assert_arrived(&format!("in/{number}"), 1000);
+    }
+    assert!((2..=4).contains(&proxy.connections()), "{}", proxy.connections());
+}
+
+#[tokio::test]
+async fn story_50_a_server_that_lets_few_files_be_open() {
+    for files_max in [1, 3] {
+        let quirks = embedded::Quirks { files_max: Some(files_max), ..embedded::Quirks::default() };
+        let delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+        for number in 0..40 {
+            delivery.put(&format!("in/{number}"), 100_000);
+        }
+        let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
+        assert_eq!(ran.status, 0, "{files_max}: {}", ran.stderr);
+        assert!(ran.stderr.contains("40 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
+        for number in 0..40 {
+            delivery.assert_arrived(&format!("in/{number}"), 100_000);
+        }
+    }
+}
+
+#[tokio::test]
+async fn story_51_a_partner_who_refuses_the_key_is_asked_once() {
+    let mut delivery = Delivery::new().await;
+    let other = KeyPair::generate(Kind::Ed25519, Encoding::OpenSsh, "").unwrap();
+    delivery.source.put("keys/id", Body::Bytes(other.private.into_bytes())).unwrap();
+    for number in 0..40 {
+        delivery.put(&format!("in/{number}"), 1000);
+    }
+    delivery.source.quirks(Quirks { keys_max: Some(7), ..Quirks::default() });
+    let proxy = delivery.through_proxy(Fault::None).await;
+    let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("AuthenticationRejected: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("stopped: 40 objects were not tried"), "{}", ran.stderr);
+    assert_eq!(proxy.connections(), 1);
+}
+
+/// Once it is known that the partner is gone, the rest is not tried one by one.
+#[tokio::test]
+async fn story_51_a_partner_who_goes_away_for_good_ends_the_run() {
+    let mut delivery = Delivery::new().await;
+    for number in 0..400 {
+        delivery.put(&format!("in/{number:03}"), 1000);
+    }
+    delivery.through_proxy(Fault::RefuseAfter(60_000)).await;
+    let ran = tokio::time::timeout(Duration::from_secs(120), delivery.run(&["s3://b/in/", "--recursive"]));
+    let ran = ran.await.unwrap();
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("objects were not tried"), "{}", ran.stderr);
+    assert!(ran.stderr.matches("not delivered: ").count() <= 64, "{}", ran.stderr);
 }

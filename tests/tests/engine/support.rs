@@ -27,6 +27,8 @@ pub(crate) struct Delivery {
     pub(crate) options: sftp::Options,
     /// The deadline of each call.
     pub(crate) slice: Option<Duration>,
+    /// What runs of the command leave for the next one.
+    pub(crate) state: tempfile::TempDir,
 }
 
 /// What a call of the handlers works with: like the state of a function that stays warm between calls.
@@ -64,7 +66,8 @@ impl Delivery {
             ("SFTP_TRUSTED_HOST_KEYS", partner.host_key.public.clone()),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
-        Self { source, partner, variables, options: sftp::Options::default(), slice: None }
+        let state = tempfile::tempdir().unwrap();
+        Self { source, partner, variables, options: sftp::Options::default(), slice: None, state }
     }
 
     pub(crate) fn set(&mut self, name: &str, value: impl ToString) {
@@ -140,7 +143,9 @@ impl Delivery {
 
     /// `s3-sftp-bridge deliver` with these settings.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Command {
-        cli::deliver(self.source.environment(), &self.variables, arguments).await
+        let mut command = cli::deliver(self.source.environment(), &self.variables, arguments).await;
+        command.env("XDG_STATE_HOME", self.state.path());
+        command
     }
 
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {

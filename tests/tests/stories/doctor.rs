@@ -21,7 +21,7 @@ use russh::keys::Algorithm;
 use russh::{MethodKind, Preferred};
 use russh_sftp::protocol::StatusCode;
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpListener;
 
 use crate::support::{Bridge, Failed};
@@ -1040,4 +1040,45 @@ async fn story_132_doctor_makes_a_directory_whatever_open_answers() {
     let event = bridge.put("report.csv", b"x".to_vec()).await;
     bridge.deliver(&event).await.unwrap();
     assert_eq!(bridge.remote_files(), ["in/report.csv"]);
+}
+
+/// `doctor | head`.
+#[tokio::test]
+async fn story_41_doctor_cleans_up_when_nobody_reads_on() {
+    let partner = Partner::start().await.unwrap();
+    let key_file = partner.client_key_file();
+    for lines in [1, 9, 14, 20] {
+        let mut command =
+            cli::doctor(&variables(&partner), &["--key-file", key_file.to_str().unwrap()]).await;
+        let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(running.stdout.take().unwrap()).lines();
+        for _ in 0..lines {
+            said.next_line().await.unwrap().unwrap();
+        }
+        drop(said);
+        let output = running.wait_with_output().await.unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{lines}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{lines}: {stderr}");
+        assert!(files(&partner).is_empty(), "{lines}: {:?}", files(&partner).keys());
+    }
+}
+
+#[tokio::test]
+async fn story_56_doctor_warns_of_a_key_file_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let partner = Partner::start().await.unwrap();
+    let folder = tempfile();
+    let file = folder.join("credential");
+    std::fs::write(&file, &partner.client_key.private).unwrap();
+    for (mode, warns) in [(0o644, true), (0o640, true), (0o600, false)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let command =
+            cli::doctor(&variables(&partner), &["--json", "--key-file", file.to_str().unwrap()]).await;
+        let ran = cli::run(command).await;
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        assert_eq!(ran.stderr.contains("chmod 600"), warns, "{mode:o}: {}", ran.stderr);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }

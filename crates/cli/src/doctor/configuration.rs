@@ -1,6 +1,7 @@
 //! The configuration that is checked: the environment's settings, as `deliver` reads them, and what the command line
 //! puts in their place.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -164,6 +165,15 @@ impl Configuration {
         }
     }
 
+    /// What to say of a key file that others can read.
+    pub(crate) fn exposed_key_file(&self) -> Option<String> {
+        let file = self.key_file.as_ref()?;
+        let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o077;
+        let name = file.display();
+        (mode != 0)
+            .then(|| format!("warning: others can read the file {name}, or change it: chmod 600 {name}"))
+    }
+
     /// Reads the credential.
     ///
     /// # Errors
@@ -178,7 +188,7 @@ impl Configuration {
                 credential::parse(&SecretString::from(text), &name)?
             }
             None => {
-                let clients = Clients::new(&clients::config().await);
+                let clients = Clients::new(&clients::complete_config().await?);
                 credential::pin(&clients, &self.settings.credential).await?.1
             }
         };

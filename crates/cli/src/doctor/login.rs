@@ -379,7 +379,7 @@ impl Doctor {
     }
 
     pub(super) fn stop<T>(&mut self, name: &'static str, error: &Error) -> Step<T> {
-        self.report.fail(name, error.message(), error.name.hint());
+        self.report.fail(name, error.message(), error.name.hint_for(bridge::Place::CommandLine));
         Err(Stopped)
     }
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::{ErrorName, Method, Variables};
+use bridge::{ErrorName, Method, Place, Variables};
 use serde_json::{Value, json};
 use sftp::probe::{Greeting, Offer};
 use sftp::{Answer, Login, Session, Sftp};
@@ -26,6 +26,8 @@ use self::report::{Report, Status};
 use self::scratch::Scratch;
 
 pub(crate) use self::configuration::Arguments;
+use crate::output::{self, Layout};
+use crate::stop::Stop;
 
 /// What the settings that are recommended depend on; `None`: it was not found out.
 #[derive(Debug, Default)]
@@ -109,17 +111,22 @@ struct Doctor {
 }
 
 /// Checks and prints. Exit status: 0 all is well, 1 something needs a change, 2 the settings are wrong.
-pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
+pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
     let mut report = Report::new(!arguments.json);
     let configuration = match Configuration::new(Variables::from_environment(), arguments) {
         Ok(configuration) => configuration,
         Err(error) => {
-            report.fail("settings", error.message().replace("; ", ";\n"), ErrorName::InvalidConfig.hint());
+            report.fail(
+                "settings",
+                error.message().replace("; ", ";\n"),
+                ErrorName::InvalidConfig.hint_for(Place::CommandLine),
+            );
             report.finish();
             print_json(arguments, &report, &Findings::default(), None);
             return ExitCode::from(2);
         }
     };
+    output::note(configuration.exposed_key_file().as_slice());
     let mut doctor = Doctor {
         scratch: Scratch::new(&configuration.settings.policy, arguments.object_key.as_deref()),
         configuration,
@@ -134,14 +141,14 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
     };
     let mut interrupted = tokio::select! {
         _ = doctor.examine() => false,
-        () = stop_signal() => true,
+        () = stop.wanted() => true,
     };
     // Whatever happened: nothing of ours stays on the server.
     doctor.clean_up(interrupted).await;
     if !interrupted {
         interrupted = tokio::select! {
             () = doctor.examine_connections() => false,
-            () = stop_signal() => true,
+            () = stop.wanted() => true,
         };
     }
     doctor.disconnect().await;
@@ -151,8 +158,11 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
     print_json(arguments, &report, &findings, recommendation.as_ref());
     if !arguments.json {
         match &recommendation {
-            Some(recommendation) => println!("\n{recommendation}"),
-            None => println!("\nNo settings are recommended before a file could be written."),
+            Some(recommendation) => output::say(&recommendation.to_lines()),
+            None => output::say(&[
+                String::new(),
+                "No settings are recommended before a file could be written.".into(),
+            ]),
         }
     }
     match (configuration.is_pinned && configuration.names_credential, report.has(Status::Fail) || interrupted)
@@ -160,18 +170,6 @@ pub(crate) async fn run(arguments: &Arguments) -> ExitCode {
         (false, _) => ExitCode::from(2),
         (true, true) => ExitCode::from(1),
         (true, false) => ExitCode::SUCCESS,
-    }
-}
-
-/// Someone wants an end to it: still time to clean up.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        },
-        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }
 
@@ -237,7 +235,7 @@ impl Doctor {
                     true => {
                         "check the path behind --key-file, that you may read the file, and that it is a private key or JSON as the secret is to hold it"
                     }
-                    false => error.name.hint(),
+                    false => error.name.hint_for(Place::CommandLine),
                 };
                 self.report.fail("credential", error.message(), hint);
             }
@@ -270,7 +268,7 @@ fn print_json(
             "server": findings.to_json(),
             "recommended": recommendation.map(Recommendation::to_json),
         });
-        println!("{}", serde_json::to_string_pretty(&json).unwrap_or_default());
+        output::say_json(&json, Layout::Pretty);
     }
 }
 

@@ -123,7 +123,7 @@ impl Doctor {
             Err(error) => {
                 self.findings.write = Some(false);
                 let error = bridge::Error::from(error);
-                self.report.fail("write", error.message(), error.name.hint());
+                self.report.fail("write", error.message(), error.name.hint_for(bridge::Place::CommandLine));
                 Err(Stopped)
             }
         }

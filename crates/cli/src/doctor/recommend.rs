@@ -147,6 +147,12 @@ impl Recommendation {
         parameters
     }
 
+    /// For people. A setting of several lines is shown as such, to be copied as it is.
+    pub(super) fn to_lines(&self) -> Vec<String> {
+        let text = self.to_string();
+        [""].into_iter().chain(text.split('\n')).map(str::to_owned).collect()
+    }
+
     pub(super) fn to_json(&self) -> Value {
         let environment: serde_json::Map<String, Value> =
             self.settings.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
@@ -163,7 +169,7 @@ impl fmt::Display for Recommendation {
         } else {
             writeln!(f, "Settings to change:")?;
             for (name, why) in &self.changes {
-                writeln!(f, "  {name}: {why}")?;
+                writeln!(f, "  {name}: {}", bridge::printable(why))?;
             }
         }
         writeln!(f, "\nAs environment variables:")?;

@@ -1,0 +1,190 @@
+//! All that the command says goes through here: each text becomes one line, whatever others wrote into it, and a reader
+//! who goes away is no panic but a wish that the command ends.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bridge::{is_unprintable, printable};
+use serde::Serialize;
+use tokio::sync::Notify;
+
+/// Nobody reads standard output, or standard error, any more.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+static CLOSING: Notify = Notify::const_new();
+/// Something was not written for another reason, such as a full disk.
+static INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Writes lines to standard output.
+pub(crate) fn say(lines: &[String]) {
+    write(&mut io::stdout().lock(), &as_text(lines));
+}
+
+/// Writes lines to standard error.
+pub(crate) fn note(lines: &[String]) {
+    write(&mut io::stderr().lock(), &as_text(lines));
+}
+
+/// Writes JSON to standard output.
+pub(crate) fn say_json(value: &impl Serialize, layout: Layout) {
+    write(&mut io::stdout().lock(), &as_json(value, layout));
+}
+
+/// Writes to either what clap has laid out; the line breaks are clap's and `arguments` the user's.
+pub(crate) fn usage(error: &clap::Error, arguments: impl Iterator<Item = String>) {
+    let text = usage_text(&error.render().to_string(), arguments);
+    if error.use_stderr() {
+        write(&mut io::stderr().lock(), &text);
+    } else {
+        write(&mut io::stdout().lock(), &text);
+    }
+}
+
+/// How JSON is laid out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Layout {
+    /// For people, too.
+    Pretty,
+    /// One value on each line.
+    OneLine,
+}
+
+/// Whether nobody reads on.
+pub(crate) fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
+
+/// Returns when nobody reads on.
+pub(crate) async fn closed() {
+    let closing = CLOSING.notified();
+    if !is_closed() {
+        closing.await;
+    }
+}
+
+/// Whether something that was said has got lost although somebody waits for it.
+pub(crate) fn is_incomplete() -> bool {
+    INCOMPLETE.load(Ordering::Relaxed)
+}
+
+/// Log lines on standard error.
+pub(crate) struct Log;
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Each is one JSON object, written at once.
+        write(&mut io::stderr().lock(), &escaped_json(&String::from_utf8_lossy(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write(stream: &mut impl Write, text: &str) {
+    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            CLOSED.store(true, Ordering::Relaxed);
+            CLOSING.notify_waiters();
+        }
+        Err(_) => INCOMPLETE.store(true, Ordering::Relaxed),
+    }
+}
+
+fn as_text(lines: &[String]) -> String {
+    lines.iter().fold(String::new(), |text, line| text + &printable(line) + "\n")
+}
+
+fn as_json(value: &impl Serialize, layout: Layout) -> String {
+    let text = match layout {
+        Layout::Pretty => serde_json::to_string_pretty(value),
+        Layout::OneLine => serde_json::to_string(value),
+    };
+    // What is printed has nothing in it that JSON could not hold.
+    escaped_json(&text.unwrap_or_default()) + "\n"
+}
+
+/// serde_json escapes what JSON wants escaped, and no more. What is left of other characters stands within strings.
+fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unprintable(c) && c != '\n' {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+fn usage_text(rendered: &str, arguments: impl Iterator<Item = String>) -> String {
+    let values = arguments.flat_map(|argument| {
+        let value = argument.split_once('=').map(|(_, value)| value.to_owned());
+        [Some(argument), value]
+    });
+    let odd = values.flatten().filter(|value| value.contains(is_unprintable));
+    let text = odd.fold(rendered.to_owned(), |text, value| text.replace(&value, &printable(&value)));
+    text.split_inclusive('\n').fold(String::new(), |text, line| match line.strip_suffix('\n') {
+        Some(line) => text + &printable(line) + "\n",
+        None => text + &printable(line),
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What others may write: much of what a terminal obeys, and some letters.
+    pub(crate) fn hostile() -> impl Strategy<Value = String> {
+        let nasty =
+            "\0\x07\x08\t\n\r\x1b\x7f\u{85}\u{9b}\u{61c}\u{200b}\u{200e}\u{202e}\u{2028}\u{2066}\u{e0041}";
+        let nasty: Vec<char> = nasty.chars().collect();
+        let c = prop_oneof![prop::sample::select(nasty), any::<char>(), proptest::char::range(' ', '~')];
+        prop::collection::vec(c, 0..20).prop_map(String::from_iter)
+    }
+
+    /// What holds of all that is printed for people.
+    pub(crate) fn assert_plain(lines: &[String]) {
+        let text = as_text(lines);
+        assert_eq!(text.matches('\n').count(), lines.len(), "{text:?}");
+        assert!(!text.chars().any(|c| is_unprintable(c) && c != '\n'), "{text:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn story_40_no_text_begins_a_line_or_commands_the_terminal(lines in prop::collection::vec(hostile(), 0..4)) {
+            assert_plain(&lines);
+        }
+
+        #[test]
+        fn story_40_json_stays_json_and_commands_nothing(key in hostile(), value in hostile()) {
+            let json = serde_json::json!({ key: [value, {"a": 1}] });
+            for layout in [Layout::Pretty, Layout::OneLine] {
+                let text = as_json(&json, layout);
+                prop_assert!(!text.chars().any(|c| is_unprintable(c) && c != '\n'), "{text:?}");
+                prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&text).unwrap(), &json);
+            }
+            prop_assert_eq!(as_json(&json, Layout::OneLine).matches('\n').count(), 1);
+        }
+
+        #[test]
+        fn story_40_a_usage_error_does_not_show_an_argument_raw(argument in hostile()) {
+            let rendered = format!("error: invalid value '{argument}' for '<OBJECT>'\n\nFor more information\n");
+            let text = usage_text(&rendered, [argument].into_iter());
+            prop_assert_eq!(text.matches('\n').count(), 3);
+            prop_assert!(!text.chars().any(|c| is_unprintable(c) && c != '\n'), "{text:?}");
+        }
+    }
+}
