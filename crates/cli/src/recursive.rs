@@ -106,7 +106,7 @@ pub(crate) async fn run(
         let deliver = async {
             for (object_key, size) in objects {
                 if run.is_none() {
-                    run = Some(Run::start(&bridge, bar, &total).await?);
+                    run = Some(Box::pin(Run::start(&bridge, bar, &total)).await?);
                 }
                 let Some(run) = &run else { continue };
                 let slot = slot(&slots, size).await;

@@ -1,8 +1,8 @@
 //! The whole chain: the unchanged template, deployed with SAM; the real binaries; a real partner.
 
 mod any_size;
-mod permissions;
 mod care;
+mod permissions;
 
 use std::process::Command;
 use std::time::Duration;

@@ -47,7 +47,9 @@ async fn story_140_without_an_atomic_replace_the_former_file_is_moved_aside() {
 
 #[tokio::test]
 async fn story_141_an_atomic_replace_that_is_announced_and_refused_falls_back() {
-    let receipt = replaces(Quirks { ways: Ways { posix_rename_keeps: true, ..Ways::default() }, ..Quirks::default() }).await;
+    let receipt =
+        replaces(Quirks { ways: Ways { posix_rename_keeps: true, ..Ways::default() }, ..Quirks::default() })
+            .await;
     assert!(receipt.warnings[0].contains("moved aside"), "{receipt:?}");
 }
 

@@ -51,7 +51,11 @@ async fn story_151_a_partial_file_that_is_emptied_as_it_is_opened_leaves_no_hole
     for (proof, reading) in
         [("size", Reading::Allowed), ("none", Reading::Allowed), ("auto", Reading::NotOpened)]
     {
-        let quirks = Quirks { ways: Ways { truncation: Truncation::Always, ..Ways::default() }, reading, ..Quirks::default() };
+        let quirks = Quirks {
+            ways: Ways { truncation: Truncation::Always, ..Ways::default() },
+            reading,
+            ..Quirks::default()
+        };
         let (mut bridge, event, credential, checkpoint) = begun(quirks).await;
         bridge.set("SFTP_PROOF", proof);
         ends_whole(&bridge, &event, &credential, checkpoint).await;

@@ -10,7 +10,7 @@ use integration_tests::embedded::{Quirks, Reading};
 use integration_tests::partner::{Options, Partner};
 use integration_tests::{skip, tools};
 
-use crate::support::{Bridge, bytes};
+use crate::support::{Bridge, bytes, execution};
 
 async fn quirky(quirks: Quirks) -> Bridge {
     Bridge::to(Partner::embedded(quirks).await.unwrap()).await
@@ -91,11 +91,12 @@ async fn story_24_a_write_only_directory() {
     assert_eq!(bridge.delivers("taken-on-trust", b"x").await.proof, Some(Proof::Unverified));
 
     // A proof that is demanded is never silently less.
-    for proof in ["hash", "read-back", "size"] {
+    for (proof, refused_in) in [("hash", "Transfer"), ("read-back", "VerifyRemote"), ("size", "VerifyRemote")]
+    {
         bridge.set("SFTP_PROOF", proof);
         let event = bridge.put(proof, b"x".to_vec()).await;
         let (state, error) = bridge.deliver(&event).await.unwrap_err();
-        assert_eq!((state, error.name), ("VerifyRemote", ErrorName::InvalidConfig), "{error}");
+        assert_eq!((state, error.name), (refused_in, ErrorName::InvalidConfig), "{error}");
         assert!(bridge.remote(proof).is_none(), "{proof}");
     }
 }
@@ -112,14 +113,14 @@ async fn story_24_a_directory_that_can_be_seen_and_not_read() {
 
         bridge.set("SFTP_PROOF", "read-back");
         let event = bridge.put("demanded.bin", b"x".to_vec()).await;
-        let (state, error) = bridge.deliver(&event).await.unwrap_err();
+        let (state, error) = bridge.deliver_as(&execution(), &event).await.unwrap_err();
         assert_eq!((state, error.name), ("VerifyRemote", ErrorName::InvalidConfig), "{error}");
         assert!(error.message().contains("reading is not allowed"), "{error}");
         assert!(bridge.remote("demanded.bin").is_none(), "nothing is published");
 
-        // Once no more is demanded, the next try publishes it.
+        // Once no more is demanded, a redrive publishes it.
         bridge.set("SFTP_PROOF", "auto");
-        bridge.deliver(&event).await.unwrap();
+        bridge.deliver_as(&execution(), &event).await.unwrap();
         assert_eq!(bridge.remote_files(), ["demanded.bin", "seen.bin"]);
         let receipt = bridge.delivers("seen.bin", &bytes(200_000)).await;
         assert_eq!((receipt.proof, receipt.warnings.len()), (Some(Proof::Size), 1));
