@@ -664,10 +664,7 @@ fn microseconds(duration: Duration) -> u64 {
 }
 
 /// Until there is nobody left to send for, which is `true`, or the session has ended.
-async fn send_packets(
-    writer: &Writer,
-    mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>,
-) -> bool {
+async fn send_packets(writer: &Writer, mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>) -> bool {
     let mut ready = Vec::new();
     // The small parts of all requests that are ready travel together; each of them has its price, in SSH and on the server.
     while packets.recv_many(&mut ready, AT_ONCE).await > 0 {

@@ -142,7 +142,7 @@ async fn story_48_a_listing_that_breaks_off_cuts_off_no_delivery() {
         delivery.put(&format!("in/{number}"), 300_000);
     }
     delivery.source.quirks(Quirks { keys_max: Some(4), one_page: true, ..Quirks::default() });
-    delivery.through_proxy(Fault::Rate(1_000_000)).await;
+    let _proxy = delivery.through_proxy(Fault::Rate(1_000_000)).await;
     let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
     assert_eq!(ran.status, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("4 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
@@ -209,7 +209,7 @@ async fn story_51_a_partner_who_goes_away_for_good_ends_the_run() {
     for number in 0..400 {
         delivery.put(&format!("in/{number:03}"), 1000);
     }
-    delivery.through_proxy(Fault::RefuseAfter(60_000)).await;
+    let _proxy = delivery.through_proxy(Fault::RefuseAfter(60_000)).await;
     let ran = tokio::time::timeout(Duration::from_secs(120), delivery.run(&["s3://b/in/", "--recursive"]));
     let ran = ran.await.unwrap();
     assert_eq!(ran.status, 1, "{}", ran.stderr);
