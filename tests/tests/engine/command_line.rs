@@ -43,10 +43,10 @@ async fn story_40_a_key_forges_no_line_and_commands_no_terminal() {
 #[tokio::test]
 async fn story_41_a_reader_who_goes_away_cuts_off_no_delivery() {
     let mut delivery = Delivery::new().await;
-    for number in 0..100 {
-        delivery.put(&format!("in/{number:03}"), 50_000);
+    for number in 0..200 {
+        delivery.put(&format!("in/{number:03}"), 10_000);
     }
-    let _proxy = delivery.through_proxy(Fault::Rate(1_000_000)).await;
+    let _proxy = delivery.through_proxy(Fault::Rate(500_000)).await;
     let mut command = delivery.command(&["s3://b/in/", "--recursive"]).await;
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -59,11 +59,11 @@ async fn story_41_a_reader_who_goes_away_cuts_off_no_delivery() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "no signal, no abort: {stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
-    let whole = (0..100).filter(|number| delivery.partner.root.join(format!("in/{number:03}")).exists());
-    assert!(whole.clone().count() < 100, "it ended early");
+    let whole = (0..200).filter(|number| delivery.partner.root.join(format!("in/{number:03}")).exists());
+    assert!(whole.clone().count() < 200, "it ended early");
     for number in whole {
         let file = std::fs::File::open(delivery.partner.root.join(format!("in/{number:03}"))).unwrap();
-        assert_eq!(pattern::difference(file, 50_000).unwrap(), None);
+        assert_eq!(pattern::difference(file, 10_000).unwrap(), None);
     }
     // What was under way had time to end.
     let left = std::fs::read_dir(delivery.partner.root.join("in")).unwrap();
