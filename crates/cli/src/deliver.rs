@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws::clients;
 use aws::credential::Clients;
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
-use aws_sdk_s3::types::Object;
+use aws_sdk_s3::types::EncodingType;
 use bridge::{
     Checkpoint, CredentialReference, Deadline, Error, ErrorName, Execution, Failure, FetchKeyInput,
     OnProgress, PinnedObject, Receipt, RecordFailureInput, RecordSettings, Result, Settings, Status,
@@ -121,9 +121,9 @@ impl Bridge {
         }
         let Location { bucket, object_key } = object;
         let list = self.s3().list_objects_v2().bucket(bucket).prefix(object_key).max_keys(2);
-        match list.send().await {
-            Ok(listed) => match listed.contents().first().and_then(Object::key) {
-                Some(first) if first != object_key => error.name.error(format!(
+        match list.encoding_type(EncodingType::Url).send().await {
+            Ok(listed) => match recursive::first_key(&listed) {
+                Some(first) if first != *object_key => error.name.error(format!(
                     "{}, but objects lie below it, such as {first:?}: to deliver them, add --recursive",
                     error.message()
                 )),

@@ -1,5 +1,6 @@
 //! `deliver --recursive`: all objects below a prefix, many in flight on one connection.
 
+use std::borrow::Cow;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,11 +8,12 @@ use std::time::Duration;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Error;
+use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Output};
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
-use aws_sdk_s3::types::Object;
+use aws_sdk_s3::types::{EncodingType, Object};
 use bridge::{AfterDelivery, Error, ErrorName, OnProgress, Receipt, Result};
 use indicatif::ProgressBar;
+use percent_encoding::percent_decode_str;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -87,7 +89,8 @@ pub(crate) async fn run(
     mut ended: impl FnMut(&Location, &Result<Receipt>),
 ) -> Summary {
     let Location { bucket, object_key } = prefix;
-    let list = bridge.s3().list_objects_v2().bucket(bucket).prefix(object_key);
+    // XML cannot hold every key as it is.
+    let list = bridge.s3().list_objects_v2().bucket(bucket).prefix(object_key).encoding_type(EncodingType::Url);
     let total = Arc::new(Total::new(&bridge));
     let mut lister = Lister::new(list, Arc::clone(&total), bar.clone());
     let mut deliveries: JoinSet<Outcome> = JoinSet::new();
@@ -323,9 +326,9 @@ struct Seen {
 
 impl Seen {
     /// The totals are at least as large, and so is the bar.
-    fn add(&mut self, objects: &[Object], total: &Total, bar: &ProgressBar) {
-        for object in objects {
-            if object.key().is_some_and(|key| total.is_moved(key)) {
+    fn add(&mut self, page: &ListObjectsV2Output, total: &Total, bar: &ProgressBar) {
+        for object in page.contents() {
+            if key(object, page.encoding_type()).is_some_and(|key| total.is_moved(&key)) {
                 self.moved += 1;
             } else {
                 self.objects += 1;
@@ -365,7 +368,7 @@ impl Lister {
         }
         let page = self.list.clone().set_continuation_token(self.token.clone()).send().await;
         let page = page.map_err(|error| listing_failed(prefix, &error))?;
-        self.seen.add(page.contents(), &self.total, &self.bar);
+        self.seen.add(&page, &self.total, &self.bar);
         self.token = page.next_continuation_token().map(str::to_owned);
         self.has_more = page.is_truncated() == Some(true) && self.token.is_some();
         if self.counting.is_none() {
@@ -377,7 +380,8 @@ impl Lister {
                 is_counted.store(count(list, after, seen, &total, &bar).await, Ordering::Relaxed);
             }));
         }
-        let keys = page.contents().iter().filter_map(|object| Some((object.key()?.to_owned(), size(object))));
+        let encoding = page.encoding_type();
+        let keys = page.contents().iter().filter_map(|object| Some((key(object, encoding)?, size(object))));
         Ok(Some(keys.filter(|(key, _)| !self.total.is_moved(key)).collect()))
     }
 
@@ -414,7 +418,7 @@ async fn count(
         while let Some(page) = pages.next().await {
             // The other listing says what is wrong.
             let Ok(page) = page else { return false };
-            seen.add(page.contents(), total, bar);
+            seen.add(&page, total, bar);
         }
     }
     tracing::info!(objects = seen.objects, bytes = seen.bytes, "that is all below the prefix");
@@ -431,6 +435,22 @@ pub(crate) fn listing_failed(prefix: &Location, error: &ListingError) -> Error {
 }
 
 type ListingError = SdkError<ListObjectsV2Error, HttpResponse>;
+
+/// As it was before it was encoded for the listing, which not every store does. A plus sign is a space there.
+fn key(object: &Object, encoding: Option<&EncodingType>) -> Option<String> {
+    let key = object.key()?;
+    match encoding {
+        Some(EncodingType::Url) => {
+            percent_decode_str(&key.replace('+', " ")).decode_utf8().ok().map(Cow::into_owned)
+        }
+        _ => Some(key.to_owned()),
+    }
+}
+
+/// Of a listing.
+pub(crate) fn first_key(page: &ListObjectsV2Output) -> Option<String> {
+    key(page.contents().first()?, page.encoding_type())
+}
 
 fn size(object: &Object) -> u64 {
     object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default()
@@ -460,8 +480,9 @@ mod tests {
     #[test]
     fn the_bar_is_as_long_as_what_either_listing_has_seen() {
         let bar = progress::many_files();
-        let page = |sizes: &[i64]| -> Vec<Object> {
-            sizes.iter().map(|size| Object::builder().size(*size).build()).collect()
+        let page = |sizes: &[i64]| {
+            let objects = sizes.iter().map(|size| Object::builder().size(*size).build()).collect();
+            ListObjectsV2Output::builder().set_contents(Some(objects)).build()
         };
         let total = total(None);
         let mut delivered = Seen::default();
@@ -479,15 +500,20 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_what_it_was_before_it_was_encoded_for_the_listing() {
+        let object = Object::builder().key("in/a+b%2Bc%252B%0A%C3%BC").build();
+        assert_eq!(key(&object, Some(&EncodingType::Url)).as_deref(), Some("in/a b+c%2B\nü"));
+        assert_eq!(key(&object, None).as_deref(), object.key());
+    }
+
+    #[test]
     fn story_46_what_was_moved_after_its_delivery_is_counted_apart() {
         let total = total(Some("delivered/"));
         let object = |key: &str| Object::builder().key(key).size(1).build();
         let mut seen = Seen::default();
-        seen.add(
-            &[object("delivered/a"), object("a"), object("x/delivered/a")],
-            &total,
-            &progress::many_files(),
-        );
+        let objects = ["delivered/a", "a", "x/delivered/a"].map(object).into();
+        let page = ListObjectsV2Output::builder().set_contents(Some(objects)).build();
+        seen.add(&page, &total, &progress::many_files());
         assert_eq!((seen.objects, seen.moved, seen.bytes), (2, 1, 2));
     }
 }

@@ -43,10 +43,10 @@ async fn story_40_a_key_forges_no_line_and_commands_no_terminal() {
 #[tokio::test]
 async fn story_41_a_reader_who_goes_away_cuts_off_no_delivery() {
     let mut delivery = Delivery::new().await;
-    for number in 0..100 {
-        delivery.put(&format!("in/{number:03}"), 50_000);
+    for number in 0..200 {
+        delivery.put(&format!("in/{number:03}"), 10_000);
     }
-    delivery.through_proxy(Fault::Rate(1_000_000)).await;
+    let _proxy = delivery.through_proxy(Fault::Rate(500_000)).await;
     let mut command = delivery.command(&["s3://b/in/", "--recursive"]).await;
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -59,11 +59,11 @@ async fn story_41_a_reader_who_goes_away_cuts_off_no_delivery() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "no signal, no abort: {stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
-    let whole = (0..100).filter(|number| delivery.partner.root.join(format!("in/{number:03}")).exists());
-    assert!(whole.clone().count() < 100, "it ended early");
+    let whole = (0..200).filter(|number| delivery.partner.root.join(format!("in/{number:03}")).exists());
+    assert!(whole.clone().count() < 200, "it ended early");
     for number in whole {
         let file = std::fs::File::open(delivery.partner.root.join(format!("in/{number:03}"))).unwrap();
-        assert_eq!(pattern::difference(file, 50_000).unwrap(), None);
+        assert_eq!(pattern::difference(file, 10_000).unwrap(), None);
     }
     // What was under way had time to end.
     let left = std::fs::read_dir(delivery.partner.root.join("in")).unwrap();
@@ -77,7 +77,7 @@ async fn story_41_a_reader_who_goes_away_cuts_off_no_delivery() {
 async fn story_42_the_command_line_leaves_no_core_dump() {
     let mut delivery = Delivery::new().await;
     delivery.put("file", 4 * MIB);
-    delivery.through_proxy(Fault::Rate(500_000)).await;
+    let _proxy = delivery.through_proxy(Fault::Rate(500_000)).await;
     let mut child = delivery.command(&["s3://b/file"]).await.spawn().unwrap();
     wait_until("a partial file", || !delivery.partials().is_empty()).await;
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id().unwrap())).unwrap();
@@ -86,20 +86,18 @@ async fn story_42_the_command_line_leaves_no_core_dump() {
     child.kill().await.unwrap();
 }
 
-/// Killed, or told to end in one of the ways that one can be told: the next run is the same execution, and goes on.
+/// Killed, or told to end in one of the ways that one can be told: the next run is the same execution, and goes on. What
+/// was sent last is not believed to be there.
 #[tokio::test]
 async fn story_43_a_run_that_ended_early_goes_on_in_the_next() {
     for how in ["-KILL", "-TERM", "-INT", "-HUP"] {
         let mut delivery = Delivery::new().await;
-        delivery.put("file", 8 * MIB);
-        let port = delivery.partner.port;
-        let proxy = delivery.through_proxy(Fault::Rate(1_000_000)).await;
-        // The server is the same one by way of the proxy and without.
-        let mut command = delivery.command(&["s3://b/file"]).await;
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        delivery.put("file", 40 * MIB);
+        let proxy = delivery.through_proxy(Fault::Rate(10_000_000)).await;
+        let mut child = delivery.command(&["s3://b/file"]).await.stderr(Stdio::null()).spawn().unwrap();
         wait_until("a part of the file", || {
             delivery.partials().first().is_some_and(|name| {
-                std::fs::metadata(delivery.partner.root.join(name)).is_ok_and(|file| file.len() > MIB)
+                std::fs::metadata(delivery.partner.root.join(name)).is_ok_and(|file| file.len() > 28 * MIB)
             })
         })
         .await;
@@ -111,12 +109,11 @@ async fn story_43_a_run_that_ended_early_goes_on_in_the_next() {
         assert_eq!(delivery.partials(), partials, "{how}");
         proxy.set(Fault::None).await;
         let sent = proxy.bytes_up();
-        assert_ne!(proxy.port, port);
         let ran = delivery.run(&["s3://b/file", "--json"]).await;
         assert_eq!(ran.status, 0, "{how}: {}", ran.stderr);
-        delivery.assert_arrived("file", 8 * MIB);
+        delivery.assert_arrived("file", 40 * MIB);
         let again = proxy.bytes_up() - sent;
-        assert!(again < 7 * MIB + MIB / 2, "{how}: {again} bytes were sent again");
+        assert!(again < 32 * MIB, "{how}: {again} bytes were sent again");
         assert_eq!(states(&delivery), 0, "{how}");
     }
 }
@@ -125,7 +122,7 @@ async fn story_43_a_run_that_ended_early_goes_on_in_the_next() {
 async fn story_43_two_runs_at_once_do_not_meet() {
     let mut delivery = Delivery::new().await;
     delivery.put("file", 2 * MIB);
-    delivery.through_proxy(Fault::Rate(2_000_000)).await;
+    let _proxy = delivery.through_proxy(Fault::Rate(2_000_000)).await;
     let commands = [delivery.command(&["s3://b/file"]).await, delivery.command(&["s3://b/file"]).await];
     let [one, two] = commands.map(cli::run);
     let (one, two) = tokio::join!(one, two);
@@ -226,7 +223,7 @@ async fn story_55_a_hint_on_the_command_line_is_one_for_it() {
 async fn story_57_a_hang_up_that_is_to_be_ignored_is_ignored() {
     let mut delivery = Delivery::new().await;
     delivery.put("file", 2 * MIB);
-    delivery.through_proxy(Fault::Rate(1_000_000)).await;
+    let _proxy = delivery.through_proxy(Fault::Rate(1_000_000)).await;
     let plain = delivery.command(&["s3://b/file"]).await;
     let mut command = tokio::process::Command::new("/usr/bin/nohup");
     let plain = plain.as_std();
