@@ -349,7 +349,7 @@ fn story_105_what_stands_in_policies_has_the_characters_that_iam_takes() {
     }
 }
 
-/// Lambda counts the settings as JSON.
+/// Lambda counts the settings as JSON: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 #[test]
 fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
     let template = read("sam/template.yaml");
