@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -103,6 +103,8 @@ pub struct Sftp {
     /// The shortest a request has taken, microseconds.
     round_trip: AtomicU64,
     stall_timeout: Duration,
+    /// A file that was opened a second time was left as it was.
+    pub(crate) reopens_harmlessly: AtomicBool,
     /// Servers hash one file after the other: the time that one takes is not the other's.
     hashing: tokio::sync::Mutex<()>,
 }
@@ -344,6 +346,7 @@ impl Sftp {
             write_length: AtomicU32::new(DATA_DEFAULT),
             round_trip: AtomicU64::new(microseconds(round_trip)),
             stall_timeout,
+            reopens_harmlessly: AtomicBool::new(false),
             hashing: tokio::sync::Mutex::default(),
         };
         if sftp.extensions.contains(LIMITS) {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{FileHandle, Sftp};
 use crate::window::FAR;
-use crate::{OpenFlags, Result, Session};
+use crate::{Error, OpenFlags, Result, Session};
 
 /// How far an upload may spread out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,12 @@ impl Spread {
         let _ = tokio::time::timeout(CLOSING_MAX, closed).await;
     }
 
-    /// The first lane has the file open.
+    /// Whether more than one lane is worth it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.opening.is_empty()
+    }
+
+    /// The first lane has the file open, and others may open it, too.
     pub(crate) fn start(&self, path: &str, size: u64, acknowledged: watch::Receiver<u64>) {
         self.file.send_replace(Some(Target { path: path.to_owned(), size, acknowledged }));
     }
@@ -148,6 +153,46 @@ impl Spread {
     /// A lane that has become ready since.
     pub(crate) fn joined(&mut self) -> Option<Lane> {
         self.ready.try_recv().ok()
+    }
+}
+
+/// What becomes of a file that is opened a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reopening {
+    /// It is left as it is.
+    Harmless,
+    /// The server does not show it, or keeps apart what is open twice: one lane has to do.
+    Unclear,
+}
+
+/// Opens the file a second time, and looks whether what was acknowledged is still there: some servers empty a file whenever
+/// it is opened. Nothing may be in flight: what is written meanwhile would hide it.
+///
+/// # Errors
+/// `ConnectionLost` if the file was emptied: nothing of what was acknowledged is there any more.
+pub(crate) async fn reopen(first: &Lane, acknowledged: u64) -> Result<Reopening> {
+    let Lane { sftp, file, .. } = first;
+    if !shows(sftp, file, acknowledged).await? {
+        return Ok(Reopening::Unclear);
+    }
+    let again = match sftp.open(&file.path, OpenFlags::WRITE).await {
+        Err(error) if error.is_status() => return Ok(Reopening::Unclear),
+        again => again?,
+    };
+    if shows(sftp, &again, acknowledged).await? {
+        return Ok(Reopening::Harmless);
+    }
+    if shows(sftp, file, acknowledged).await? {
+        return Ok(Reopening::Unclear);
+    }
+    Err(Error::lost(format!("the server emptied {:?} when it was opened a second time", file.path)))
+}
+
+async fn shows(sftp: &Sftp, file: &FileHandle, length: u64) -> Result<bool> {
+    match sftp.fstat(file).await {
+        Ok(attributes) => Ok(attributes.size.is_some_and(|size| size >= length)),
+        Err(error) if error.is_status() => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::client::{Answer, Answers, Closed};
-use crate::lanes::{Lane, Spread};
+use crate::lanes::{self, Lane, Reopening, Spread};
 use crate::window::Window;
 
 /// Nothing is sent further ahead than this of what is acknowledged, bytes, whatever channel it takes. So a file whose
@@ -49,6 +50,8 @@ pub struct Upload<J: Journal> {
     journal: J,
     lanes: Vec<InUse>,
     joining: Spread,
+    /// What the file held when it was opened, until others may open it, too.
+    held: Option<u64>,
     /// Bytes that came but don't fill a WRITE yet.
     staged: Vec<Bytes>,
     staged_length: usize,
@@ -87,10 +90,16 @@ impl<J: Journal> Upload<J> {
     pub(crate) fn new(lane: Lane, offset: u64, size: u64, joining: Spread, journal: J) -> Self {
         let (answers_to, answers) = mpsc::unbounded_channel();
         let acknowledged = watch::Sender::new(offset);
-        joining.start(&lane.file.path, size, acknowledged.subscribe());
+        let mut held = joining.is_wanted().then_some(size);
+        if lane.sftp.reopens_harmlessly.load(Ordering::Relaxed)
+            && let Some(size) = held.take()
+        {
+            joining.start(&lane.file.path, size, acknowledged.subscribe());
+        }
         Self {
             journal,
             joining,
+            held,
             lanes: vec![InUse::new(lane)],
             staged: Vec::new(),
             staged_length: 0,
@@ -180,6 +189,24 @@ impl<J: Journal> Upload<J> {
         self.offset += length as u64;
         let sent_at = Instant::now();
         self.in_flight.push_back(Write { lane: index, length, sent_at, mark, is_acknowledged: false });
+        self.let_others_in().await
+    }
+
+    /// Once in a session, after the first WRITE: a server that empties a file whenever it is opened must not be sent it by
+    /// several channels. The size would come out right, and what was sent before would be a hole.
+    async fn let_others_in(&mut self) -> Result<()> {
+        let Some(size) = self.held.take() else { return Ok(()) };
+        while !self.in_flight.is_empty() {
+            self.wait().await?;
+        }
+        let first = self.first_lane();
+        match lanes::reopen(first, self.acknowledged()).await? {
+            Reopening::Harmless => {
+                first.sftp.reopens_harmlessly.store(true, Ordering::Relaxed);
+                self.joining.start(&first.file.path, size, self.acknowledged.subscribe());
+            }
+            Reopening::Unclear => tracing::info!("the file had better not be opened a second time"),
+        }
         Ok(())
     }
 

@@ -27,7 +27,16 @@ pub(crate) async fn was_delivered(
     let remote = RemotePaths::new(&settings.location, &settings.policy, object, &input.execution.id, time)?;
     let looking = deps.partner.with_session(&input.credential, None, async |session| {
         let keeps_time = settings.attributes.mtime.is_some();
-        find(session.sftp(), settings.policy.if_exists, object, &remote, keeps_time).await
+        let found = find(session.sftp(), settings.policy.if_exists, object, &remote, keeps_time).await?;
+        if found.is_some()
+            && !remote.is_direct()
+            && let Err(error) = session.sftp().remove(&remote.partial).await
+            && !error.is_not_found()
+        {
+            // What an earlier try of this execution sent is not needed any more.
+            tracing::warn!(%error, "the partial file could not be removed");
+        }
+        Ok(found)
     });
     let found = tokio::time::timeout(limit.remaining(), looking).await;
     let found = found.unwrap_or_else(|_| {

@@ -251,7 +251,7 @@ async fn prove_and_publish(
         });
         if let Some(standing) = ended.standing {
             asked = true;
-            if let Some(end) = follow(deps, input, checkpoint, standing).await? {
+            if let Some(end) = follow(deps, input, checkpoint, sftp, standing).await? {
                 return Ok(end);
             }
         }
@@ -274,7 +274,7 @@ async fn finish(
     // A marker speaks of the file that lies there: it is not written for one that was replaced since.
     if !publication.is_newest || needs_marker && !asked {
         let standing = publish::standing(deps, checkpoint).await?;
-        if let Some(end) = follow(deps, input, checkpoint, standing).await? {
+        if let Some(end) = follow(deps, input, checkpoint, sftp, standing).await? {
             return Ok(end);
         }
     }
@@ -285,7 +285,7 @@ async fn finish(
     match put_marker(deps, checkpoint, sftp, stop).await? {
         Marked::Written => {
             let standing = publish::standing(deps, checkpoint).await?;
-            Ok(follow(deps, input, checkpoint, standing).await?.unwrap_or(End::Published))
+            Ok(follow(deps, input, checkpoint, sftp, standing).await?.unwrap_or(End::Published))
         }
         Marked::AsItWas => Ok(End::Published),
         Marked::StopCame => Ok(End::StopCame),
@@ -298,6 +298,7 @@ async fn follow(
     deps: &Deps,
     input: &VerifyRemoteInput,
     checkpoint: &mut Checkpoint,
+    sftp: &Sftp,
     standing: Standing,
 ) -> Result<Option<End>> {
     let outcome = checkpoint.publication.as_ref().map(|publication| publication.outcome);
@@ -311,6 +312,7 @@ async fn follow(
         }
     };
     if outcome == Some(Outcome::AlreadyDelivered) {
+        clear_asides(checkpoint, sftp).await;
         let receipt = receipt(deps, input, Outcome::Superseded, checkpoint);
         return Ok(Some(End::Superseded(Box::new(Receipt { reason: Some(reason), ..receipt }))));
     }
@@ -321,6 +323,7 @@ async fn follow(
         mark_newest(checkpoint);
         return Ok(None);
     };
+    clear_asides(checkpoint, sftp).await;
     tracing::warn!(reason, "published, and overtaken at the same time; delivering the newer upload as well");
     let Settings { location, policy, .. } = &deps.partner.settings;
     let time = event.event_time.as_ref().unwrap_or(&input.execution.start_time);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws::{Deliverable, Standing};
 use bridge::{Checkpoint, Deadline, ErrorName, Result};
 use partner::{Patience, Seen, look, look_until};
-use sftp::Sftp;
+use sftp::{OpenFlags, Sftp};
 
 use crate::Deps;
 use crate::marker::MarkerFile;
@@ -64,6 +64,19 @@ enum Step {
 enum Permission {
     Granted,
     Superseded(String),
+    /// Another execution may have delivered this very file.
+    LookAgain,
+}
+
+impl Permission {
+    /// Why the attempt ends here, if it does.
+    fn refused(self) -> Option<Published> {
+        match self {
+            Self::Granted => None,
+            Self::Superseded(reason) => Some(Published::Superseded(reason)),
+            Self::LookAgain => Some(Published::LookAgain),
+        }
+    }
 }
 
 impl Publisher<'_> {
@@ -121,8 +134,8 @@ impl Publisher<'_> {
             }
             tracing::info!(%refusal, ?pause, "the rename was refused; asking again");
             tokio::time::sleep(pause).await;
-            if let Permission::Superseded(reason) = self.ask_s3(checkpoint, path).await? {
-                return Ok(Published::Superseded(reason));
+            if let Some(ended) = self.ask_s3(checkpoint, path).await?.refused() {
+                return Ok(ended);
             }
         }
     }
@@ -192,19 +205,37 @@ impl Publisher<'_> {
         checkpoint: &mut Checkpoint,
         path: &str,
     ) -> Result<Step> {
-        let is_ours = |seen: Seen| seen.size() == Some(checkpoint.object.size);
-        if refusal.is_not_found() && (asked_before || is_ours(look(self.sftp, path).await?)) {
-            checkpoint.warnings.push(LOST_ANSWER.to_owned());
-            return Ok(Step::Renamed);
-        }
         checkpoint.publishing = false;
-        Ok(Step::Refused(refusal))
+        if !refusal.is_not_found() {
+            return Ok(Step::Refused(refusal));
+        }
+        let is_ours = look(self.sftp, path).await?.size() == Some(checkpoint.object.size);
+        if !is_ours && !(asked_before || self.is_retry) {
+            return Ok(Step::Refused(refusal));
+        }
+        // An earlier request may have been carried out: then there is nothing left to open.
+        let partial = &checkpoint.remote.partial;
+        match self.sftp.open(partial, OpenFlags::WRITE).await {
+            Err(error) if error.is_status() => {
+                checkpoint.publishing = true;
+                checkpoint.warnings.push(LOST_ANSWER.to_owned());
+                Ok(Step::Renamed)
+            }
+            Err(error) => Err(error.into()),
+            // Some servers empty a file as they open it, and this one lets nobody look.
+            Ok(file) => {
+                self.sftp.close(file).await?;
+                Err(ErrorName::RemoteMismatch.error(format!(
+                    "{refusal}, but {partial:?} is there, and the server does not let anyone see what it holds; nothing was published"
+                )))
+            }
+        }
     }
 
     /// Puts ours in the place of the former file, which is moved aside before. The partial file is known to be there.
     async fn replace(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<Step> {
-        if let Permission::Superseded(reason) = self.ask_s3(checkpoint, path).await? {
-            return Ok(Step::Ended(Published::Superseded(reason)));
+        if let Some(ended) = self.ask_s3(checkpoint, path).await?.refused() {
+            return Ok(Step::Ended(ended));
         }
         let policy = &self.deps.partner.settings.policy;
         let partial = checkpoint.remote.partial.clone();
@@ -285,6 +316,7 @@ impl Publisher<'_> {
             Standing::Superseded(reason) => Ok(Permission::Superseded(reason)),
             Standing::Gone => match look(self.sftp, path).await? {
                 Seen::Nothing => Ok(Permission::Granted),
+                Seen::File(Some(size)) if size == checkpoint.object.size => Ok(Permission::LookAgain),
                 _ => Err(cannot_tell(checkpoint, path)),
             },
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use bridge::Outcome;
-use integration_tests::embedded::Quirks;
+use integration_tests::embedded::{Quirks, Truncation, Ways};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::partner::Partner;
 use integration_tests::pattern;
@@ -70,6 +70,21 @@ async fn a_server_that_keeps_open_files_apart_gets_one_channel() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         delivery.assert_arrived(&name, length);
     }
+}
+
+/// The size is right, and what was sent before is a hole: nobody would see it who does not read the file.
+#[tokio::test]
+async fn story_133_a_server_that_empties_files_on_open_gets_one_channel() {
+    let ways = Ways { truncation: Truncation::Always, ..Ways::default() };
+    let mut delivery = Delivery::to(Partner::embedded(Quirks { ways, ..Quirks::default() }).await.unwrap());
+    delivery.set("SFTP_PROOF", "size");
+    // A connection takes some time to be ready: much was sent by then.
+    delivery.set("SFTP_MAX_CONNECTIONS", 2);
+    let _proxy = delivery.through_proxy(FAR).await;
+    delivery.put("emptied.bin", 80 * MIB);
+    let receipt = delivery.process().deliver("emptied.bin").await.unwrap();
+    assert_eq!(receipt.outcome, Outcome::Delivered);
+    delivery.assert_arrived("emptied.bin", 80 * MIB);
 }
 
 #[tokio::test]
