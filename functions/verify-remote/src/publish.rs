@@ -160,33 +160,44 @@ impl Publisher<'_> {
         let asked_before = std::mem::replace(&mut checkpoint.publishing, true);
         let onto = if self.keeps { Onto::Free } else { Onto::Any };
         match attempt(sftp, &partial, path, onto).await? {
-            Attempt::Renamed => return Ok(Step::Renamed),
-            Attempt::Missing(_) if asked_before => return Ok(Step::Renamed),
+            Attempt::Renamed => Ok(Step::Renamed),
+            Attempt::Missing(_) if asked_before => Ok(Step::Renamed),
             // It was there when it was proved.
             Attempt::Missing(_) => {
                 checkpoint.publishing = false;
-                return Ok(Step::Ended(Published::LookAgain));
+                Ok(Step::Ended(Published::LookAgain))
             }
-            Attempt::Unseen(refusal) => return self.unseen(refusal, asked_before, checkpoint, path).await,
+            Attempt::Unseen(refusal) => self.unseen(refusal, asked_before, checkpoint, path).await,
             Attempt::Refused(refusal) if refusal.is_unsupported() => {
                 checkpoint.publishing = false;
                 // To write directly, the partial file is not needed.
                 discard(sftp, &partial).await;
-                return Err(ErrorName::InvalidConfig.error(format!(
+                Err(ErrorName::InvalidConfig.error(format!(
                     "SFTP_PUBLISH is rename, but the server cannot rename: {refusal}; nothing was published. Set it to direct"
-                )));
+                )))
             }
             Attempt::Refused(refusal) => {
                 checkpoint.publishing = false;
-                match look(sftp, path).await? {
-                    Seen::File(_) if self.keeps => Ok(Step::Ended(Published::LookAgain)),
-                    Seen::File(_) if self.moves_aside(checkpoint) => Box::pin(self.replace(checkpoint, path)).await,
-                    Seen::Directory => Err(ErrorName::RemotePathRejected.error(format!(
-                        "{path:?} is a directory; nothing was published. {partial:?} stays, and a redrive publishes it"
-                    ))),
-                    _ => Ok(Step::Refused(refusal)),
-                }
+                self.refused_now(refusal, checkpoint, path).await
             }
+        }
+    }
+
+    /// The partial file is still there: what is done about it depends on what lies under the final name.
+    async fn refused_now(
+        &self,
+        refusal: sftp::Error,
+        checkpoint: &mut Checkpoint,
+        path: &str,
+    ) -> Result<Step> {
+        match look(self.sftp, path).await? {
+            Seen::File(_) if self.keeps => Ok(Step::Ended(Published::LookAgain)),
+            Seen::File(_) if self.moves_aside(checkpoint) => Box::pin(self.replace(checkpoint, path)).await,
+            Seen::Directory => Err(ErrorName::RemotePathRejected.error(format!(
+                "{path:?} is a directory; nothing was published. {:?} stays, and a redrive publishes it",
+                checkpoint.remote.partial
+            ))),
+            _ => Ok(Step::Refused(refusal)),
         }
     }
 
@@ -210,7 +221,8 @@ impl Publisher<'_> {
             return Ok(Step::Refused(refusal));
         }
         let is_ours = look(self.sftp, path).await?.size() == Some(checkpoint.object.size);
-        if !is_ours && !(asked_before || self.is_retry) {
+        let may_be_renamed = is_ours || asked_before || self.is_retry;
+        if !may_be_renamed {
             return Ok(Step::Refused(refusal));
         }
         // An earlier request may have been carried out: then there is nothing left to open.

@@ -41,7 +41,7 @@ pub(crate) struct Runner {
 enum Verified {
     Ended(Receipt),
     /// It is Transfer's turn again.
-    SendMore(Checkpoint),
+    SendMore(Box<Checkpoint>),
 }
 
 /// Runs an execution from its start to its end.
@@ -95,7 +95,7 @@ impl Runner {
             let Some(complete) = progress.checkpoint else { break };
             match self.verify(complete).await {
                 Ok(Verified::Ended(receipt)) => return Ok(receipt),
-                Ok(Verified::SendMore(checkpoint)) => begun = Some(checkpoint),
+                Ok(Verified::SendMore(checkpoint)) => begun = Some(*checkpoint),
                 Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {
                     self.world.lock().unwrap().notes(self.number, &error);
                     resends += 1;
@@ -145,7 +145,7 @@ impl Runner {
             match (progress.receipt, progress.checkpoint) {
                 (Some(receipt), _) => return Ok(Verified::Ended(receipt)),
                 (None, Some(more)) if more.status == Status::InProgress => {
-                    return Ok(Verified::SendMore(more));
+                    return Ok(Verified::SendMore(Box::new(more)));
                 }
                 (None, Some(more)) => checkpoint = more,
                 (None, None) => return Err(ErrorName::Internal.error("verify-remote returned nothing")),
