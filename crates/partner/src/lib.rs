@@ -103,8 +103,8 @@ impl Partner {
         Self { refusals: Refusals::new(manners), spacing: Spacing::new(manners), ..self }
     }
 
-    /// Why further files need not be tried now: the server refuses to let us in, or it has been out of reach for so long
-    /// that the pauses between connections are the longest.
+    /// Why further files need not be tried now: the server refuses to let us in, or it has been out of reach until the
+    /// pauses between connections became the longest.
     pub fn refusal(&self) -> Option<Error> {
         let refusal = self.last_refusal().clone();
         refusal.or_else(|| self.spacing.out_of_reach())
@@ -186,7 +186,7 @@ impl Partner {
         let refusal = match self.try_version(first).await {
             Err(error) if error.name == ErrorName::AuthenticationRejected => error,
             Err(error) if is_refusal(&error) => {
-                // It is about the server, whoever logs in.
+                // It is about the server: no other credential helps.
                 self.refusals.remember(second, &error);
                 return Err(error);
             }

@@ -38,7 +38,7 @@ impl Spacing {
     /// Waits until the next connection is due.
     ///
     /// # Errors
-    /// The last failure, at once, where that takes longer than a call may wait: whoever called is the patient one.
+    /// The last failure, at once, if that takes longer than a call may wait. Then the caller is the patient one.
     pub(crate) async fn wait(&self) -> Result<()> {
         let rest = {
             let failures = self.failures();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_has_nobody_to_retry_waits_out_every_pause() {
+    async fn the_command_line_waits_out_every_pause() {
         let spacing = Spacing::new(Manners::COMMAND_LINE);
         let error = ErrorName::ConnectFailed.error("closed");
         for count in 1..20 {

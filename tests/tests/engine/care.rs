@@ -252,7 +252,7 @@ const SPEED: f64 = 200.0;
 
 /// Twenty executions at once. The local stack enforces no reserved concurrency, so it is played here: what the template
 /// reserves and which function it gives to which state, and the definition's own retriers. Each transfer takes longer than
-/// the longest pause of who waits for a function.
+/// the longest pause of a state that waits for its function.
 #[tokio::test]
 async fn story_84_twenty_long_files_to_a_partner_that_allows_one_connection() {
     const EXECUTIONS: usize = 20;
