@@ -217,7 +217,8 @@ impl Partner {
     /// said when the call began.
     async fn try_version(&self, reference: &CredentialReference, failures: u64) -> Result<Session> {
         self.spacing.wait(failures).await?;
-        let session = self.log_in(reference).await;
+        // The key exchange needs much room, which would be in the future of every caller.
+        let session = Box::pin(self.log_in(reference)).await;
         match &session {
             Ok(_) => self.refusals.forget(reference),
             Err(error) if is_refusal(error) => self.refusals.remember(reference, error),
