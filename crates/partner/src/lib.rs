@@ -103,8 +103,8 @@ impl Partner {
         Self { refusals: Refusals::new(manners), spacing: Spacing::new(manners), ..self }
     }
 
-    /// Why further files need not be tried now: the server refuses to let us in, or it has been out of reach for so long
-    /// that the pauses between connections are the longest.
+    /// Why further files need not be tried now: the server refuses to let us in, or it has been out of reach until the
+    /// pauses between connections became the longest.
     pub fn refusal(&self) -> Option<Error> {
         let refusal = self.last_refusal().clone();
         refusal.or_else(|| self.spacing.out_of_reach())
@@ -154,7 +154,8 @@ impl Partner {
         // The settings are those of the process; what may change from call to call is the credential. Whichever of its
         // two versions a session is logged in with, it serves those who have the same two.
         let identity = format!("{reference:?}");
-        let session = self.keeper.session(&identity, self.connect(reference, accepted)).await;
+        let failures = self.spacing.total();
+        let session = self.keeper.session(&identity, self.connect(reference, accepted, failures)).await;
         match &session {
             Ok(_) => *self.last_refusal() = None,
             Err(error) if is_refusal(error) => drop(self.last_refusal().get_or_insert(error.clone())),
@@ -166,11 +167,16 @@ impl Partner {
     /// A rotation must not stop deliveries: where the server refuses one version of the secret, the other is tried, once,
     /// on a connection of its own. What was refused is remembered, here and in the checkpoint, so that it is not refused
     /// at every step and for every file.
-    async fn connect(&self, current: &CredentialReference, accepted: Option<&str>) -> Result<Session> {
+    async fn connect(
+        &self,
+        current: &CredentialReference,
+        accepted: Option<&str>,
+        failures: u64,
+    ) -> Result<Session> {
         let Some(previous) = current.previous.as_deref() else {
             return match self.refusals.in_force(current) {
                 Some(refusal) => Err(refusal.into_error()),
-                None => self.try_version(current).await,
+                None => self.try_version(current, failures).await,
             };
         };
         let was_taken = accepted.is_some() && previous.version_id() == accepted;
@@ -178,22 +184,22 @@ impl Partner {
         let (first, second) = match refused {
             [Some(refusal), Some(other)] => return Err(refusal.joined(other).into_error()),
             // What the partner will install is the current one: it is the one to ask for.
-            [None, Some(_)] => return self.try_version(current).await,
+            [None, Some(_)] => return self.try_version(current, failures).await,
             [Some(_), None] => (previous, current),
             [None, None] if was_taken => (previous, current),
             [None, None] => (current, previous),
         };
-        let refusal = match self.try_version(first).await {
+        let refusal = match self.try_version(first, failures).await {
             Err(error) if error.name == ErrorName::AuthenticationRejected => error,
             Err(error) if is_refusal(&error) => {
-                // It is about the server, whoever logs in.
+                // It is about the server: no other credential helps.
                 self.refusals.remember(second, &error);
                 return Err(error);
             }
             outcome => return outcome,
         };
         tracing::warn!(error = %refusal, "the server refused one version of the secret; trying the other");
-        match self.try_version(second).await {
+        match self.try_version(second, failures).await {
             Err(error) if !error.name.retryable() => {
                 // From now on the current one alone is shown.
                 self.refusals.postpone(previous, &error);
@@ -207,10 +213,12 @@ impl Partner {
         }
     }
 
-    /// Logs in with one version of the credential, and remembers what comes of it.
-    async fn try_version(&self, reference: &CredentialReference) -> Result<Session> {
-        self.spacing.wait().await?;
-        let session = self.log_in(reference).await;
+    /// Logs in with one version of the credential, and remembers what comes of it. `failures` is what [`Spacing::total`]
+    /// said when the call began.
+    async fn try_version(&self, reference: &CredentialReference, failures: u64) -> Result<Session> {
+        self.spacing.wait(failures).await?;
+        // The key exchange needs much room, which would be in the future of every caller.
+        let session = Box::pin(self.log_in(reference)).await;
         match &session {
             Ok(_) => self.refusals.forget(reference),
             Err(error) if is_refusal(error) => self.refusals.remember(reference, error),

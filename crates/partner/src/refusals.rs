@@ -53,7 +53,7 @@ impl Refusals {
         self.put(reference, error.clone(), rest);
     }
 
-    /// It is of no use, and not to be tried for the longest time: the other version serves, or is the one to ask for.
+    /// It is not tried for the longest time: the server takes the other version, or the partner is to install that one.
     pub(crate) fn postpone(&self, reference: &CredentialReference, error: &Error) {
         let error = self.take(reference).map_or_else(|| error.clone(), |former| former.error);
         self.put(reference, error, self.max);

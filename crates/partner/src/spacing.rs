@@ -16,7 +16,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The failures in a row of this process.
 pub(crate) struct Spacing {
     patience: Duration,
-    failures: Mutex<Option<Failures>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// All failures of the process so far.
+    total: u64,
+    /// Those since a session worked.
+    failures: Option<Failures>,
 }
 
 /// A connection was refused or broke before it carried anything, and so did those before it.
@@ -32,17 +40,25 @@ struct Failures {
 
 impl Spacing {
     pub(crate) fn new(manners: Manners) -> Self {
-        Self { patience: manners.patience, failures: Mutex::default() }
+        Self { patience: manners.patience, state: Mutex::default() }
     }
 
-    /// Waits until the next connection is due.
+    /// How often connections have failed so far: what a call tells when it waits.
+    pub(crate) fn total(&self) -> u64 {
+        self.state().total
+    }
+
+    /// Waits until the next connection is due. `total` is that of the moment when the call began.
     ///
     /// # Errors
-    /// The last failure, at once, where that takes longer than a call may wait: whoever called is the patient one.
-    pub(crate) async fn wait(&self) -> Result<()> {
+    /// The last failure, if it came since the call began: all that wait share one attempt. Else the last failure, at once, if that takes longer than a call may wait. Then the caller is the patient one.
+    pub(crate) async fn wait(&self, total: u64) -> Result<()> {
         let rest = {
-            let failures = self.failures();
-            let Some(failures) = failures.as_ref() else { return Ok(()) };
+            let state = self.state();
+            let Some(failures) = state.failures.as_ref() else { return Ok(()) };
+            if state.total > total {
+                return Err(failures.last.clone());
+            }
             let rest = failures.rest();
             if rest > self.patience {
                 return Err(failures.not_tried());
@@ -61,7 +77,7 @@ impl Spacing {
     /// A session ended before it carried anything.
     pub(crate) fn lost(&self, session: &Arc<Session>, error: &Error) {
         let session = Arc::downgrade(session);
-        let is_known = self.failures().as_ref().is_some_and(|known| known.session.ptr_eq(&session));
+        let is_known = self.state().failures.as_ref().is_some_and(|known| known.session.ptr_eq(&session));
         if !is_known {
             self.count(error, session);
         }
@@ -69,27 +85,28 @@ impl Spacing {
 
     /// A session did its work.
     pub(crate) fn worked(&self) {
-        *self.failures() = None;
+        self.state().failures = None;
     }
 
     /// The last failure, if the pauses have grown so long that further files need not be tried now.
     pub(crate) fn out_of_reach(&self) -> Option<Error> {
-        let failures = self.failures();
-        let failures = failures.as_ref()?;
+        let state = self.state();
+        let failures = state.failures.as_ref()?;
         (pause(failures.count) >= self.patience).then(|| failures.last.clone())
     }
 
     fn count(&self, error: &Error, session: Weak<Session>) {
-        let mut failures = self.failures();
-        let count = failures.as_ref().map_or(1, |failures| failures.count.saturating_add(1));
+        let mut state = self.state();
+        let count = state.failures.as_ref().map_or(1, |failures| failures.count.saturating_add(1));
         // Half of it and the whole: many that were cut off together do not come back together.
         let pause = pause(count).mul_f64(0.5 + fastrand::f64() / 2.0);
         tracing::warn!(%error, count, pause_ms = pause.as_millis() as u64, "no connection got anywhere; the next one waits");
-        *failures = Some(Failures { count, last: error.clone(), at: SystemTime::now(), pause, session });
+        state.total += 1;
+        state.failures = Some(Failures { count, last: error.clone(), at: SystemTime::now(), pause, session });
     }
 
-    fn failures(&self) -> MutexGuard<'_, Option<Failures>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,7 +140,7 @@ mod tests {
 
     async fn waited(spacing: &Spacing) -> Result<Duration> {
         let started = Instant::now();
-        spacing.wait().await.map(|()| started.elapsed())
+        spacing.wait(spacing.total()).await.map(|()| started.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,7 +171,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_has_nobody_to_retry_waits_out_every_pause() {
+    async fn calls_that_wait_share_one_attempt() {
+        let spacing = Spacing::new(Manners::COMMAND_LINE);
+        let (error, total) = (ErrorName::ConnectFailed.error("closed"), spacing.total());
+        spacing.failed(&error);
+        assert_eq!(spacing.wait(total).await, Err(error));
+        assert_eq!(spacing.wait(spacing.total()).await, Ok(()), "a later call makes its own");
+        spacing.worked();
+        assert_eq!(spacing.wait(total).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_command_line_waits_out_every_pause() {
         let spacing = Spacing::new(Manners::COMMAND_LINE);
         let error = ErrorName::ConnectFailed.error("closed");
         for count in 1..20 {

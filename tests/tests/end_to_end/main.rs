@@ -357,7 +357,7 @@ async fn story_30_what_test_state_says_of_a_redrive() {
     }
 }
 
-/// So many objects at once: none is lost and none is doubled.
+/// This number of objects at once: none is lost and none is doubled.
 async fn burst(stack: &Stack<'_>, partner: &Partner, objects: usize) {
     let keys: Vec<String> = (0..objects).map(|index| format!("burst/{index:03}.txt")).collect();
     for key in &keys {
