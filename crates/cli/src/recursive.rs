@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
-use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Output};
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
+use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Output};
 use aws_sdk_s3::types::{EncodingType, Object};
 use bridge::{AfterDelivery, Error, ErrorName, OnProgress, Receipt, Result};
 use indicatif::ProgressBar;
@@ -90,7 +90,8 @@ pub(crate) async fn run(
 ) -> Summary {
     let Location { bucket, object_key } = prefix;
     // XML cannot hold every key as it is.
-    let list = bridge.s3().list_objects_v2().bucket(bucket).prefix(object_key).encoding_type(EncodingType::Url);
+    let list =
+        bridge.s3().list_objects_v2().bucket(bucket).prefix(object_key).encoding_type(EncodingType::Url);
     let total = Arc::new(Total::new(&bridge));
     let mut lister = Lister::new(list, Arc::clone(&total), bar.clone());
     let mut deliveries: JoinSet<Outcome> = JoinSet::new();
