@@ -39,7 +39,7 @@ pub(crate) struct Runner {
 
 /// How VerifyRemote ends.
 enum Verified {
-    Ended(Receipt),
+    Ended(Box<Receipt>),
     /// It is Transfer's turn again.
     SendMore(Box<Checkpoint>),
 }
@@ -94,7 +94,7 @@ impl Runner {
             }
             let Some(complete) = progress.checkpoint else { break };
             match self.verify(complete).await {
-                Ok(Verified::Ended(receipt)) => return Ok(receipt),
+                Ok(Verified::Ended(receipt)) => return Ok(*receipt),
                 Ok(Verified::SendMore(checkpoint)) => begun = Some(*checkpoint),
                 Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {
                     self.world.lock().unwrap().notes(self.number, &error);
@@ -143,7 +143,7 @@ impl Runner {
             };
             let progress = self.call(call).await?;
             match (progress.receipt, progress.checkpoint) {
-                (Some(receipt), _) => return Ok(Verified::Ended(receipt)),
+                (Some(receipt), _) => return Ok(Verified::Ended(Box::new(receipt))),
                 (None, Some(more)) if more.status == Status::InProgress => {
                     return Ok(Verified::SendMore(Box::new(more)));
                 }
