@@ -26,18 +26,25 @@ fn states(delivery: &Delivery) -> usize {
 #[tokio::test]
 async fn story_40_a_key_forges_no_line_and_commands_no_terminal() {
     let delivery = Delivery::new().await;
-    let key = "in/a\ndelivered s3://b/forged\u{1b}[2J\u{202e}";
-    delivery.source.put(&format!("b/{key}"), Body::Bytes(pattern::bytes(0, 10))).unwrap();
+    // The second one has no control character, which a remote path must not have.
+    let keys = ["in/a\ndelivered s3://b/forged\u{1b}[2J\u{202e}", "in/txt.\u{202e}gpj\u{2028}delivered"];
+    for key in keys {
+        delivery.source.put(&format!("b/{key}"), Body::Bytes(pattern::bytes(0, 10))).unwrap();
+    }
     for arguments in [vec!["--recursive", "s3://b/in/"], vec!["--json", "--recursive", "s3://b/in/"]] {
         let ran = delivery.run(&arguments).await;
-        assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
+        // Each object has its line, and then there is the summary.
+        assert_eq!(ran.stdout.lines().count() + ran.stderr.lines().count(), keys.len() + 1, "{ran:?}");
         for text in [&ran.stdout, &ran.stderr] {
-            assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+            assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{2028}']), "{text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("delivered s3://b/forged")), "{text:?}");
         }
     }
-    let ran = delivery.run(&[&format!("s3://b/{key}"), "--no-such-option=\u{1b}[2J"]).await;
-    assert_eq!(ran.status, 2);
-    assert!(!ran.stderr.contains('\u{1b}'), "{:?}", ran.stderr);
+    for key in keys {
+        let ran = delivery.run(&[&format!("s3://b/{key}"), "--no-such-option=\u{1b}[2J"]).await;
+        assert_eq!(ran.status, 2);
+        assert!(!ran.stderr.contains(['\u{1b}', '\u{202e}']), "{:?}", ran.stderr);
+    }
 }
 
 #[tokio::test]
