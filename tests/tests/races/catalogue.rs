@@ -44,7 +44,9 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
             );
             [together, alone()].concat()
         }
-        Depth::Everything => [same_version(), two_versions(), policies(), alone(), three()].concat(),
+        Depth::Everything => {
+            [same_version(), two_versions(), policies(), alone(), three(), vec![never_renames()]].concat()
+        }
     }
 }
 
@@ -103,9 +105,14 @@ fn policies() -> Vec<Scenario> {
         twice("skip, target first", Kind::PLAIN).set("SFTP_IF_EXISTS", "skip"),
         twice("keep-both", Kind::POSIX).set("SFTP_IF_EXISTS", "keep-both"),
         twice("fail", Kind::POSIX).set("SFTP_IF_EXISTS", "fail").may_fail(&["RemotePathRejected"]),
-        twice("never renames", Kind { rename: Rename::Never, ..Kind::PLAIN })
-            .may_fail(&["RemotePathRejected"]),
     ]
+}
+
+/// Every rename is refused. That takes half a minute to believe, and many steps.
+pub(crate) fn never_renames() -> Scenario {
+    let never = Kind { rename: Rename::Never, ..Kind::PLAIN };
+    let twice = Scenario::same_version("former file, never renames", never, 2).with_former(SIZE);
+    twice.may_fail(&["RemotePathRejected"])
 }
 
 /// One execution, for what goes wrong with it.

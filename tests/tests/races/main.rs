@@ -91,6 +91,11 @@ fn story_91_no_lost_answer_and_no_killed_process_loses_or_tears_a_file() {
     explore(catalogue::of(Depth::Faults), &[Budget { switches: 0, faults: 1 }]);
 }
 
+#[test]
+fn story_93_a_server_that_never_renames_keeps_the_former_file() {
+    explore(vec![catalogue::never_renames()], &[Budget { switches: 0, faults: 0 }]);
+}
+
 /// Hours: all scenarios, with more switches and a fault among them.
 #[test]
 #[ignore = "takes hours; see CONTRIBUTING.md"]
