@@ -43,6 +43,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// # Errors
 /// Any of the runbook's but `RemoteMismatch`.
 pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Result<Progress> {
+    // Boxed: the future of a whole call is too large for the stack of a small thread.
+    Box::pin(transfer(deps, input, deadline)).await
+}
+
+async fn transfer(deps: &Deps, input: TransferInput, deadline: Deadline) -> Result<Progress> {
     let event = ObjectCreated::from_event(input.event.clone())?;
     let Settings { location, policy, .. } = &deps.partner.settings;
     if input.checkpoint.is_none()
@@ -117,7 +122,6 @@ pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Re
         Box::pin(slice.discard()).await;
         return Ok(superseded(deps, &input, object, reason));
     }
-    // Boxed, as below: the future of a whole call is too large for the stack of a small thread.
     let outcome = tokio::time::timeout(limit.remaining(), Box::pin(slice.run())).await;
     let outcome = outcome.unwrap_or_else(|_| {
         Err(ErrorName::ConnectionLost

@@ -44,13 +44,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// # Errors
 /// `RemoteMismatch` if the file is not what was sent; the partial file is removed. Else any of the runbook's.
 pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -> Result<Progress> {
+    // Boxed, here and below: the future of a whole delivery is too large for the stack of a small thread.
+    Box::pin(verify(deps, input, deadline)).await
+}
+
+async fn verify(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -> Result<Progress> {
     if input.checkpoint.status != Status::Complete {
         return Err(ErrorName::InvalidInput.error("field `checkpoint.status`: expected complete"));
     }
     let mut checkpoint = input.checkpoint.clone();
     let stop = deadline.less(RESERVE, 4);
     let limit = deadline.less(RESERVE / 4, 16);
-    // Boxed, here and below: the future of a whole delivery is too large for the stack of a small thread.
     let running = Box::pin(run(deps, &input, &mut checkpoint, stop));
     let outcome = tokio::time::timeout(limit.remaining(), running).await;
     let outcome = outcome.unwrap_or_else(|_| {
