@@ -39,9 +39,9 @@ pub(crate) struct Runner {
 
 /// How VerifyRemote ends.
 enum Verified {
-    Ended(Receipt),
+    Ended(Box<Receipt>),
     /// It is Transfer's turn again.
-    SendMore(Checkpoint),
+    SendMore(Box<Checkpoint>),
 }
 
 /// Runs an execution from its start to its end.
@@ -94,8 +94,8 @@ impl Runner {
             }
             let Some(complete) = progress.checkpoint else { break };
             match self.verify(complete).await {
-                Ok(Verified::Ended(receipt)) => return Ok(receipt),
-                Ok(Verified::SendMore(checkpoint)) => begun = Some(checkpoint),
+                Ok(Verified::Ended(receipt)) => return Ok(*receipt),
+                Ok(Verified::SendMore(checkpoint)) => begun = Some(*checkpoint),
                 Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {
                     self.world.lock().unwrap().notes(self.number, &error);
                     resends += 1;
@@ -143,9 +143,9 @@ impl Runner {
             };
             let progress = self.call(call).await?;
             match (progress.receipt, progress.checkpoint) {
-                (Some(receipt), _) => return Ok(Verified::Ended(receipt)),
+                (Some(receipt), _) => return Ok(Verified::Ended(Box::new(receipt))),
                 (None, Some(more)) if more.status == Status::InProgress => {
-                    return Ok(Verified::SendMore(more));
+                    return Ok(Verified::SendMore(Box::new(more)));
                 }
                 (None, Some(more)) => checkpoint = more,
                 (None, None) => return Err(ErrorName::Internal.error("verify-remote returned nothing")),
