@@ -251,7 +251,7 @@ pub async fn greet(
         let failed = |problem: &dyn std::fmt::Display| {
             ErrorName::ConnectFailed.error(format!("asking {endpoint} how to log in: {problem}"))
         };
-        let answer = tokio::time::timeout(options.connect_timeout, ssh.authenticate_none(user_name)).await;
+        let answer = tokio::time::timeout(options.login_timeout, ssh.authenticate_none(user_name)).await;
         let answer = answer.map_err(|_| failed(&"no answer"))?.map_err(|error| failed(&error))?;
         methods = match answer {
             AuthResult::Success => vec!["none".to_owned()],
