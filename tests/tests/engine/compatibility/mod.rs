@@ -255,8 +255,14 @@ impl Case {
                 if !receipt.warnings.is_empty() {
                     println!("{}: {:?}", self.name, receipt.warnings);
                 }
-                let removed = receipt.warnings.iter().any(|warning| warning.contains("removed just before"));
-                if removed { "ok, removed first".into() } else { "ok".into() }
+                let says = |words| receipt.warnings.iter().any(|warning| warning.contains(words));
+                if says("the former file was removed before") {
+                    "ok, removed first".into()
+                } else if says("moved aside") {
+                    "ok, moved aside".into()
+                } else {
+                    "ok".into()
+                }
             }
             Err(error) => {
                 assert_ne!(error.name, ErrorName::Internal, "{error}");
