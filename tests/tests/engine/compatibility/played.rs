@@ -16,7 +16,7 @@ async fn plays(name: &'static str, quirks: Quirks, settings: SettingsOfRow, diff
 /// What servers need that cannot rename.
 const DIRECT: SettingsOfRow = &[("SFTP_PUBLISH", "direct")];
 
-const REMOVED_FIRST: &str = "ok, removed first";
+const MOVED_ASIDE: &str = "ok, moved aside";
 const CONFIG: &str = "`InvalidConfig`";
 const FULL: &str = "`RemoteFull`";
 
@@ -25,7 +25,7 @@ async fn compatibility_apache_mina() {
     const WHY: &str = "played are the status codes 9, 11 and 18, handles of random bytes, a STATUS without strings, and a \
                        rename that is refused where the name exists";
     let quirks = Quirks { later_codes: true, no_posix_rename: true, ..Quirks::default() };
-    plays("Apache MINA, IBM Sterling", quirks, &[], &[("overwriting", REMOVED_FIRST, WHY)]).await;
+    plays("Apache MINA, IBM Sterling", quirks, &[], &[("overwriting", MOVED_ASIDE, WHY)]).await;
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn compatibility_azure_blob() {
     let quirks = Quirks { no_posix_rename: true, writes_max: Some(1000), ..Quirks::default() };
     let differs: Differs = &[
         ("100 MiB", "`RemoteFailure`", BLOCKS),
-        ("overwriting", REMOVED_FIRST, "a rename is refused where the name exists"),
+        ("overwriting", MOVED_ASIDE, "a rename is refused where the name exists"),
     ];
     plays("Azure Blob", quirks, &[], differs).await;
 }

@@ -124,7 +124,7 @@ async fn compatibility_asyncssh() {
 #[tokio::test]
 async fn compatibility_paramiko() {
     let differs: Differs = &[
-        ("overwriting", "ok, removed first", "it does not announce that it can rename in one step"),
+        ("overwriting", "ok, moved aside", "it does not announce that it can rename in one step"),
         ("hash", "`InvalidConfig`", "it announces `check-file`, but hashes with MD5 and SHA-1 only"),
     ];
     program("Paramiko", Server::Paramiko, differs).await;
@@ -150,7 +150,7 @@ async fn compatibility_conch() {
 
 #[tokio::test]
 async fn compatibility_ssh2() {
-    let differs: Differs = &[("overwriting", "ok, removed first", "it knows no rename in one step")];
+    let differs: Differs = &[("overwriting", "ok, moved aside", "it knows no rename in one step")];
     program("ssh2 for Node.js", Server::Ssh2, differs).await;
 }
 
