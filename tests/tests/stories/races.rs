@@ -154,7 +154,7 @@ fn story_92_executions_at_the_same_moment_leave_one_whole_file() {
 
 /// The whole table, 50 rounds each; `RACES_ROUNDS` says how many else.
 #[test]
-#[ignore = "takes about an hour"]
+#[ignore = "takes half an hour"]
 fn races() {
     let rounds = std::env::var("RACES_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     on_a_large_stack(all_races(), rounds.unwrap_or(50));
