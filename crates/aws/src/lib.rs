@@ -16,7 +16,7 @@ mod versions;
 pub use aws_sdk_s3::primitives::ByteStream;
 pub use credential::Credential;
 pub use error::in_words;
-pub use object::{Deliverable, Pin, Standing, pin, pin_newest, standing, superseded_by};
+pub use object::{Deliverable, Newer, Pin, Standing, pin, pin_newer, standing, superseded_by};
 pub use reader::ObjectReader;
 
 /// Now, RFC 3339, UTC.

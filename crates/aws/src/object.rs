@@ -118,7 +118,7 @@ async fn pin_version(
     };
     let object = pinned(event, wanted);
     Ok(match standing_among_versions(s3, &object, version_id, current.as_ref(), deliverable).await? {
-        Standing::Superseded(reason) => Pin::Superseded { object, reason },
+        Standing::Superseded(Newer { reason, .. }) => Pin::Superseded { object, reason },
         Standing::Gone => Pin::Missing(missing(&event.bucket, &event.object_key, Some(version_id))),
         // Deleted meanwhile; the version is still there, and was owed.
         Standing::Newest => Pin::Object { object, body: None },
@@ -133,7 +133,7 @@ fn pin_current(
     let Some((current, body)) = current else {
         return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, None)));
     };
-    let (size, reason) = (current.size, superseded(&current));
+    let (size, Newer { reason, .. }) = (current.size, superseded(&current));
     let object = pinned(event, current);
     let Some(etag) = event.etag.as_ref().filter(|etag| **etag != object.etag) else {
         return Ok(Pin::Object { object, body: Some(body) });
@@ -156,13 +156,26 @@ fn pin_current(
     Ok(Pin::Superseded { object, reason })
 }
 
-/// Pins what is current now: the newest upload. `None` if there is nothing.
+/// Pins the upload that is newer: this version of it, or on an unversioned bucket what is current now. `None` if it is gone.
 ///
 /// # Errors
 /// `ObjectUnreadable`, `ObjectReadInterrupted`.
-pub async fn pin_newest(s3: &Client, event: &ObjectCreated) -> Result<Option<PinnedObject>> {
-    let current = head(s3, &event.bucket, &event.object_key, None).await?;
-    Ok(current.map(|current| pinned(event, current)))
+pub async fn pin_newer(
+    s3: &Client,
+    event: &ObjectCreated,
+    version_id: Option<&str>,
+) -> Result<Option<PinnedObject>> {
+    let newer = head(s3, &event.bucket, &event.object_key, version_id).await?;
+    Ok(newer.map(|newer| pinned(event, newer)))
+}
+
+/// An upload that has taken the place of a pinned one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newer {
+    /// Says which, for the receipt.
+    pub reason: String,
+    /// Its version, on versioned buckets.
+    pub version_id: Option<String>,
 }
 
 /// What has become of the pinned object meanwhile.
@@ -170,8 +183,8 @@ pub async fn pin_newest(s3: &Client, event: &ObjectCreated) -> Result<Option<Pin
 pub enum Standing {
     /// Nothing newer was uploaded; on a versioned bucket it may have been deleted since, and is owed all the same.
     Newest,
-    /// A newer upload has taken its place; says which, for the receipt.
-    Superseded(String),
+    /// A newer upload has taken its place.
+    Superseded(Newer),
     /// The pinned version itself is gone, so nothing tells whether there was a newer one.
     Gone,
 }
@@ -207,7 +220,7 @@ pub async fn superseded_by(
     deliverable: Deliverable,
 ) -> Result<Option<String>> {
     match standing(s3, object, deliverable).await? {
-        Standing::Superseded(reason) => Ok(Some(reason)),
+        Standing::Superseded(newer) => Ok(Some(newer.reason)),
         Standing::Newest | Standing::Gone => Ok(None),
     }
 }
@@ -253,17 +266,20 @@ fn unlisted(object: &PinnedObject, failed: &Failed) -> Error {
     ))
 }
 
-fn superseded_by_version(version: &ObjectVersion) -> String {
+fn superseded_by_version(version: &ObjectVersion) -> Newer {
     let version_id = version.version_id().unwrap_or_default();
-    format!("a newer upload has taken its place, version {version_id}, and has an event of its own")
+    let reason =
+        format!("a newer upload has taken its place, version {version_id}, and has an event of its own");
+    Newer { reason, version_id: version.version_id().map(str::to_owned) }
 }
 
-fn superseded(current: &Stored) -> String {
-    let current = match &current.version_id {
+fn superseded(current: &Stored) -> Newer {
+    let named = match &current.version_id {
         Some(version_id) => format!("version {version_id}"),
         None => format!("etag {}", current.etag),
     };
-    format!("a newer upload has taken its place, {current}, and has an event of its own")
+    let reason = format!("a newer upload has taken its place, {named}, and has an event of its own");
+    Newer { reason, version_id: current.version_id.clone() }
 }
 
 fn pinned(event: &ObjectCreated, stored: Stored) -> PinnedObject {

@@ -36,7 +36,7 @@ macro_rules! error_names {
                 self.hint_for(Place::Stack)
             }
 
-            /// The same for whoever reads it in this place.
+            /// The same for a reader in this place.
             pub fn hint_for(self, place: Place) -> &'static str {
                 match place {
                     Place::Stack => match self { $(ErrorName::$name => $hint,)* },

@@ -210,9 +210,9 @@ pub struct Checkpoint {
     /// continuing a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_at: Option<u64>,
-    /// Refused CLOSEs after which the partial file could not be removed: what it holds is not believed.
+    /// What the partial file holds is not believed: the server refused to close it, or to continue it.
     #[serde(default)]
-    pub refused_closes: u32,
+    pub distrusted: bool,
     /// The server has written the file to its disk (`fsync@openssh.com`).
     #[serde(default)]
     pub synced: bool,
@@ -290,7 +290,7 @@ impl Checkpoint {
             resumes: 0,
             restarts: 0,
             refused_at: None,
-            refused_closes: 0,
+            distrusted: false,
             synced: false,
             already_there: false,
             number: 0,

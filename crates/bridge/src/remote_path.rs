@@ -272,6 +272,11 @@ impl RemotePathTemplate {
         }
     }
 
+    /// Whether two uploads of one key may have two paths.
+    pub fn has_date(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Date(_)))
+    }
+
     fn fill(&self, bucket: &str, key: &str, time: &str) -> Result<String> {
         let (directory, name) = split(key);
         let directory = directory.strip_suffix('/');

@@ -143,8 +143,8 @@ impl Bridge {
 }
 
 impl Delivery<'_> {
-    /// The states of the machine, one after the other. Its retries are left to whoever calls; a second call goes on
-    /// where the first one stopped.
+    /// The states of the machine, one after the other. The caller does the retries; a second call goes on where the
+    /// first one stopped.
     pub(crate) async fn run(&mut self) -> Result<Receipt> {
         let partner = || Arc::clone(&self.bridge.partner);
         let transfer =

@@ -22,7 +22,7 @@ pub(crate) struct Place {
 }
 
 impl Places {
-    /// So many at most.
+    /// With at most `most` places.
     pub(crate) fn new(most: usize) -> Arc<Self> {
         let counts = Mutex::new(Counts { limit: most, taken: 0 });
         Arc::new(Self { counts, freed: Notify::new(), most })

@@ -185,7 +185,7 @@ impl Kept {
     /// `None` if another run has it, or nothing can be written there.
     fn lock(directory: &Path, name: &str) -> Option<Self> {
         let [state, lock] = ["json", "lock"].map(|kind| directory.join(format!("{name}.{kind}")));
-        // Whoever ends removes the file: what was locked may not be what lies there now.
+        // A run that ends removes the file: the file that was locked may not be the one that is there now.
         for _ in 0..10 {
             let file = private().truncate(false).open(&lock).ok()?;
             file.try_lock().ok()?;

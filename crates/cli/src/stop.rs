@@ -29,8 +29,8 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Listens from now on, in place of the signals' own effects: SIGTERM, SIGINT and SIGHUP, each unless whoever
-    /// started the command wants it to be ignored (`nohup`), and output that nobody reads. Writing to a closed pipe is
+    /// Listens from now on, in place of the signals' own effects: SIGTERM, SIGINT and SIGHUP, and output that nobody
+    /// reads. A signal that was ignored when the command started (`nohup`) stays ignored. Writing to a closed pipe is
     /// an error and no signal here.
     pub(crate) fn listen() -> Self {
         let (sender, wish) = watch::channel(Wish::None);
@@ -91,7 +91,7 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether whoever started this process had the signal ignored. Where that cannot be seen, it is not.
+/// Whether the signal was ignored when this process started. If that cannot be seen: no.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

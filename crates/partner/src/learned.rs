@@ -25,8 +25,8 @@ impl Learned {
         self.never_continues.load(Ordering::Relaxed)
     }
 
-    /// Remembers that it refused.
-    pub fn set_never_continues(&self) {
-        self.never_continues.store(true, Ordering::Relaxed);
+    /// Remembers that it refused, or that it has let one be continued since.
+    pub fn set_never_continues(&self, never: bool) {
+        self.never_continues.store(never, Ordering::Relaxed);
     }
 }

@@ -107,7 +107,7 @@ impl Answer {
 /// Accounts are locked by many of them.
 const REFUSALS_MAX: usize = 2;
 
-/// A server that has said something to a password, and for so long nothing that russh hands on, wants another password
+/// A server that says something after a password, and then gives russh nothing to hand on for this time, wants a new password
 /// (RFC 4252, section 8: SSH_MSG_USERAUTH_PASSWD_CHANGEREQ). russh 0.65 reads that message and drops it; see decision
 /// 0014.
 const UNANSWERED_MAX: Duration = Duration::from_secs(4);

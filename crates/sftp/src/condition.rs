@@ -28,7 +28,7 @@ impl Condition {
         self.0.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The server says this before it identifies itself, or instead. So many bytes of it are kept.
+    /// The server says this before it identifies itself, or instead. At most `most` bytes of it are kept.
     pub(crate) fn greeted(&self, words: &[u8], most: usize) {
         let mut greeting = self.0.greeting.lock().unwrap_or_else(PoisonError::into_inner);
         let room = most.saturating_sub(greeting.len());

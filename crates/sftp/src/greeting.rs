@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::condition::Condition;
 
-/// Keeps the text before the identification from russh, and its beginning for whoever wonders what went wrong.
+/// Does not pass the text before the identification to russh, and keeps its beginning for error messages.
 ///
 /// It also knows who spoke last, the server or we: see [`Condition::has_last_word`].
 pub(crate) struct Greeted<S> {
@@ -32,7 +32,7 @@ enum Phase {
     Protocol,
 }
 
-/// An identification may have so many bytes.
+/// Maximum length of an identification, bytes.
 const IDENTIFICATION_MAX: usize = 255;
 /// A server that has said more is not going to speak SSH.
 const TEXT_MAX: usize = 64 * 1024;
@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// What russh gets to read of this, in pieces of so many bytes, and what is kept of the words.
+    /// What russh reads of this greeting, in pieces of `piece` bytes, and which words are kept.
     async fn read(greeting: &[u8], piece: usize) -> (Result<Vec<u8>>, Option<String>) {
         let condition = Condition::default();
         let (mut server, client) = duplex(piece);

@@ -57,9 +57,9 @@ impl Acknowledged {
         checkpoint.refused_at == Some(checkpoint.offset)
     }
 
-    /// The server refused to close the file, and to remove it: what it holds is not to be believed in any later call.
-    pub(crate) fn close_refused(&self) {
-        self.lock().checkpoint.refused_closes += 1;
+    /// The server refused to close the file, or to continue it: what it holds is not to be believed in any later call.
+    pub(crate) fn distrust(&self) {
+        self.lock().checkpoint.distrusted = true;
     }
 
     /// The server has written the file to its disk.

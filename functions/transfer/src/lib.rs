@@ -7,6 +7,7 @@ mod gone;
 mod remote;
 mod slice;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -115,7 +116,8 @@ async fn transfer(deps: &Deps, input: TransferInput, deadline: Deadline) -> Resu
     let acknowledged = Acknowledged::new(checkpoint)?;
     let start = acknowledged.mark();
     let body = Mutex::new(contents);
-    let slice = Slice { deps, input: &input, acknowledged: &acknowledged, body, stop, limit };
+    let resumes = AtomicBool::new(false);
+    let slice = Slice { deps, input: &input, acknowledged: &acknowledged, body, stop, limit, resumes };
     if input.checkpoint.is_some()
         && let Some(reason) = aws::superseded_by(&deps.partner.clients.s3, &object, deliverable).await?
     {
@@ -138,12 +140,16 @@ async fn transfer(deps: &Deps, input: TransferInput, deadline: Deadline) -> Resu
             let standing = aws::standing(&deps.partner.clients.s3, &object, deliverable).await;
             match standing {
                 // Changed by a newer upload: no failure of anything.
-                Ok(Standing::Superseded(reason)) => {
+                Ok(Standing::Superseded(newer)) => {
                     Box::pin(slice.discard()).await;
-                    return Ok(superseded(deps, &input, object, reason));
+                    return Ok(superseded(deps, &input, object, newer.reason));
                 }
                 // Perhaps because another execution of the same event was faster.
-                Ok(Standing::Gone) if error.name == ErrorName::ObjectUnreadable => {
+                // Of one that is sent because an older one came over it, the file that lies there tells nothing.
+                Ok(Standing::Gone)
+                    if error.name == ErrorName::ObjectUnreadable
+                        && acknowledged.checkpoint().reason.is_none() =>
+                {
                     let reason =
                         Box::pin(gone::was_delivered(deps, &input, &object, time, error, limit)).await?;
                     Box::pin(slice.discard()).await;
@@ -164,8 +170,8 @@ async fn transfer(deps: &Deps, input: TransferInput, deadline: Deadline) -> Resu
 /// Whether this call has learned that the partial file is not to be believed. It is said once: with a server that refuses
 /// each CLOSE, the error follows.
 fn is_warier(acknowledged: &Acknowledged, input: &TransferInput) -> bool {
-    let before = input.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.refused_closes);
-    before == 0 && acknowledged.checkpoint().refused_closes > 0
+    let before = input.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.distrusted);
+    !before && acknowledged.checkpoint().distrusted
 }
 
 /// With `SFTP_S3_SSH_KEY` the key may lie in the very bucket that is watched.

@@ -1,5 +1,6 @@
 //! One call's share of a transfer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) struct Slice<'a> {
     pub(crate) stop: Deadline,
     /// Nothing is waited for after this.
     pub(crate) limit: Deadline,
+    /// Whether the file was last asked for to continue it.
+    pub(crate) resumes: AtomicBool,
 }
 
 /// A partial file that is in nobody's way is not waited for longer.
@@ -53,7 +56,9 @@ impl Slice<'_> {
         let mut caps = self.deps.partner.caps();
         // In this call or in an earlier one.
         let mut had_session = self.input.checkpoint.is_some();
-        let mut pauses = REFUSED_PAUSES.into_iter();
+        // A server that has refused for all of them before in this process is waited for less.
+        let known = self.deps.partner.learned.never_continues();
+        let mut pauses = REFUSED_PAUSES.into_iter().take(if known { 2 } else { REFUSED_PAUSES.len() });
         let call = self.acknowledged.mark();
         loop {
             let start = self.acknowledged.mark();
@@ -75,21 +80,21 @@ impl Slice<'_> {
                     // A quota, most likely: it is not about continuing.
                     self.acknowledged.refused_here();
                 }
-                let about_continuing = start.offset > 0 && !progress && !self.acknowledged.was_refused_here();
+                let continues = start.offset > 0 || self.resumes.load(Ordering::Relaxed);
+                let about_continuing = continues && !progress && !self.acknowledged.was_refused_here();
                 // What this call has brought goes into a checkpoint first.
                 if !about_continuing || self.acknowledged.is_beyond(call) || self.stop.has_passed() {
                     return Err(error);
                 }
                 let offset = start.offset;
                 tracing::warn!(%error, offset, "the server does not let the partial file be continued");
-                // A server that has refused it for so long in this process is not waited for again.
-                let pause = pauses.next().filter(|_| !self.deps.partner.learned.never_continues());
-                if let Some(pause) = pause {
+                if let Some(pause) = pauses.next() {
                     tokio::time::sleep(pause.min(self.stop.remaining())).await;
                 } else {
                     let why = format!("the server did not let it be continued: {}", error.message());
                     self.may_start_over(&why)?;
-                    self.deps.partner.learned.set_never_continues();
+                    self.deps.partner.learned.set_never_continues(true);
+                    self.acknowledged.distrust();
                     Box::pin(self.discard()).await;
                     self.acknowledged.start_over(Hashes::default());
                 }
@@ -254,6 +259,7 @@ impl Slice<'_> {
         before: Option<u64>,
     ) -> Result<(FileHandle, Option<u64>)> {
         let settings = &self.deps.partner.settings;
+        self.resumes.store(open_as == OpenAs::Resume, Ordering::Relaxed);
         let mut file =
             open_partial(sftp, remote, settings, open_as, |warning| self.acknowledged.warn(warning)).await?;
         if remote.is_direct() {
@@ -262,6 +268,7 @@ impl Slice<'_> {
         if open_as == OpenAs::Fresh {
             return Ok((file, before.map(|_| 0)));
         }
+        self.deps.partner.learned.set_never_continues(false);
         let after = match told_size(sftp.fstat(&file).await.map(Some))? {
             Some(size) => Some(size),
             None => told_size(sftp.stat(&remote.partial).await)?,
@@ -303,7 +310,7 @@ impl Slice<'_> {
             Ok(()) => refusal.into(),
             Err(error) if error.is_not_found() => refusal.into(),
             Err(error) => {
-                self.acknowledged.close_refused();
+                self.acknowledged.distrust();
                 if error.is_status() { refusal.into() } else { error.into() }
             }
         }
@@ -312,8 +319,8 @@ impl Slice<'_> {
     /// Whether the size of the partial file proves its beginning. Not of a file that differed on arrival, or whose close
     /// was refused, nor of one whose name does not stand for a version.
     fn is_believed(&self) -> bool {
-        let Checkpoint { remote, refused_closes, .. } = self.acknowledged.checkpoint();
-        self.input.resends == 0 && refused_closes == 0 && !remote.is_direct()
+        let Checkpoint { remote, distrusted, .. } = self.acknowledged.checkpoint();
+        self.input.resends == 0 && !distrusted && !remote.is_direct()
     }
 
     async fn is_already_there<'o>(

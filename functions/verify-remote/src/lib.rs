@@ -13,7 +13,7 @@ mod rename;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws::Standing;
+use aws::{Newer, Standing};
 use bridge::{
     AfterDelivery, Checkpoint, Deadline, ErrorName, Marker, ObjectCreated, OnProgress, Outcome, Progress,
     Publication, Receipt, RemotePaths, Result, Settings, Status, VerifyRemoteInput, compare_with_stored,
@@ -64,11 +64,13 @@ async fn verify(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -> Re
     match outcome {
         Ok(receipt) => Ok(Progress { checkpoint: Some(checkpoint), receipt }),
         // The state machine would begin with the version that the event announced.
-        Err(error)
-            if error.name == ErrorName::RemoteMismatch
-                && checkpoint.reason.is_some()
-                && checkpoint.restarts == 0 =>
-        {
+        Err(error) if error.name == ErrorName::RemoteMismatch && checkpoint.reason.is_some() => {
+            if checkpoint.restarts >= FOLLOWING_RESTARTS {
+                return Err(ErrorName::RemoteFailure.error(format!(
+                    "an older version may lie over a newer one, which was sent {FOLLOWING_RESTARTS} times and differed: {}. Start a new execution with the newer upload's event",
+                    error.message()
+                )));
+            }
             tracing::warn!(%error, "sending the newer upload once more");
             Ok(Progress { checkpoint: Some(begun_again(checkpoint)), receipt: None })
         }
@@ -82,11 +84,15 @@ async fn verify(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -> Re
     }
 }
 
+/// Maximum number of times that a newer upload is sent again, after an older one was published over it.
+const FOLLOWING_RESTARTS: u32 = 3;
+
 /// The same delivery from its beginning.
 fn begun_again(checkpoint: Checkpoint) -> Checkpoint {
     let Checkpoint { object, remote, started_at, reason, bytes_sent, credential_version_id, .. } = checkpoint;
+    let restarts = checkpoint.restarts + 1;
     let begun = Checkpoint::start(object, remote, started_at);
-    Checkpoint { restarts: 1, reason, bytes_sent, credential_version_id, ..begun }
+    Checkpoint { restarts, distrusted: true, reason, bytes_sent, credential_version_id, ..begun }
 }
 
 /// Maximum number of lost sessions, or refusals, in the middle of publishing of which a checkpoint is returned.
@@ -97,7 +103,9 @@ const PUBLISH_LOSSES_MAX: u32 = 10;
 fn must_be_kept(before: &Checkpoint, now: &Checkpoint, error: &bridge::Error) -> bool {
     let is_published = now.publication != before.publication;
     let is_further = how_far(now) > how_far(before);
-    let is_unanswered = now.publishing != before.publishing || now.aside != before.aside;
+    let is_unanswered = now.publishing != before.publishing
+        || now.aside != before.aside
+        || now.marker_aside != before.marker_aside;
     is_published
         || error.name.retryable()
             && (is_further || is_unanswered && now.publish_refusals <= PUBLISH_LOSSES_MAX)
@@ -282,7 +290,7 @@ async fn finish(
             return Ok(end);
         }
     }
-    clear_asides(checkpoint, sftp).await;
+    clear_asides(checkpoint, sftp).await?;
     if !needs_marker {
         return Ok(End::Published);
     }
@@ -306,28 +314,31 @@ async fn follow(
     standing: Standing,
 ) -> Result<Option<End>> {
     let outcome = checkpoint.publication.as_ref().map(|publication| publication.outcome);
-    let keeps = deps.partner.settings.policy.if_exists.keeps();
-    let reason = match standing {
-        // With `fail` and `keep-both` nothing was replaced.
-        Standing::Superseded(reason) if !keeps => reason,
+    let policy = &deps.partner.settings.policy;
+    // With `fail` and `keep-both` nothing was replaced. With a date in its path, the newer one has another name.
+    let may_replace = !policy.if_exists.keeps() && !policy.remote_path.has_date();
+    let Newer { reason, version_id } = match standing {
+        Standing::Superseded(newer) if may_replace => newer,
         _ => {
             mark_newest(checkpoint);
             return Ok(None);
         }
     };
     if outcome == Some(Outcome::AlreadyDelivered) {
-        clear_asides(checkpoint, sftp).await;
+        clear_asides(checkpoint, sftp).await?;
         let receipt = receipt(deps, input, Outcome::Superseded, checkpoint);
         return Ok(Some(End::Superseded(Box::new(Receipt { reason: Some(reason), ..receipt }))));
     }
     let event = ObjectCreated::from_event(input.event.clone())?;
-    let Some(newest) = aws::pin_newest(&deps.partner.clients.s3, &event).await? else {
-        let warning = format!("{reason}; it was deleted meanwhile. Ask the partner whether it arrived");
+    let Some(newest) = aws::pin_newer(&deps.partner.clients.s3, &event, version_id.as_deref()).await? else {
+        let warning = format!(
+            "{reason}; the newer upload was deleted meanwhile. Ask the partner whether the newer file arrived"
+        );
         checkpoint.warnings.push(warning);
         mark_newest(checkpoint);
         return Ok(None);
     };
-    clear_asides(checkpoint, sftp).await;
+    clear_asides(checkpoint, sftp).await?;
     tracing::warn!(reason, "published, and overtaken at the same time; delivering the newer upload as well");
     let Settings { location, policy, .. } = &deps.partner.settings;
     let time = event.event_time.as_ref().unwrap_or(&input.execution.start_time);
@@ -347,11 +358,17 @@ fn mark_newest(checkpoint: &mut Checkpoint) {
     }
 }
 
-/// What was moved aside, and was not needed any more when the session was lost.
-async fn clear_asides(checkpoint: &mut Checkpoint, sftp: &Sftp) {
-    for aside in [checkpoint.aside.take(), checkpoint.marker_aside.take()].into_iter().flatten() {
+/// What was moved aside, and is not needed any more once ours lies there. If nothing lies there, the former file has its
+/// name back.
+async fn clear_asides(checkpoint: &mut Checkpoint, sftp: &Sftp) -> Result<()> {
+    if let Some(aside) = &checkpoint.aside {
+        rename::put_back(sftp, aside, &checkpoint.final_path()).await?;
+        checkpoint.aside = None;
+    }
+    if let Some(aside) = checkpoint.marker_aside.take() {
         rename::discard(sftp, &aside).await;
     }
+    Ok(())
 }
 
 enum Marked {

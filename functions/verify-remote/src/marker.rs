@@ -66,10 +66,23 @@ impl MarkerFile {
         Ok(Some(refusal).filter(|refusal| !refusal.is_not_found()))
     }
 
+    /// A call that was killed has told nobody what it moved aside.
+    pub(crate) async fn find_aside(&self, sftp: &Sftp, checkpoint: &mut Checkpoint) -> Result<()> {
+        if checkpoint.marker_aside.is_none()
+            && let Some(aside) = &self.aside
+            && matches!(look(sftp, aside).await?, Seen::File(_))
+        {
+            checkpoint.marker_aside = Some(aside.clone());
+        }
+        Ok(())
+    }
+
     /// The former file stays, and so does its marker.
     pub(crate) async fn put_back(&self, sftp: &Sftp, checkpoint: &mut Checkpoint) -> Result<()> {
-        if let Some(aside) = checkpoint.marker_aside.take() {
-            rename::put_back(sftp, &aside, self.path()).await?;
+        if let Some(aside) = &checkpoint.marker_aside
+            && rename::put_back(sftp, aside, self.path()).await?
+        {
+            checkpoint.marker_aside = None;
         }
         Ok(())
     }
@@ -137,7 +150,7 @@ impl MarkerFile {
             return Ok(Err(error));
         }
         let refusal = match attempt(sftp, partial, path, Onto::Any).await? {
-            Attempt::Renamed => return Ok(Ok(())),
+            Attempt::Renamed | Attempt::Gone => return Ok(Ok(())),
             Attempt::Refused(refusal) | Attempt::Missing(refusal) | Attempt::Unseen(refusal) => refusal,
         };
         let outcome = match look(sftp, path).await? {
@@ -154,7 +167,7 @@ impl MarkerFile {
     async fn replace(&self, sftp: &Sftp, aside: &str) -> Result<sftp::Result<()>> {
         let RemotePaths { path, partial } = &self.remote;
         Ok(match swap(sftp, partial, path, aside).await? {
-            Swap::Done => {
+            Swap::Done | Swap::Gone => {
                 discard(sftp, aside).await;
                 Ok(())
             }

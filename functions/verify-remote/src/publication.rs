@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws::Standing;
+use aws::{Newer, Standing};
 use bridge::{Checkpoint, Deadline, ErrorName, IfExists, Outcome, Proof, ProofPolicy, Result};
 use partner::{Seen, look};
 use sftp::Sftp;
@@ -69,7 +69,7 @@ pub(crate) async fn publish_proved(
         let looks = checkpoint.publish_refusals;
         if looks > LOOKS_MAX {
             return Err(ErrorName::RemoteFailure.error(format!(
-                "what lies at {:?} changed each of the {looks} times that it was looked at; nothing was published",
+                "what lies at {:?} changed each of the {looks} times that it was looked at; nothing was published. Something else writes to this name: stop it",
                 checkpoint.final_path()
             )));
         }
@@ -97,6 +97,10 @@ impl Delivery<'_> {
     async fn turn(&self, checkpoint: &mut Checkpoint) -> Result<Turn> {
         let Self { deps, sftp, stop, direct, .. } = *self;
         let prover = Prover { deps, sftp, stop };
+        let (publisher, path) = (self.publisher(), checkpoint.final_path());
+        if !checkpoint.vanished {
+            publisher.restore(checkpoint, &path).await?;
+        }
         if self.keeps
             && !checkpoint.already_there
             && let Some(step) = keep_what_is_there(&prover, checkpoint).await?
@@ -109,7 +113,11 @@ impl Delivery<'_> {
                 None => return Ok(Turn::Ended(Step::StopCame)),
             },
             Some(subject) => subject,
-            None => return gone(deps, checkpoint).await.map(Turn::Ended),
+            None => {
+                // Ours is not there: the former file is better than none.
+                publisher.put_aside_back(checkpoint, &path).await?;
+                return gone(deps, checkpoint).await.map(Turn::Ended);
+            }
         };
         let published_before = checkpoint.already_there || checkpoint.publishing || direct;
         if !subject.is_partial() && !published_before && !checkpoint.vanished {
@@ -126,8 +134,10 @@ impl Delivery<'_> {
         if let Known::NotYet = hashes::know(deps, checkpoint, wanted, stop).await? {
             return Ok(Turn::Ended(Step::StopCame));
         }
+        // Once it lies under the final name, S3 is asked after it, and a newer upload is delivered as well.
         if !checkpoint.already_there
-            && let Some(turn) = self.overtaken(checkpoint, &subject).await?
+            && subject.is_partial()
+            && let Some(turn) = self.overtaken(checkpoint).await?
         {
             return Ok(turn);
         }
@@ -152,6 +162,8 @@ impl Delivery<'_> {
             }
             Ok(Verdict::StopCame | Verdict::Differs) => Ok(Proved::Step(Step::StopCame)),
             Err(error) if error.name == ErrorName::RemoteMismatch => {
+                let path = checkpoint.final_path();
+                self.publisher().put_aside_back(checkpoint, &path).await?;
                 let superseded = superseded(self.deps, checkpoint).await?;
                 if subject.is_partial() && !(self.direct && superseded.is_some()) {
                     discard(self.sftp, &checkpoint.remote.partial).await;
@@ -165,11 +177,16 @@ impl Delivery<'_> {
         }
     }
 
+    fn publisher(&self) -> Publisher<'_> {
+        let Self { deps, sftp, stop, keeps, is_retry, .. } = *self;
+        Publisher { deps, sftp, stop, keeps, is_retry }
+    }
+
     /// What stands against publishing: a newer upload, or that nobody can tell whether there was one.
-    async fn overtaken(&self, checkpoint: &mut Checkpoint, subject: &Subject) -> Result<Option<Turn>> {
-        let to_be_renamed = subject.is_partial() && !self.direct;
+    async fn overtaken(&self, checkpoint: &mut Checkpoint) -> Result<Option<Turn>> {
+        let to_be_renamed = !self.direct;
         match standing(self.deps, checkpoint).await? {
-            Standing::Superseded(reason) => {
+            Standing::Superseded(Newer { reason, .. }) => {
                 if to_be_renamed {
                     discard(self.sftp, &checkpoint.remote.partial).await;
                 }
@@ -194,13 +211,19 @@ impl Delivery<'_> {
     }
 
     async fn publish(&self, checkpoint: &mut Checkpoint, subject: &Subject, proof: Proof) -> Result<Turn> {
-        let Self { deps, sftp, stop, keeps, is_retry, .. } = *self;
+        let Self { deps, sftp, is_retry, .. } = *self;
         let settings = &deps.partner.settings;
         let mut warnings = attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?;
         checkpoint.warnings.append(&mut warnings);
         let marker = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())?;
         checkpoint.proved = Some(proof);
-        let publisher = Publisher { deps, sftp, stop, keeps, is_retry };
+        if let Some(marker) = &marker {
+            if is_retry {
+                marker.find_aside(sftp, checkpoint).await?;
+            }
+            marker.put_back(sftp, checkpoint).await?;
+        }
+        let publisher = self.publisher();
         match publisher.publish(checkpoint, marker.as_ref()).await? {
             Published::Now => {}
             Published::LookAgain => return Ok(Turn::LookAgain),
@@ -264,8 +287,18 @@ async fn keep_what_is_there(prover: &Prover<'_>, checkpoint: &mut Checkpoint) ->
         && let Some(proof) = checkpoint.proved
         && look(sftp, &checkpoint.remote.partial).await? == Seen::Nothing
     {
-        // It was renamed, whether it can be looked at or not.
-        return Ok(Some(Step::Published(Ended::new(Outcome::Delivered, proof))));
+        // It was renamed, unless another file lies there or none.
+        match look(sftp, &checkpoint.final_path()).await? {
+            Seen::File(Some(size)) if size != checkpoint.object.size => {}
+            Seen::File(_) | Seen::Hidden => {
+                return Ok(Some(Step::Published(Ended::new(Outcome::Delivered, proof))));
+            }
+            Seen::Nothing | Seen::Directory => {
+                checkpoint.warnings.push(LOST_ANSWER.to_owned());
+                let ended = Ended { unconfirmed: true, ..Ended::new(Outcome::Delivered, proof) };
+                return Ok(Some(Step::Published(ended)));
+            }
+        }
     }
     match prover.search(checkpoint).await? {
         Search::Free => Ok(None),
@@ -325,7 +358,7 @@ async fn gone(deps: &Deps, checkpoint: &mut Checkpoint) -> Result<Step> {
 /// By what, if by anything.
 async fn superseded(deps: &Deps, checkpoint: &Checkpoint) -> Result<Option<String>> {
     match standing(deps, checkpoint).await? {
-        Standing::Superseded(reason) => Ok(Some(reason)),
+        Standing::Superseded(newer) => Ok(Some(newer.reason)),
         Standing::Newest | Standing::Gone => Ok(None),
     }
 }

@@ -40,7 +40,7 @@ const PAUSES: [Duration; 7] = [
 /// Refusals by a server that announces an atomic replace before the former file is moved aside instead.
 const REPLACE_REFUSALS: u32 = 2;
 
-pub(crate) const LOST_ANSWER: &str = "the answer to the rename was lost, and the server lets neither the partial file be seen any more nor the final one: it was published, and may have been taken away since";
+pub(crate) const LOST_ANSWER: &str = "the answer to the rename was lost, and the server shows neither the partial file nor the final one: the file was published, and may have been taken away since. Ask the partner whether it arrived";
 
 /// Who publishes, and how.
 pub(crate) struct Publisher<'a> {
@@ -98,16 +98,19 @@ impl Publisher<'_> {
             }
             return Ok(Published::Now);
         }
-        self.find_aside(checkpoint, &path).await?;
         let published = Box::pin(self.rename(checkpoint, &path, marker)).await;
         match &published {
-            Ok(Published::Now) => self.remove_aside(checkpoint).await,
+            // What lies aside is removed once ours was seen.
+            Ok(Published::Now) => {}
+            // Whether ours lies there is found out first.
+            Ok(Published::LookAgain) if checkpoint.vanished => {}
             Err(error) if error.name.is_connection_failure() => checkpoint.publish_refusals += 1,
             _ => {
-                self.put_aside_back(checkpoint, &path).await?;
+                let file = self.put_aside_back(checkpoint, &path).await;
                 if let Some(marker) = marker {
                     marker.put_back(sftp, checkpoint).await?;
                 }
+                file?;
             }
         }
         published
@@ -161,7 +164,9 @@ impl Publisher<'_> {
         let onto = if self.keeps { Onto::Free } else { Onto::Any };
         match attempt(sftp, &partial, path, onto).await? {
             Attempt::Renamed => Ok(Step::Renamed),
-            Attempt::Missing(_) if asked_before => Ok(Step::Renamed),
+            // An earlier request was carried out late.
+            Attempt::Missing(_) if asked_before => Ok(Step::Ended(Published::LookAgain)),
+            Attempt::Gone => Ok(Step::Ended(vanished(checkpoint))),
             // It was there when it was proved.
             Attempt::Missing(_) => {
                 checkpoint.publishing = false;
@@ -194,7 +199,7 @@ impl Publisher<'_> {
             Seen::File(_) if self.keeps => Ok(Step::Ended(Published::LookAgain)),
             Seen::File(_) if self.moves_aside(checkpoint) => Box::pin(self.replace(checkpoint, path)).await,
             Seen::Directory => Err(ErrorName::RemotePathRejected.error(format!(
-                "{path:?} is a directory; nothing was published. {:?} stays, and a redrive publishes it",
+                "{path:?} is a directory; nothing was published. Ask the partner to remove or rename the directory. {:?} stays for the next try",
                 checkpoint.remote.partial
             ))),
             _ => Ok(Step::Refused(refusal)),
@@ -221,7 +226,7 @@ impl Publisher<'_> {
             return Ok(Step::Refused(refusal));
         }
         let is_ours = look(self.sftp, path).await?.size() == Some(checkpoint.object.size);
-        let may_be_renamed = is_ours || asked_before || self.is_retry;
+        let may_be_renamed = is_ours || asked_before || self.is_retry || checkpoint.publish_refusals > 0;
         if !may_be_renamed {
             return Ok(Step::Refused(refusal));
         }
@@ -238,7 +243,7 @@ impl Publisher<'_> {
             Ok(file) => {
                 self.sftp.close(file).await?;
                 Err(ErrorName::RemoteMismatch.error(format!(
-                    "{refusal}, but {partial:?} is there, and the server does not let anyone see what it holds; nothing was published"
+                    "{refusal}, but {partial:?} is there, and the server does not let anyone see what it holds; nothing was published, and it is sent again once"
                 )))
             }
         }
@@ -272,6 +277,7 @@ impl Publisher<'_> {
                 Ok(Step::Refused(refusal))
             }
             Swap::NotPutBack(refusal) => Ok(Step::Refused(refusal)),
+            Swap::Gone => Ok(Step::Ended(vanished(checkpoint))),
             Swap::CannotMoveAside(refusal) => {
                 checkpoint.aside = None;
                 tracing::info!(%refusal, path, "the former file cannot be moved aside");
@@ -300,6 +306,7 @@ impl Publisher<'_> {
         checkpoint.publishing = matches!(attempted, Attempt::Renamed);
         match attempted {
             Attempt::Renamed => Ok(Step::Renamed),
+            Attempt::Gone => Ok(Step::Ended(vanished(checkpoint))),
             Attempt::Refused(refusal) | Attempt::Missing(refusal) | Attempt::Unseen(refusal) => {
                 Ok(Step::Refused(refusal))
             }
@@ -312,7 +319,7 @@ impl Publisher<'_> {
         discard(self.sftp, free).await;
         for (from, to) in [(partial.as_str(), free), (free, partial.as_str())] {
             match attempt(self.sftp, from, to, Onto::Free).await? {
-                Attempt::Renamed => {}
+                Attempt::Renamed | Attempt::Gone => {}
                 Attempt::Refused(refusal) | Attempt::Missing(refusal) | Attempt::Unseen(refusal) => {
                     return Ok(Some(refusal));
                 }
@@ -325,7 +332,7 @@ impl Publisher<'_> {
     async fn ask_s3(&self, checkpoint: &Checkpoint, path: &str) -> Result<Permission> {
         match standing(self.deps, checkpoint).await? {
             Standing::Newest => Ok(Permission::Granted),
-            Standing::Superseded(reason) => Ok(Permission::Superseded(reason)),
+            Standing::Superseded(newer) => Ok(Permission::Superseded(newer.reason)),
             Standing::Gone => match look(self.sftp, path).await? {
                 Seen::Nothing => Ok(Permission::Granted),
                 Seen::File(Some(size)) if size == checkpoint.object.size => Ok(Permission::LookAgain),
@@ -334,27 +341,40 @@ impl Publisher<'_> {
         }
     }
 
-    /// A call that was killed has told nobody what it moved aside.
-    async fn find_aside(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<()> {
-        if self.is_retry
-            && checkpoint.aside.is_none()
-            && let Some(aside) = checkpoint.remote.aside(path, &self.deps.partner.settings.policy)
-            && matches!(look(self.sftp, &aside).await?, Seen::File(_))
-        {
-            checkpoint.aside = Some(aside);
+    /// What an earlier session or call left aside has its name back, unless another file has taken it, before anything
+    /// else is decided.
+    pub(crate) async fn restore(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<()> {
+        let may_be_there = checkpoint.aside.is_some()
+            || self.is_retry
+            || !self.sftp.can_replace()
+            || self.deps.partner.learned.moves_aside();
+        if self.keeps || !may_be_there {
+            return Ok(());
         }
-        Ok(())
+        let Some(aside) = checkpoint.remote.aside(path, &self.deps.partner.settings.policy) else {
+            return Ok(());
+        };
+        checkpoint.aside = match look(self.sftp, &aside).await? {
+            Seen::File(_) => Some(aside),
+            Seen::Nothing | Seen::Directory => None,
+            Seen::Hidden => checkpoint.aside.take(),
+        };
+        self.put_aside_back(checkpoint, path).await
     }
 
-    async fn remove_aside(&self, checkpoint: &mut Checkpoint) {
+    /// Ours lies in its place.
+    pub(crate) async fn remove_aside(&self, checkpoint: &mut Checkpoint) {
         if let Some(aside) = checkpoint.aside.take()
             && discard(self.sftp, &aside).await == Discarded::Refused
         {
-            checkpoint.warnings.push(format!("the former file lies at {aside:?}, and could not be removed"));
+            checkpoint.warnings.push(format!(
+                "the former file lies at {aside:?}, and could not be removed. Remove it, or ask the partner to"
+            ));
         }
     }
 
-    async fn put_aside_back(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<()> {
+    /// Ours is not seen in its place.
+    pub(crate) async fn put_aside_back(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<()> {
         if let Some(aside) = checkpoint.aside.clone()
             && put_back(self.sftp, &aside, path).await?
         {
@@ -382,7 +402,7 @@ impl Publisher<'_> {
         error.name.error(message)
     }
 
-    /// Looks once whether the file lies under its final name. `false` if it is not seen, with a warning.
+    /// Looks whether the file lies under its final name. `false` if it is not seen, with a warning.
     ///
     /// # Errors
     /// `RemoteMismatch` if another size is told.
@@ -397,19 +417,39 @@ impl Publisher<'_> {
         let patience = |seen| if seen == Seen::Nothing { Patience::Short } else { Patience::Long };
         let seen = look_until(self.sftp, &path, self.stop, is_whole, patience).await?;
         match seen {
-            seen if is_whole(seen) => Ok(true),
+            seen if is_whole(seen) => {
+                self.remove_aside(checkpoint).await;
+                Ok(true)
+            }
             Seen::Nothing => {
                 checkpoint.warnings.push(format!(
                     "the server accepted the rename, but {path:?} is not seen: it was taken away at once, or it lies under another name. Ask the partner whether it arrived"
                 ));
+                self.put_aside_back(checkpoint, &path).await?;
                 Ok(false)
             }
-            seen => Err(ErrorName::RemoteMismatch.error(format!(
-                "the server accepted the rename, but {path:?} is {} afterwards; {size} bytes were sent and proved",
+            seen => {
+                if checkpoint.aside.is_some() {
+                    // What lies there is ours, and damaged.
+                    discard(self.sftp, &path).await;
+                    self.put_aside_back(checkpoint, &path).await?;
+                }
+                Err(ErrorName::RemoteMismatch.error(format!(
+                "the server accepted the rename, but {path:?} is {} afterwards; {size} bytes were sent and proved. Ask the partner what changes files after a rename",
                 seen.size().map_or("no file".to_owned(), |size| format!("{size} bytes long"))
-            ))),
+            )))
+            }
         }
     }
+}
+
+/// Our file is not seen any more, although the server refused to rename it: what lies under the final name is to be proved
+/// by its contents.
+fn vanished(checkpoint: &mut Checkpoint) -> Published {
+    checkpoint.publishing = false;
+    checkpoint.vanished = true;
+    checkpoint.read_back = None;
+    Published::LookAgain
 }
 
 /// What S3 says of the pinned object now.

@@ -17,8 +17,10 @@ pub(crate) enum Onto {
 /// What came of asking for a rename.
 #[derive(Debug)]
 pub(crate) enum Attempt {
-    /// The file has left its old name.
+    /// The server says so.
     Renamed,
+    /// The server refused, but nothing is seen under the old name any more.
+    Gone,
     /// The file is still under its old name.
     Refused(sftp::Error),
     /// The server says that there is no such file, and none is seen.
@@ -39,7 +41,7 @@ pub(crate) async fn attempt(sftp: &Sftp, from: &str, to: &str, onto: Onto) -> Re
     };
     Ok(match look(sftp, from).await? {
         Seen::Nothing if refusal.is_not_found() => Attempt::Missing(refusal),
-        Seen::Nothing => Attempt::Renamed,
+        Seen::Nothing => Attempt::Gone,
         Seen::Hidden => Attempt::Unseen(refusal),
         Seen::File(_) | Seen::Directory => Attempt::Refused(refusal),
     })
@@ -72,6 +74,8 @@ pub(crate) enum Swap {
     CannotMoveAside(sftp::Error),
     /// It was refused, and so was putting the former file back: that one lies aside.
     NotPutBack(sftp::Error),
+    /// It was refused, but our file is not seen any more. The former file lies aside.
+    Gone,
 }
 
 /// Moves the file `to` to `aside`, and then `from` to `to`. Until then a reader sees no file of that name, never a part.
@@ -84,6 +88,7 @@ pub(crate) async fn swap(sftp: &Sftp, from: &str, to: &str, aside: &str) -> Resu
     }
     let refusal = match attempt(sftp, from, to, Onto::Free).await? {
         Attempt::Renamed => return Ok(Swap::Done),
+        Attempt::Gone => return Ok(Swap::Gone),
         Attempt::Refused(refusal) | Attempt::Missing(refusal) | Attempt::Unseen(refusal) => refusal,
     };
     Ok(match put_back(sftp, aside, to).await? {
@@ -95,7 +100,7 @@ pub(crate) async fn swap(sftp: &Sftp, from: &str, to: &str, aside: &str) -> Resu
 /// Returns the refusal, if the file is still in its place.
 async fn move_aside(sftp: &Sftp, path: &str, aside: &str) -> Result<Option<sftp::Error>> {
     let refusal = match attempt(sftp, path, aside, Onto::Free).await? {
-        Attempt::Renamed | Attempt::Missing(_) => return Ok(None),
+        Attempt::Renamed | Attempt::Gone | Attempt::Missing(_) => return Ok(None),
         Attempt::Refused(refusal) | Attempt::Unseen(refusal) => refusal,
     };
     // What an earlier call left aside is superseded by the whole file that has the name now.
@@ -103,7 +108,7 @@ async fn move_aside(sftp: &Sftp, path: &str, aside: &str) -> Result<Option<sftp:
         return Ok(Some(refusal));
     }
     match attempt(sftp, path, aside, Onto::Free).await? {
-        Attempt::Renamed | Attempt::Missing(_) => Ok(None),
+        Attempt::Renamed | Attempt::Gone | Attempt::Missing(_) => Ok(None),
         Attempt::Refused(refusal) | Attempt::Unseen(refusal) => Ok(Some(refusal)),
     }
 }
@@ -111,8 +116,12 @@ async fn move_aside(sftp: &Sftp, path: &str, aside: &str) -> Result<Option<sftp:
 /// Gives the former file its name back, unless another file has taken it: that one is whole, and the former one is
 /// removed. Returns whether nothing is left aside.
 pub(crate) async fn put_back(sftp: &Sftp, aside: &str, path: &str) -> Result<bool> {
+    // Not every server refuses to rename onto a name that exists.
+    if matches!(look(sftp, path).await?, Seen::File(_)) {
+        return Ok(discard(sftp, aside).await != Discarded::Refused);
+    }
     match attempt(sftp, aside, path, Onto::Free).await? {
-        Attempt::Renamed | Attempt::Missing(_) => Ok(true),
+        Attempt::Renamed | Attempt::Gone | Attempt::Missing(_) => Ok(true),
         Attempt::Refused(error) | Attempt::Unseen(error) => {
             if matches!(look(sftp, path).await?, Seen::File(_)) {
                 return Ok(discard(sftp, aside).await != Discarded::Refused);

@@ -99,7 +99,7 @@ async fn story_154_a_refused_close_is_not_forgotten_between_calls() {
     let event = bridge.put("report.bin", bytes(100_000)).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
     let first = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint.unwrap();
-    assert_eq!((first.status, first.offset, first.refused_closes), (Status::InProgress, 0, 1));
+    assert_eq!((first.status, first.offset, first.distrusted), (Status::InProgress, 0, true));
     let error = bridge.transfer(&event, &credential, Some(first), 0).await.unwrap_err();
     assert!(matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemoteFull), "{error}");
     assert!(bridge.remote("report.bin").is_none());
