@@ -124,6 +124,8 @@ pub enum Renaming {
     FailsAfterwards,
     /// It is answered with OK, and the file has `.in` behind its name.
     Elsewhere,
+    /// A file that begins with `infected` is taken into quarantine instead, and the answer is FAILURE.
+    Quarantined,
 }
 
 /// Whether files are written to the disk on request.
@@ -606,6 +608,11 @@ impl Files {
         let to = match self.quirks.renaming {
             Renaming::Elsewhere => to.with_file_name(format!("{}.in", to.file_name().unwrap().display())),
             Renaming::Honest | Renaming::FailsAfterwards => to,
+            Renaming::Quarantined if std::fs::read(&from).is_ok_and(|file| file.starts_with(b"infected")) => {
+                std::fs::remove_file(from).map_err(refuse)?;
+                return Err(StatusCode::Failure.with_message("infected"));
+            }
+            Renaming::Quarantined => to,
         };
         std::fs::rename(from, to).map_err(refuse)?;
         if self.quirks.renaming == Renaming::FailsAfterwards {

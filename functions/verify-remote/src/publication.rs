@@ -164,16 +164,36 @@ impl Delivery<'_> {
             Err(error) if error.name == ErrorName::RemoteMismatch => {
                 let path = checkpoint.final_path();
                 self.publisher().put_aside_back(checkpoint, &path).await?;
-                let superseded = superseded(self.deps, checkpoint).await?;
-                if subject.is_partial() && !(self.direct && superseded.is_some()) {
+                if let Some(newer) = superseded(self.deps, checkpoint).await? {
+                    return Ok(Proved::Step(self.superseded(checkpoint, newer).await));
+                }
+                if subject.is_partial() {
                     discard(self.sftp, &checkpoint.remote.partial).await;
                 }
-                match superseded {
-                    Some(reason) => Ok(Proved::Step(Step::Superseded(reason))),
-                    None => Err(error),
-                }
+                Err(error)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// The partial file is not needed any more. If it is gone, a rename that was asked for before was carried out late, and
+    /// may have replaced the newer file.
+    async fn superseded(&self, checkpoint: &Checkpoint, newer: Newer) -> Step {
+        if self.direct {
+            return Step::Superseded(newer.reason);
+        }
+        let is_renamed = match discard(self.sftp, &checkpoint.remote.partial).await {
+            Discarded::Removed => false,
+            Discarded::Nothing => !checkpoint.already_there,
+            Discarded::Refused => checkpoint.publishing,
+        };
+        match is_renamed {
+            false => Step::Superseded(newer.reason),
+            true => Step::Published(Ended {
+                unconfirmed: true,
+                standing: Some(Standing::Superseded(newer)),
+                ..Ended::new(Outcome::Delivered, Proof::Unverified)
+            }),
         }
     }
 
@@ -186,12 +206,7 @@ impl Delivery<'_> {
     async fn overtaken(&self, checkpoint: &mut Checkpoint) -> Result<Option<Turn>> {
         let to_be_renamed = !self.direct;
         match standing(self.deps, checkpoint).await? {
-            Standing::Superseded(Newer { reason, .. }) => {
-                if to_be_renamed {
-                    discard(self.sftp, &checkpoint.remote.partial).await;
-                }
-                Ok(Some(Turn::Ended(Step::Superseded(reason))))
-            }
+            Standing::Superseded(newer) => Ok(Some(Turn::Ended(self.superseded(checkpoint, newer).await))),
             // Under a free name nothing is overwritten, whatever there was.
             Standing::Gone if to_be_renamed && !self.keeps => {
                 let path = checkpoint.final_path();
@@ -228,9 +243,8 @@ impl Delivery<'_> {
             Published::Now => {}
             Published::LookAgain => return Ok(Turn::LookAgain),
             Published::NotYet => return Ok(Turn::Ended(Step::StopCame)),
-            Published::Superseded(reason) => {
-                discard(sftp, &checkpoint.remote.partial).await;
-                return Ok(Turn::Ended(Step::Superseded(reason)));
+            Published::Superseded(newer) => {
+                return Ok(Turn::Ended(self.superseded(checkpoint, newer).await));
             }
         }
         // Both in the time of one: what lies there, and whether a newer upload has come since S3 was asked.
@@ -312,9 +326,9 @@ async fn keep_what_is_there(prover: &Prover<'_>, checkpoint: &mut Checkpoint) ->
             Ok(Some(Step::Published(Ended::new(outcome, proof))))
         }
         Search::Taken => {
-            if let Some(reason) = superseded(deps, checkpoint).await? {
+            if let Some(newer) = superseded(deps, checkpoint).await? {
                 discard(sftp, &checkpoint.remote.partial).await;
-                return Ok(Some(Step::Superseded(reason)));
+                return Ok(Some(Step::Superseded(newer.reason)));
             }
             Err(ErrorName::RemotePathRejected.error(format!(
                 "{:?} exists, with other contents, and SFTP_IF_EXISTS is {}; nothing was published",
@@ -341,8 +355,8 @@ async fn gone(deps: &Deps, checkpoint: &mut Checkpoint) -> Result<Step> {
             checkpoint.remote.partial
         )));
     }
-    if direct && let Some(reason) = superseded(deps, checkpoint).await? {
-        return Ok(Step::Superseded(reason));
+    if direct && let Some(newer) = superseded(deps, checkpoint).await? {
+        return Ok(Step::Superseded(newer.reason));
     }
     if !matches!(deps.partner.settings.proof, ProofPolicy::Auto | ProofPolicy::None) {
         return Err(ErrorName::InvalidConfig.error(format!(
@@ -356,9 +370,9 @@ async fn gone(deps: &Deps, checkpoint: &mut Checkpoint) -> Result<Step> {
 }
 
 /// By what, if by anything.
-async fn superseded(deps: &Deps, checkpoint: &Checkpoint) -> Result<Option<String>> {
+async fn superseded(deps: &Deps, checkpoint: &Checkpoint) -> Result<Option<Newer>> {
     match standing(deps, checkpoint).await? {
-        Standing::Superseded(newer) => Ok(Some(newer.reason)),
+        Standing::Superseded(newer) => Ok(Some(newer)),
         Standing::Newest | Standing::Gone => Ok(None),
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use aws::{Deliverable, Standing};
+use aws::{Deliverable, Newer, Standing};
 use bridge::{Checkpoint, Deadline, ErrorName, Result};
 use partner::{Patience, Seen, look, look_until};
 use sftp::{OpenFlags, Sftp};
@@ -19,8 +19,8 @@ pub(crate) enum Published {
     Now,
     /// Something changed meanwhile: what is there is to be found and proved anew.
     LookAgain,
-    /// A newer upload has taken the object's place; says which.
-    Superseded(String),
+    /// A newer upload has taken the object's place.
+    Superseded(Newer),
     /// The stop came first.
     NotYet,
 }
@@ -63,7 +63,7 @@ enum Step {
 /// What S3 says of replacing a file that is there.
 enum Permission {
     Granted,
-    Superseded(String),
+    Superseded(Newer),
     /// Another execution may have delivered this very file.
     LookAgain,
 }
@@ -73,7 +73,7 @@ impl Permission {
     fn refused(self) -> Option<Published> {
         match self {
             Self::Granted => None,
-            Self::Superseded(reason) => Some(Published::Superseded(reason)),
+            Self::Superseded(newer) => Some(Published::Superseded(newer)),
             Self::LookAgain => Some(Published::LookAgain),
         }
     }
@@ -332,7 +332,7 @@ impl Publisher<'_> {
     async fn ask_s3(&self, checkpoint: &Checkpoint, path: &str) -> Result<Permission> {
         match standing(self.deps, checkpoint).await? {
             Standing::Newest => Ok(Permission::Granted),
-            Standing::Superseded(newer) => Ok(Permission::Superseded(newer.reason)),
+            Standing::Superseded(newer) => Ok(Permission::Superseded(newer)),
             Standing::Gone => match look(self.sftp, path).await? {
                 Seen::Nothing => Ok(Permission::Granted),
                 Seen::File(Some(size)) if size == checkpoint.object.size => Ok(Permission::LookAgain),

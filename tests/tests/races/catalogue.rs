@@ -12,6 +12,8 @@ pub(crate) enum Depth {
     TwoSwitches,
     /// One fault, in the usual order.
     Faults,
+    /// One fault in orders with one switch.
+    FaultAndSwitch,
     Everything,
 }
 
@@ -43,6 +45,9 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
                 ],
             );
             [together, alone()].concat()
+        }
+        Depth::FaultAndSwitch => {
+            among(two_versions(), &["two versions, posix", "two versions, target first, size"])
         }
         Depth::Everything => {
             [same_version(), two_versions(), policies(), alone(), three(), vec![never_renames()]].concat()

@@ -1,7 +1,7 @@
 //! Races are searched, not guessed: the real handlers of several executions run against a server and a bucket in memory,
 //! on which every request waits until a scheduler serves it, and a search goes through the orders.
 //!
-//! A failure prints a schedule. `RACES_SCHEDULE="15:1" RACES_SCENARIO="same version twice" cargo test -p
+//! A failure prints a schedule. `RACES_SCHEDULE="15:1" RACES_SCENARIO="twice, posix" cargo test -p
 //! integration-tests --test races replayed -- --nocapture` prints what happened, request by request.
 
 mod catalogue;
@@ -94,6 +94,12 @@ fn story_91_no_lost_answer_and_no_killed_process_loses_or_tears_a_file() {
 #[test]
 fn story_93_a_server_that_never_renames_keeps_the_former_file() {
     explore(vec![catalogue::never_renames()], &[Budget { switches: 0, faults: 0 }]);
+}
+
+/// An older version whose rename is not answered, or whose process is killed, just when a newer one is delivered.
+#[test]
+fn story_94_a_fault_while_two_versions_meet_leaves_the_newer_one() {
+    explore(catalogue::of(Depth::FaultAndSwitch), &[Budget { switches: 1, faults: 1 }]);
 }
 
 /// Hours: all scenarios, with more switches and a fault among them.

@@ -233,3 +233,22 @@ async fn story_150_a_server_that_tells_no_sizes_is_delivered_to_with_a_warning()
         }
     }
 }
+
+/// A scanner takes our file away while it is renamed, and a former file of the same size lies there.
+#[tokio::test]
+async fn story_160_a_file_that_is_quarantined_while_it_is_renamed_was_not_delivered() {
+    with_and_without_posix_rename(|no_posix_rename| async move {
+        let quirks = Quirks { renaming: Renaming::Quarantined, no_posix_rename, ..Quirks::default() };
+        let mut bridge = quirky(quirks).await;
+        bridge.set("S3_AFTER_DELIVERY", "delete");
+        bridge.set("SFTP_PROOF", "size");
+        bridge.put_remote("report.csv", b"yesterday");
+        let event = bridge.put("report.csv", b"infected!".to_vec()).await;
+        let (_, error) = bridge.deliver(&event).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::RemoteMismatch, "{error}");
+        assert_eq!(bridge.remote("report.csv").unwrap(), b"yesterday");
+        assert_eq!(bridge.remote_files(), ["report.csv"]);
+        assert!(bridge.exists("report.csv").await);
+    })
+    .await;
+}

@@ -259,3 +259,74 @@ async fn story_159_a_partial_file_that_differs_of_a_version_that_is_overtaken_is
     assert_eq!(receipt.outcome, Outcome::Superseded);
     assert!(bridge.remote_files().is_empty());
 }
+
+/// The answer to the older one's rename was lost, and the newer one had been delivered before.
+#[tokio::test]
+async fn story_161_an_older_version_whose_rename_was_not_answered_is_replaced_again() {
+    let bridge = Bridge::new().await.versioned().await;
+    let older = bridge.put("report.csv", b"older".to_vec()).await;
+    let complete = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint.unwrap();
+    let newer = bridge.put("report.csv", b"newer".to_vec()).await;
+    assert_eq!(bridge.deliver(&newer).await.unwrap().outcome, Outcome::Delivered);
+    let root = &bridge.partner.root;
+    for publishing in [true, false] {
+        // Carried out late; with `false` by a call that was killed, so that nobody knows.
+        std::fs::write(root.join("report.csv"), b"older").unwrap();
+        drop(std::fs::remove_file(root.join(&complete.remote.partial)));
+        let proved = publishing.then_some(bridge::Proof::ReadBack);
+        let unanswered = bridge::Checkpoint { publishing, proved, ..complete.clone() };
+        let receipt = goes_on(&bridge, &older, unanswered).await;
+        assert!(receipt.reason.as_ref().unwrap().contains("a newer upload"), "{receipt:?}");
+        assert_eq!(bridge.remote("report.csv").unwrap(), b"newer");
+    }
+}
+
+/// What is followed is the upload that counts, and not what is current.
+#[tokio::test]
+async fn story_162_the_newer_upload_that_is_restored_is_the_one_that_is_delivered() {
+    for deleted in [false, true] {
+        let mut bridge = Bridge::new().await.versioned().await;
+        bridge.set("SFTP_SKIP_EMPTY", "true");
+        let older = bridge.put("report.csv", b"older".to_vec()).await;
+        let late = published(&bridge, &older, false).await;
+        bridge.delivers("report.csv", b"newer").await;
+        std::fs::write(bridge.partner.root.join("report.csv"), b"older").unwrap();
+        if deleted {
+            bridge.remove("report.csv").await;
+        } else {
+            bridge.put("report.csv", Vec::new()).await;
+        }
+        goes_on(&bridge, &older, late).await;
+        assert_eq!(bridge.remote("report.csv").unwrap(), b"newer", "deleted: {deleted}");
+    }
+}
+
+/// A first call was killed and left much; the server opens files only to cut them.
+#[tokio::test]
+async fn story_163_what_a_killed_call_left_is_sent_again_where_it_cannot_be_continued() {
+    let quirks =
+        Quirks { ways: Ways { truncation: Truncation::Required, ..Ways::default() }, ..Quirks::default() };
+    let bridge = Bridge::to(Partner::embedded(quirks).await.unwrap()).await;
+    let body = bytes(20_000_000);
+    let event = bridge.put("report.bin", body.clone()).await;
+    let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
+    let partial = progress.checkpoint.unwrap().remote.partial;
+    std::fs::write(bridge.partner.root.join(&partial), &body[..19_000_000]).unwrap();
+    let receipt = bridge.deliver_as(&execution(), &event).await.unwrap();
+    assert_eq!(receipt.outcome, Outcome::Delivered);
+    assert!(bridge.remote("report.bin").unwrap() == body);
+}
+
+/// With a date in its path, the newer upload has another name than the older one.
+#[tokio::test]
+async fn story_164_an_upload_is_not_put_under_the_name_of_another_date() {
+    let mut bridge = Bridge::new().await;
+    bridge.set("SFTP_REMOTE_PATH", "{date:%Y%m%d}-{name}");
+    let mut older = bridge.put("report.csv", b"older".to_vec()).await;
+    older["time"] = json!("2026-01-01T00:00:00Z");
+    let late = published(&bridge, &older, false).await;
+    bridge.put("report.csv", b"newer".to_vec()).await;
+    let receipt = goes_on(&bridge, &older, late).await;
+    assert_eq!(receipt.outcome, Outcome::Delivered);
+    assert_eq!(bridge.remote("20260101-report.csv").unwrap(), b"older");
+}
