@@ -186,11 +186,11 @@ impl Delivery<'_> {
     fn leaves_nothing(&self, name: ErrorName) -> bool {
         match name {
             ErrorName::InvalidInput
-            | ErrorName::InvalidConfig
             | ErrorName::ObjectUnreadable
             | ErrorName::ObjectChanged
             | ErrorName::RemoteMismatch => true,
-            ErrorName::SecretUnavailable
+            ErrorName::InvalidConfig
+            | ErrorName::SecretUnavailable
             | ErrorName::SecretUnreadable
             | ErrorName::CredentialExpired
             | ErrorName::InvalidPrivateKey

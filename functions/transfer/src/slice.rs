@@ -292,7 +292,9 @@ impl Slice<'_> {
             Some(Ok(())) => self.acknowledged.synced(),
             Some(Err(error)) if fsync == Some(Demand::Require) => {
                 // The next call closes it once more.
-                return Err(ErrorName::RemoteFailure.error(format!("SFTP_FSYNC is require: {error}")));
+                return Err(ErrorName::RemoteFailure.error(format!(
+                    "SFTP_FSYNC is require: {error}. Ask the partner about the disk, or set it to try"
+                )));
             }
             Some(Err(error)) => self.acknowledged.warn(format!("SFTP_FSYNC: {error}")),
             None => {}

@@ -388,7 +388,7 @@ impl Publisher<'_> {
         let partial = &checkpoint.remote.partial;
         let error = bridge::Error::from(refusal);
         let mut message = format!(
-            "{} to {path:?}; nothing was published. {partial:?} stays, and a redrive publishes it",
+            "{} to {path:?}; nothing was published. {partial:?} stays, and the next try of this execution publishes it",
             error.message()
         );
         if let Some(aside) = &checkpoint.aside {

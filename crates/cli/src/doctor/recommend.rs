@@ -13,8 +13,8 @@ use super::configuration::Configuration;
 /// From here on a second connection carries a large file faster (docs/performance.md).
 const FAR: Duration = Duration::from_millis(20);
 
-/// As much as the template takes for host keys.
-const HOST_KEYS_MAX: usize = 3000;
+/// Maximum length that the template takes for host keys, characters; a test compares the two.
+const HOST_KEYS_MAX: usize = 1900;
 
 /// What was decided upon is spelled out, also where it is the default.
 const DECIDED: [&str; 5] =
@@ -559,6 +559,13 @@ mod tests {
         let recommended = recommended(&[("SFTP_TRUSTED_HOST_KEYS", &many)], &good()).unwrap();
         let fingerprints = vec![FINGERPRINT; 40].join(",");
         assert!(recommended.settings.contains(&("SFTP_TRUSTED_HOST_KEYS", fingerprints)));
+    }
+
+    #[test]
+    fn host_keys_are_no_longer_than_the_template_takes() {
+        let keys = TEMPLATE.split("\n  SftpTrustedHostKeys:\n").nth(1).unwrap();
+        let max = keys.split("MaxLength: ").nth(1).unwrap().lines().next().unwrap();
+        assert_eq!(max.parse(), Ok(HOST_KEYS_MAX));
     }
 
     #[test]
