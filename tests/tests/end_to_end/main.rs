@@ -7,6 +7,7 @@ mod permissions;
 use std::process::Command;
 use std::time::Duration;
 
+use integration_tests::embedded::{Quirks, Setstat};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::ministack::{self, MiniStack};
@@ -268,9 +269,13 @@ async fn story_30_a_redrive_after_a_failure_in_the_middle_of_a_transfer() {
 
 #[tokio::test]
 async fn story_30_a_redrive_after_a_failure_in_fetch_key_and_in_verify_remote() {
-    let (stack, partner, aws) = deployed("redrive-verify", &[("SftpProof", "hash")]).await;
+    let aws = ministack::shared().await;
+    // A server that sets no modes: what is demanded fails after sending, and before publishing.
+    let partner = Partner::embedded(Quirks { setstat: Setstat::Refused, ..Quirks::default() }).await.unwrap();
+    let stack =
+        Stack::deploy_for(aws, "redrive-verify", &partner, &[("SftpFileMode", "0640")]).await.unwrap();
     let failed = stack.deliver("proof.txt", b"to be proved".to_vec()).await.unwrap();
-    assert_failed(&stack, &partner, &failed, "InvalidConfig", "SFTP_PROOF").await;
+    assert_failed(&stack, &partner, &failed, "InvalidConfig", "SFTP_FILE_MODE").await;
     assert_eq!(document(&stack, &failed).await["failure"]["state"], "VerifyRemote");
     let verify_failed = (failed.clone(), document(&stack, &failed).await);
 
