@@ -252,3 +252,33 @@ async fn story_160_a_file_that_is_quarantined_while_it_is_renamed_was_not_delive
     })
     .await;
 }
+
+/// Prints what `fsync@openssh.com` costs on this machine's disk: medians of interleaved deliveries.
+#[tokio::test]
+#[ignore = "a measurement: cargo test -p integration-tests --test stories -- --ignored what_syncing_costs --nocapture"]
+async fn what_syncing_costs() {
+    let mut bridge = Bridge::new().await;
+    for (size, rounds) in [(64 * 1024, 41), (10 * 1024 * 1024, 21), (128 * 1024 * 1024, 5)] {
+        let event = bridge.put("file.bin", bytes(size)).await;
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..rounds {
+            for (setting, times) in ["off", "try"].into_iter().zip(&mut times) {
+                let path = bridge.partner.root.join("file.bin");
+                drop(std::fs::remove_file(&path));
+                bridge.set("SFTP_FSYNC", setting);
+                let started = std::time::Instant::now();
+                let receipt = bridge.deliver(&event).await.unwrap();
+                times.push(started.elapsed());
+                assert_eq!(receipt.synced, setting == "try");
+            }
+        }
+        let [off, with] = times.map(|mut times| {
+            times.sort();
+            times[rounds / 2]
+        });
+        println!(
+            "{size} bytes: {off:?} without, {with:?} with fsync, ratio {:.2}",
+            with.as_secs_f64() / off.as_secs_f64()
+        );
+    }
+}
