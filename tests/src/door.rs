@@ -39,7 +39,7 @@ pub struct Door {
     pub answers: Arc<Mutex<Vec<String>>>,
     /// What becomes of a request for SFTP.
     pub start: Start,
-    /// So many channels of each kind are opened to the client once SFTP was asked for.
+    /// Number of channels of each kind that are opened to the client once SFTP was asked for.
     pub opens: usize,
     /// The channels of ours that the client took, and those that it refused.
     pub opened: Arc<[AtomicUsize; 2]>,

@@ -209,7 +209,7 @@ impl Run {
     }
 
     /// # Errors
-    /// If there is none.
+    /// If nothing was listed.
     fn hope(&self) -> Result<()> {
         let hopeless = self.hopeless.lock().unwrap_or_else(PoisonError::into_inner);
         hopeless.clone().map_or(Ok(()), Err)

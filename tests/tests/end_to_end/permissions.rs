@@ -29,7 +29,7 @@ async fn story_108_the_roles_may_do_what_a_delivery_needs_and_no_more() {
     let stack = Stack::deploy(&aws, "permissions", &parameters).await.unwrap();
     assert!(stack.state_machine().ends_with(":another-name"), "{}", stack.state_machine());
 
-    // Both refuse whoever comes without TLS, as everyone does here.
+    // Both refuse requests without TLS, which all requests are here.
     for bucket in [stack.bucket(), stack.failure_bucket()] {
         aws.s3().delete_bucket_policy().bucket(bucket).send().await.unwrap();
     }

@@ -306,7 +306,7 @@ async fn story_69_an_rsa_key_that_is_refused_by_a_server_that_says_nothing_of_si
     }
 }
 
-/// A server that says this to whoever connects and hangs up.
+/// A server that says this to each connection and hangs up.
 async fn greeter(greeting: Vec<u8>) -> Endpoint {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -48,7 +48,7 @@ impl Checker {
         self.markers(world)
     }
 
-    /// Whoever reads a marker with a hash finds all of it. That it speaks of the file beside it is checked at the end: an
+    /// A reader of a marker with a hash finds all of it. That it speaks of the file beside it is checked at the end: an
     /// older version that comes over a newer one is taken back, and so is its marker.
     fn markers(&self, world: &World) -> Result<(), Violation> {
         for name in FINAL {

@@ -18,7 +18,7 @@ use crate::world::{self, HOST_KEY, World};
 const PAUSE: Duration = Duration::from_secs(20);
 /// How often one state is retried after an error.
 const RETRIES: u32 = 4;
-/// A state machine that calls so often is taken for one without end.
+/// Maximum calls of one state; more count as a loop without end.
 const CALLS_MAX: u32 = 40;
 
 /// A request that waits for the scheduler is no silence.

@@ -29,7 +29,7 @@ pub(crate) enum Bucket {
 pub(crate) const SIZE: usize = 1500;
 
 impl Scenario {
-    /// One upload, delivered by so many executions.
+    /// One upload, delivered by `executions` executions.
     pub(crate) fn same_version(name: &str, server: Kind, executions: usize) -> Self {
         Self {
             name: name.to_owned(),

@@ -49,7 +49,7 @@ pub(crate) struct Run {
 
 /// A run that takes more steps is taken for one without end.
 const STEPS_MAX: usize = 1500;
-/// Whoever sleeps longer does not wake up.
+/// An execution that sleeps longer does not wake up.
 const SLEEP_MAX: Duration = Duration::from_secs(6 * 3600);
 
 /// Once, with a trace.
@@ -110,7 +110,7 @@ impl Attempt<'_> {
                     && choice.fault.is_none_or(|fault| world.faults(choice.actor).contains(&fault));
                 assert!(
                     fits,
-                    "{}: the schedule {schedule} does not fit at step {step}: {choice} is none of {movers:?}. Either the code \
+                    "{}: the schedule {schedule} does not fit at step {step}: {choice} is not among {movers:?}. Either the code \
                  has changed, or a run is not the same twice",
                     scenario.name
                 );

@@ -244,7 +244,7 @@ impl World {
         waits(&number) && (0..number).filter(waits).any(|other| of[other] == of[number])
     }
 
-    /// Who moves if nothing is said: whoever did before, else the next one.
+    /// Who moves if nothing is said: the one that did before, else the next one.
     pub(crate) fn usual(&self, movers: &[Actor]) -> Option<Actor> {
         let Actor::Execution(current) = self.current else { return movers.first().copied() };
         let next = |actor: &&Actor| matches!(actor, Actor::Execution(number) if *number >= current);
@@ -315,7 +315,7 @@ impl World {
                 let answer = self.carry_out(session, &request);
                 self.say(|| format!("{step} {choice} late: {} -> {answer:?}", request.words()));
             }
-            // Whoever runs the schedule waits.
+            // The scheduler waits.
             Actor::Time => self.say(|| format!("{step} {choice} time passes")),
         }
         self.tidy();

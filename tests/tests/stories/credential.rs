@@ -1,4 +1,4 @@
-//! The credential, read again by whoever connects.
+//! The credential, read again for each connection.
 
 use aws::credential::{self, Clients};
 use bridge::{CredentialLocation, ErrorName, SecretLocation};

@@ -49,7 +49,7 @@ async fn partners() -> [Partner; 2] {
     [Partner::start().await.unwrap(), Partner::embedded(plain).await.unwrap()]
 }
 
-/// So many rounds of each race, against each partner.
+/// Runs each race this number of times, against each partner.
 async fn run_all(races: &[Race], rounds: usize) {
     for partner in partners().await {
         let kind = partner.kind();
@@ -114,7 +114,7 @@ async fn deliver(bridge: &Bridge, event: &Value, words: &str) -> Receipt {
     }
 }
 
-/// Whoever polls for the file sees none, or all of it.
+/// A reader that polls for the file sees none, or all of it.
 async fn read(bridge: &Bridge, body: &[u8], words: &str) -> Infallible {
     loop {
         if let Some(there) = bridge.remote("raced.bin") {

@@ -206,7 +206,7 @@ impl Doctor {
             let hint = "set SFTP_SECRET_ID to the secret, or give a file with --key-file. What needs no credential is checked without";
             return self.report.fail(
                 "credential",
-                "there is none: neither SFTP_SECRET_ID nor SFTP_S3_SSH_KEY is set",
+                "missing: neither SFTP_SECRET_ID nor SFTP_S3_SSH_KEY is set",
                 hint,
             );
         }
