@@ -105,6 +105,8 @@ pub struct Sftp {
     stall_timeout: Duration,
     /// A file that was opened a second time was left as it was.
     pub(crate) reopens_harmlessly: AtomicBool,
+    /// Files opened so far.
+    opened: AtomicU64,
     /// Servers hash one file after the other: the time that one takes is not the other's.
     hashing: tokio::sync::Mutex<()>,
 }
@@ -347,6 +349,7 @@ impl Sftp {
             round_trip: AtomicU64::new(microseconds(round_trip)),
             stall_timeout,
             reopens_harmlessly: AtomicBool::new(false),
+            opened: AtomicU64::new(0),
             hashing: tokio::sync::Mutex::default(),
         };
         if sftp.extensions.contains(LIMITS) {
@@ -410,12 +413,18 @@ impl Sftp {
     pub async fn open(&self, path: &str, flags: OpenFlags) -> Result<FileHandle> {
         let opened = match self.request("open", |id| codec::open(id, path, flags)).await? {
             Reply::Handle(handle) => {
+                self.opened.fetch_add(1, Ordering::Relaxed);
                 Ok(FileHandle { handle, path: path.to_owned(), open_on: Arc::downgrade(&self.line) })
             }
             other => Err(self.refused("open", path, other)),
         };
         self.learn_limits().await;
         opened
+    }
+
+    /// The number of files that were opened so far on this channel.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Closes a file. Some servers commit it only now: an error here means that it may not be there.

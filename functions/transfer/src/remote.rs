@@ -110,6 +110,7 @@ async fn open_unless_it_is_the_name(
     remote: &RemotePaths,
     refused: sftp::Error,
 ) -> Result<FileHandle> {
+    let opened_before = sftp.opened();
     let Some(other) = find_name(sftp, remote).await? else { return Err(refused.into()) };
     // A lock passes, and a server that limits how many files are open refuses one name and takes the next, too.
     for _ in 0..CONFIRMATIONS {
@@ -119,6 +120,10 @@ async fn open_unless_it_is_the_name(
         if !other.is_taken(sftp).await? {
             return Err(refused.into());
         }
+    }
+    if sftp.opened() != opened_before + 1 + u64::from(CONFIRMATIONS) {
+        // Other files were opened meanwhile: it may be their number, and not the name.
+        return Err(refused.into());
     }
     let left = match sftp.stat(&other.path).await {
         Ok(Some(_)) => format!(". {:?} was made to find this out, and could not be removed", other.path),

@@ -227,7 +227,7 @@ async fn story_72_a_dead_address_does_not_keep_us_from_the_next_one() {
         sftp::Options { addresses, connect_timeout: Duration::from_secs(1), ..sftp::Options::default() };
     let error = refused(connect(&partner, &options).await);
     assert_eq!(error.name, ErrorName::ConnectFailed, "{error}");
-    for words in [first.address.to_string(), second.address.to_string(), "no answer within 0.5 s".into()] {
+    for words in [first.address.to_string(), second.address.to_string(), "no answer within".into()] {
         assert!(error.message().contains(&words), "{words}: {error}");
     }
 }

@@ -141,7 +141,7 @@ async fn what_the_server_refuses_is_no_reason_to_connect_again() {
     // A directory stands where the file belongs.
     std::fs::create_dir_all(delivery.partner.root.join("taken/x")).unwrap();
     delivery.put("fits", 1000);
-    for (name, expected) in [("too large", ErrorName::RemoteFull), ("taken", ErrorName::RemoteFailure)] {
+    for (name, expected) in [("too large", ErrorName::RemoteFull), ("taken", ErrorName::RemotePathRejected)] {
         let error = process.deliver(name).await.unwrap_err();
         assert_eq!(error.name, expected, "{name}: {error}");
     }
