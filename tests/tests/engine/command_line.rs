@@ -109,7 +109,7 @@ async fn story_43_a_run_that_ended_early_goes_on_in_the_next() {
         })
         .await;
         // It does not end by itself before the signal is heard.
-        proxy.set(Fault::Rate(500_000)).await;
+        proxy.set(Fault::Swallow).await;
         let partials = delivery.partials();
         signal(&child, how);
         let status = child.wait().await.unwrap();
