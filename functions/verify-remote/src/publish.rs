@@ -221,12 +221,13 @@ impl Publisher<'_> {
         checkpoint: &mut Checkpoint,
         path: &str,
     ) -> Result<Step> {
-        checkpoint.publishing = false;
         if !refusal.is_not_found() {
+            // It may have been carried out: `publishing` stays, and the next answer tells.
             return Ok(Step::Refused(refusal));
         }
+        checkpoint.publishing = false;
         let is_ours = look(self.sftp, path).await?.size() == Some(checkpoint.object.size);
-        let may_be_renamed = is_ours || asked_before || self.is_retry || checkpoint.publish_refusals > 0;
+        let may_be_renamed = is_ours || asked_before || self.is_retry;
         if !may_be_renamed {
             return Ok(Step::Refused(refusal));
         }
