@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -119,10 +121,24 @@ impl Drop for Leashed {
     }
 }
 
-/// A port of the loopback interface that nobody listens on.
+/// A port of the loopback interface that nobody listens on, and that no outgoing connection takes before the server
+/// does: it lies below the range from which the kernel picks ports. No two calls of one process give the same port.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin at different ports.
+    let start = std::process::id().wrapping_mul(7919);
+    for _ in PORTS {
+        let step = CALLS.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (start.wrapping_add(step) % u32::from(PORTS.end - PORTS.start)) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("every port from {} to {} of 127.0.0.1 is in use", PORTS.start, PORTS.end - 1);
 }
+
+/// Below Linux's default `net.ipv4.ip_local_port_range` (32768 to 60999) and above most servers' ports.
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// Waits until something accepts connections on the port; fails early when the server has ended.
 pub(crate) async fn wait_for_port(server: &mut Leashed, port: u16, log: &Path) -> Result<()> {
