@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 
-use crate::{Checkpoint, ErrorName, Result};
+use crate::{ErrorName, Result};
 
 /// The checksums that S3 keeps of a whole object and that can be computed in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +51,9 @@ pub struct Checksum {
     pub value: String,
 }
 
-/// A checksum of the bytes so far.
-#[derive(Clone, Debug)]
+/// A checksum of the bytes so far. In a payload it is the [`Checksum`] of these bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Checksum", into = "Checksum")]
 pub struct RunningChecksum {
     algorithm: ChecksumAlgorithm,
     digest: crc_fast::Digest,
@@ -97,6 +98,28 @@ impl RunningChecksum {
         Checksum { algorithm: self.algorithm, value }
     }
 }
+
+impl From<RunningChecksum> for Checksum {
+    fn from(running: RunningChecksum) -> Self {
+        running.checksum()
+    }
+}
+
+impl TryFrom<Checksum> for RunningChecksum {
+    type Error = crate::Error;
+
+    fn try_from(checksum: Checksum) -> Result<Self> {
+        Self::resume(&checksum)
+    }
+}
+
+impl PartialEq for RunningChecksum {
+    fn eq(&self, other: &Self) -> bool {
+        self.checksum() == other.checksum()
+    }
+}
+
+impl Eq for RunningChecksum {}
 
 /// A running hash that can be put into a checkpoint.
 #[derive(Clone, Default)]
@@ -170,87 +193,9 @@ pub enum ObjectHash {
     Md5(String),
 }
 
-/// Hashes that someone wants of the bytes, beside what is compared with S3.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hashes {
-    /// SHA-256.
-    pub sha256: bool,
-    /// MD5.
-    pub md5: bool,
-}
-
-/// All that is computed of the bytes on their way.
-#[derive(Clone, Debug)]
-pub struct Digests {
-    checksum: RunningChecksum,
-    sha256: Option<RunningSha256>,
-    md5: Option<RunningMd5>,
-}
-
-impl Digests {
-    /// Of no bytes yet; what is `wanted` is among them.
-    pub fn new(checkpoint: &Checkpoint, wanted: Hashes) -> Self {
-        let stored = checkpoint.object.hash.as_ref();
-        Self {
-            checksum: RunningChecksum::new(checkpoint.checksum.algorithm),
-            sha256: (wanted.sha256 || matches!(stored, Some(ObjectHash::Sha256(_))))
-                .then(RunningSha256::default),
-            md5: (wanted.md5 || matches!(stored, Some(ObjectHash::Md5(_)))).then(RunningMd5::default),
-        }
-    }
-
-    /// Goes on from those in the checkpoint.
-    ///
-    /// # Errors
-    /// As [`RunningChecksum::resume`].
-    pub fn resume(checkpoint: &Checkpoint) -> Result<Self> {
-        Ok(Self {
-            checksum: RunningChecksum::resume(&checkpoint.checksum)?,
-            sha256: checkpoint.sha256.clone(),
-            md5: checkpoint.md5.clone(),
-        })
-    }
-
-    /// Adds bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.checksum.update(bytes);
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(bytes);
-        }
-        if let Some(md5) = &mut self.md5 {
-            md5.update(bytes);
-        }
-    }
-
-    /// Puts them into the checkpoint.
-    pub fn store(&self, checkpoint: &mut Checkpoint) {
-        checkpoint.checksum = self.checksum.checksum();
-        checkpoint.sha256 = self.sha256.clone();
-        checkpoint.md5 = self.md5.clone();
-    }
-}
-
-/// Whether the bytes that were read are those that S3 stored, as far as S3 has a checksum or a hash of the whole object.
-/// `Err` has both, ours first.
-pub fn compare_with_stored(checkpoint: &Checkpoint) -> Option<std::result::Result<(), (String, String)>> {
-    let object = &checkpoint.object;
-    let (ours, stored) = match (&object.checksum, &object.hash) {
-        (Some(stored), _) => (checkpoint.checksum.value.clone(), stored.value.clone()),
-        (None, Some(ObjectHash::Sha256(stored))) => {
-            (BASE64.encode(checkpoint.sha256.as_ref()?.digest()), stored.clone())
-        }
-        (None, Some(ObjectHash::Md5(stored))) => {
-            (checkpoint.md5.as_ref()?.hexadecimal(), stored.to_ascii_lowercase())
-        }
-        (None, None) => return None,
-    };
-    Some(if ours == stored { Ok(()) } else { Err((ours, stored)) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PinnedObject, RemotePaths};
 
     const ALGORITHMS: [ChecksumAlgorithm; 3] =
         [ChecksumAlgorithm::Crc64Nvme, ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32C];
@@ -298,37 +243,6 @@ mod tests {
         assert_eq!(first, second);
         second.update(tail);
         assert_eq!(second.digest(), D::digest([head, tail].concat()).to_vec());
-    }
-
-    #[test]
-    fn the_bytes_are_held_against_what_s3_stored() {
-        let object = |hash| PinnedObject {
-            bucket: "b".into(),
-            object_key: "k".into(),
-            etag: String::new(),
-            version_id: None,
-            size: 3,
-            last_modified: None,
-            checksum: None,
-            hash,
-        };
-        let compare = |hash| {
-            let remote = RemotePaths::nowhere();
-            let mut checkpoint = Checkpoint::start(object(hash), remote, String::new());
-            let mut digests = Digests::new(&checkpoint, Hashes::default());
-            digests.update(b"a");
-            digests.store(&mut checkpoint);
-            let mut digests = Digests::resume(&checkpoint).unwrap();
-            digests.update(b"bc");
-            digests.store(&mut checkpoint);
-            compare_with_stored(&checkpoint)
-        };
-        assert_eq!(compare(None), None);
-        let md5 = "900150983CD24FB0D6963F7D28E17F72";
-        assert_eq!(compare(Some(ObjectHash::Md5(md5.into()))), Some(Ok(())));
-        assert!(matches!(compare(Some(ObjectHash::Md5("00".into()))), Some(Err(_))));
-        let sha256 = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
-        assert_eq!(compare(Some(ObjectHash::Sha256(sha256.into()))), Some(Ok(())));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::server::{NOT_HOME, is_shells_home};
 use super::{Problems, Variables, choice, prefix};
-use crate::remote_path::problem_of_directory;
+use crate::paths::problem_of_directory;
 use crate::{Glob, PartialName, RemotePathTemplate};
 
 /// How the partner wants deliveries made.

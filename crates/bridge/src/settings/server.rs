@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::pasted::may_be_secret;
 use super::{Problems, Variables};
-use crate::remote_path::problem_of_location;
+use crate::paths::problem_of_location;
 
 /// `SFTP_HOST`, if it is one.
 pub(super) fn host<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v str> {
