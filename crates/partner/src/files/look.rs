@@ -1,48 +1,66 @@
-//! What a server lets be seen of a path.
+//! What the server shows of a path.
 
 use std::time::Duration;
 
 use bridge::{Deadline, Result};
-use sftp::Sftp;
+use sftp::{Attributes, Sftp};
 
-/// What is under a name.
+/// What is under a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// A file; its size in bytes, if the server tells it.
+    /// A file, with its size in bytes if the server tells it.
     File(Option<u64>),
     /// A directory.
     Directory,
     /// Nothing: the server says so.
     Nothing,
-    /// The server refuses to tell.
+    /// The server refused the STAT: something may be there or not.
     Hidden,
 }
 
 impl Seen {
-    /// The size that is told, bytes.
+    /// The size of a file in bytes, if the server tells it.
     pub fn size(self) -> Option<u64> {
         match self {
             Self::File(size) => size,
             Self::Directory | Self::Nothing | Self::Hidden => None,
         }
     }
-}
 
-/// Looks once.
-///
-/// # Errors
-/// The loss of the session.
-pub async fn look(sftp: &Sftp, path: &str) -> Result<Seen> {
-    match sftp.stat(path).await {
-        Ok(Some(attributes)) if attributes.is_directory() == Some(true) => Ok(Seen::Directory),
-        Ok(Some(attributes)) => Ok(Seen::File(attributes.size)),
-        Ok(None) => Ok(Seen::Nothing),
-        Err(error) if error.is_status() => Ok(Seen::Hidden),
-        Err(error) => Err(error.into()),
+    /// `untyped` is what something is taken for if the server does not tell its type.
+    fn of(answer: sftp::Result<Option<Attributes>>, untyped: fn(Attributes) -> Self) -> Result<Self> {
+        match answer {
+            Ok(Some(attributes)) => Ok(match attributes.is_directory() {
+                Some(true) => Self::Directory,
+                Some(false) => Self::File(attributes.size),
+                None => untyped(attributes),
+            }),
+            Ok(None) => Ok(Self::Nothing),
+            Err(error) if error.is_status() => Ok(Self::Hidden),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-/// Gateways to object stores and caches tell an old size, or nothing, for seconds after a file was closed or renamed.
+/// Looks once. If the server does not tell the type of what is there, it is taken for a file.
+///
+/// # Errors
+/// The session was lost.
+pub async fn look(sftp: &Sftp, path: &str) -> Result<Seen> {
+    Seen::of(sftp.stat(path).await, |attributes| Seen::File(attributes.size))
+}
+
+/// Looks once at a path that is to be a directory. If the server does not tell the type of what is there, it is taken for
+/// a directory: opening a file in it will show whether it is one.
+///
+/// # Errors
+/// The session was lost.
+pub(super) async fn look_for_directory(sftp: &Sftp, path: &str) -> Result<Seen> {
+    Seen::of(sftp.stat(path).await, |_| Seen::Directory)
+}
+
+/// Pauses between looks. Caches and gateways to object stores report an old size, or no file, for some seconds after a
+/// CLOSE or a RENAME.
 const PAUSES: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(400),
@@ -51,20 +69,19 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(4),
 ];
 
-/// How often something is looked at again that is not as expected.
+/// How long to keep looking at something that is not as expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// For 1.5 seconds. Servers that take files away at once would be waited for with every file.
+    /// For 1.5 seconds. More would slow down every file on servers that take files away at once.
     Short,
     /// For 7.5 seconds.
     Long,
 }
 
-/// Looks until what is seen is as expected; `patience` says how long something else is looked at again. Returns what was
-/// seen last.
+/// Looks until `is_expected` accepts what is seen, `patience` for it ends or `stop` passes. Returns what was seen last.
 ///
 /// # Errors
-/// The loss of the session.
+/// The session was lost.
 pub async fn look_until(
     sftp: &Sftp,
     path: &str,
