@@ -99,6 +99,11 @@ impl Phase {
         matches!(self, Self::Found(_) | Self::Vanished(_))
     }
 
+    /// Whether a rename was requested, and its answer is not known.
+    pub fn is_renaming(&self) -> bool {
+        matches!(self, Self::Renaming { .. })
+    }
+
     /// How far the file was read back; `None` before it is sent and after it is published.
     pub fn reading(&mut self) -> Option<&mut Reading> {
         match self {

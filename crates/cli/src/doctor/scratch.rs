@@ -1,6 +1,6 @@
 //! What the checks leave on the server for a moment: names that nobody else has, all of which are taken away again.
 
-use bridge::{DeliveryPolicy, PartialName, PinnedObject, Publish, RemotePathTemplate, RemotePaths};
+use bridge::{DeliveryPolicy, PartialName, ObjectSummary, Publish, RemotePathTemplate, Route};
 use sftp::Sftp;
 
 use super::configuration::EXAMPLE_TIME;
@@ -39,7 +39,7 @@ struct Example {
 impl Example {
     /// The final name that a delivery gives to the object of this key.
     fn of(policy: &DeliveryPolicy, object_key: &str) -> Self {
-        let path = remote_paths("", policy, object_key).map(|paths| paths.path).unwrap_or_default();
+        let path = remote_paths("", policy, object_key).map(|paths| paths.path().to_owned()).unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
         let ending = name.rfind('.').filter(|dot| *dot > 0).map_or("", |dot| &name[dot..]);
         Self { ending: ending.to_owned(), length: name.len() }
@@ -47,18 +47,18 @@ impl Example {
 }
 
 /// As a delivery makes them.
-fn remote_paths(location: &str, policy: &DeliveryPolicy, object_key: &str) -> Option<RemotePaths> {
-    let object = PinnedObject {
+fn remote_paths(location: &str, policy: &DeliveryPolicy, object_key: &str) -> Option<Route> {
+    let object = ObjectSummary {
         bucket: "bucket".into(),
         object_key: object_key.to_owned(),
-        etag: String::new(),
+        etag: None,
         version_id: None,
-        size: 0,
+        size: None,
         last_modified: None,
         checksum: None,
         hash: None,
     };
-    RemotePaths::new(location, policy, &object, "doctor", EXAMPLE_TIME).ok()
+    Route::new(location, policy, &object, "doctor", EXAMPLE_TIME).ok()
 }
 
 /// What is ours begins with this, behind the dot that hides it.
@@ -105,12 +105,12 @@ impl Scratch {
     /// The directories above partial files, outermost first.
     pub(super) fn above(&self) -> Vec<String> {
         let paths = self.policy.as_ref().and_then(|policy| self.paths(policy));
-        let directories = paths.iter().flat_map(RemotePaths::partial_directories);
+        let directories = paths.iter().flat_map(Route::upload_directories);
         directories.map(str::to_owned).collect()
     }
 
     /// As of an object of our name.
-    fn paths(&self, policy: &DeliveryPolicy) -> Option<RemotePaths> {
+    fn paths(&self, policy: &DeliveryPolicy) -> Option<Route> {
         remote_paths(&self.location, policy, &self.name(Form::Visible, ""))
     }
 
@@ -179,7 +179,7 @@ impl Scratch {
     fn partial_of(&mut self, policy: Option<DeliveryPolicy>) -> String {
         let paths = policy.and_then(|policy| self.paths(&policy));
         // What is written to directly has no other name than the final one; ours stays hidden all the same.
-        let partial = paths.filter(|paths| !paths.is_direct()).map(|paths| paths.partial);
+        let partial = paths.as_ref().and_then(Route::partial).map(str::to_owned);
         let path = partial.unwrap_or_else(|| self.path(".partial"));
         self.remember(&path);
         path
