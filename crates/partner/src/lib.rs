@@ -6,6 +6,7 @@ mod learned;
 mod manners;
 mod persistence;
 mod refusals;
+mod remedy;
 mod spacing;
 
 #[cfg(feature = "internals")]
@@ -19,6 +20,7 @@ use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
 pub use learned::Learned;
 pub use manners::Manners;
 pub use persistence::Persistence;
+pub use remedy::with_setting;
 
 use crate::refusals::{Refusals, both_refused, is_refusal};
 use crate::spacing::Spacing;
@@ -239,7 +241,7 @@ impl Partner {
             ..login
         };
         let endpoint = Endpoint { host: host.clone(), port: *port };
-        Ok(Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await?)
+        Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await.map_err(with_setting)
     }
 
     /// Ends what is still connected.
