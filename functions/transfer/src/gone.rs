@@ -2,7 +2,7 @@
 //! duplicate event or a new execution finds.
 
 use bridge::{Error, IfExists, NUMBER_MAX, ObjectSummary, Result, Route};
-use partner::files::discard;
+use partner::files::{Reply, discard};
 use sftp::{Attributes, Sftp};
 
 use crate::Call;
@@ -55,11 +55,10 @@ async fn find(
     let numbers = if if_exists == IfExists::KeepBoth { NUMBER_MAX } else { 0 };
     for number in 0..=numbers {
         let path = route.numbered(number);
-        match sftp.stat(&path).await {
-            Ok(Some(told)) if is_it(object, &told, keeps_time) => return Ok(Some(path)),
-            Ok(Some(_)) => {}
-            Ok(None) | Err(sftp::Error::Refused(_)) => break,
-            Err(error) => return Err(error.into()),
+        match Reply::of(sftp.stat(&path).await)? {
+            Reply::Done(Some(told)) if is_it(object, &told, keeps_time) => return Ok(Some(path)),
+            Reply::Done(Some(_)) => {}
+            Reply::Done(None) | Reply::Refused(_) => break,
         }
     }
     Ok(None)

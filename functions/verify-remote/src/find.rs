@@ -4,8 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bridge::{Checkpoint, ErrorName, IfExists, NUMBER_MAX, Outcome, Phase, Proof, ProofPolicy, Result};
-use partner::files::{Discarded, Patience, Seen, discard, look, look_until};
-use sftp::{Error, Sftp};
+use partner::files::{Discarded, Patience, Reply, Seen, discard, look, look_until};
 
 use crate::prove::{Compared, cannot_compare};
 use crate::publish::{End, LOST_ANSWER, Published, Turn};
@@ -201,11 +200,10 @@ impl Work<'_> {
         let if_exists = self.call.settings().policy.if_exists;
         loop {
             let path = checkpoint.final_path();
-            let size = match size_of(self.sftp, &path).await {
-                Ok(Existing::Nothing) => return Ok(Search::Free),
-                Ok(Existing::File(size)) => size,
-                Err(Error::Refused(refusal)) => return Err(cannot_compare(if_exists, &refusal.to_string())),
-                Err(error) => return Err(error.into()),
+            let size = match Reply::of(self.sftp.stat(&path).await)? {
+                Reply::Done(None) => return Ok(Search::Free),
+                Reply::Done(Some(existing)) => existing.size,
+                Reply::Refused(refusal) => return Err(cannot_compare(if_exists, &refusal.to_string())),
             };
             if size.is_none_or(|size| size == checkpoint.object.size) {
                 let subject = Subject { path, place: Place::Final, size };
@@ -222,19 +220,6 @@ impl Work<'_> {
             checkpoint.name.number += 1;
         }
     }
-}
-
-/// What has a name that must not be taken from it: also a directory.
-enum Existing {
-    Nothing,
-    File(Option<u64>),
-}
-
-async fn size_of(sftp: &Sftp, path: &str) -> sftp::Result<Existing> {
-    Ok(match sftp.stat(path).await? {
-        None => Existing::Nothing,
-        Some(attributes) => Existing::File(attributes.size),
-    })
 }
 
 fn is_as_sent(seen: Seen, checkpoint: &Checkpoint) -> bool {

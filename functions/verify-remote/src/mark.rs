@@ -2,8 +2,8 @@
 
 use bridge::{Checkpoint, ErrorName, Hashes, Marker, Result, Route, Settings};
 use bytes::Bytes;
-use partner::files::{self, Attempt, Onto, Seen, Swap, attempt, discard, look, swap};
-use sftp::{Error, FileHandle, OpenFlags, Sftp};
+use partner::files::{self, Attempt, Onto, Reply, Seen, Swap, attempt, discard, look, swap};
+use sftp::{FileHandle, OpenFlags, Sftp, Status};
 
 use crate::prove::hashes::Known;
 use crate::session::Work;
@@ -51,23 +51,6 @@ pub(crate) struct MarkerFile {
     syncs: bool,
 }
 
-/// Outcome of writing the marker.
-enum Write {
-    Done,
-    Refused(sftp::Status),
-}
-
-impl Write {
-    /// The loss of the session is an error, a refusal is not.
-    fn of(answer: sftp::Result<()>) -> Result<Self> {
-        match answer {
-            Ok(()) => Ok(Self::Done),
-            Err(Error::Refused(refusal)) => Ok(Self::Refused(refusal)),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
 impl MarkerFile {
     /// For the file that was or will be published at `path`; `None` if there is to be none.
     pub(crate) fn new(settings: &Settings, checkpoint: &Checkpoint, path: &str) -> Result<Option<Self>> {
@@ -101,7 +84,7 @@ impl MarkerFile {
         &self,
         sftp: &Sftp,
         checkpoint: &mut Checkpoint,
-    ) -> Result<Option<sftp::Error>> {
+    ) -> Result<Option<Status>> {
         let Some(aside) = &self.aside else { return self.withdraw(sftp).await.map(|()| None) };
         match look(sftp, self.path()).await? {
             Seen::File(_) | Seen::Hidden => {}
@@ -109,11 +92,8 @@ impl MarkerFile {
             Seen::Nothing | Seen::Directory => return Ok(None),
         }
         checkpoint.publishing.marker_aside = Some(aside.clone());
-        let refusal = match files::request(sftp, self.path(), aside, Onto::Any).await {
-            Ok(()) => return Ok(None),
-            Err(refusal @ Error::Refused(_)) => refusal,
-            Err(error) => return Err(error.into()),
-        };
+        let reply = Reply::of(files::request(sftp, self.path(), aside, Onto::Any).await)?;
+        let Reply::Refused(refusal) = reply else { return Ok(None) };
         checkpoint.publishing.marker_aside = None;
         Ok(Some(refusal).filter(|refusal| !refusal.is_not_found()))
     }
@@ -141,7 +121,8 @@ impl MarkerFile {
 
     /// Removes the marker of the former file. If it cannot be removed, it is replaced later.
     pub(crate) async fn withdraw(&self, sftp: &Sftp) -> Result<()> {
-        Write::of(sftp.remove(self.path()).await).map(drop)
+        Reply::of(sftp.remove(self.path()).await)?;
+        Ok(())
     }
 
     /// Publishes it, once its file is. A marker that is there and says the same stays: a partner may wait for a new one.
@@ -153,8 +134,8 @@ impl MarkerFile {
             return Ok(Marked::AsItWas);
         }
         match self.write(sftp).await? {
-            Write::Done => Ok(Marked::Written),
-            Write::Refused(refusal) => Err(ErrorName::RemoteFailure.error(format!(
+            Reply::Done(()) => Ok(Marked::Written),
+            Reply::Refused(refusal) => Err(ErrorName::RemoteFailure.error(format!(
                 "the file is published, and the marker {:?} that the partner waits for is not: {refusal}. The next try sends the marker only",
                 self.path()
             ))),
@@ -162,12 +143,8 @@ impl MarkerFile {
     }
 
     async fn is_there(&self, sftp: &Sftp) -> Result<bool> {
-        match self.has_content(sftp).await {
-            Ok(is_there) => Ok(is_there),
-            // The server hides it, or the partner was just taking it.
-            Err(Error::Refused(_)) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        // After a refusal: the server hides it, or the partner was just taking it.
+        Ok(Reply::of(self.has_content(sftp).await)?.done().unwrap_or(false))
     }
 
     async fn has_content(&self, sftp: &Sftp) -> sftp::Result<bool> {
@@ -190,49 +167,49 @@ impl MarkerFile {
         Ok(content == self.content)
     }
 
-    async fn write(&self, sftp: &Sftp) -> Result<Write> {
+    async fn write(&self, sftp: &Sftp) -> Result<Reply<()>> {
         let path = self.path();
         let (Some(partial), Some(aside)) = (self.route.partial(), &self.aside) else {
             return self.write_to(sftp, path).await;
         };
-        if let refused @ Write::Refused(_) = self.write_to(sftp, partial).await? {
+        if let refused @ Reply::Refused(_) = self.write_to(sftp, partial).await? {
             return Ok(refused);
         }
         let refusal = match attempt(sftp, partial, path, Onto::Any).await? {
-            Attempt::Renamed | Attempt::Gone => return Ok(Write::Done),
+            Attempt::Renamed | Attempt::Gone => return Ok(Reply::Done(())),
             Attempt::Refused(refusal) | Attempt::Missing(refusal) | Attempt::Unseen(refusal) => refusal,
         };
         let outcome = match look(sftp, path).await? {
             Seen::File(_) => self.replace(sftp, partial, aside).await?,
             // So short a file is whole as soon as it is seen, or empty.
             Seen::Nothing | Seen::Hidden => self.write_to(sftp, path).await?,
-            Seen::Directory => Write::of(Err(refusal))?,
+            Seen::Directory => Reply::Refused(refusal),
         };
         discard(sftp, partial).await;
         Ok(outcome)
     }
 
     /// Another marker has the name, and the server does not replace it in one step.
-    async fn replace(&self, sftp: &Sftp, partial: &str, aside: &str) -> Result<Write> {
+    async fn replace(&self, sftp: &Sftp, partial: &str, aside: &str) -> Result<Reply<()>> {
         let path = self.path();
         match swap(sftp, partial, path, aside).await? {
             Swap::Done | Swap::Gone => {
                 discard(sftp, aside).await;
-                Ok(Write::Done)
+                Ok(Reply::Done(()))
             }
-            Swap::Refused(refusal) | Swap::NotPutBack(refusal) => Write::of(Err(refusal)),
-            Swap::CannotMoveAside(_) => match sftp.remove(path).await {
-                Ok(()) => Write::of(sftp.rename_new(partial, path).await),
-                refused => Write::of(refused),
+            Swap::Refused(refusal) | Swap::NotPutBack(refusal) => Ok(Reply::Refused(refusal)),
+            Swap::CannotMoveAside(_) => match Reply::of(sftp.remove(path).await)? {
+                Reply::Done(()) => Ok(Reply::of(sftp.rename_new(partial, path).await)?),
+                refused => Ok(refused),
             },
         }
     }
 
-    async fn write_to(&self, sftp: &Sftp, path: &str) -> Result<Write> {
+    async fn write_to(&self, sftp: &Sftp, path: &str) -> Result<Reply<()>> {
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
-        let file = match sftp.open(path, flags).await {
-            Ok(file) => file,
-            Err(error) => return Write::of(Err(error)),
+        let file = match Reply::of(sftp.open(path, flags).await)? {
+            Reply::Done(file) => file,
+            Reply::Refused(refusal) => return Ok(Reply::Refused(refusal)),
         };
         let written = if self.content.is_empty() {
             Ok(())
@@ -241,6 +218,6 @@ impl MarkerFile {
         };
         // Whatever came of it: no handle is left open.
         let closed = sftp.close_with(file, self.syncs).await;
-        Write::of(written.and(closed.map(drop)))
+        Ok(Reply::of(written.and(closed.map(drop)))?)
     }
 }

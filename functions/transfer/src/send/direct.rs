@@ -1,7 +1,8 @@
 //! A direct route: the final name itself is written to (`SFTP_PUBLISH=direct`).
 
 use bridge::{PinnedObject, Result, Route};
-use sftp::{Error, Sftp};
+use partner::files::Reply;
+use sftp::Sftp;
 
 use crate::send::Sending;
 use crate::send::resume::Reach;
@@ -47,8 +48,6 @@ impl Sending<'_> {
 }
 
 async fn remove_if_allowed(sftp: &Sftp, path: &str) -> Result<()> {
-    match sftp.remove(path).await {
-        Ok(()) | Err(Error::Refused(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    Reply::of(sftp.remove(path).await)?;
+    Ok(())
 }

@@ -1,8 +1,8 @@
 //! A file under the final name that may be this very object: after a duplicate event, or in a new execution.
 
 use bridge::{Checksum, ErrorName, IfExists, NUMBER_MAX, PinnedObject, Result, Route};
-use partner::files::refuse_directory;
-use sftp::{Attributes, Error, Sftp};
+use partner::files::{Reply, refuse_directory};
+use sftp::{Attributes, Sftp, Status};
 
 use crate::send::Sending;
 
@@ -42,13 +42,10 @@ impl Sending<'_> {
         }
         for number in 0..=NUMBER_MAX {
             let path = route.numbered(number);
-            let attributes = match sftp.stat(&path).await {
-                Ok(Some(attributes)) => attributes,
-                Ok(None) => return Ok(None),
-                Err(Error::Refused(refusal)) => {
-                    return self.ensure_nothing_to_keep(&refusal).map(|()| None);
-                }
-                Err(error) => return Err(error.into()),
+            let attributes = match Reply::of(sftp.stat(&path).await)? {
+                Reply::Done(Some(attributes)) => attributes,
+                Reply::Done(None) => return Ok(None),
+                Reply::Refused(refusal) => return self.ensure_nothing_to_keep(&refusal).map(|()| None),
             };
             match self.decide(&path, &attributes, object)? {
                 Decision::Found(checksum) => return Ok(Some(Found { number, checksum })),
@@ -60,7 +57,7 @@ impl Sending<'_> {
     }
 
     /// A server that shows nothing is no reason not to deliver, unless a file that exists has to be kept.
-    fn ensure_nothing_to_keep(&self, refusal: &sftp::Status) -> Result<()> {
+    fn ensure_nothing_to_keep(&self, refusal: &Status) -> Result<()> {
         let if_exists = self.settings().policy.if_exists;
         if !if_exists.keeps() {
             return Ok(());

@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use aws::ObjectReader;
 use bridge::{Checkpoint, PinnedObject, ProofPolicy, Result, Route};
-use partner::files::{OpenAs, Patience, Seen, look_until};
-use sftp::{AHEAD_MAX, Attributes, Error, FileHandle, Sftp};
+use partner::files::{OpenAs, Patience, Reply, Seen, look_until};
+use sftp::{AHEAD_MAX, Attributes, FileHandle, Sftp};
 
 use crate::send::Sending;
 
@@ -135,10 +135,9 @@ impl Sending<'_> {
 
 /// Bytes, zero if there is no file; `None` if the server does not say.
 fn told_size(answer: sftp::Result<Option<Attributes>>) -> Result<Option<u64>> {
-    match answer {
-        Ok(Some(attributes)) => Ok(attributes.size),
-        Ok(None) => Ok(Some(0)),
-        Err(Error::Refused(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(match Reply::of(answer)? {
+        Reply::Done(Some(attributes)) => attributes.size,
+        Reply::Done(None) => Some(0),
+        Reply::Refused(_) => None,
+    })
 }

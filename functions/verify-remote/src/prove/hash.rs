@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bridge::{Checkpoint, ErrorName, Hashes, Proof, Result, RunningSha256};
-use sftp::{Error, OpenFlags};
+use partner::files::Reply;
+use sftp::OpenFlags;
 
 use crate::find::Subject;
 use crate::prove::Attempt;
@@ -64,32 +65,31 @@ impl Work<'_> {
         demand: Requirement,
     ) -> Result<Attempt> {
         let size = checkpoint.object.size;
-        let file = match self.sftp.open(&subject.path, OpenFlags::READ).await {
-            Ok(file) => file,
-            Err(Error::Refused(refusal)) => return Ok(Attempt::Refused(refusal.to_string())),
-            Err(error) => return Err(error.into()),
+        let file = match Reply::of(self.sftp.open(&subject.path, OpenFlags::READ).await)? {
+            Reply::Done(file) => file,
+            Reply::Refused(refusal) => return Ok(Attempt::Refused(refusal.to_string())),
         };
-        let answer = match self.sftp.sha256(&file, size, patience).await {
-            Err(error) if !matches!(error, Error::Refused(_)) => {
+        let reply = match Reply::of(self.sftp.sha256(&file, size, patience).await) {
+            Ok(reply) => reply,
+            Err(error) => {
                 // Some servers do nothing else meanwhile, and seem dead. The file is read back in another session.
                 checkpoint.proving.hash_given_up = true;
                 return Err(error.into());
             }
-            answer => answer,
         };
         self.close_read(file).await?;
-        match answer {
-            Ok(Some(hash)) if hash[..] == *expected => Ok(Attempt::proved(Proof::ServerHash)),
-            Ok(Some(_)) => Err(ErrorName::RemoteMismatch.error(format!(
+        match reply {
+            Reply::Done(Some(hash)) if hash[..] == *expected => Ok(Attempt::proved(Proof::ServerHash)),
+            Reply::Done(Some(_)) => Err(ErrorName::RemoteMismatch.error(format!(
                 "{:?}: the server's SHA-256 differs from that of the bytes sent",
                 subject.path
             ))),
-            Ok(None) => Ok(Attempt::Refused("it hashes, but not with SHA-256".into())),
+            Reply::Done(None) => Ok(Attempt::Refused("it hashes, but not with SHA-256".into())),
             // ProFTPD hashes nothing that begins at the end of a file. For an empty one the size is proof enough.
-            Err(_) if demand == Requirement::Required && (subject.size, size) == (Some(0), 0) => {
+            Reply::Refused(_) if demand == Requirement::Required && (subject.size, size) == (Some(0), 0) => {
                 Ok(Attempt::proved(Proof::Size))
             }
-            Err(error) => Ok(Attempt::Refused(error.to_string())),
+            Reply::Refused(refusal) => Ok(Attempt::Refused(refusal.to_string())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Proof by reading the file back.
 
 use bridge::{Checkpoint, Error, ErrorName, Proof, ReadBack, Result, RunningChecksum};
+use partner::files::Reply;
 use sftp::{FileHandle, OpenFlags};
 
 use crate::find::Subject;
@@ -47,10 +48,9 @@ impl Work<'_> {
         checkpoint: &mut Checkpoint,
         cursor: Cursor,
     ) -> Result<Attempt> {
-        let file = match self.sftp.open(&subject.path, OpenFlags::READ).await {
-            Ok(file) => file,
-            Err(sftp::Error::Refused(refusal)) => return Ok(Attempt::Refused(refusal.to_string())),
-            Err(error) => return Err(error.into()),
+        let file = match Reply::of(self.sftp.open(&subject.path, OpenFlags::READ).await)? {
+            Reply::Done(file) => file,
+            Reply::Refused(refusal) => return Ok(Attempt::Refused(refusal.to_string())),
         };
         let (size, expected) = (checkpoint.object.size, checkpoint.sent.digests.checksum.clone());
         let cursor = cursor.of(checkpoint)?;
@@ -111,10 +111,8 @@ impl Work<'_> {
 
     /// Closes a file that was only read: a refusal does not matter.
     pub(super) async fn close_read(&self, file: FileHandle) -> Result<()> {
-        match self.sftp.close(file).await {
-            Ok(()) | Err(sftp::Error::Refused(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Reply::of(self.sftp.close(file).await)?;
+        Ok(())
     }
 }
 

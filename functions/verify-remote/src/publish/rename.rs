@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aws::Newer;
 use bridge::{Checkpoint, Error, ErrorName, Phase, Proof, Result};
-use partner::files::{Attempt, Onto, Seen, attempt, discard, look};
-use sftp::OpenFlags;
+use partner::files::{Attempt, Onto, Reply, Seen, attempt, discard, look};
+use sftp::{OpenFlags, Status};
 
 use crate::mark::MarkerFile;
 use crate::publish::{LOST_ANSWER, Permission};
@@ -26,7 +26,7 @@ pub(crate) enum Renamed {
 /// Outcome of one attempt.
 pub(super) enum Try {
     Renamed,
-    Refused(sftp::Error),
+    Refused(Status),
     Ended(Renamed),
 }
 
@@ -175,7 +175,7 @@ impl Renaming<'_, '_> {
     }
 
     /// The partial file is still there. What is done about it depends on what has the final name.
-    async fn refused_now(&self, refusal: sftp::Error, checkpoint: &mut Checkpoint) -> Result<Try> {
+    async fn refused_now(&self, refusal: Status, checkpoint: &mut Checkpoint) -> Result<Try> {
         match look(self.work.sftp, self.path).await? {
             Seen::File(_) if self.work.keeps(checkpoint) => Ok(Try::Ended(Renamed::LookAgain)),
             Seen::File(_) if self.moves_aside(checkpoint) => Box::pin(self.replace(checkpoint)).await,
@@ -197,7 +197,7 @@ impl Renaming<'_, '_> {
     /// The server hides the partial file.
     async fn unseen(
         &self,
-        refusal: sftp::Error,
+        refusal: Status,
         requested_before: bool,
         checkpoint: &mut Checkpoint,
     ) -> Result<Try> {
@@ -211,15 +211,14 @@ impl Renaming<'_, '_> {
             return Ok(Try::Refused(refusal));
         }
         // An earlier request may have been carried out: then there is nothing left to open.
-        match self.work.sftp.open(self.partial, OpenFlags::WRITE).await {
-            Err(sftp::Error::Refused(_)) => {
+        match Reply::of(self.work.sftp.open(self.partial, OpenFlags::WRITE).await)? {
+            Reply::Refused(_) => {
                 self.request(checkpoint);
                 checkpoint.warn(LOST_ANSWER);
                 Ok(Try::Renamed)
             }
-            Err(error) => Err(error.into()),
             // Some servers truncate a file when they open it, and this one hides its size.
-            Ok(file) => {
+            Reply::Done(file) => {
                 self.work.sftp.close(file).await?;
                 Err(ErrorName::RemoteMismatch.error(format!(
                     "{refusal}, but {:?} is there, and the server does not let anyone see what it holds; nothing was published, and it is sent again once",
@@ -253,8 +252,8 @@ impl Renaming<'_, '_> {
     }
 
     /// The partial file stays: what the server refuses today it may allow tomorrow.
-    fn refused_for_good(&self, refusal: sftp::Error, checkpoint: &Checkpoint) -> Error {
-        let error = Error::from(refusal);
+    fn refused_for_good(&self, refusal: Status, checkpoint: &Checkpoint) -> Error {
+        let error = Error::from(sftp::Error::from(refusal));
         let mut message = format!(
             "{} to {:?}; nothing was published. {:?} stays, and the next try of this execution publishes it",
             error.message(),

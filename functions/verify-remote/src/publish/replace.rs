@@ -1,7 +1,8 @@
 //! Replacing the former file on servers that cannot do it in one step.
 
 use bridge::{Checkpoint, ErrorName, Result};
-use partner::files::{Attempt, Onto, Swap, attempt, discard, swap};
+use partner::files::{Attempt, Onto, Reply, Swap, attempt, discard, swap};
+use sftp::Status;
 
 use crate::publish::rename::{Renaming, Try};
 
@@ -50,10 +51,8 @@ impl Renaming<'_, '_> {
         if let Some(refusal) = self.try_renaming(free).await? {
             return Ok(Try::Refused(refusal));
         }
-        match self.work.sftp.remove(self.path).await {
-            Ok(()) => {}
-            Err(refusal @ sftp::Error::Refused(_)) => return Ok(Try::Refused(refusal)),
-            Err(error) => return Err(error.into()),
+        if let Reply::Refused(refusal) = Reply::of(self.work.sftp.remove(self.path).await)? {
+            return Ok(Try::Refused(refusal));
         }
         checkpoint.warn(format!(
             "the server can neither replace {:?} nor move it aside: the former file was removed before",
@@ -72,7 +71,7 @@ impl Renaming<'_, '_> {
     }
 
     /// Renames the partial file to a free name and back. Returns the refusal, if there is one.
-    async fn try_renaming(&self, free: &str) -> Result<Option<sftp::Error>> {
+    async fn try_renaming(&self, free: &str) -> Result<Option<Status>> {
         discard(self.work.sftp, free).await;
         for (from, to) in [(self.partial, free), (free, self.partial)] {
             match attempt(self.work.sftp, from, to, Onto::Free).await? {
