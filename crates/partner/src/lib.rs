@@ -1,12 +1,12 @@
 //! The partner's server as the settings describe it, reached with the pinned credential: what `transfer` and
 //! `verify-remote` have in common.
 
-mod attributes;
+pub mod files;
 mod learned;
-mod look;
 mod manners;
 mod persistence;
 mod refusals;
+mod remedy;
 mod spacing;
 
 #[cfg(feature = "internals")]
@@ -17,11 +17,10 @@ use aws::credential::{self, Clients, Credential};
 use bridge::{CredentialReference, Error, ErrorName, Result, Settings};
 use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
 
-pub use attributes::set_attributes;
 pub use learned::Learned;
-pub use look::{Patience, Seen, look, look_until};
 pub use manners::Manners;
 pub use persistence::Persistence;
+pub use remedy::with_setting;
 
 use crate::refusals::{Refusals, both_refused, is_refusal};
 use crate::spacing::Spacing;
@@ -242,7 +241,7 @@ impl Partner {
             ..login
         };
         let endpoint = Endpoint { host: host.clone(), port: *port };
-        Ok(Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await?)
+        Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await.map_err(with_setting)
     }
 
     /// Ends what is still connected.
