@@ -10,8 +10,7 @@ use crate::document::Document;
 use crate::state::State;
 
 const TASKS: [State; 3] = [State::FetchKey, State::Transfer, State::VerifyRemote];
-const STATUSES: [Status; 4] =
-    [Status::InProgress, Status::Complete, Status::Skipped, Status::Superseded];
+const STATUSES: [Status; 4] = [Status::InProgress, Status::Complete, Status::Skipped, Status::Superseded];
 
 fn definition() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../statemachine/bridge.asl.json");

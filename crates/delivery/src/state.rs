@@ -45,9 +45,8 @@ impl State {
 
     /// The state that cures this error. `None`: the error ends the delivery.
     pub(crate) fn after_error(self, name: ErrorName, document: &Document) -> Option<Self> {
-        let is_sent_again = self == Self::VerifyRemote
-            && name == ErrorName::RemoteMismatch
-            && document.resends < RESENDS_MAX;
+        let is_sent_again =
+            self == Self::VerifyRemote && name == ErrorName::RemoteMismatch && document.resends < RESENDS_MAX;
         is_sent_again.then_some(Self::Transfer)
     }
 }

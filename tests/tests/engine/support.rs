@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aws::credential::Clients;
 use bridge::{
-    Checkpoint, CredentialReference, Error, Execution, FetchKeyInput, Progress, Receipt,
-    Settings, TransferInput, Variables, VerifyRemoteInput,
+    Checkpoint, CredentialReference, Error, Execution, FetchKeyInput, Progress, Receipt, Settings,
+    TransferInput, Variables, VerifyRemoteInput,
 };
 use delivery::{Document, Functions, Handlers, State, StateMachine};
 use integration_tests::cli::{self, Ran};

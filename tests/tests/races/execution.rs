@@ -81,8 +81,7 @@ impl Runner {
 
     async fn run(&mut self) -> Result<Receipt, Error> {
         let document = Document { credential: Some(credential()), ..Document::default() };
-        let mut machine =
-            StateMachine::at(State::Transfer, self.execution(), self.event.clone(), document);
+        let mut machine = StateMachine::at(State::Transfer, self.execution(), self.event.clone(), document);
         machine.run(self).await.map_err(|failed| failed.error)
     }
 
