@@ -4,7 +4,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ObjectVersion, ServerSideEncryption};
 use bridge::{
-    Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, ObjectHash, ObjectSummary, PinnedObject, Result,
+    Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, ObjectHash, ObjectSummary, PinnedObject,
+    Result,
 };
 
 use crate::error::Failed;
@@ -109,7 +110,10 @@ async fn pin_version(
 ) -> Result<Pin> {
     let current = match current {
         Some((current, body)) if current.version_id.as_deref() == Some(version_id) => {
-            return Ok(Pin::Object { object: pinned(&event.bucket, &event.object_key, current), body: Some(body) });
+            return Ok(Pin::Object {
+                object: pinned(&event.bucket, &event.object_key, current),
+                body: Some(body),
+            });
         }
         other => other.map(|(current, _)| current),
     };

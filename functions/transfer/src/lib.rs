@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use aws::Deliverable;
 use bridge::{
-    Deadline, Error, ErrorName, ObjectCreated, ObjectSummary, OnProgress, Outcome, Parties, Progress, Receipt, Report, Result,
-    Settings, TransferInput,
+    Deadline, Error, ErrorName, ObjectCreated, ObjectSummary, OnProgress, Outcome, Parties, Progress,
+    Receipt, Report, Result, Settings, TransferInput,
 };
 use partner::Partner;
 

@@ -39,7 +39,10 @@ impl Work<'_> {
             return Ok(None);
         };
         self.clear_asides(checkpoint).await?;
-        tracing::warn!(reason, "published, and overtaken at the same time; delivering the newer upload as well");
+        tracing::warn!(
+            reason,
+            "published, and overtaken at the same time; delivering the newer upload as well"
+        );
         let (location, execution) = (&self.call.settings().location, &self.call.input.execution);
         let summary = ObjectSummary::from(&newest);
         let route = Route::new(location, policy, &summary, &execution.id, &execution.start_time)?;

@@ -211,11 +211,8 @@ impl MarkerFile {
             Reply::Done(file) => file,
             Reply::Refused(refusal) => return Ok(Reply::Refused(refusal)),
         };
-        let written = if self.content.is_empty() {
-            Ok(())
-        } else {
-            sftp.write(&file, 0, self.content.clone()).await
-        };
+        let written =
+            if self.content.is_empty() { Ok(()) } else { sftp.write(&file, 0, self.content.clone()).await };
         // Whatever came of it: no handle is left open.
         let closed = sftp.close_with(file, self.syncs).await;
         Ok(Reply::of(written.and(closed.map(drop)))?)

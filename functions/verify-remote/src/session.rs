@@ -41,11 +41,10 @@ impl Call<'_> {
         loop {
             let start = checkpoint.reached();
             let accepted = checkpoint.report.credential_version_id.clone();
-            let outcome =
-                self.deps.partner.with_session(credential, accepted.as_deref(), async |session| {
-                    checkpoint.report.credential_version_id = credential.accepted(session.label());
-                    Work::new(self, session).run(checkpoint).await
-                });
+            let outcome = self.deps.partner.with_session(credential, accepted.as_deref(), async |session| {
+                checkpoint.report.credential_version_id = credential.accepted(session.label());
+                Work::new(self, session).run(checkpoint).await
+            });
             let error = match outcome.await {
                 Ok(next) => return Ok(next),
                 Err(error) => error,

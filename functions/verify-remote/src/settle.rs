@@ -25,8 +25,7 @@ impl Call<'_> {
         // The object may go only when the state machine's document says that its file is published: then a retry needs
         // neither. The next call also has all its time for it.
         let is_recorded = self.input.checkpoint.phase.publication().is_some();
-        let needs_record =
-            policy.removes() || *policy != AfterDelivery::Keep && self.stop.has_passed();
+        let needs_record = policy.removes() || *policy != AfterDelivery::Keep && self.stop.has_passed();
         if !is_recorded && !publication.unconfirmed && needs_record {
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws::clients;
 use aws::credential::{self, Clients};
-use bridge::{ErrorName, Route, Result, SETTINGS, Settings, Variables};
+use bridge::{ErrorName, Result, Route, SETTINGS, Settings, Variables};
 use clap::Args;
 use secrecy::SecretString;
 use sftp::{Endpoint, Login};

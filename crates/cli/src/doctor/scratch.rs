@@ -1,6 +1,6 @@
 //! What the checks leave on the server for a moment: names that nobody else has, all of which are taken away again.
 
-use bridge::{DeliveryPolicy, PartialName, ObjectSummary, Publish, RemotePathTemplate, Route};
+use bridge::{DeliveryPolicy, ObjectSummary, PartialName, Publish, RemotePathTemplate, Route};
 use sftp::Sftp;
 
 use super::configuration::EXAMPLE_TIME;
@@ -39,7 +39,8 @@ struct Example {
 impl Example {
     /// The final name that a delivery gives to the object of this key.
     fn of(policy: &DeliveryPolicy, object_key: &str) -> Self {
-        let path = remote_paths("", policy, object_key).map(|paths| paths.path().to_owned()).unwrap_or_default();
+        let path =
+            remote_paths("", policy, object_key).map(|paths| paths.path().to_owned()).unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
         let ending = name.rfind('.').filter(|dot| *dot > 0).map_or("", |dot| &name[dot..]);
         Self { ending: ending.to_owned(), length: name.len() }

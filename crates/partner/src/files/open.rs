@@ -1,6 +1,6 @@
 //! Opening the partial file.
 
-use bridge::{DeliveryPolicy, ErrorName, Mode, Publish, Route, Result, other_partial_names};
+use bridge::{DeliveryPolicy, ErrorName, Mode, Publish, Result, Route, other_partial_names};
 use sftp::{FileHandle, OpenFlags, Sftp, Status};
 
 use super::directories::{Directories, make_directories};

@@ -36,7 +36,10 @@ impl Sending<'_> {
             look(sftp, route.upload_path())
         );
         if let Some(found) = found? {
-            tracing::info!(path = route.numbered(found.number), "a file is there that may be this one already");
+            tracing::info!(
+                path = route.numbered(found.number),
+                "a file is there that may be this one already"
+            );
             return self.acknowledged.found(found);
         }
         let before = self.size_before(sftp, &route, sent.offset, partial?).await?;

@@ -15,7 +15,10 @@ use crate::session::Work;
 
 /// Outcome of one way to prove the file.
 pub(crate) enum Attempt {
-    Proved { proof: Proof, warnings: Vec<String> },
+    Proved {
+        proof: Proof,
+        warnings: Vec<String>,
+    },
     /// The server does not offer it, or refuses; says why.
     Refused(String),
     /// It was cut short. The checkpoint says where.
@@ -144,11 +147,7 @@ impl Work<'_> {
     }
 
     /// Compares the contents of a file that may stay as it is.
-    pub(crate) async fn compare(
-        &self,
-        subject: &Subject,
-        checkpoint: &mut Checkpoint,
-    ) -> Result<Compared> {
+    pub(crate) async fn compare(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Compared> {
         let demand = match self.call.settings().proof {
             ProofPolicy::Hash => Requirement::Required,
             _ => Requirement::IfPossible,

@@ -35,7 +35,7 @@ const RECORD_AFTER: u64 = 4 * 1024 * 1024;
 /// How far reading came.
 enum Read {
     /// To the end of the file, or of the object.
-    Whole(ReadBack),
+    Whole(Box<ReadBack>),
     Refused(String),
     OutOfTime,
 }
@@ -99,7 +99,7 @@ impl Work<'_> {
             match next {
                 Ok(Some(_)) if !goes_on && read.offset < size => return Ok(Read::OutOfTime),
                 Ok(Some(_)) => {}
-                Ok(None) => return Ok(Read::Whole(read)),
+                Ok(None) => return Ok(Read::Whole(Box::new(read))),
                 // A server that has let a part be read does not refuse the file.
                 Err(sftp::Error::Refused(refusal)) if read.offset == 0 => {
                     return Ok(Read::Refused(refusal.to_string()));

@@ -117,9 +117,7 @@ impl Work<'_> {
     /// after publishing.
     async fn overtaken(&self, checkpoint: &mut Checkpoint) -> Result<Option<Turn>> {
         match self.call.standing(checkpoint).await? {
-            Standing::Superseded(newer) => {
-                Ok(Some(Turn::Ended(self.give_way(checkpoint, newer).await)))
-            }
+            Standing::Superseded(newer) => Ok(Some(Turn::Ended(self.give_way(checkpoint, newer).await))),
             Standing::Gone if !checkpoint.route.is_direct() && !self.keeps(checkpoint) => {
                 match self.permission_without_object(checkpoint).await? {
                     Permission::Granted => Ok(None),
