@@ -1,68 +1,22 @@
-//! How the bridge agrees with a server on how to speak and who is there.
+//! Methods to log in.
 
-use std::time::Duration;
+use std::fmt;
 
-use super::{Problems, Variables, number};
-use crate::Algorithms;
-
-/// Methods, algorithms, and how long they may take.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoginSettings {
-    /// `SFTP_AUTHENTICATION`.
-    pub methods: Methods,
-    /// `SFTP_ALGORITHMS`.
-    pub algorithms: Algorithms,
-    /// `SFTP_CONNECT_TIMEOUT`, if it is set.
-    pub connect_timeout: Option<Duration>,
-    /// `SFTP_LOGIN_TIMEOUT`, if it is set.
-    pub login_timeout: Option<Duration>,
-}
-
-impl LoginSettings {
-    pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Self {
-        Self {
-            methods: parsed(variables, problems, "SFTP_AUTHENTICATION", Methods::parse),
-            algorithms: parsed(variables, problems, "SFTP_ALGORITHMS", Algorithms::parse),
-            connect_timeout: seconds(variables, problems, "SFTP_CONNECT_TIMEOUT"),
-            login_timeout: seconds(variables, problems, "SFTP_LOGIN_TIMEOUT"),
-        }
-    }
-}
-
-/// What is not set is the SFTP client's to know.
-fn seconds(variables: &Variables, problems: &mut Problems, name: &'static str) -> Option<Duration> {
-    let seconds = number(variables, problems, name, "20", 1..=300);
-    variables.get(name).map(|_| Duration::from_secs(seconds.into()))
-}
-
-fn parsed<T: Default>(
-    variables: &Variables,
-    problems: &mut Problems,
-    name: &'static str,
-    parse: fn(&str) -> Result<T, String>,
-) -> T {
-    let Some(text) = variables.get(name) else { return T::default() };
-    parse(text).unwrap_or_else(|problem| {
-        problems.wrong(name, text, &problem);
-        T::default()
-    })
-}
-
-/// A way to prove who one is (RFC 4252, RFC 4256).
+/// A method to authenticate a user (RFC 4252, RFC 4256).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// The private key, with its certificate where there is one.
+    /// The private key, with its certificate if there is one.
     PublicKey,
     /// The password.
     Password,
-    /// The password as the answer to the server's question.
+    /// The password, as the answer to a question of the server.
     KeyboardInteractive,
 }
 
 impl Method {
     const ALL: [Self; 3] = [Self::PublicKey, Self::Password, Self::KeyboardInteractive];
 
-    /// As SSH names it.
+    /// The name in SSH.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PublicKey => "publickey",
@@ -83,15 +37,15 @@ impl Default for Methods {
 }
 
 impl Methods {
-    /// Parses names separated by commas or blanks.
+    /// Parses names separated by commas or white space.
     ///
     /// # Errors
     /// What is expected, as a clause.
     pub fn parse(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "expected publickey, password, keyboard-interactive or some of them, each once, separated by commas";
-        let is_between = |c: char| c == ',' || c.is_ascii_whitespace();
+        const EXPECTED: &str = "expected one or more of publickey, password, keyboard-interactive, each once, separated by commas";
+        let is_separator = |c: char| c == ',' || c.is_ascii_whitespace();
         let mut methods = Vec::new();
-        for word in text.split(is_between).filter(|word| !word.is_empty()) {
+        for word in text.split(is_separator).filter(|word| !word.is_empty()) {
             let method = Method::ALL.into_iter().find(|method| method.as_str() == word);
             match method.filter(|method| !methods.contains(method)) {
                 Some(method) => methods.push(method),
@@ -104,7 +58,7 @@ impl Methods {
         Ok(Self(methods))
     }
 
-    /// One after the other.
+    /// In this order.
     pub fn iter(&self) -> impl Iterator<Item = Method> {
         self.0.iter().copied()
     }
@@ -116,8 +70,8 @@ impl From<Method> for Methods {
     }
 }
 
-impl std::fmt::Display for Methods {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.iter().map(Method::as_str).collect();
         f.write_str(&names.join(", "))
     }
@@ -135,20 +89,6 @@ mod tests {
         }
         for text in ["", ",", "publickey,publickey", "hostbased", "publickey;password"] {
             assert!(Methods::parse(text).unwrap_err().contains("expected"), "{text}");
-        }
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_said() {
-        let variables = [("SFTP_AUTHENTICATION", "gssapi"), ("SFTP_ALGORITHMS", "ancient")];
-        let mut problems = Problems::default();
-        LoginSettings::parse(&variables.into_iter().collect(), &mut problems);
-        let message = problems.unless_any(Some(())).unwrap_err().message().to_owned();
-        for words in [
-            "SFTP_AUTHENTICATION is \"gssapi\": expected",
-            "SFTP_ALGORITHMS is \"ancient\": for \"ancient\", expected",
-        ] {
-            assert!(message.contains(words), "{message}");
         }
     }
 }
