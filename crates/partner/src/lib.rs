@@ -7,6 +7,7 @@ mod look;
 mod manners;
 mod persistence;
 mod refusals;
+mod remedy;
 mod spacing;
 
 #[cfg(feature = "internals")]
@@ -22,6 +23,7 @@ pub use learned::Learned;
 pub use look::{Patience, Seen, look, look_until};
 pub use manners::Manners;
 pub use persistence::Persistence;
+pub use remedy::with_setting;
 
 use crate::refusals::{Refusals, both_refused, is_refusal};
 use crate::spacing::Spacing;
@@ -242,7 +244,7 @@ impl Partner {
             ..login
         };
         let endpoint = Endpoint { host: host.clone(), port: *port };
-        Ok(Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await?)
+        Session::connect(&endpoint, &login, trusted_host_keys, &self.options).await.map_err(with_setting)
     }
 
     /// Ends what is still connected.

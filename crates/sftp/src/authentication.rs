@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use bridge::{Error, ErrorName, Method, Methods, Result};
+use bridge::{ErrorName, Method, Methods};
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg, signature};
 use russh::{MethodKind, MethodSet, SendError};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::error::{ConnectError, Remedy};
 use crate::questions::{self, Question};
 use crate::session::{Handler, State};
-use crate::{Certificate, Endpoint, Options, PrivateKey};
+use crate::{Certificate, Endpoint, Error, NamedError, Options, PrivateKey, Result};
 
 /// Who logs in, and with what. Its `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,7 @@ impl Login {
         private_key: Option<&SecretString>,
         passphrase: Option<&SecretString>,
         password: Option<SecretString>,
-    ) -> Result<Self> {
+    ) -> std::result::Result<Self, NamedError> {
         let private_key = private_key.map(|text| PrivateKey::parse(text, passphrase)).transpose()?;
         Ok(Self { user_name, private_key, password, ..Self::default() })
     }
@@ -49,7 +50,7 @@ impl Login {
     ///
     /// # Errors
     /// `InvalidPrivateKey` if it is none, is another key's, or has run out.
-    pub fn with_certificate(self, text: Option<&str>) -> Result<Self> {
+    pub fn with_certificate(self, text: Option<&str>) -> std::result::Result<Self, NamedError> {
         let Some(text) = text else { return Ok(self) };
         let certificate = Certificate::parse(text, self.private_key.as_ref())?;
         Ok(Self { certificate: Some(certificate), ..self })
@@ -136,8 +137,8 @@ pub(crate) async fn authenticate_noting(
 ) -> Result<()> {
     let takes_sha1 = options.algorithms.host_keys.contains(&"ssh-rsa");
     let patience = UNANSWERED_MAX.min(options.login_timeout / 2);
-    let (tried, hint) = (Vec::new(), None);
-    let mut attempts = Attempts { ssh, state, endpoint, login, takes_sha1, patience, tried, hint };
+    let (tried, remedy) = (Vec::new(), None);
+    let mut attempts = Attempts { ssh, state, endpoint, login, takes_sha1, patience, tried, remedy };
     let mut left: Vec<Method> = login.usable().collect();
     let mut offered: Option<MethodSet> = None;
     let mut refusals = 0;
@@ -146,7 +147,7 @@ pub(crate) async fn authenticate_noting(
             |method: &&Method| offered.as_ref().is_none_or(|offered| offered.contains(&kind(**method)));
         let Some(&method) = left.iter().find(is_offered) else { break };
         let result = attempts.attempt(method).await.inspect_err(|error| {
-            if error.name == ErrorName::AuthenticationRejected {
+            if error.name() == ErrorName::AuthenticationRejected {
                 note(method, Answer::Refused);
             }
         });
@@ -195,8 +196,8 @@ struct Attempts<'a> {
     patience: Duration,
     /// In words.
     tried: Vec<String>,
-    /// What may be the reason of a refusal.
-    hint: Option<&'static str>,
+    /// What may help if the server refuses.
+    remedy: Option<Remedy>,
 }
 
 impl Attempts<'_> {
@@ -228,7 +229,7 @@ impl Attempts<'_> {
     fn failed(&self, problem: &dyn std::fmt::Display) -> Error {
         let words = self.state.lost().unwrap_or_else(|| problem.to_string());
         let words = self.login.without_password(&words);
-        ErrorName::ConnectFailed.error(format!("logging in to {}: {words}", self.endpoint))
+        ErrorName::ConnectFailed.error(format!("logging in to {}: {words}", self.endpoint)).into()
     }
 
     async fn public_key(&mut self) -> Result<AuthResult> {
@@ -263,15 +264,17 @@ impl Attempts<'_> {
         match told {
             Some(Some(hash)) => Ok(Some(hash)),
             // Of all that it may have announced, this says that `ssh-rsa` is there and the others are not.
-            Some(None) if !self.takes_sha1 => Err(ErrorName::NoCommonAlgorithm.error(format!(
-                "{} and we share no signature of RSA keys: ours are rsa-sha2-512 rsa-sha2-256; theirs are ssh-rsa, which \
-                 is SHA-1; SFTP_ALGORITHMS=legacy would connect, or +ssh-rsa behind what is set; a key of another type \
-                 needs neither",
-                self.endpoint
-            ))),
+            Some(None) if !self.takes_sha1 => {
+                let error = ErrorName::NoCommonAlgorithm.error(format!(
+                    "{} and we share no signature of RSA keys: ours are rsa-sha2-512 rsa-sha2-256; theirs are ssh-rsa, \
+                     which is SHA-1",
+                    self.endpoint
+                ));
+                Err(ConnectError::with_remedy(error, Remedy::Sha1))
+            }
             // One that tells nothing is old, or knows the newer ones all the same.
             Some(None) | None => {
-                self.hint = (!self.takes_sha1).then_some(UNTOLD);
+                self.remedy = (!self.takes_sha1).then_some(Remedy::PerhapsSha1);
                 Ok(Some(HashAlg::Sha256).filter(|_| !self.takes_sha1))
             }
         }
@@ -331,12 +334,14 @@ impl Attempts<'_> {
 
     /// Nothing of what it asks is answered: the method ends here, and so does the login, since russh waits for answers.
     fn asked(&self, asked: &str, remark: &str) -> Error {
-        ErrorName::AuthenticationRejected.error(format!(
-            "{} asks the user {:?} {asked}, {remark}. Tried so far: {}",
-            self.endpoint,
-            self.login.user_name,
-            self.tried.join(", then ")
-        ))
+        ErrorName::AuthenticationRejected
+            .error(format!(
+                "{} asks the user {:?} {asked}, {remark}. Tried so far: {}",
+                self.endpoint,
+                self.login.user_name,
+                self.tried.join(", then ")
+            ))
+            .into()
     }
 
     fn expired(&self, evidence: &str) -> Error {
@@ -345,6 +350,7 @@ impl Attempts<'_> {
              change it with the partner, and store the new one",
             self.endpoint, self.login.user_name
         ))
+        .into()
     }
 
     fn rejected(&self, offered: Option<&MethodSet>) -> Error {
@@ -366,12 +372,11 @@ impl Attempts<'_> {
         let farewell = self.state.lost().filter(|_| self.state.is_dismissed());
         let farewell = farewell.map(|words| format!("; {}", self.login.without_password(&words)));
         let farewell = farewell.unwrap_or_default();
-        ErrorName::AuthenticationRejected.error(format!(
-            "{} refused the user {:?} with {tried}; it still offers {offered}{farewell}{}",
-            self.endpoint,
-            self.login.user_name,
-            self.hint.unwrap_or_default()
-        ))
+        let error = ErrorName::AuthenticationRejected.error(format!(
+            "{} refused the user {:?} with {tried}; it still offers {offered}{farewell}",
+            self.endpoint, self.login.user_name,
+        ));
+        ConnectError { error, remedy: self.remedy }.into()
     }
 }
 
@@ -383,9 +388,6 @@ async fn left_unanswered(state: &State, patience: Duration) {
         unanswered = if state.condition.has_last_word() { unanswered + TICK } else { Duration::ZERO };
     }
 }
-
-const UNTOLD: &str = "; it does not tell which signatures of RSA keys it takes: if it is an old one that takes ssh-rsa (SHA-1) \
-                      alone, SFTP_ALGORITHMS=legacy logs in, or +ssh-rsa behind what is set, or a key of another type";
 
 /// Unreachable: methods without their secret are not usable.
 fn nothing() -> AuthResult {

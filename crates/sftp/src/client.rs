@@ -18,7 +18,7 @@ use crate::download::Download;
 use crate::link::{Reader, Writer};
 use crate::pieces::join_small;
 use crate::session::PACKET_MAX;
-use crate::{Error, Result, StatusCode};
+use crate::{Error, Result, Status, StatusCode};
 
 /// Data in one READ or WRITE unless the server says that it takes more (draft 02, section 3: all servers take 34,000
 /// byte packets).
@@ -461,14 +461,15 @@ impl Sftp {
                 Some(self.done("fsync", &path, reply))
             }
         };
-        if let Some(Err(lost @ Error::Named(_))) = synced {
-            return Err(lost);
-        }
+        let synced = match synced {
+            Some(Err(error)) if !matches!(error, Error::Refused(_)) => return Err(error),
+            synced => synced,
+        };
         drop(at_work);
         let attributes = match self.settle(attributes).await {
             Ok(Reply::Attributes(attributes)) => Some(attributes),
             Ok(other) => match self.refused("fstat", &path, other) {
-                Error::Status { .. } => None,
+                Error::Refused(_) => None,
                 error => return Err(error),
             },
             // The file is closed, whatever became of the session since.
@@ -716,14 +717,11 @@ impl Sftp {
     pub(crate) fn refused(&self, operation: &'static str, path: &str, reply: Reply) -> Error {
         match reply {
             Reply::Status { code, message } => {
-                Error::Status { operation, path: path.to_owned(), code: StatusCode(code), message }
+                Error::Refused(Status { operation, path: path.to_owned(), code: StatusCode(code), message })
             }
             other => {
                 self.condition.doubt();
-                Error::Named(ErrorName::RemoteFailure.error(format!(
-                    "{operation} {path:?}: the server's answer fits another request: {}",
-                    kind(&other)
-                )))
+                Error::UnexpectedReply { operation, path: path.to_owned(), reply: kind(&other) }
             }
         }
     }
@@ -806,10 +804,9 @@ fn not_sftp(problem: &str, output: &[u8], errors: &[u8]) -> Error {
         true => String::new(),
         false => format!("; it said {:?}", codec::words(words)),
     };
-    Error::Named(
-        ErrorName::ConnectFailed
-            .error(format!("starting SFTP: the server did not answer as one: {problem}{said}")),
-    )
+    ErrorName::ConnectFailed
+        .error(format!("starting SFTP: the server did not answer as one: {problem}{said}"))
+        .into()
 }
 
 /// Hands replies to those who wait, until there are no more; says why.

@@ -1,28 +1,72 @@
-//! What can go wrong, and the bridge's name for it.
+//! Errors of the client: a request that the server refused is one thing, a session that is lost is another.
 
-use bridge::ErrorName;
+use bridge::{ErrorName, Preset};
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error of the session or an answer of the server that is not OK.
+/// Why a call failed. Match on [`Refused`](Self::Refused) where a refusal is an answer: the session goes on after it.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
-    /// The server answered a request with a status other than OK.
-    #[error("{operation} {path:?}: the server answered {code}{}", quoted(.message))]
-    Status {
-        /// What was asked (`open`, `write`, …).
-        operation: &'static str,
-        /// The path it was asked of.
-        path: String,
-        /// The status code, as it came.
-        code: StatusCode,
-        /// The server's own words; often empty.
-        message: String,
-    },
-    /// Anything else: connecting, authentication, a lost session.
+    /// The server answered the request with a status other than OK. The session can still be used.
     #[error(transparent)]
-    Named(#[from] bridge::Error),
+    Refused(#[from] Status),
+    /// The session has ended, or the server has stopped answering. The text says how.
+    #[error("{0}")]
+    Lost(String),
+    /// The server sent a reply of the wrong type. The session should not be used any more.
+    #[error("{operation} {path:?}: the server's reply has the wrong type for this request: {reply}")]
+    UnexpectedReply {
+        /// The request (`open`, `write`, …).
+        operation: &'static str,
+        /// The path that the request was about.
+        path: String,
+        /// The type of the reply.
+        reply: String,
+    },
+    /// There is no session: connecting, the check of the host key, logging in, or starting SFTP failed.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+}
+
+/// A status other than OK, as the server sent it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation} {path:?}: the server answered {code}{}", quoted(.message))]
+pub struct Status {
+    /// The request (`open`, `write`, …).
+    pub operation: &'static str,
+    /// The path that the request was about.
+    pub path: String,
+    /// The status code.
+    pub code: StatusCode,
+    /// The server's own message; often empty.
+    pub message: String,
+}
+
+/// Why there is no session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectError {
+    /// What failed: `ConnectFailed`, `HostKeyMismatch`, `NoCommonAlgorithm` or `AuthenticationRejected`.
+    pub error: bridge::Error,
+    /// Which other choice of algorithms would help, if that is the problem.
+    pub remedy: Option<Remedy>,
+}
+
+/// Which choice of algorithms would connect, after one that does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// This preset would connect.
+    Preset(Preset),
+    /// No preset would connect.
+    NoPreset,
+    /// The server could not be asked a second time.
+    Unknown,
+    /// The server accepts signatures of RSA keys with SHA-1 only (`ssh-rsa`), which is not permitted.
+    Sha1,
+    /// As [`Sha1`](Self::Sha1), perhaps: the server does not say which signatures it accepts.
+    PerhapsSha1,
 }
 
 fn quoted(message: &str) -> String {
@@ -30,33 +74,91 @@ fn quoted(message: &str) -> String {
 }
 
 impl Error {
+    /// The bridge's name for what went wrong.
+    pub fn name(&self) -> ErrorName {
+        match self {
+            Self::Refused(status) => status.code.error_name(&status.message, &status.path),
+            Self::Lost(_) => ErrorName::ConnectionLost,
+            Self::UnexpectedReply { .. } => ErrorName::RemoteFailure,
+            Self::Connect(error) => error.error.name,
+        }
+    }
+
     /// Whether the server says that the file or directory does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Status { code: StatusCode::NO_SUCH_FILE | StatusCode::NO_SUCH_PATH, .. })
+        matches!(self, Self::Refused(status) if status.is_not_found())
     }
 
-    /// Whether the server says that it does not do such a thing at all.
+    /// Whether the server says that it does not support the request.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Status { code: StatusCode::OP_UNSUPPORTED, .. })
+        matches!(self, Self::Refused(status) if status.is_unsupported())
     }
 
-    /// Whether this is an answer of the server, after which the session goes on.
+    /// Whether the server refused the request.
     pub fn is_status(&self) -> bool {
-        matches!(self, Self::Status { .. })
+        matches!(self, Self::Refused(_))
     }
 
     pub(crate) fn lost(message: impl Into<String>) -> Self {
-        Self::Named(ErrorName::ConnectionLost.error(message))
+        Self::Lost(message.into())
+    }
+}
+
+impl Status {
+    /// Whether the server says that the file or directory does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.code, StatusCode::NO_SUCH_FILE | StatusCode::NO_SUCH_PATH)
+    }
+
+    /// Whether the server says that it does not support the request.
+    pub fn is_unsupported(&self) -> bool {
+        self.code == StatusCode::OP_UNSUPPORTED
+    }
+}
+
+impl ConnectError {
+    pub(crate) fn with_remedy(error: bridge::Error, remedy: Remedy) -> Error {
+        Error::Connect(Self { error, remedy: Some(remedy) })
+    }
+}
+
+impl std::fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.error.message())?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "; {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Preset(preset) => write!(f, "the preset {:?} would connect", preset.as_str()),
+            Self::NoPreset => f.write_str("no preset would connect"),
+            Self::Unknown => f.write_str("the server could not be asked whether another preset would connect"),
+            Self::Sha1 => f.write_str("permit ssh-rsa, or use a key of another type"),
+            Self::PerhapsSha1 => f.write_str(
+                "the server does not say which signatures of RSA keys it accepts: if it is an old one that accepts \
+                 ssh-rsa (SHA-1) only, permit ssh-rsa, or use a key of another type",
+            ),
+        }
+    }
+}
+
+/// An error that says why there is no session.
+impl From<bridge::Error> for Error {
+    fn from(error: bridge::Error) -> Self {
+        Self::Connect(ConnectError { error, remedy: None })
     }
 }
 
 impl From<Error> for bridge::Error {
     fn from(error: Error) -> Self {
-        let message = error.to_string();
-        match error {
-            Error::Status { code, path, message: words, .. } => code.error_name(&words, &path).error(message),
-            Error::Named(error) => error,
-        }
+        error.name().error(error.to_string())
     }
 }
 
@@ -154,7 +256,7 @@ mod tests {
         let name = |code, message: &str| {
             let (operation, path) = ("write", "in/no space.quota/file too large.csv".to_owned());
             let message = message.to_owned();
-            bridge::Error::from(Error::Status { operation, path, code: StatusCode(code), message }).name
+            Error::from(Status { operation, path, code: StatusCode(code), message }).name()
         };
         assert_eq!(name(2, "quota: no such file"), ErrorName::RemotePathRejected, "the code says it");
         assert_eq!(name(3, "no space for you"), ErrorName::RemotePathRejected);
@@ -182,8 +284,8 @@ mod tests {
             (u32::MAX, "odd", ErrorName::RemoteFailure),
         ] {
             let (operation, path) = ("write", "f".to_owned());
-            let status = Error::Status { operation, path, code: StatusCode(code), message: message.into() };
-            let error = bridge::Error::from(status);
+            let status = Status { operation, path, code: StatusCode(code), message: message.into() };
+            let error = bridge::Error::from(Error::from(status));
             assert_eq!(error.name, name, "{code}");
             assert!(
                 error.message().contains(message) && error.message().contains(&code.to_string()),

@@ -51,7 +51,7 @@ impl HostKey {
         }
     }
 
-    /// What `SFTP_TRUSTED_HOST_KEYS` takes to trust it: the authority, where one has signed it.
+    /// What to give to [`TrustedHostKeys::parse`] to trust it: the authority if one has signed it, else the key itself.
     pub fn setting(&self) -> String {
         match &self.authority {
             Some(authority) => format!("@cert-authority {}", authority.public_key),

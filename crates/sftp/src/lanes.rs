@@ -176,7 +176,7 @@ pub(crate) async fn reopen(first: &Lane, acknowledged: u64) -> Result<Reopening>
         return Ok(Reopening::Unclear);
     }
     let again = match sftp.open(&file.path, OpenFlags::WRITE).await {
-        Err(error) if error.is_status() => return Ok(Reopening::Unclear),
+        Err(Error::Refused(_)) => return Ok(Reopening::Unclear),
         again => again?,
     };
     if shows(sftp, &again, acknowledged).await? {
@@ -191,7 +191,7 @@ pub(crate) async fn reopen(first: &Lane, acknowledged: u64) -> Result<Reopening>
 async fn shows(sftp: &Sftp, file: &FileHandle, length: u64) -> Result<bool> {
     match sftp.fstat(file).await {
         Ok(attributes) => Ok(attributes.size.is_some_and(|size| size >= length)),
-        Err(error) if error.is_status() => Ok(false),
+        Err(Error::Refused(_)) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -27,14 +27,14 @@ mod upload;
 mod window;
 
 pub use authentication::{Answer, Login};
-/// What the API takes and returns of the crate `bridge`. Its error is [`Error::Named`].
+/// What the API takes and returns of the crate `bridge`.
 pub use bridge::{
     Algorithms, Error as NamedError, ErrorName, Method, Methods, Preset, TrustedHostKey, TrustedHostKeys,
 };
 pub use client::{Closed, FileHandle, ServerLimits, Sftp};
 pub use codec::{Attributes, OpenFlags};
 pub use download::Download;
-pub use error::{Error, Result, StatusCode};
+pub use error::{ConnectError, Error, Remedy, Result, Status, StatusCode};
 pub use keeper::{Keeper, Loan};
 pub use lanes::{Caps, Spread};
 pub use private_key::{Certificate, PrivateKey};

@@ -15,7 +15,7 @@ use crate::authentication::authenticate_noting;
 use crate::codec::words;
 pub use crate::host_key::{Authority, HostKey};
 use crate::session::{self, Handshake, Trust};
-use crate::{Answer, Endpoint, Login, Options, Result};
+use crate::{Answer, Endpoint, Error, Login, Options, Result};
 
 /// The algorithms that a connection uses, as SSH names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// The first preset of `SFTP_ALGORITHMS` that connects to this server.
+    /// The first preset that connects to this server.
     pub fn preset(&self) -> Option<Preset> {
         algorithms::connecting_preset(self)
     }
@@ -283,8 +283,8 @@ pub async fn methods(
 pub struct Attempted {
     /// What the server said to each method, in the order in which they were tried.
     pub answers: Vec<(Method, Answer)>,
-    /// Why it does not let us in, if it does not.
-    pub problem: Option<bridge::Error>,
+    /// Why the login failed, if it did.
+    pub problem: Option<Error>,
 }
 
 /// Logs in as [`Session::connect`](crate::Session::connect) does, for what the server says on the way, and leaves again.
@@ -303,7 +303,7 @@ pub async fn log_in(
     let logging_in = authenticate_noting(&mut ssh, &state, endpoint, login, options, note);
     let problem = match tokio::time::timeout(options.login_timeout, logging_in).await {
         Ok(outcome) => outcome.err(),
-        Err(_) => Some(session::not_logged_in(endpoint, options)),
+        Err(_) => Some(session::not_logged_in(endpoint, options).into()),
     };
     goodbye(&ssh).await;
     Ok(Attempted { answers, problem })

@@ -23,7 +23,7 @@ use crate::host_key::{self, HostKey, Refused, Wanted};
 use crate::lanes::Lane;
 use crate::probe::{self, Negotiated};
 use crate::transport::Transport;
-use crate::{Caps, FileHandle, Journal, Result, Sftp, Spread, Upload};
+use crate::{Caps, ConnectError, FileHandle, Journal, Remedy, Result, Sftp, Spread, Upload};
 
 /// The partner's server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,8 +142,7 @@ impl Session {
             authenticate(&mut ssh, &state, endpoint, login, options).await?;
             let started = start_sftp(&ssh, endpoint, &state.condition, options).await;
             started.map_err(|error| {
-                let error = Error::from(error);
-                crate::Error::from(error.name.error(login.without_password(error.message())))
+                crate::Error::from(error.name().error(login.without_password(&error.to_string())))
             })
         };
         let sftp = tokio::time::timeout(options.login_timeout, logging_in).await;
@@ -231,7 +230,7 @@ impl Session {
     pub async fn is_alive(&self, patience: Duration) -> bool {
         // A path that is there on every server; any answer is a sign of life.
         let answered = tokio::time::timeout(patience, self.first.stat(".")).await;
-        matches!(answered, Ok(Ok(_) | Err(crate::Error::Status { .. })))
+        matches!(answered, Ok(Ok(_) | Err(crate::Error::Refused(_))))
     }
 
     /// Nobody is to begin anything on it any more: see [`Sftp::is_doubtful`].
@@ -323,7 +322,7 @@ pub(crate) async fn open(
                 return Err(mismatch(&refused).into());
             }
             Err(Handshake::NoCommonAlgorithm { kind, ours, theirs }) => {
-                return Err(no_common_algorithm(endpoint, options, kind, &ours, &theirs).await.into());
+                return Err(no_common_algorithm(endpoint, options, kind, &ours, &theirs).await);
             }
             Err(Handshake::Error(error)) => return Err(error.into()),
         }
@@ -437,7 +436,7 @@ async fn no_common_algorithm(
     kind: AlgorithmKind,
     ours: &[String],
     theirs: &[String],
-) -> Error {
+) -> crate::Error {
     let kind = match kind {
         AlgorithmKind::Kex => "key exchange",
         AlgorithmKind::Key => "host key algorithm",
@@ -445,16 +444,17 @@ async fn no_common_algorithm(
         AlgorithmKind::Mac => "MAC",
         AlgorithmKind::Compression => "compression",
     };
-    let advice = match probe::offer(endpoint, options).await.map(|offer| offer.preset()) {
-        Ok(Some(preset)) => format!("SFTP_ALGORITHMS={} would connect", preset.as_str()),
-        Ok(None) => "no preset of SFTP_ALGORITHMS would connect".to_owned(),
-        Err(_) => "whether SFTP_ALGORITHMS=legacy would connect could not be found out".to_owned(),
+    let remedy = match probe::offer(endpoint, options).await.map(|offer| offer.preset()) {
+        Ok(Some(preset)) => Remedy::Preset(preset),
+        Ok(None) => Remedy::NoPreset,
+        Err(_) => Remedy::Unknown,
     };
-    ErrorName::NoCommonAlgorithm.error(format!(
-        "{endpoint} and we share no {kind}: ours are {}; theirs are {}; {advice}",
+    let error = ErrorName::NoCommonAlgorithm.error(format!(
+        "{endpoint} and we share no {kind}: ours are {}; theirs are {}",
         ours.join(" "),
         clipped(&theirs.join(" "))
-    ))
+    ));
+    ConnectError::with_remedy(error, remedy)
 }
 
 fn config(preferred: Preferred, options: &Options) -> client::Config {
@@ -500,8 +500,8 @@ impl State {
 
     /// The login failed. Unless it was refused, another address may do better the next time.
     pub(crate) fn note_failure(&self, error: &crate::Error) {
-        if let (crate::Error::Named(error), Some(address)) = (error, self.address)
-            && error.name == ErrorName::ConnectFailed
+        if let Some(address) = self.address
+            && error.name() == ErrorName::ConnectFailed
         {
             addresses::remember_failure(address);
         }
@@ -657,7 +657,8 @@ mod tests {
         let theirs: Vec<String> = (0..10_000).map(|number| format!("cipher-{number}")).collect();
         let options = Options::default();
         let error = no_common_algorithm(&nowhere, &options, AlgorithmKind::Cipher, &[], &theirs).await;
-        assert!(error.message().contains("cipher-0 cipher-1"), "{error}");
-        assert!((1000..1400).contains(&error.message().len()), "{error}");
+        let message = error.to_string();
+        assert!(message.contains("cipher-0 cipher-1"), "{message}");
+        assert!((1000..1400).contains(&message.len()), "{message}");
     }
 }

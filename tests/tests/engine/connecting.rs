@@ -13,6 +13,7 @@ use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::partner::{Options, Partner};
 use integration_tests::servers::Server;
 use integration_tests::wire;
+use partner::with_setting;
 use russh::keys::Algorithm;
 use russh::{MethodKind, Preferred};
 use sftp::{Endpoint, Login, Session};
@@ -45,7 +46,7 @@ async fn log_in(partner: &Partner, login: &Login, options: &sftp::Options) -> Re
     let trusted = TrustedHostKeys::parse(&partner.host_key.public).unwrap();
     let connected = Session::connect(&endpoint, login, &trusted, options).await;
     connected.map_err(|error| {
-        let error = Error::from(error);
+        let error = with_setting(error);
         assert!(!error.to_string().contains("canary"), "the password is in the message: {error}");
         error
     })
@@ -117,7 +118,7 @@ async fn story_66_an_expired_password_is_no_lost_connection() {
     let login = Login::new(partner.user.clone(), None, None, Some(PASSWORD.into())).unwrap();
     let attempted =
         sftp::probe::log_in(&endpoint, &login, &trusted, &sftp::Options::default()).await.unwrap();
-    assert_eq!(attempted.problem.unwrap().name, ErrorName::AuthenticationRejected);
+    assert_eq!(attempted.problem.unwrap().name(), ErrorName::AuthenticationRejected);
     assert_eq!(attempted.answers, [(sftp::Method::Password, sftp::Answer::Refused)]);
 }
 

@@ -382,7 +382,7 @@ async fn long_answers_out_of_order_cost_no_memory() {
         .await;
     });
     let words = costs_no_memory("long answers", &to(script).await).await;
-    assert!(words.contains("fits another request"), "{words}");
+    assert!(words.contains("wrong type for this request"), "{words}");
 }
 
 /// Each request that waits to be sent repeats the handle.

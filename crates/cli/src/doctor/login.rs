@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bridge::{Error, ErrorName, Method, Methods, Preset, TrustedHostKeys};
+use partner::with_setting;
 use sftp::probe::{self, Attempted, HostKey, Negotiated, Offer};
 use sftp::{Answer, Endpoint, Login, Options, Session};
 
@@ -91,7 +92,7 @@ impl Doctor {
         let methods = Methods::parse(&taken.join(","));
         self.answers = answers;
         match (problem, methods) {
-            (Some(problem), _) => Err(problem),
+            (Some(problem), _) => Err(with_setting(problem)),
             (None, methods) => {
                 Ok(Login { methods: methods.unwrap_or_else(|_| login.methods.clone()), ..login.clone() })
             }
@@ -102,7 +103,7 @@ impl Doctor {
         let refusals = attempted.answers.iter().filter(|(_, answer)| answer.is_refusal()).count();
         let problem = attempted.problem.as_ref();
         // A connection that broke off may have been a refused attempt, too.
-        let may_be_one = problem.is_some_and(|problem| problem.name == ErrorName::ConnectFailed);
+        let may_be_one = problem.is_some_and(|problem| problem.name() == ErrorName::ConnectFailed);
         self.refused += refusals as u32 + u32::from(may_be_one);
     }
 
@@ -119,7 +120,7 @@ impl Doctor {
                     self.greeting = Some(greeting);
                     return Ok(());
                 }
-                Err(error) => Error::from(error),
+                Err(error) => with_setting(error),
             };
             match error.name {
                 ErrorName::HostKeyMismatch => {
@@ -370,7 +371,9 @@ impl Doctor {
                 alone.extend(attempted.answers.last().copied());
                 match (attempted.answers.last(), attempted.problem) {
                     (Some((_, answer)), _) => in_words(*answer).into(),
-                    (None, Some(problem)) => format!("could not be tried, {}", problem.message()),
+                    (None, Some(problem)) => {
+                        format!("could not be tried, {}", with_setting(problem).message())
+                    }
                     (None, None) => "could not be tried".into(),
                 }
             }
@@ -393,11 +396,11 @@ struct Target {
 
 impl Target {
     async fn connect(&self, login: &Login) -> Result<Session, Error> {
-        Ok(Session::connect(&self.endpoint, login, &self.trusted, &self.options).await?)
+        Session::connect(&self.endpoint, login, &self.trusted, &self.options).await.map_err(with_setting)
     }
 
     async fn log_in(&self, login: &Login) -> Result<Attempted, Error> {
-        Ok(probe::log_in(&self.endpoint, login, &self.trusted, &self.options).await?)
+        probe::log_in(&self.endpoint, login, &self.trusted, &self.options).await.map_err(with_setting)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bridge::{IfExists, Marker, ProofPolicy, Publish};
-use sftp::{Error, Sftp};
+use sftp::{Error, Sftp, Status};
 
 use super::{Doctor, Step, Stopped};
 
@@ -363,8 +363,10 @@ fn works(first: Option<&sftp::Result<()>>, second: Option<&sftp::Result<()>>) ->
 fn yes_or_why(outcome: Option<&sftp::Result<()>>) -> String {
     match outcome {
         Some(Ok(())) => "yes".into(),
-        Some(Err(Error::Status { code, message, .. })) if message.is_empty() => format!("refused, {code}"),
-        Some(Err(Error::Status { code, message, .. })) => format!("refused, {code}, {message:?}"),
+        Some(Err(Error::Refused(Status { code, message, .. }))) if message.is_empty() => {
+            format!("refused, {code}")
+        }
+        Some(Err(Error::Refused(Status { code, message, .. }))) => format!("refused, {code}, {message:?}"),
         Some(Err(error)) => error.to_string(),
         None => "the file was taken away before".into(),
     }

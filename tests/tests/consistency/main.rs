@@ -7,6 +7,8 @@ use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
 
+mod documents;
+
 /// Folder, package and binary; state and, with `Function` behind it, resource.
 const STEPS: [(&str, &str); 4] = [
     ("fetch-key", "FetchKey"),

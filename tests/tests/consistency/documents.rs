@@ -1,0 +1,147 @@
+//! The Markdown files: every relative link leads to a file and a heading that exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use integration_tests::tools::workspace;
+use regex_lite::Regex;
+
+/// The Markdown files of the repository, relative to its root.
+fn documents() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![workspace().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let generated = name.starts_with('.') || name == "target" || name == "node_modules";
+            if path.is_dir() && !generated {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path.strip_prefix(workspace()).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The lines outside of code blocks, with their numbers.
+fn prose(text: &str) -> Vec<(usize, &str)> {
+    let mut fence = None;
+    let mut lines = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let marker = line.trim_start().get(..3).filter(|start| ["```", "~~~"].contains(start));
+        match (fence, marker) {
+            (None, Some(marker)) => fence = Some(marker),
+            (Some(open), Some(marker)) if open == marker => fence = None,
+            (None, None) => lines.push((index + 1, line)),
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// The anchors of a document's headings, as GitHub makes them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let link = Regex::new(r"\[([^\]]*)\]\([^)]*\)").unwrap();
+    let mut seen = BTreeMap::<String, u32>::new();
+    let mut anchors = BTreeSet::new();
+    for (_, line) in prose(text) {
+        let heading = line.trim_start_matches('#');
+        if heading.len() == line.len() || !heading.starts_with(' ') {
+            continue;
+        }
+        let words = link.replace_all(heading.trim(), "$1").to_lowercase();
+        let kept = words.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+        let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+        let count = seen.entry(anchor.clone()).or_default();
+        anchors.insert(if *count == 0 { anchor } else { format!("{anchor}-{count}") });
+        *count += 1;
+    }
+    anchors
+}
+
+/// The targets of the links in a document, with the lines on which they begin.
+fn links(text: &str) -> Vec<(usize, String)> {
+    let inline = Regex::new(r"\]\(\s*<?([^)\s>]+)").unwrap();
+    let reference = Regex::new(r"^\[[^\]]+\]:\s*(\S+)").unwrap();
+    let code = Regex::new(r"`[^`]*`").unwrap();
+    let mut found = Vec::new();
+    for (number, line) in prose(text) {
+        let line = code.replace_all(line, "");
+        let targets = inline.captures_iter(&line).chain(reference.captures_iter(&line));
+        found.extend(targets.map(|target| (number, target[1].to_owned())));
+    }
+    found
+}
+
+/// Not a web page, and not an item of rustdoc in the front page of a crate.
+fn is_relative(target: &str) -> bool {
+    !target.contains("::") && !["http:", "https:", "mailto:"].iter().any(|scheme| target.starts_with(scheme))
+}
+
+/// `docs/../README.md` is `README.md`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+/// Why the target of a link in this document does not exist.
+fn broken(document: &Path, target: &str) -> Option<String> {
+    let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let path = match path {
+        "" => document.to_owned(),
+        path => normal(&document.parent().unwrap().join(path)),
+    };
+    let file = workspace().join(&path);
+    if !file.exists() {
+        return Some(format!("{} does not exist", path.display()));
+    }
+    if anchor.is_empty() {
+        return None;
+    }
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    (!anchors(&text).contains(anchor)).then(|| format!("{} has no heading #{anchor}", path.display()))
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_a_heading() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for document in documents() {
+        let text = std::fs::read_to_string(workspace().join(&document)).unwrap();
+        for (line, target) in links(&text).into_iter().filter(|(_, target)| is_relative(target)) {
+            count += 1;
+            if let Some(why) = broken(&document, &target) {
+                wrong.push(format!("{}:{line}: ({target}): {why}", document.display()));
+            }
+        }
+    }
+    assert!(count > 50, "only {count} links were found");
+    assert!(wrong.is_empty(), "broken links:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn anchors_are_made_as_github_makes_them() {
+    let text = "# A, b & `c_d`\n```sh\n# no heading\n```\n## [Linked](x.md) e-f\n## Twice\n## Twice\n";
+    let expected = ["a-b--c_d", "linked-e-f", "twice", "twice-1"];
+    assert_eq!(anchors(text), expected.map(str::to_owned).into());
+}
+
+#[test]
+fn links_are_found_and_code_is_not_searched() {
+    let text = "a [b](c.md#d), [e](<f.md>)\n`[g](h.md)`\n```\n[i](j.md)\n```\n[k]: l.md\n![m](n.svg)\n";
+    let found: Vec<(usize, String)> = [(1, "c.md#d"), (1, "f.md"), (6, "l.md"), (7, "n.svg")]
+        .map(|(line, target)| (line, target.into()))
+        .into();
+    assert_eq!(links(text), found);
+}
