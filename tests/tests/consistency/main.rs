@@ -142,6 +142,7 @@ fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
             None if setting.name == "SFTP_KEEP_CONNECTION" => {
                 "!FindInMap [Connections, !Ref MaxConnections, KeepSeconds]".into()
             }
+            None if setting.name == "FAILURE_BUCKET" => "!Ref FailureBucket".into(),
             None => format!("!Ref {parameter}"),
         };
         assert_eq!(*value, expected, "{}", setting.name);
