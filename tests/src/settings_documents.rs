@@ -51,6 +51,7 @@ The functions and `s3-sftp-bridge` read their settings from environment variable
 template's parameter below its name. A setting without a parameter is chosen by the stack itself. A variable that is
 empty counts as not set. All settings that are missing or wrong are reported together, as `InvalidConfig`. The
 parameters that are no settings, such as the bucket and the alarms, are described in [Deploying](deploy.md).
+[Options](options.md) describes some settings in detail.
 ";
 
 /// The text of `docs/settings.md`.

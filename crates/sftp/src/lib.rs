@@ -16,6 +16,7 @@ pub mod internals;
 mod keeper;
 mod lanes;
 mod link;
+mod openssh;
 mod pem;
 mod pieces;
 mod private_key;
