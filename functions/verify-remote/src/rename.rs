@@ -51,13 +51,13 @@ pub(crate) async fn attempt(sftp: &Sftp, from: &str, to: &str, onto: Onto) -> Re
 pub(crate) async fn request(sftp: &Sftp, from: &str, to: &str, onto: Onto) -> sftp::Result<()> {
     let (first, second) = match onto {
         Onto::Any => (sftp.rename(from, to).await, Onto::Free),
-        Onto::Free => (sftp.rename_new(from, to).await, Onto::Any),
+        Onto::Free => (sftp.rename_noreplace(from, to).await, Onto::Any),
     };
     match first {
         // Some servers have one of the two requests only, whatever they announce.
         Err(error) if error.is_unsupported() && sftp.can_replace() => match second {
             Onto::Any => sftp.rename(from, to).await,
-            Onto::Free => sftp.rename_new(from, to).await,
+            Onto::Free => sftp.rename_noreplace(from, to).await,
         },
         other => other,
     }
