@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
@@ -21,23 +22,31 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// The binary as cargo builds it for development, once per process.
-pub async fn binary() -> &'static PathBuf {
+/// The packages that [`build`] selects. The second one is selected for its features only: with them, cargo uses the
+/// dependencies that it has built for the tests instead of building them once more.
+pub const PACKAGES: [&str; 2] = ["s3-sftp-bridge", "integration-tests"];
+
+/// Builds the binary as cargo does for development, once per process, and returns its path.
+pub async fn build() -> Result<&'static PathBuf> {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     BINARY
-        .get_or_init(async || {
+        .get_or_try_init(async || {
             let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-            build.args(["build", "--quiet", "--package", "s3-sftp-bridge", "--message-format", "json"]);
-            let output =
-                build.current_dir(tools::workspace()).stderr(Stdio::inherit()).output().await.unwrap();
-            assert!(output.status.success());
-            let messages = String::from_utf8(output.stdout).unwrap();
+            build.args(["build", "--quiet", "--message-format", "json"]);
+            build.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+            let output = build.current_dir(tools::workspace()).stderr(Stdio::inherit()).output().await?;
+            ensure!(output.status.success(), "cargo could not build s3-sftp-bridge");
+            let messages = String::from_utf8(output.stdout)?;
             let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let path =
                 built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
-            path.expect("cargo names the binary it built")
+            path.context("cargo did not name the binary that it built")
         })
         .await
+}
+
+async fn binary() -> &'static PathBuf {
+    build().await.unwrap()
 }
 
 /// `s3-sftp-bridge deliver` in an environment of these variables alone.

@@ -1,9 +1,8 @@
 //! The partner's server as the settings describe it, reached with the pinned credential: what `transfer` and
 //! `verify-remote` have in common.
 
-mod attributes;
+pub mod files;
 mod learned;
-mod look;
 mod manners;
 mod persistence;
 mod refusals;
@@ -18,9 +17,7 @@ use aws::credential::{self, Clients, Credential};
 use bridge::{CredentialReference, Error, ErrorName, Result, Settings};
 use sftp::{Caps, Endpoint, Lease, Login, Session, SessionPool};
 
-pub use attributes::set_attributes;
 pub use learned::Learned;
-pub use look::{Patience, Seen, look, look_until};
 pub use manners::Manners;
 pub use persistence::Persistence;
 pub use remedy::with_setting;

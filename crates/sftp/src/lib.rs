@@ -15,6 +15,7 @@ mod host_key;
 pub mod internals;
 mod lanes;
 mod link;
+mod openssh;
 mod pem;
 mod pieces;
 mod pool;

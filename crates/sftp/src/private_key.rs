@@ -8,7 +8,7 @@ use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{HashAlg, decode_secret_key};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::pem;
+use crate::{openssh, pem};
 
 /// A parsed private key. Its `Debug` shows the public key's fingerprint and nothing else.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl PrivateKey {
             Some(_) if PLAIN.iter().any(|head| text.contains(head)) => decode_secret_key(text, None),
             passphrase => decode_secret_key(text, passphrase),
         };
-        let key = key.map_err(|_| unreadable())?;
+        let key = key.ok().or_else(|| openssh::decode_p256(text, passphrase)).ok_or_else(unreadable)?;
         if key.is_encrypted() {
             return Err(invalid("the private key needs a passphrase"));
         }
@@ -235,7 +235,7 @@ mod tests {
         }
     }
 
-    // Made for this test with OpenSSL 3.0; they open nothing.
+    // Made for this test with OpenSSL 3.0 and ssh-keygen; they open nothing.
     macro_rules! keys {
         ($($fingerprint:literal: $($name:literal)*;)*) => {
             &[$($((
@@ -252,6 +252,7 @@ mod tests {
         "IRMibOtzDSksgmDP7nq0DlDO7Tfsf4Wn1R9ITjC1Trc":
             "ec256-sec1" "ec256-sec1-with-parameters" "ec256-sec1-explicit" "ec256-sec1-aes128" "ec256-sec1-des3"
             "ec256-pkcs8-aes256" "ec256-pkcs8-aes128-sha1" "ec256-pkcs8-des3-sha1" "ec256-pkcs8-scrypt";
+        "9OwWUoeUJCTNO6kGg8CE3n6l319x+4jsfuXSnF9zx5c": "ec256-openssh-short" "ec256-openssh-short-encrypted";
         "2e2SM/Qzhg3Nb2Yz9PSU1bfpnTV7BY5rNrMRPRqP5Xo": "ec384-pkcs8";
         "uk6dQb/dDgCXAgYy0pamHn7IFuLwuXmuW2DWKk2BbMQ": "ec521-sec1";
         "LoDm6aTbJDujEjrKXX52cq/90wI4UwPNry5FeRmPEqk": "ed25519-pkcs8" "ed25519-pkcs8-aes256";
@@ -265,9 +266,10 @@ mod tests {
                 let key = parse(&text, Some("correct horse"));
                 assert_eq!(key.map(|key| key.fingerprint()).as_deref(), Ok(*fingerprint), "{name}");
             }
+            let is_encrypted = text.contains("ENCRYPTED") || name.ends_with("-encrypted");
             for passphrase in [None, Some("battery staple")] {
                 let parsed = parse(text, passphrase);
-                assert_eq!(parsed.is_err(), text.contains("ENCRYPTED"), "{name} {passphrase:?}: {parsed:?}");
+                assert_eq!(parsed.is_err(), is_encrypted, "{name} {passphrase:?}: {parsed:?}");
             }
         }
     }

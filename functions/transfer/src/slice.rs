@@ -9,12 +9,12 @@ use bridge::{
     Checkpoint, Checksum, Deadline, Demand, ErrorName, Hashes, PinnedObject, ProofPolicy, RemotePaths,
     Result, TransferInput,
 };
-use partner::{Patience, Persistence, Seen, look, look_until};
+use partner::Persistence;
+use partner::files::{OpenAs, PartialFile, Patience, Seen, explain, look, look_until};
 use sftp::{AHEAD_MAX, Attributes, Caps, FileHandle, Session, Sftp, Upload};
 
 use crate::acknowledged::{Acknowledged, Sending};
 use crate::direct::{self, Prepared};
-use crate::remote::{OpenAs, explain, open_partial};
 use crate::{Deps, already_there};
 
 pub(crate) struct Slice<'a> {
@@ -261,8 +261,9 @@ impl Slice<'_> {
     ) -> Result<(FileHandle, Option<u64>)> {
         let settings = &self.deps.partner.settings;
         self.resumes.store(open_as == OpenAs::Resume, Ordering::Relaxed);
-        let mut file =
-            open_partial(sftp, remote, settings, open_as, |warning| self.acknowledged.warn(warning)).await?;
+        let partial =
+            PartialFile { sftp, remote, policy: &settings.policy, dir_mode: settings.attributes.dir_mode };
+        let mut file = partial.open(open_as, |warning| self.acknowledged.warn(warning)).await?;
         if remote.is_direct() {
             file.leave_open_if_dropped();
         }

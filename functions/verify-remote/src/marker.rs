@@ -2,10 +2,8 @@
 
 use bridge::{Checkpoint, ErrorName, Marker, RemotePaths, Result, Settings};
 use bytes::Bytes;
-use partner::{Seen, look};
+use partner::files::{self, Attempt, Onto, Seen, Swap, attempt, discard, look, swap};
 use sftp::{FileHandle, OpenFlags, Sftp};
-
-use crate::rename::{self, Attempt, Onto, Swap, attempt, discard, swap};
 
 /// A marker of one file.
 pub(crate) struct MarkerFile {
@@ -57,7 +55,7 @@ impl MarkerFile {
             Seen::Nothing | Seen::Directory => return Ok(None),
         }
         checkpoint.marker_aside = Some(aside.clone());
-        let refusal = match rename::request(sftp, self.path(), aside, Onto::Any).await {
+        let refusal = match files::request(sftp, self.path(), aside, Onto::Any).await {
             Ok(()) => return Ok(None),
             Err(error) if !error.is_status() => return Err(error.into()),
             Err(error) => error,
@@ -80,7 +78,7 @@ impl MarkerFile {
     /// The former file stays, and so does its marker.
     pub(crate) async fn put_back(&self, sftp: &Sftp, checkpoint: &mut Checkpoint) -> Result<()> {
         if let Some(aside) = &checkpoint.marker_aside
-            && rename::put_back(sftp, aside, self.path()).await?
+            && files::put_back(sftp, aside, self.path()).await?
         {
             checkpoint.marker_aside = None;
         }

@@ -6,7 +6,7 @@ use bridge::{
     Checkpoint, Deadline, ErrorName, Hashes, IfExists, NUMBER_MAX, Proof, ProofPolicy, ReadBack, Result,
     RunningChecksum, RunningSha256, compare_with_stored,
 };
-use partner::{Patience, Seen, look, look_until};
+use partner::files::{Patience, Seen, look, look_until};
 use sftp::{FileHandle, OpenFlags, Sftp};
 
 use crate::Deps;

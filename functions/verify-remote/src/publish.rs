@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use aws::{Deliverable, Newer, Standing};
 use bridge::{Checkpoint, Deadline, ErrorName, Result};
-use partner::{Patience, Seen, look, look_until};
+use partner::files::{
+    Attempt, Discarded, Onto, Patience, Seen, Swap, attempt, discard, look, look_until, put_back, swap,
+};
 use sftp::{OpenFlags, Sftp};
 
 use crate::Deps;
 use crate::marker::MarkerFile;
-use crate::rename::{Attempt, Discarded, Onto, Swap, attempt, discard, put_back, swap};
 
 /// How an attempt to publish ended.
 pub(crate) enum Published {

@@ -142,7 +142,7 @@ async fn story_09_the_tool_prints_every_host_key() {
     let Some((mut bridge, _keys)) = with_keys(&[rsa.clone(), ecdsa.clone()], &settings).await else { return };
     let address = format!("127.0.0.1:{}", bridge.partner.port);
     let run = async |arguments: &[&str]| {
-        let mut command = Command::new(cli::binary().await);
+        let mut command = Command::new(cli::build().await.unwrap());
         command.arg("host-key").args(arguments).env_clear();
         cli::run(command).await
     };
@@ -190,7 +190,7 @@ async fn story_09_the_tool_shows_what_was_presented_before_a_connection_failed()
             let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
         }
     });
-    let mut command = Command::new(cli::binary().await);
+    let mut command = Command::new(cli::build().await.unwrap());
     command.args(["host-key", "--json", &address.to_string()]).env_clear();
     let ran = cli::run(command).await;
     relay.await.unwrap();
