@@ -1,9 +1,10 @@
 //! Mode and modification time of files and directories.
 
 use bridge::{AttributeSettings, Demand, ErrorName, Result};
-use sftp::{Attributes, Sftp};
+use sftp::{Attributes, Sftp, Status};
 
 use super::look::{Seen, look};
+use super::reply::Reply;
 
 /// Smallest difference of two times that is not due to rounding, in seconds. Some file systems store even seconds only.
 const TIME_DIFFERENCE_MIN: u32 = 2;
@@ -61,12 +62,13 @@ pub async fn set_attributes(
     setting: &str,
     of: AttributesOf,
 ) -> Result<Option<String>> {
-    let why = match set(sftp, path, wanted).await {
-        Ok(None) => return Ok(None),
-        Err(error) if error.is_not_found() && is_gone(sftp, path, of).await? => return Ok(None),
-        Ok(Some(difference)) => difference,
-        Err(error) if error.is_status() => error.to_string(),
-        Err(error) => return Err(error.into()),
+    let why = match try_attributes(sftp, path, wanted).await? {
+        AttributesSet::Shown | AttributesSet::NotShown => return Ok(None),
+        AttributesSet::Refused(status) if status.is_not_found() && is_gone(sftp, path, of).await? => {
+            return Ok(None);
+        }
+        AttributesSet::Refused(status) => status.to_string(),
+        AttributesSet::Ignored(difference) => difference,
     };
     match demand {
         Demand::Try => {
@@ -96,25 +98,40 @@ async fn is_gone(sftp: &Sftp, path: &str, of: AttributesOf) -> Result<bool> {
     }
 }
 
-/// Returns the difference if the server said OK and shows other attributes than it was asked to set.
-async fn set(sftp: &Sftp, path: &str, wanted: Attributes) -> sftp::Result<Option<String>> {
-    sftp.setstat(path, &wanted).await?;
-    let told = match sftp.stat(path).await {
-        Ok(told) => told.unwrap_or_default(),
-        Err(error) if error.is_status() => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if let (Some(wanted), Some(told)) = (wanted.permissions, told.permissions.map(|mode| mode & 0o7777))
-        && wanted != told
-    {
-        return Ok(Some(format!("{path:?} has the mode {told:04o} after it was set to {wanted:04o}")));
+/// Outcome of [`try_attributes`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributesSet {
+    /// The server shows the attributes that it was asked to set.
+    Shown,
+    /// The server said OK, and does not show these attributes.
+    NotShown,
+    /// The server said OK, and shows other attributes: says which.
+    Ignored(String),
+    /// The server refused.
+    Refused(Status),
+}
+
+/// Asks the server to set a mode or a time, and looks whether it did.
+///
+/// # Errors
+/// The session was lost.
+pub async fn try_attributes(sftp: &Sftp, path: &str, wanted: Attributes) -> Result<AttributesSet> {
+    if let Reply::Refused(status) = Reply::of(sftp.setstat(path, &wanted).await)? {
+        return Ok(AttributesSet::Refused(status));
     }
-    if let (Some(wanted), Some(told)) = (wanted.modified, told.modified)
-        && wanted.abs_diff(told) >= TIME_DIFFERENCE_MIN
-    {
-        return Ok(Some(format!(
-            "{path:?} has the time {told} (seconds since 1970) after it was set to {wanted}"
-        )));
-    }
-    Ok(None)
+    let shown = Reply::of(sftp.stat(path).await)?.done().flatten().unwrap_or_default();
+    let mode = wanted.permissions.zip(shown.permissions.map(|mode| mode & 0o7777));
+    let time = wanted.modified.zip(shown.modified);
+    Ok(match (mode, time) {
+        (Some((wanted, shown)), _) if wanted != shown => AttributesSet::Ignored(format!(
+            "{path:?} has the mode {shown:04o} after it was set to {wanted:04o}"
+        )),
+        (_, Some((wanted, shown))) if wanted.abs_diff(shown) >= TIME_DIFFERENCE_MIN => {
+            AttributesSet::Ignored(format!(
+                "{path:?} has the time {shown} (seconds since 1970) after it was set to {wanted}"
+            ))
+        }
+        (None, None) => AttributesSet::NotShown,
+        _ => AttributesSet::Shown,
+    })
 }

@@ -1,10 +1,11 @@
 //! The directories that a file needs.
 
 use bridge::{ErrorName, Mode, Result};
-use sftp::{Attributes, Sftp};
+use sftp::{Attributes, Sftp, Status};
 
 use super::attributes::{AttributesOf, set_attributes};
 use super::look::{Seen, look_for_directory};
+use super::reply::Reply;
 
 /// Outcome of [`make_directories`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,34 +43,54 @@ pub async fn make_directories(
         )));
     }
     for directory in directories {
-        if make_directory(sftp, directory).await?
-            && let Some(mode) = mode
-        {
-            set_mode(sftp, directory, mode).await?.into_iter().for_each(&mut warn);
+        match make_directory(sftp, directory).await? {
+            Made::Now => {
+                if let Some(mode) = mode {
+                    set_mode(sftp, directory, mode).await?.into_iter().for_each(&mut warn);
+                }
+            }
+            Made::Before | Made::Unknown => {}
+            Made::IsFile => return Err(is_a_file(directory)),
+            Made::Refused(status) => return Err(sftp::Error::from(status).into()),
         }
     }
     Ok(Directories::Made)
 }
 
-/// Returns whether we made it just now. Another execution may make the same directory at the same time, and version 3 of
-/// SFTP has no status for "exists".
-async fn make_directory(sftp: &Sftp, directory: &str) -> Result<bool> {
+/// Outcome of [`make_directory`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// We made it just now.
+    Now,
+    /// It existed, or somebody else made it at the same time.
+    Before,
+    /// The path is that of a file.
+    IsFile,
+    /// It does not exist, and the server refused to make it.
+    Refused(Status),
+    /// The server refused to make it and hides whether it exists. Opening a file in it will tell.
+    Unknown,
+}
+
+/// Makes a directory unless it exists. Another execution may make the same one at the same time, and version 3 of SFTP
+/// has no status for "exists".
+///
+/// # Errors
+/// The session was lost.
+pub async fn make_directory(sftp: &Sftp, directory: &str) -> Result<Made> {
     let seen = look_for_directory(sftp, directory).await?;
     match seen {
-        Seen::Directory => return Ok(false),
-        Seen::File(_) => return Err(is_a_file(directory)),
+        Seen::Directory => return Ok(Made::Before),
+        Seen::File(_) => return Ok(Made::IsFile),
         Seen::Nothing | Seen::Hidden => {}
     }
-    match sftp.mkdir(directory).await {
-        Ok(()) => Ok(true),
-        Err(error) if !error.is_status() => Err(error.into()),
-        // If it is hidden, opening the file will show whether it was needed.
-        Err(error)
-            if seen == Seen::Nothing && look_for_directory(sftp, directory).await? != Seen::Directory =>
-        {
-            Err(error.into())
-        }
-        Err(_) => Ok(false),
+    match Reply::of(sftp.mkdir(directory).await)? {
+        Reply::Done(()) => Ok(Made::Now),
+        Reply::Refused(_) if seen == Seen::Hidden => Ok(Made::Unknown),
+        Reply::Refused(status) => match look_for_directory(sftp, directory).await? {
+            Seen::Directory => Ok(Made::Before),
+            Seen::File(_) | Seen::Nothing | Seen::Hidden => Ok(Made::Refused(status)),
+        },
     }
 }
 

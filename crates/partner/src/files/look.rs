@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bridge::{Deadline, Result};
-use sftp::{Attributes, Sftp};
+use sftp::{Attributes, Error, Sftp};
 
 /// What is under a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Seen {
                 None => untyped(attributes),
             }),
             Ok(None) => Ok(Self::Nothing),
-            Err(error) if error.is_status() => Ok(Self::Hidden),
+            Err(Error::Refused(_)) => Ok(Self::Hidden),
             Err(error) => Err(error.into()),
         }
     }

@@ -9,10 +9,12 @@ mod discard;
 mod look;
 mod open;
 mod rename;
+mod reply;
 
-pub use attributes::{AttributesOf, set_attributes, set_file_attributes};
-pub use directories::{Directories, make_directories, refuse_directory};
+pub use attributes::{AttributesOf, AttributesSet, set_attributes, set_file_attributes, try_attributes};
+pub use directories::{Directories, Made, make_directories, make_directory, refuse_directory};
 pub use discard::{Discarded, discard};
 pub use look::{Patience, Seen, look, look_until};
-pub use open::{OpenAs, PartialFile, explain};
-pub use rename::{Attempt, Onto, Swap, attempt, put_back, request, swap};
+pub use open::{OpenAs, PartialFile, explain, open_fresh};
+pub use rename::{Attempt, Onto, RenameRequest, Swap, attempt, put_back, request, swap};
+pub use reply::Reply;

@@ -1,10 +1,11 @@
 //! Opening the partial file.
 
 use bridge::{DeliveryPolicy, ErrorName, Mode, Publish, RemotePaths, Result, other_partial_names};
-use sftp::{FileHandle, OpenFlags, Sftp};
+use sftp::{FileHandle, OpenFlags, Sftp, Status};
 
 use super::directories::{Directories, make_directories};
 use super::look::{Seen, look};
+use super::reply::Reply;
 
 /// How to open the partial file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,16 +51,16 @@ impl PartialFile<'_> {
             self.make_directories(&self.remote.directories(), &mut warn).await?;
         }
         let mut opened = open(self.sftp, &self.remote.partial, open_as).await?;
-        if let Opened::Refused(_) = opened
+        if let Reply::Refused(_) = opened
             && let Directories::Made =
                 self.make_directories(&self.remote.partial_directories(), &mut warn).await?
         {
             opened = open(self.sftp, &self.remote.partial, open_as).await?;
         }
         match (opened, open_as) {
-            (Opened::File(file), _) => Ok(file),
-            (Opened::Refused(refusal), OpenAs::Resume) => Err(refusal.into()),
-            (Opened::Refused(refusal), OpenAs::Fresh) => self.open_otherwise(refusal).await,
+            (Reply::Done(file), _) => Ok(file),
+            (Reply::Refused(refusal), OpenAs::Resume) => Err(refused(refusal)),
+            (Reply::Refused(refusal), OpenAs::Fresh) => self.open_otherwise(refusal).await,
         }
     }
 
@@ -73,43 +74,42 @@ impl PartialFile<'_> {
     }
 
     /// Some servers refuse the flag TRUNC, and some refuse the name.
-    async fn open_otherwise(&self, refusal: sftp::Error) -> Result<FileHandle> {
+    async fn open_otherwise(&self, refusal: Status) -> Result<FileHandle> {
         let Self { sftp, remote, .. } = *self;
         // Without TRUNC, the end of a longer file would stay behind the new contents.
-        let may_be_there = match sftp.remove(&remote.partial).await {
-            Ok(()) => false,
-            Err(error) if error.is_status() => !error.is_not_found(),
-            Err(error) => return Err(error.into()),
+        let may_be_there = match Reply::of(sftp.remove(&remote.partial).await)? {
+            Reply::Done(()) => false,
+            Reply::Refused(status) => !status.is_not_found(),
         };
         if may_be_there && holds_something(sftp, &remote.partial).await? {
             // The server has accepted the name before.
-            return Err(refusal.into());
+            return Err(refused(refusal));
         }
         match open(sftp, &remote.partial, OpenAs::Resume).await? {
-            Opened::File(file) => Ok(file),
-            Opened::Refused(_) if remote.is_direct() => Err(refusal.into()),
-            Opened::Refused(_) => self.open_unless_it_is_the_name(refusal).await,
+            Reply::Done(file) => Ok(file),
+            Reply::Refused(_) if remote.is_direct() => Err(refused(refusal)),
+            Reply::Refused(_) => self.open_unless_it_is_the_name(refusal).await,
         }
     }
 
     /// Some servers refuse names that begin with a dot, names of more than 143 bytes, or all but certain endings. If the
     /// server accepts another name where it refuses this one, the error says which.
-    async fn open_unless_it_is_the_name(&self, refusal: sftp::Error) -> Result<FileHandle> {
+    async fn open_unless_it_is_the_name(&self, refusal: Status) -> Result<FileHandle> {
         let Self { sftp, remote, .. } = *self;
         let opened_before = sftp.opened();
-        let Some(other) = find_name(sftp, remote).await? else { return Err(refusal.into()) };
+        let Some(other) = find_name(sftp, remote).await? else { return Err(refused(refusal)) };
         // A lock passes, and a server that limits the number of open files also refuses one name and accepts the next.
         for _ in 0..CONFIRMATIONS {
-            if let Opened::File(file) = open_either(sftp, &remote.partial).await? {
+            if let Reply::Done(file) = unless_final(open_fresh(sftp, &remote.partial).await?)? {
                 return Ok(file);
             }
             if !other.is_accepted(sftp).await? {
-                return Err(refusal.into());
+                return Err(refused(refusal));
             }
         }
         if sftp.opened() != opened_before + 1 + u64::from(CONFIRMATIONS) {
             // Other files were opened meanwhile: the reason may be their number.
-            return Err(refusal.into());
+            return Err(refused(refusal));
         }
         let left = match sftp.stat(&other.path).await {
             Ok(Some(_)) => {
@@ -124,30 +124,38 @@ impl PartialFile<'_> {
     }
 }
 
-/// Outcome of one OPEN.
-enum Opened {
-    File(FileHandle),
-    Refused(sftp::Error),
-}
-
-/// A full disk is an error, like the loss of the session: neither directories nor names are the reason.
-async fn open(sftp: &Sftp, path: &str, open_as: OpenAs) -> Result<Opened> {
-    match sftp.open(path, open_as.flags()).await {
-        Ok(file) => Ok(Opened::File(file)),
-        Err(error) => match bridge::Error::from(error.clone()).name {
-            ErrorName::RemoteFull | ErrorName::ConnectionLost => Err(error.into()),
-            _ if error.is_status() => Ok(Opened::Refused(error)),
-            _ => Err(error.into()),
-        },
+/// Opens a file of ours to write it from its start: with the flag TRUNC, and without if the server refuses that. Of two
+/// refusals the first one says more about a name or a directory.
+///
+/// # Errors
+/// The session was lost.
+pub async fn open_fresh(sftp: &Sftp, path: &str) -> sftp::Result<Reply<FileHandle>> {
+    let refusal = match Reply::of(sftp.open(path, OpenAs::Fresh.flags()).await)? {
+        Reply::Refused(status) if !is_final(&status) => status,
+        reply => return Ok(reply),
+    };
+    match Reply::of(sftp.open(path, OpenAs::Resume.flags()).await)? {
+        Reply::Done(file) => Ok(Reply::Done(file)),
+        Reply::Refused(_) => Ok(Reply::Refused(refusal)),
     }
 }
 
-/// Opens a file of a name that the server may refuse: with the flag TRUNC, then without.
-async fn open_either(sftp: &Sftp, path: &str) -> Result<Opened> {
-    match open(sftp, path, OpenAs::Fresh).await? {
-        Opened::Refused(_) => open(sftp, path, OpenAs::Resume).await,
-        opened => Ok(opened),
+async fn open(sftp: &Sftp, path: &str, open_as: OpenAs) -> Result<Reply<FileHandle>> {
+    unless_final(Reply::of(sftp.open(path, open_as.flags()).await)?)
+}
+
+fn unless_final(reply: Reply<FileHandle>) -> Result<Reply<FileHandle>> {
+    match reply {
+        Reply::Refused(status) if is_final(&status) => Err(refused(status)),
+        reply => Ok(reply),
     }
+}
+
+/// Whether neither directories nor names are the reason: the disk is full, or the server says that it has lost its own
+/// connection.
+fn is_final(status: &Status) -> bool {
+    let name = sftp::Error::from(status.clone()).name();
+    matches!(name, ErrorName::RemoteFull | ErrorName::ConnectionLost)
 }
 
 /// Whether the server shows something other than an empty file.
@@ -186,15 +194,16 @@ async fn find_name(sftp: &Sftp, remote: &RemotePaths) -> Result<Option<OtherName
 impl OtherName {
     /// Makes an empty file of the name, and removes it.
     async fn is_accepted(&self, sftp: &Sftp) -> Result<bool> {
-        let Opened::File(file) = open_either(sftp, &self.path).await? else { return Ok(false) };
-        for answer in [sftp.close(file).await, sftp.remove(&self.path).await] {
-            match answer {
-                Err(error) if !error.is_status() => return Err(error.into()),
-                _ => {}
-            }
-        }
+        let opened = unless_final(open_fresh(sftp, &self.path).await?)?;
+        let Reply::Done(file) = opened else { return Ok(false) };
+        Reply::of(sftp.close(file).await)?;
+        Reply::of(sftp.remove(&self.path).await)?;
         Ok(true)
     }
+}
+
+fn refused(refusal: Status) -> bridge::Error {
+    sftp::Error::from(refusal).into()
 }
 
 /// Explains a refused write: OpenSSH answers only `Failure` when the disk is full, so the free space is asked for.

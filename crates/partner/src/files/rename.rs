@@ -2,10 +2,11 @@
 //! at the server.
 
 use bridge::Result;
-use sftp::Sftp;
+use sftp::{Sftp, Status};
 
 use super::discard::{Discarded, discard};
 use super::look::{Seen, look};
+use super::reply::Reply;
 
 /// What happens to a file that has the new name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +25,11 @@ pub enum Attempt {
     /// The server refused, but nothing is under the old name any more.
     Gone,
     /// The server refused, and the file still has its old name.
-    Refused(sftp::Error),
+    Refused(Status),
     /// The server says that there is no such file, and shows none.
-    Missing(sftp::Error),
+    Missing(Status),
     /// The server refused, and hides what has the old name.
-    Unseen(sftp::Error),
+    Unseen(Status),
 }
 
 /// Asks once. Nobody else renames or removes `from`.
@@ -36,10 +37,8 @@ pub enum Attempt {
 /// # Errors
 /// The session was lost: the rename may have been carried out.
 pub async fn attempt(sftp: &Sftp, from: &str, to: &str, onto: Onto) -> Result<Attempt> {
-    let refusal = match request(sftp, from, to, onto).await {
-        Ok(()) => return Ok(Attempt::Renamed),
-        Err(error) if error.is_status() => error,
-        Err(error) => return Err(error.into()),
+    let Reply::Refused(refusal) = Reply::of(request(sftp, from, to, onto).await)? else {
+        return Ok(Attempt::Renamed);
     };
     Ok(match look(sftp, from).await? {
         Seen::Nothing if refusal.is_not_found() => Attempt::Missing(refusal),
@@ -49,22 +48,48 @@ pub async fn attempt(sftp: &Sftp, from: &str, to: &str, onto: Onto) -> Result<At
     })
 }
 
-/// Sends the request for a rename, or both requests of SFTP if the server has only one of them. Does not look.
+/// The two requests of SFTP that rename a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenameRequest {
+    /// RENAME of version 3, which must not replace a file.
+    Plain,
+    /// `posix-rename@openssh.com`, which replaces a file in one step; RENAME if the server does not announce it.
+    Posix,
+}
+
+impl RenameRequest {
+    /// Sends it. Does not look.
+    ///
+    /// # Errors
+    /// The server refused, or the session was lost.
+    pub async fn send(self, sftp: &Sftp, from: &str, to: &str) -> sftp::Result<()> {
+        match self {
+            Self::Plain => sftp.rename_noreplace(from, to).await,
+            Self::Posix => sftp.rename(from, to).await,
+        }
+    }
+}
+
+impl Onto {
+    /// The request for this, and the other one for servers that do not support it.
+    pub fn requests(self) -> [RenameRequest; 2] {
+        match self {
+            Self::Any => [RenameRequest::Posix, RenameRequest::Plain],
+            Self::Free => [RenameRequest::Plain, RenameRequest::Posix],
+        }
+    }
+}
+
+/// Sends the request for a rename, or both requests if the server does not support the first one. Does not look.
 ///
 /// # Errors
 /// The server refused, or the session was lost.
 pub async fn request(sftp: &Sftp, from: &str, to: &str, onto: Onto) -> sftp::Result<()> {
-    let answer = match onto {
-        Onto::Any => sftp.rename(from, to).await,
-        Onto::Free => sftp.rename_noreplace(from, to).await,
-    };
-    match answer {
+    let [first, second] = onto.requests();
+    match first.send(sftp, from, to).await {
         // Some servers have only one of the two requests, whatever they announce.
-        Err(error) if error.is_unsupported() && sftp.can_replace() => match onto {
-            Onto::Any => sftp.rename_noreplace(from, to).await,
-            Onto::Free => sftp.rename(from, to).await,
-        },
-        other => other,
+        Err(error) if error.is_unsupported() && sftp.can_replace() => second.send(sftp, from, to).await,
+        outcome => outcome,
     }
 }
 
@@ -74,11 +99,11 @@ pub enum Swap {
     /// It is there, and the former file is aside.
     Done,
     /// It was refused, and the former file is back in its place.
-    Refused(sftp::Error),
+    Refused(Status),
     /// Neither was moved: the server refuses to move the former file aside.
-    CannotMoveAside(sftp::Error),
+    CannotMoveAside(Status),
     /// It was refused, and so was putting the former file back, which is still aside.
-    NotPutBack(sftp::Error),
+    NotPutBack(Status),
     /// It was refused, but our file does not have its old name any more. The former file is aside.
     Gone,
 }
@@ -101,7 +126,7 @@ pub async fn swap(sftp: &Sftp, from: &str, to: &str, aside: &str) -> Result<Swap
 }
 
 /// Returns the refusal if the file is still in its place.
-async fn move_aside(sftp: &Sftp, path: &str, aside: &str) -> Result<Option<sftp::Error>> {
+async fn move_aside(sftp: &Sftp, path: &str, aside: &str) -> Result<Option<Status>> {
     let refusal = match attempt(sftp, path, aside, Onto::Free).await? {
         Attempt::Renamed | Attempt::Gone | Attempt::Missing(_) => return Ok(None),
         Attempt::Refused(refusal) | Attempt::Unseen(refusal) => refusal,
