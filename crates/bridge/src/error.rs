@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// A result whose error carries an [`ErrorName`].
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Where a hint is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use bridge::Method;
 use bytes::Bytes;
 use partner::files::{Reply, open_fresh};
 use sftp::probe::Greeting;
-use sftp::{Answer, Attributes, Caps, FileHandle, Login, OpenFlags, Session, Sftp, Unobserved};
+use sftp::{Attributes, FileHandle, Login, MethodOutcome, OpenFlags, Session, Sftp};
 
 use super::configuration::Configuration;
 use super::facts::Facts;
@@ -29,7 +29,7 @@ pub(super) struct Doctor {
     /// What the server said before anyone logged in.
     pub(super) greeting: Option<Greeting>,
     /// The server's answer to each method, if there are several.
-    pub(super) answers: Vec<(Method, Answer)>,
+    pub(super) answers: Vec<(Method, MethodOutcome)>,
     /// Attempts to log in that were refused, or may have been; at most two.
     pub(super) refused: u32,
     pub(super) session: Option<Arc<Session>>,
@@ -137,8 +137,7 @@ impl Doctor {
     /// Writes from `offset` on, as a delivery does, and closes the file.
     pub(super) async fn fill(&self, file: FileHandle, offset: u64, content: &[u8]) -> Step<Reply<()>> {
         let Some(session) = &self.session else { return Err(Stopped::Earlier) };
-        let spread = session.spread(content.len() as u64, Caps::ONE);
-        let mut upload = session.upload(file, offset, offset, spread, Unobserved);
+        let mut upload = session.upload(file).offset(offset).held(offset).start();
         let sent = async {
             upload.push(Bytes::copy_from_slice(content)).await?;
             upload.flush().await

@@ -135,7 +135,7 @@ async fn examine_files(doctor: &mut Doctor) -> Step {
 /// What may end a session: only when nothing of ours is on the server any more.
 async fn examine_connections(doctor: &mut Doctor) {
     let Some(session) = doctor.session.as_ref().map(Arc::clone) else { return };
-    if session.sftp().is_doubtful() {
+    if session.sftp().is_poisoned() {
         return;
     }
     if let Some(finding) = checks::connections::check(doctor, &session).await {

@@ -9,7 +9,7 @@ pub(in crate::doctor) async fn check(doctor: &mut Doctor, interrupted: bool) -> 
     if doctor.scratch.is_empty() {
         return doctor.session.is_some().then(|| Finding::ok(CLEAN));
     }
-    if doctor.session.as_ref().is_none_or(|session| session.sftp().is_doubtful()) {
+    if doctor.session.as_ref().is_none_or(|session| session.sftp().is_poisoned()) {
         doctor.reconnect().await;
     }
     let mut problems = clear(doctor).await;

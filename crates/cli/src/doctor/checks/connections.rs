@@ -34,7 +34,7 @@ pub(in crate::doctor) async fn check(doctor: &mut Doctor, session: &Session) -> 
 /// Why a second connection does not work, if so.
 async fn problem(doctor: &mut Doctor, session: &Session, login: &Login) -> Option<String> {
     let timeout = doctor.configuration.timeout();
-    match session.another().await.map_err(bridge::Error::from) {
+    match session.reconnect().await.map_err(bridge::Error::from) {
         Ok(second) if second.is_alive(timeout).await => {
             second.disconnect().await;
             let is_alive = session.is_alive(timeout).await;

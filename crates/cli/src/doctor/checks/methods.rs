@@ -2,7 +2,7 @@
 
 use bridge::{Method, Methods};
 use partner::with_setting;
-use sftp::{Answer, Login};
+use sftp::{Login, MethodOutcome};
 
 use crate::doctor::examination::Doctor;
 use crate::doctor::login::REFUSED_MAX;
@@ -20,11 +20,11 @@ pub(in crate::doctor) async fn check(doctor: &mut Doctor) -> Option<Finding> {
         words.push(format!("{}: {found}", method.as_str()));
     }
     let found = words.join("; ");
-    let named = |is_meant: fn(Answer) -> bool| {
+    let named = |is_meant: fn(MethodOutcome) -> bool| {
         let named = doctor.answers.iter().filter(|(_, answer)| is_meant(*answer));
         named.map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(",")
     };
-    let (refused, accepted) = (named(Answer::is_refusal), named(|answer| !answer.is_refusal()));
+    let (refused, accepted) = (named(MethodOutcome::is_refusal), named(|answer| !answer.is_refusal()));
     Some(if refused.is_empty() {
         Finding::ok(found)
     } else {
@@ -38,7 +38,12 @@ pub(in crate::doctor) async fn check(doctor: &mut Doctor) -> Option<Finding> {
 }
 
 /// What is known of a method, or why it must not be tried. `alone` has the answers to the methods that were tried alone.
-fn known(doctor: &Doctor, login: &Login, method: Method, alone: &[(Method, Answer)]) -> Option<String> {
+fn known(
+    doctor: &Doctor,
+    login: &Login,
+    method: Method,
+    alone: &[(Method, MethodOutcome)],
+) -> Option<String> {
     let offered = &doctor.facts.methods;
     let is_offered = offered.is_empty() || offered.iter().any(|offered| offered == method.as_str());
     let is_password = |method: Method| method != Method::PublicKey;
@@ -52,9 +57,9 @@ fn known(doctor: &Doctor, login: &Login, method: Method, alone: &[(Method, Answe
     if login.usable().count() == 1 {
         return Some("accepted".into());
     }
-    let is_one_of_several = doctor.answers.iter().any(|(_, answer)| *answer == Answer::NotEnough);
+    let is_one_of_several = doctor.answers.iter().any(|(_, answer)| *answer == MethodOutcome::PartialSuccess);
     if let Some((_, answer)) = doctor.answers.iter().rev().find(|(tried, _)| *tried == method) {
-        let after_the_other = *answer == Answer::Accepted && is_one_of_several;
+        let after_the_other = *answer == MethodOutcome::Accepted && is_one_of_several;
         return Some(if after_the_other { "accepted, after the other" } else { in_words(*answer) }.into());
     }
     if is_one_of_several {
@@ -64,7 +69,7 @@ fn known(doctor: &Doctor, login: &Login, method: Method, alone: &[(Method, Answe
         return Some("not tried, the server does not offer it".into());
     }
     let is_refused_password =
-        |(tried, answer): &(Method, Answer)| is_password(*tried) && *answer == Answer::Refused;
+        |(tried, answer): &(Method, MethodOutcome)| is_password(*tried) && *answer == MethodOutcome::Refused;
     if is_password(method) && doctor.answers.iter().chain(alone).any(is_refused_password) {
         return Some("not tried, the server has refused the password".into());
     }
@@ -76,7 +81,7 @@ async fn try_alone(
     doctor: &mut Doctor,
     login: &Login,
     method: Method,
-    alone: &mut Vec<(Method, Answer)>,
+    alone: &mut Vec<(Method, MethodOutcome)>,
 ) -> String {
     let (only, target) = (Login { methods: method.into(), ..login.clone() }, doctor.target());
     match doctor.patiently(0, async || target.log_in(&only).await).await {
@@ -93,11 +98,11 @@ async fn try_alone(
     }
 }
 
-fn in_words(answer: Answer) -> &'static str {
+fn in_words(answer: MethodOutcome) -> &'static str {
     match answer {
-        Answer::Accepted => "accepted",
-        Answer::NotEnough => "accepted, but not enough alone",
-        Answer::Refused => "refused",
-        Answer::NotTaken => "refused, the server does not take it",
+        MethodOutcome::Accepted => "accepted",
+        MethodOutcome::PartialSuccess => "accepted, but not enough alone",
+        MethodOutcome::Refused => "refused",
+        MethodOutcome::NotAllowed => "refused, the server does not take it",
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use partner::files::{Reply, open_fresh};
-use sftp::{Caps, OpenFlags, Sftp, Unobserved};
+use sftp::{OpenFlags, Sftp};
 
 use crate::doctor::examination::{Doctor, Step, Stopped, answer, bytes_in_words, lost};
 use crate::doctor::report::Finding;
@@ -79,7 +79,7 @@ async fn send(doctor: &Doctor, path: &str, block: &Bytes) -> Step<Reply<Measured
         Reply::Done(file) => file,
         Reply::Refused(status) => return Ok(Reply::Refused(status)),
     };
-    let mut upload = session.upload(file, 0, 0, session.spread(sample, Caps::ONE), Unobserved);
+    let mut upload = session.upload(file).start();
     let started = Instant::now();
     let sent = async {
         let mut bytes = 0;
