@@ -1,0 +1,21 @@
+//! The partner's server, as the settings describe it: logging in with the pinned credential, sharing a session between
+//! files, and what deliveries do with files on it. Both steps use this crate, and so does the doctor.
+
+pub mod files;
+mod learned;
+mod login;
+mod manners;
+mod persistence;
+mod refusals;
+mod remedy;
+mod session;
+mod spacing;
+
+pub use learned::Learned;
+#[cfg(feature = "internals")]
+pub use login::Connector;
+pub use login::{Server, login};
+pub use manners::Manners;
+pub use persistence::Persistence;
+pub use remedy::with_setting;
+pub use session::Partner;
