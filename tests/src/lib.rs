@@ -14,6 +14,7 @@ pub mod partner;
 pub mod pattern;
 pub mod process;
 pub mod servers;
+pub mod settings_documents;
 pub mod stack;
 pub mod tools;
 pub mod wire;

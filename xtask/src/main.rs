@@ -4,6 +4,7 @@ mod bench;
 mod checks;
 mod compatibility;
 mod demo;
+mod docs;
 mod report;
 
 use std::process::ExitCode;
@@ -37,6 +38,12 @@ enum Task {
     Bench(bench::Options),
     /// Asks every server that partners run for what it can, and writes docs/compatibility.md anew.
     Compatibility,
+    /// Generates docs/settings.md and the settings' parameters in sam/template.yaml.
+    Docs {
+        /// Only check that they are current.
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks format, code, state machine and template.
     Lint,
 }
@@ -49,6 +56,7 @@ async fn main() -> ExitCode {
             Task::Test { filter } => checks::test(filter.as_deref()).await,
             Task::Bench(options) => bench::run(&options).await,
             Task::Compatibility => compatibility::run().await,
+            Task::Docs { check } => docs::run(check),
             Task::Lint => checks::lint().await,
         }
     };

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Variables};
+use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Stack, Variables};
 use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
 
 mod documents;
+mod settings;
 
 /// The name of each step: of its folder, package and binary; of its state and, with `Function`, its resource.
 const STEPS: [(&str, &str); 4] = [
@@ -120,16 +121,10 @@ fn environment(template: &str) -> Vec<(&str, &str)> {
     lines.filter(|(name, _)| starts.iter().any(|start| name.starts_with(start))).collect()
 }
 
-/// The parameter of a setting: `SftpS3SshKey` for `SFTP_S3_SSH_KEY`. Four have other names.
-fn parameter_of(setting: &str) -> String {
-    let capitalized = |word: &str| format!("{}{}", &word[..1], word[1..].to_lowercase());
-    match setting {
-        "S3_AFTER_DELIVERY" => "AfterDelivery".into(),
-        "S3_MOVE_PREFIX" => "MovePrefix".into(),
-        "S3_KEY_PREFIX" => "KeyPrefix".into(),
-        "SFTP_MAX_CONNECTIONS" => "ConnectionsPerFile".into(),
-        name => name.split('_').map(capitalized).collect(),
-    }
+/// The parameter of a setting.
+fn parameter_of(setting: &str) -> &'static str {
+    let setting = SETTINGS.iter().find(|known| known.name == setting).unwrap();
+    setting.parameter().unwrap_or_default()
 }
 
 #[test]
@@ -147,6 +142,7 @@ fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
             None if setting.name == "SFTP_KEEP_CONNECTION" => {
                 "!FindInMap [Connections, !Ref MaxConnections, KeepSeconds]".into()
             }
+            None if setting.name == "FAILURE_BUCKET" => "!Ref FailureBucket".into(),
             None => format!("!Ref {parameter}"),
         };
         assert_eq!(*value, expected, "{}", setting.name);
@@ -299,13 +295,11 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
 #[test]
 fn the_template_and_the_settings_take_the_same_values() {
     let template = read("sam/template.yaml");
-    // The stack chooses these values itself.
-    let of_the_stack = ["FAILURE_BUCKET", "SFTP_KEEP_CONNECTION"];
-    for setting in SETTINGS.iter().filter(|setting| !of_the_stack.contains(&setting.name)) {
+    for setting in SETTINGS.iter().filter(|setting| setting.stack != Stack::Chosen) {
         assert!(VALUES.iter().any(|(name, ..)| *name == setting.name), "{}", setting.name);
     }
     let takes = |setting: &str, value: &str| {
-        (template_takes(&template, &parameter_of(setting), value), settings_take(setting, value))
+        (template_takes(&template, parameter_of(setting), value), settings_take(setting, value))
     };
     for (setting, both, neither) in VALUES {
         for (values, expected) in [(both, true), (neither, false)] {
@@ -362,7 +356,7 @@ fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
             "FAILURE_BUCKET" => 63,
             setting => {
                 let parameter = parameter_of(setting);
-                let mut lengths = constraints(&template, &parameter).filter(|(name, _)| *name == "MaxLength");
+                let mut lengths = constraints(&template, parameter).filter(|(name, _)| *name == "MaxLength");
                 lengths.next().unwrap_or_else(|| panic!("{parameter} has no MaxLength")).1.parse().unwrap()
             }
         }
@@ -390,22 +384,6 @@ fn story_107_fetch_key_gives_up_before_lambda_ends_it() {
     let (_, timeout) = function.split_once("      Timeout: ").unwrap();
     let timeout: u64 = timeout.lines().next().unwrap().parse().unwrap();
     assert!(aws::credential::READ_LIMIT.as_secs() + 10 <= timeout, "{timeout}");
-}
-
-#[test]
-fn the_page_of_settings_shows_them_as_they_are() {
-    let page = read("docs/settings.md");
-    for setting in SETTINGS {
-        let default = match setting.default {
-            None | Some("") => String::new(),
-            Some(default) => format!("`{default}`"),
-        };
-        let row = format!("| `{}` | {default} | {} |", setting.name, setting.description);
-        assert!(page.contains(&row), "docs/settings.md lacks the row\n{row}");
-    }
-    let starts = ["| `SFTP_", "| `S3_", "| `FAILURE_"];
-    let rows = page.lines().filter(|line| starts.iter().any(|start| line.starts_with(start)));
-    assert_eq!(rows.count() + 1, SETTINGS.len(), "and LOG_LEVEL");
 }
 
 /// The table of promises in `docs/semantics.md` ends with the numbers of the stories that try to break each of them.
