@@ -12,10 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::process::free_port;
+
 /// What the proxy does to the connections through it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: it forwards.
+    /// Nothing: it forwards, also what it was holding.
     #[default]
     None,
     /// Resets every connection when the client has sent this many bytes through it.
@@ -103,8 +105,9 @@ pub struct FaultProxy {
 impl FaultProxy {
     /// Forwards to a port of the loopback interface.
     pub async fn start(target: u16) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let port = listener.local_addr()?.port();
+        // The port can be closed and opened again: no outgoing connection may take it in the meantime.
+        let port = free_port()?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let fault = Arc::new(watch::Sender::new(Fault::None));
         let cut = watch::Sender::new(());
         let (orders, queue) = mpsc::channel(1);
@@ -314,8 +317,12 @@ async fn pump(
     };
     // Ends when the reader has ended and the queue is empty: what came before a cut still arrives.
     let writer = async {
+        let mut changed = fault.subscribe();
         while let Some((time, bytes, _taken)) = due.recv().await {
-            tokio::time::sleep_until(time).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(time) => {}
+                _ = changed.wait_for(|fault| *fault == Fault::None) => {}
+            }
             to.write_all(&bytes).await.map_err(|_| Cut)?;
             count(bytes.len() as u64);
         }
