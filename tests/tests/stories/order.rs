@@ -208,8 +208,7 @@ async fn is_overtaken(policy: String, mut bridge: Bridge) {
         slice: None,
     };
     let proxy = FaultProxy::start(bridge.partner.port).await.unwrap();
-    // It would take 23 seconds.
-    proxy.set(Fault::Rate(300_000)).await;
+    proxy.set(Fault::Rate(1_000_000)).await;
     bridge.set("SFTP_PORT", proxy.port.to_string());
     let older = bridge.put("report.bin", bytes(7_000_000)).await;
     let newest = vec![b'n'; 6_500_000];
@@ -217,6 +216,8 @@ async fn is_overtaken(policy: String, mut bridge: Bridge) {
         while proxy.bytes_up() < 500_000 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // Almost a standstill, until the newer one is there.
+        proxy.set(Fault::Rate(100_000)).await;
         let newer = fast.put("report.bin", newest.clone()).await;
         let outcome = deliver(&fast, &newer).await;
         let seen = (outcome, bridge.remote("report.bin"), proxy.bytes_up());
