@@ -164,31 +164,29 @@ pub fn renew() -> Result<(String, Vec<&'static str>)> {
 const TEMPLATE: &str = "\
 # Compatibility
 
-Made by `cargo xtask compatibility` from a run of the tests; do not edit it by hand. The tests compare what they find
-with this page and fail when it is out of date.
+`cargo xtask compatibility` writes this page from a run of the tests; do not edit it. The tests fail if their results differ
+from it.
 
-The first REAL servers are the real programs. The others cannot be installed for a test: a server inside the test
-plays what is documented of them, or what users of other tools reported. That shows that the bridge copes with those
-traits, not that it was tried with those products.
+The first REAL servers are the real programs. The others cannot be installed for a test: a server in the tests plays what
+is documented of them, or what users of other tools reported. So those rows show that the bridge handles these traits, not
+that it was tried with these products.
 
-Every server gets the same deliveries, by the real functions' handlers, and each file that arrives is compared byte
-for byte:
+Every server gets the same deliveries by the real functions' handlers, and each file that arrives is compared byte for byte:
 
 - **names**: spaces, `+` and `%2B`; umlauts; emoji; a component of 255 bytes.
-- **empty** to **100 MiB**: the sizes, the largest with `SFTP_PROOF=none`. **overwriting**: the name exists.
-  **new directories**: three that are not there.
-- **cut and resumed**: the connection is cut in the middle of 24 MiB. `ok`: it went on from there.
-- **auto**, **hash**, **read-back**, **size**, **none**: with that `SFTP_PROOF`. With `auto` the cell is the proof that
-  the receipt names.
-- **doctor**: `s3-sftp-bridge doctor` is run with nothing but host, user and key, and a file is delivered with the
-  settings that it recommends; and once more with settings that demand a mode of files and directories, the time, a
-  hash, a staging directory, and that what is there be kept.
+- **empty** to **100 MiB**: the sizes, the largest with `SFTP_PROOF=none`. **overwriting**: the name exists. **new
+  directories**: three that do not exist.
+- **cut and resumed**: the connection is cut in the middle of 24 MiB. `ok`: the transfer resumed there.
+- **auto**, **hash**, **read-back**, **size**, **none**: with that `SFTP_PROOF`. With `auto` the cell is the proof in the
+  receipt.
+- **doctor**: `s3-sftp-bridge doctor` runs with host, user and key only, and a file is delivered with the settings that it
+  recommends. Then again with settings that require a mode of files and directories, the time, a hash, a staging directory,
+  and that existing files are kept.
 
-`ok` means delivered, proved as asked, and nothing of ours left behind. An error's name means that the server cannot
-do it: the delivery failed with that error ([runbook](errors.md)), and nothing came to lie under the final name, but
-where it is written to directly: MinIO, and the drop box that sweeps at close.
-`InvalidConfig` is what a proof gets that is demanded of a server that does not give it. Where a server needs settings of
-its own, the [notes](#notes) say which; all others were run with those that everyone has to set.
+`ok` means delivered, proved as configured, and nothing of ours left behind. An error's name means that the server cannot do
+it: the delivery failed with that [error](errors.md), and no file has the final name. (MinIO, and the drop box that sweeps at
+close, are written to directly: a part may have it.) A required proof that the server does not offer is `InvalidConfig`. If a
+server needs settings of its own, the [notes](#notes) name them; all others ran with the required settings only.
 
 BEHAVIOUR
 
@@ -198,8 +196,8 @@ NOTES
 
 ## What the servers say of themselves
 
-What was agreed on with the settings of the row: key exchange, host key, cipher, and MAC where the cipher needs one.
-Extensions are those of the server's VERSION packet; limits are those of `limits@openssh.com`.
+The algorithms that were agreed on with the settings of the row: key exchange, host key, cipher, and MAC if the cipher needs
+one. The extensions of the server's VERSION packet; the limits of `limits@openssh.com`.
 
 | server | version | agreed on | extensions | data in one READ and WRITE |
 | --- | --- | --- | --- | --- |

@@ -15,6 +15,7 @@ pub mod partner;
 pub mod pattern;
 pub mod process;
 pub mod servers;
+pub mod settings_documents;
 pub mod stack;
 pub mod tools;
 pub mod wire;

@@ -4,6 +4,7 @@ mod bench;
 mod commands;
 mod compatibility;
 mod demo;
+mod docs;
 mod lint;
 mod report;
 mod summary;
@@ -40,6 +41,12 @@ enum Task {
     Bench(bench::Options),
     /// Asks every server that partners run for what it can, and writes docs/compatibility.md anew.
     Compatibility,
+    /// Generates docs/settings.md and the settings' parameters in sam/template.yaml.
+    Docs {
+        /// Only check that they are current.
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks format, code, state machine and template.
     Lint,
 }
@@ -52,6 +59,7 @@ async fn main() -> ExitCode {
             Task::Test { filter } => test::run(filter.as_deref()).await,
             Task::Bench(options) => bench::run(&options).await,
             Task::Compatibility => compatibility::run().await,
+            Task::Docs { check } => docs::run(check),
             Task::Lint => lint::run().await,
         }
     };

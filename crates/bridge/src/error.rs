@@ -1,18 +1,18 @@
-//! The error names: the words that the state machine's Retry and Catch match, the alarms count, and the runbook
-//! has a heading for.
+//! The error names. The state machine's `Retry` and `Catch` match them, the metric counts them, and the runbook has a
+//! heading for each.
 
 use std::borrow::Cow;
 use std::fmt;
 
 /// A result whose error carries an [`ErrorName`].
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Where the person is who reads a hint.
+/// Where a hint is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Before a failed execution of the stack.
+    /// In the failure record of an execution.
     Stack,
-    /// Before `s3-sftp-bridge` in a terminal.
+    /// In a terminal, below an error of `s3-sftp-bridge`.
     CommandLine,
 }
 
@@ -31,12 +31,12 @@ macro_rules! error_names {
                 match self { $(ErrorName::$name => stringify!($name),)* }
             }
 
-            /// What to do about it in a stack, in one sentence; `docs/errors.md` says more under the same heading.
+            /// What to do about it in a stack. `docs/errors.md` says more under the same heading.
             pub fn hint(self) -> &'static str {
                 self.hint_for(Place::Stack)
             }
 
-            /// The same for a reader in this place.
+            /// What to do about it, for a reader in this place.
             pub fn hint_for(self, place: Place) -> &'static str {
                 match place {
                     Place::Stack => match self { $(ErrorName::$name => $hint,)* },
@@ -49,62 +49,62 @@ macro_rules! error_names {
 
 error_names! {
     /// Secrets Manager or S3 throttled or failed while the credential was read, after the SDK's own retries.
-    SecretUnavailable, "Nothing to change: AWS was busy; redrive the execution if its retries ran out.",
-        "Nothing to change: AWS was busy or could not be reached; run the command again.";
-    /// S3 throttled, failed or broke off while the object was read, after the SDK's own retries.
-    ObjectReadInterrupted, "Nothing to change: S3 was busy; redrive the execution if its retries ran out.",
-        "Nothing to change: S3 was busy or could not be reached; run the command again.";
-    /// DNS, TCP or the SSH key exchange did not get through.
-    ConnectFailed, "Check SFTP_HOST and SFTP_PORT, the partner's firewall and allow-list, and whether the server is up; then redrive.",
-        "Check SFTP_HOST and SFTP_PORT, the partner's firewall and allow-list, and whether the server is up; then run the command again.";
+    SecretUnavailable, "AWS was busy or could not be reached. Nothing needs to change: redrive the execution.",
+        "AWS was busy or could not be reached. Run the command again.";
+    /// S3 throttled, failed or ended the response while the object was read, after the SDK's own retries.
+    ObjectReadInterrupted, "S3 was busy or could not be reached. Nothing needs to change: redrive the execution.",
+        "S3 was busy or could not be reached. Run the command again.";
+    /// DNS, TCP, the SSH key exchange, the login or the start of SFTP failed.
+    ConnectFailed, "Check SFTP_HOST, SFTP_PORT, the partner's firewall and allow-list, and whether the server is up; then redrive.",
+        "Check SFTP_HOST, SFTP_PORT, the partner's firewall and allow-list, and whether the server is up; then run the command again.";
     /// The session was dropped or stalled, and no progress was made.
-    ConnectionLost, "Ask the partner whether the server was restarted or limits sessions; then redrive, the transfer resumes.",
-        "Ask the partner whether the server was restarted or limits sessions; then run the command again, the transfer resumes.";
-    /// The server answered SSH_FX_FAILURE or a status that says no more.
-    RemoteFailure, "Read the server's message; often the disk, a quota or a lock on the partner's side. Then redrive.",
-        "Read the server's message; often the disk, a quota or a lock on the partner's side. Then run the command again.";
-    /// The pinned version of the credential is gone.
-    CredentialExpired, "Nothing to change: the run starts again at FetchKey by itself with the current credential.",
-        "The credential was replaced meanwhile: run the command again, it reads the current one.";
+    ConnectionLost, "Ask the partner whether the server was restarted or limits sessions; then redrive. The transfer resumes.",
+        "Ask the partner whether the server was restarted or limits sessions; then run the command again. The transfer resumes.";
+    /// The server answered SSH_FX_FAILURE, or another status that does not name the cause.
+    RemoteFailure, "Read the server's message. Usual causes are a full disk, a quota or a locked file at the partner. Then redrive.",
+        "Read the server's message. Usual causes are a full disk, a quota or a locked file at the partner. Then run the command again.";
+    /// The pinned version of the credential no longer exists.
+    CredentialExpired, "Nothing needs to change: the execution returns to FetchKey by itself and reads the current credential.",
+        "The credential was replaced during the delivery. Run the command again: it reads the current credential.";
     /// A payload did not decode.
-    InvalidInput, "Start the execution with an S3 `Object Created` event, or {\"detail\":{\"bucket\":{\"name\":\"b\"},\"object\":{\"key\":\"k\"}}}.",
+    InvalidInput, "Start a new execution with an S3 `Object Created` event, or {\"detail\":{\"bucket\":{\"name\":\"b\"},\"object\":{\"key\":\"k\"}}}.",
         "Name the object as s3://BUCKET/KEY.";
     /// A setting is missing or wrong.
-    InvalidConfig, "Correct the named settings in the stack's parameters, deploy, and redrive.",
-        "Correct the named variables of the environment, and run the command again.";
-    /// The credential is missing, denied, or not of a known shape.
-    SecretUnreadable, "Check that the secret exists, that the function's role may read it, and that it holds Username and PrivateKey or Password.",
-        "Check that the secret exists, that your AWS credentials may read it, and that it holds Username and PrivateKey or Password.";
+    InvalidConfig, "Correct the settings that the message names in the stack's parameters, deploy, and redrive.",
+        "Correct the environment variables that the message names, and run the command again.";
+    /// The credential is missing, may not be read, or has an unknown format.
+    SecretUnreadable, "Check that the secret exists, that the function's role may read it, and that it holds Username, and PrivateKey or Password.",
+        "Check that the secret exists, that your AWS credentials may read it, and that it holds Username, and PrivateKey or Password.";
     /// The private key does not parse, or its passphrase is wrong.
-    InvalidPrivateKey, "Store an OpenSSH, PEM or PKCS#8 private key with its line breaks, and its passphrase as Passphrase.",
-        "Store an OpenSSH, PEM or PKCS#8 private key with its line breaks, and its passphrase as Passphrase.";
+    InvalidPrivateKey, "Store the private key in OpenSSH, PEM or PKCS#8 format with its line breaks, and its passphrase as Passphrase.",
+        "Store the private key in OpenSSH, PEM or PKCS#8 format with its line breaks, and its passphrase as Passphrase.";
     /// The server presented a host key that is not trusted.
-    HostKeyMismatch, "Ask the partner, over another channel, whether the host key changed; only then add the fingerprint to SFTP_TRUSTED_HOST_KEYS.",
-        "Ask the partner, over another channel, whether the host key changed; only then add the fingerprint to SFTP_TRUSTED_HOST_KEYS.";
-    /// The two sides share no algorithm.
-    NoCommonAlgorithm, "Set SFTP_ALGORITHMS to what the message says would connect, or ask the partner to offer one of our algorithms; then redrive.",
-        "Set SFTP_ALGORITHMS to what the message says would connect, or ask the partner to offer one of our algorithms; then run the command again.";
+    HostKeyMismatch, "Ask the partner, by phone or signed mail, whether the host key has changed. Only then add the new key to SFTP_TRUSTED_HOST_KEYS.",
+        "Ask the partner, by phone or signed mail, whether the host key has changed. Only then add the new key to SFTP_TRUSTED_HOST_KEYS.";
+    /// The server and the bridge share no algorithm.
+    NoCommonAlgorithm, "Set SFTP_ALGORITHMS to the value that the message names, or ask the partner to offer one of our algorithms; then redrive.",
+        "Set SFTP_ALGORITHMS to the value that the message names, or ask the partner to offer one of our algorithms; then run the command again.";
     /// The server refused the credential.
     AuthenticationRejected, "Check the user name, and that the partner has installed the public key whose fingerprint is in the message.",
         "Check the user name, and that the partner has installed the public key whose fingerprint is in the message.";
-    /// The object is missing, denied or archived.
-    ObjectUnreadable, "Check that the object still exists, is not archived, and that the function's role may read (and decrypt) it.",
-        "Check the bucket, the key and the region, that the object is not archived, and that your AWS credentials may read (and decrypt) it.";
-    /// The object is no longer what was pinned, and no newer upload explains it.
-    ObjectChanged, "Turn on versioning for the bucket, or upload under a new name instead of overwriting; then upload again.",
-        "The object was overwritten while it was read: run the command again to deliver what is there now.";
+    /// The object is missing or archived, or may not be read.
+    ObjectUnreadable, "Check that the object still exists and is not archived, and that the function's role may read and decrypt it.",
+        "Check the bucket, the key and the region, that the object is not archived, and that your AWS credentials may read and decrypt it.";
+    /// The object is no longer the pinned one, and no newer upload explains it.
+    ObjectChanged, "Turn on versioning for the bucket, or upload under new names instead of overwriting; then upload the object again.",
+        "The object was overwritten while it was read. Run the command again to deliver the current object.";
     /// The remote path is unsafe, missing, or not writable.
-    RemotePathRejected, "Correct the object's name, SFTP_LOCATION, or the permissions on the partner's directory; then redrive.",
-        "Correct the object's name, SFTP_LOCATION, or the permissions on the partner's directory; then run the command again.";
+    RemotePathRejected, "Correct the object's name, SFTP_LOCATION, or the permissions of the partner's directory; then redrive.",
+        "Correct the object's name, SFTP_LOCATION, or the permissions of the partner's directory; then run the command again.";
     /// The remote disk or quota is full.
-    RemoteFull, "Ask the partner to make room; then redrive, the transfer resumes.",
-        "Ask the partner to make room; then run the command again, the transfer resumes.";
-    /// The partial file is not what was sent; it has been removed.
-    RemoteMismatch, "The file was sent again once and still differed: ask the partner what alters files on arrival (scanner, text mode, quota).",
-        "The file was sent again once and still differed: ask the partner what alters files on arrival (scanner, text mode, quota).";
+    RemoteFull, "Ask the partner to free space; then redrive. The transfer resumes.",
+        "Ask the partner to free space; then run the command again. The transfer resumes.";
+    /// The partial file differs from what was sent. It has been removed.
+    RemoteMismatch, "The file was sent twice and differed both times. Ask the partner what changes files on arrival: a virus scanner, text mode, a quota.",
+        "The file was sent twice and differed both times. Ask the partner what changes files on arrival: a virus scanner, text mode, a quota.";
     /// A bug of the bridge.
-    Internal, "Please report it with the log lines of this execution.",
-        "Please report it with what the command logs with LOG_LEVEL=debug.";
+    Internal, "This is a bug. Please report it with the log lines of this execution.",
+        "This is a bug. Please report it with what the command logs when LOG_LEVEL=debug is set.";
 }
 
 impl ErrorName {
@@ -133,12 +133,12 @@ impl ErrorName {
         }
     }
 
-    /// Whether the partner was out of reach, or got out of it: what another connection may get past.
+    /// Whether the connection failed or was lost, so that another connection may succeed.
     pub fn is_connection_failure(self) -> bool {
         matches!(self, Self::ConnectFailed | Self::ConnectionLost)
     }
 
-    /// The name for a string, if it is one of ours; Lambda's and Step Functions' own names are not.
+    /// Parses an error name. Names of Lambda and Step Functions are unknown.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|known| known.as_str() == name)
     }
@@ -150,7 +150,7 @@ impl fmt::Display for ErrorName {
     }
 }
 
-/// An error with its name and a message for a person. The message never holds a secret.
+/// An error name and a message for a person. The message never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// The name that the state machine matches.
@@ -159,7 +159,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of this name; `message` says what happened to what. What others wrote may stand in it: it is made
+    /// An error of this name. `message` says what failed. It may quote text from others: it is made
     /// [printable](crate::printable()).
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
         let message = message.into();
@@ -184,9 +184,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// `ErrorName::ConnectFailed.error("…")` reads better than the constructor where an error is raised.
 impl ErrorName {
-    /// An [`Error`] of this name.
+    /// An [`Error`] of this name: `ErrorName::ConnectFailed.error("…")`.
     pub fn error(self, message: impl Into<String>) -> Error {
         Error::new(self, message)
     }

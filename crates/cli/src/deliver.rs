@@ -9,10 +9,11 @@ use aws::credential::Clients;
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::types::EncodingType;
 use bridge::{
-    Checkpoint, CredentialReference, Deadline, Error, ErrorName, Execution, Failure, FetchKeyInput,
-    OnProgress, PinnedObject, Receipt, RecordFailureInput, RecordSettings, Result, Settings, Status,
-    TransferInput, Variables, VerifyRemoteInput,
+    Checkpoint, CredentialReference, Error, ErrorName, FetchKeyInput, FetchKeyOutput, OnProgress,
+    PinnedObject, Progress, Receipt, RecordSettings, Result, Settings, TransferInput, Variables,
+    VerifyRemoteInput,
 };
+use delivery::{Document, Functions, Handlers, Recorder, State, StateError, StateMachine};
 use partner::{Manners, Partner};
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ pub(crate) struct Bridge {
     partner: Arc<Partner>,
     credential: CredentialReference,
     pub(crate) states: States,
-    recorder: Option<Recorder>,
+    recorder: Recorder,
 }
 
 /// One object's delivery.
@@ -40,9 +41,9 @@ pub(crate) struct Delivery<'a> {
     bridge: &'a Bridge,
     event: Value,
     journal: Journal,
-    observers: Observers,
-    /// The state of the machine that it is in.
-    state: &'static str,
+    handlers: Handlers,
+    /// The state that failed, if one did.
+    state: State,
 }
 
 impl Bridge {
@@ -53,7 +54,7 @@ impl Bridge {
         // A failure bucket is the stack's; by hand there need not be one.
         let records = RecordSettings::parse_if_set(&variables)?;
         let clients = Clients::new(&clients::complete_config().await?);
-        let recorder = records.map(|settings| Recorder { settings, s3: clients.s3.clone() });
+        let recorder = Recorder::new(records, clients.s3.clone());
         let states = States::new(state_directory, &settings);
         let execution = states.execution();
         let fetch_key = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
@@ -61,10 +62,9 @@ impl Bridge {
         let credential = match fetch_key::handle(&fetch_key, input).await {
             Ok(output) => output.credential,
             Err(error) => {
-                if let Some(recorder) = &recorder {
-                    recorder.record(&execution, event(first), "FetchKey", json!({}), &error).await;
-                }
-                return Err(error);
+                let failed = StateError { state: State::FetchKey, error };
+                recorder.record(&execution, &event(first), None, &failed).await;
+                return Err(failed.error);
             }
         };
         let partner = Partner::new(settings, clients, sftp::Options::default());
@@ -98,7 +98,9 @@ impl Bridge {
         {
             journal.begin_anew(&self.states);
         }
-        Delivery { bridge: self, event: event(object), journal, observers, state: "Transfer" }
+        let Observers { sending, verifying } = observers;
+        let handlers = Handlers::new(Arc::clone(&self.partner)).with_progress(sending, verifying);
+        Delivery { bridge: self, event: event(object), journal, handlers, state: State::Transfer }
     }
 
     /// Whether the key has still what the checkpoint is of. An object that is gone may have been taken away by the
@@ -143,32 +145,21 @@ impl Bridge {
 }
 
 impl Delivery<'_> {
-    /// The states of the machine, one after the other. The caller does the retries; a second call goes on where the
-    /// first one stopped.
+    /// Runs to the end, without retries. A second call continues where the first one stopped.
     pub(crate) async fn run(&mut self) -> Result<Receipt> {
-        let partner = || Arc::clone(&self.bridge.partner);
-        let transfer =
-            transfer::Deps { partner: partner(), on_progress: Arc::clone(&self.observers.sending) };
-        let verify_remote =
-            verify_remote::Deps { partner: partner(), on_progress: Arc::clone(&self.observers.verifying) };
-        let mut resends = 0;
-        loop {
-            self.state = "Transfer";
-            let complete = match self.transfer(&transfer, resends).await? {
-                Step::Ended(receipt) => return Ok(*receipt),
-                Step::Complete(checkpoint) => *checkpoint,
-            };
-            self.state = "VerifyRemote";
-            match self.verify(&verify_remote, complete).await {
-                Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {
-                    resends += 1;
-                    self.journal.checkpoint = None;
-                }
-                Ok(Verified::FollowsNewest) => {}
-                Ok(Verified::Ended(receipt)) => return Ok(*receipt),
-                Err(error) => return Err(error),
-            }
-        }
+        let document = Document {
+            credential: Some(self.bridge.credential.clone()),
+            checkpoint: self.journal.checkpoint.clone(),
+            ..Document::default()
+        };
+        let (execution, event) = (self.journal.execution.clone(), self.event.clone());
+        let mut machine = StateMachine::at(State::Transfer, execution, event, document);
+        let (states, journal) = (&self.bridge.states, &mut self.journal);
+        let outcome = machine.run(&mut Journaled { handlers: &mut self.handlers, states, journal }).await;
+        outcome.map_err(|failed| {
+            self.state = failed.state;
+            failed.error
+        })
     }
 
     /// This is how it ended: forgets what nobody needs any more, and records a failure.
@@ -176,9 +167,10 @@ impl Delivery<'_> {
         if outcome.as_ref().err().is_none_or(|error| self.leaves_nothing(error.name)) {
             self.journal.remove();
         }
-        if let (Err(error), Some(recorder)) = (outcome, &self.bridge.recorder) {
-            let document = json!({"checkpoint": self.journal.checkpoint});
-            recorder.record(&self.journal.execution, self.event.clone(), self.state, document, error).await;
+        if let Err(error) = outcome {
+            let Journal { execution, checkpoint, .. } = &self.journal;
+            let failed = StateError { state: self.state, error: error.clone() };
+            self.bridge.recorder.record(execution, &self.event, checkpoint.as_ref(), &failed).await;
         }
     }
 
@@ -206,67 +198,31 @@ impl Delivery<'_> {
             | ErrorName::Internal => false,
         }
     }
-
-    async fn transfer(&mut self, deps: &transfer::Deps, resends: u32) -> Result<Step> {
-        loop {
-            let input = TransferInput {
-                execution: self.journal.execution.clone(),
-                event: self.event.clone(),
-                credential: self.bridge.credential.clone(),
-                checkpoint: self.journal.checkpoint.clone(),
-                resends,
-            };
-            let progress = Box::pin(transfer::handle(deps, input, Deadline::NEVER)).await?;
-            if let Some(receipt) = progress.receipt {
-                return Ok(Step::Ended(Box::new(receipt)));
-            }
-            let Some(checkpoint) = progress.checkpoint else {
-                return Err(ErrorName::Internal.error("transfer returned nothing"));
-            };
-            self.journal.save(&self.bridge.states, &checkpoint);
-            if checkpoint.status == Status::Complete {
-                return Ok(Step::Complete(Box::new(checkpoint)));
-            }
-        }
-    }
-
-    async fn verify(&mut self, deps: &verify_remote::Deps, mut checkpoint: Checkpoint) -> Result<Verified> {
-        loop {
-            let input = VerifyRemoteInput {
-                execution: self.journal.execution.clone(),
-                event: self.event.clone(),
-                credential: self.bridge.credential.clone(),
-                checkpoint,
-            };
-            let progress = Box::pin(verify_remote::handle(deps, input, Deadline::NEVER)).await?;
-            match (progress.receipt, progress.checkpoint) {
-                (Some(receipt), _) => return Ok(Verified::Ended(Box::new(receipt))),
-                (None, Some(more)) => {
-                    self.journal.save(&self.bridge.states, &more);
-                    if more.status == Status::InProgress {
-                        return Ok(Verified::FollowsNewest);
-                    }
-                    checkpoint = more;
-                }
-                (None, None) => return Err(ErrorName::Internal.error("verify-remote returned nothing")),
-            }
-        }
-    }
 }
 
-/// How Transfer ended.
-enum Step {
-    /// There is nothing to send.
-    Ended(Box<Receipt>),
-    /// All was sent.
-    Complete(Box<Checkpoint>),
+/// Writes each checkpoint to the journal.
+struct Journaled<'a> {
+    handlers: &'a mut Handlers,
+    states: &'a States,
+    journal: &'a mut Journal,
 }
 
-/// How VerifyRemote ended.
-enum Verified {
-    Ended(Box<Receipt>),
-    /// A newer upload came while this one was published: the journal holds where it begins.
-    FollowsNewest,
+impl Functions for Journaled<'_> {
+    async fn fetch_key(&mut self, input: FetchKeyInput) -> Result<FetchKeyOutput> {
+        self.handlers.fetch_key(input).await
+    }
+
+    async fn transfer(&mut self, input: TransferInput) -> Result<Progress> {
+        self.handlers.transfer(input).await
+    }
+
+    async fn verify_remote(&mut self, input: VerifyRemoteInput) -> Result<Progress> {
+        self.handlers.verify_remote(input).await
+    }
+
+    fn document_changed(&mut self, document: &Document) {
+        self.journal.save(self.states, document.checkpoint.as_ref());
+    }
 }
 
 /// The least that a state machine would be started with.
@@ -274,30 +230,4 @@ fn event(object: &Location) -> Value {
     // Of a whole bucket, for want of a key.
     let object_key = if object.object_key.is_empty() { "*" } else { &object.object_key };
     json!({"detail": {"bucket": {"name": object.bucket}, "object": {"key": object_key}}})
-}
-
-struct Recorder {
-    settings: RecordSettings,
-    s3: aws_sdk_s3::Client,
-}
-
-impl Recorder {
-    async fn record(&self, execution: &Execution, event: Value, state: &str, document: Value, error: &Error) {
-        let deps = record_failure::Deps {
-            settings: Ok(self.settings.clone()),
-            s3: self.s3.clone(),
-            step_functions: None,
-            metrics: false,
-        };
-        let failure = Failure {
-            state: state.into(),
-            error: error.name.to_string(),
-            cause: error.message().into(),
-            redrive_count: execution.redrive_count,
-        };
-        let execution = execution.clone();
-        let input = RecordFailureInput { execution, event, document, failure, raise: false };
-        // Whether there is a record or not: the error is the caller's.
-        let _ = record_failure::handle(&deps, input).await;
-    }
 }

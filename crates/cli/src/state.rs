@@ -151,8 +151,8 @@ impl Journal {
     }
 
     /// Remembers how far it has come.
-    pub(crate) fn save(&mut self, states: &States, checkpoint: &Checkpoint) {
-        self.checkpoint = Some(checkpoint.clone());
+    pub(crate) fn save(&mut self, states: &States, checkpoint: Option<&Checkpoint>) {
+        self.checkpoint = checkpoint.cloned();
         self.write(states);
     }
 
@@ -273,7 +273,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let states = states(folder.path());
         let mut first = open(&states);
-        first.save(&states, &checkpoint());
+        first.save(&states, Some(&checkpoint()));
         let (execution, redrives) = (first.execution.id.clone(), first.execution.redrive_count);
         drop(first);
         let second = open(&states);

@@ -1,9 +1,8 @@
 //! The partner's server as the settings describe it, reached with the pinned credential: what `transfer` and
 //! `verify-remote` have in common.
 
-mod attributes;
+pub mod files;
 mod learned;
-mod look;
 mod manners;
 mod persistence;
 mod refusals;
@@ -16,11 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws::credential::{self, Clients, Credential};
 use bridge::{CredentialReference, Error, ErrorName, Result, Settings};
-use sftp::{Caps, Endpoint, Keeper, Loan, Login, Session};
+use sftp::{Caps, Endpoint, Lease, Login, Session, SessionPool};
 
-pub use attributes::set_attributes;
 pub use learned::Learned;
-pub use look::{Patience, Seen, look, look_until};
 pub use manners::Manners;
 pub use persistence::Persistence;
 pub use remedy::with_setting;
@@ -37,7 +34,7 @@ pub struct Partner {
     /// What this process has learned of the server.
     pub learned: Learned,
     options: sftp::Options,
-    keeper: Keeper,
+    pool: SessionPool,
     refusals: Refusals,
     spacing: Spacing,
     /// How the last attempt to log in was refused, if it was.
@@ -69,7 +66,7 @@ pub fn login(settings: &Settings, credential: Credential) -> Result<Login> {
 impl Partner {
     /// Nothing is connected to yet.
     pub fn new(settings: Settings, clients: Clients, options: sftp::Options) -> Self {
-        let keeper = Keeper::new(settings.keep_connection);
+        let pool = SessionPool::new(settings.keep_connection);
         let login = &settings.login;
         let options = sftp::Options {
             algorithms: login.algorithms.clone(),
@@ -83,7 +80,7 @@ impl Partner {
             clients,
             learned: Learned::default(),
             options,
-            keeper,
+            pool,
             refusals: Refusals::new(manners),
             spacing: Spacing::new(manners),
             refusal: Mutex::default(),
@@ -144,7 +141,7 @@ impl Partner {
             Some(error) if !session.has_carried_data() => self.spacing.lost(&session, error),
             _ => self.spacing.worked(),
         }
-        if lost.is_some() || session.sftp().is_doubtful() {
+        if lost.is_some() || session.sftp().is_poisoned() {
             session.discard().await;
         } else {
             session.give_back().await;
@@ -152,12 +149,12 @@ impl Partner {
         outcome
     }
 
-    async fn session(&self, reference: &CredentialReference, accepted: Option<&str>) -> Result<Loan<'_>> {
+    async fn session(&self, reference: &CredentialReference, accepted: Option<&str>) -> Result<Lease<'_>> {
         // The settings are those of the process; what may change from call to call is the credential. Whichever of its
         // two versions a session is logged in with, it serves those who have the same two.
         let identity = format!("{reference:?}");
         let failures = self.spacing.total();
-        let session = self.keeper.session(&identity, self.connect(reference, accepted, failures)).await;
+        let session = self.pool.lease(&identity, self.connect(reference, accepted, failures)).await;
         match &session {
             Ok(_) => *self.last_refusal() = None,
             Err(error) if is_refusal(error) => drop(self.last_refusal().get_or_insert(error.clone())),
@@ -249,6 +246,6 @@ impl Partner {
 
     /// Ends what is still connected.
     pub async fn disconnect(&self) {
-        self.keeper.close().await;
+        self.pool.close().await;
     }
 }

@@ -1,9 +1,8 @@
 //! A duplicate event or a rerun: a file under the final name that may be this very version.
 
 use bridge::{Checksum, ErrorName, IfExists, NUMBER_MAX, PinnedObject, RemotePaths, Result};
+use partner::files::refuse_directory;
 use sftp::Sftp;
-
-use crate::remote::refuse_directory;
 
 /// Its number, and the checksum by which `verify-remote` proves it before anyone relies on it.
 ///

@@ -4,7 +4,6 @@ mod acknowledged;
 mod already_there;
 mod direct;
 mod gone;
-mod remote;
 mod slice;
 
 use std::sync::atomic::AtomicBool;

@@ -9,12 +9,12 @@ use bridge::{
     Checkpoint, Checksum, Deadline, Demand, ErrorName, Hashes, PinnedObject, ProofPolicy, RemotePaths,
     Result, TransferInput,
 };
-use partner::{Patience, Persistence, Seen, look, look_until};
+use partner::Persistence;
+use partner::files::{OpenAs, PartialFile, Patience, Seen, explain, look, look_until};
 use sftp::{AHEAD_MAX, Attributes, Caps, FileHandle, Session, Sftp, Upload};
 
 use crate::acknowledged::{Acknowledged, Sending};
 use crate::direct::{self, Prepared};
-use crate::remote::{OpenAs, explain, open_partial};
 use crate::{Deps, already_there};
 
 pub(crate) struct Slice<'a> {
@@ -69,7 +69,7 @@ impl Slice<'_> {
                 let sent = Box::pin(self.send(session, caps)).await;
                 if sent.is_err() && self.acknowledged.checkpoint().remote.is_direct() {
                     // Some servers publish what is closed, and the file may be open still.
-                    session.doubt();
+                    session.poison();
                 }
                 sent
             });
@@ -190,7 +190,8 @@ impl Slice<'_> {
         let journal = self.acknowledged.journal(&self.deps.on_progress);
         // Of a file whose size is not told, nobody can tell whether several channels write to the same.
         let size = reaches.unwrap_or(u64::MAX);
-        let mut upload = session.upload(file, offset, size, spread, journal);
+        let upload = session.upload(file).offset(offset).held(size).spread(spread);
+        let mut upload = upload.journal(journal).start();
         let complete = match self.stream(&mut upload, &mut reader, &object).await {
             Err(error) if error.name == ErrorName::RemoteFailure => Err(explain(sftp, &remote, error).await),
             other => other,
@@ -260,8 +261,9 @@ impl Slice<'_> {
     ) -> Result<(FileHandle, Option<u64>)> {
         let settings = &self.deps.partner.settings;
         self.resumes.store(open_as == OpenAs::Resume, Ordering::Relaxed);
-        let mut file =
-            open_partial(sftp, remote, settings, open_as, |warning| self.acknowledged.warn(warning)).await?;
+        let partial =
+            PartialFile { sftp, remote, policy: &settings.policy, dir_mode: settings.attributes.dir_mode };
+        let mut file = partial.open(open_as, |warning| self.acknowledged.warn(warning)).await?;
         if remote.is_direct() {
             file.leave_open_if_dropped();
         }

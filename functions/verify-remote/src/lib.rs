@@ -2,13 +2,11 @@
 //! beside it, sees to the object, and writes the receipt.
 
 mod afterwards;
-mod attributes;
 mod hashes;
 mod marker;
 mod proof;
 mod publication;
 mod publish;
-mod rename;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +16,7 @@ use bridge::{
     AfterDelivery, Checkpoint, Deadline, ErrorName, Marker, ObjectCreated, OnProgress, Outcome, Progress,
     Publication, Receipt, RemotePaths, Result, Settings, Status, VerifyRemoteInput, compare_with_stored,
 };
+use partner::files::{discard, put_back};
 use partner::{Partner, Persistence};
 use sftp::{Session, Sftp};
 
@@ -362,11 +361,11 @@ fn mark_newest(checkpoint: &mut Checkpoint) {
 /// name back.
 async fn clear_asides(checkpoint: &mut Checkpoint, sftp: &Sftp) -> Result<()> {
     if let Some(aside) = &checkpoint.aside {
-        rename::put_back(sftp, aside, &checkpoint.final_path()).await?;
+        put_back(sftp, aside, &checkpoint.final_path()).await?;
         checkpoint.aside = None;
     }
     if let Some(aside) = checkpoint.marker_aside.take() {
-        rename::discard(sftp, &aside).await;
+        discard(sftp, &aside).await;
     }
     Ok(())
 }

@@ -2,10 +2,8 @@
 
 use bridge::{Checkpoint, ErrorName, Marker, RemotePaths, Result, Settings};
 use bytes::Bytes;
-use partner::{Seen, look};
-use sftp::{FileHandle, OpenFlags, Sftp};
-
-use crate::rename::{self, Attempt, Onto, Swap, attempt, discard, swap};
+use partner::files::{self, Attempt, Onto, Reply, Seen, Swap, attempt, discard, look, swap};
+use sftp::{FileHandle, OpenFlags, Sftp, Status};
 
 /// A marker of one file.
 pub(crate) struct MarkerFile {
@@ -49,7 +47,7 @@ impl MarkerFile {
         &self,
         sftp: &Sftp,
         checkpoint: &mut Checkpoint,
-    ) -> Result<Option<sftp::Error>> {
+    ) -> Result<Option<Status>> {
         let Some(aside) = &self.aside else { return self.withdraw(sftp).await.map(|()| None) };
         match look(sftp, self.path()).await? {
             Seen::File(_) | Seen::Hidden => {}
@@ -57,11 +55,8 @@ impl MarkerFile {
             Seen::Nothing | Seen::Directory => return Ok(None),
         }
         checkpoint.marker_aside = Some(aside.clone());
-        let refusal = match rename::request(sftp, self.path(), aside, Onto::Any).await {
-            Ok(()) => return Ok(None),
-            Err(error) if !error.is_status() => return Err(error.into()),
-            Err(error) => error,
-        };
+        let reply = Reply::of(files::request(sftp, self.path(), aside, Onto::Any).await)?;
+        let Reply::Refused(refusal) = reply else { return Ok(None) };
         checkpoint.marker_aside = None;
         Ok(Some(refusal).filter(|refusal| !refusal.is_not_found()))
     }
@@ -80,7 +75,7 @@ impl MarkerFile {
     /// The former file stays, and so does its marker.
     pub(crate) async fn put_back(&self, sftp: &Sftp, checkpoint: &mut Checkpoint) -> Result<()> {
         if let Some(aside) = &checkpoint.marker_aside
-            && rename::put_back(sftp, aside, self.path()).await?
+            && files::put_back(sftp, aside, self.path()).await?
         {
             checkpoint.marker_aside = None;
         }
@@ -157,7 +152,7 @@ impl MarkerFile {
             Seen::File(_) => self.replace(sftp, aside).await?,
             // So short a file is whole as soon as it is seen, or empty.
             Seen::Nothing | Seen::Hidden => self.write_to(sftp, path).await,
-            Seen::Directory => Err(refusal),
+            Seen::Directory => Err(refusal.into()),
         };
         discard(sftp, partial).await;
         Ok(outcome)
@@ -171,9 +166,9 @@ impl MarkerFile {
                 discard(sftp, aside).await;
                 Ok(())
             }
-            Swap::Refused(refusal) | Swap::NotPutBack(refusal) => Err(refusal),
+            Swap::Refused(refusal) | Swap::NotPutBack(refusal) => Err(refusal.into()),
             Swap::CannotMoveAside(_) => match sftp.remove(path).await {
-                Ok(()) => sftp.rename_new(partial, path).await,
+                Ok(()) => sftp.rename_noreplace(partial, path).await,
                 Err(error) => Err(error),
             },
         })

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use aws::{Newer, Standing};
-use bridge::{Checkpoint, Deadline, ErrorName, IfExists, Outcome, Proof, ProofPolicy, Result};
-use partner::{Seen, look};
+use bridge::{
+    AttributeSettings, Checkpoint, Deadline, ErrorName, IfExists, Outcome, Proof, ProofPolicy, Result,
+};
+use partner::files::{AttributesOf, Discarded, Seen, discard, look, set_file_attributes};
 use sftp::Sftp;
 
+use crate::Deps;
 use crate::hashes::{self, Known};
 use crate::marker::MarkerFile;
 use crate::proof::{Prover, Search, Subject, Verdict};
 use crate::publish::{LOST_ANSWER, Published, Publisher, cannot_tell, standing};
-use crate::rename::{Discarded, discard};
-use crate::{Deps, attributes};
 
 /// How finding, proving and publishing ended.
 pub(crate) enum Step {
@@ -228,7 +229,7 @@ impl Delivery<'_> {
     async fn publish(&self, checkpoint: &mut Checkpoint, subject: &Subject, proof: Proof) -> Result<Turn> {
         let Self { deps, sftp, is_retry, .. } = *self;
         let settings = &deps.partner.settings;
-        let mut warnings = attributes::set(sftp, settings.attributes, checkpoint, subject.path()).await?;
+        let mut warnings = set_attributes(sftp, settings.attributes, checkpoint, subject.path()).await?;
         checkpoint.warnings.append(&mut warnings);
         let marker = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())?;
         checkpoint.proved = Some(proof);
@@ -281,7 +282,7 @@ impl Delivery<'_> {
         // It may be what a try left that wrote to the final name directly, and could set neither.
         if self.direct && settings.policy.if_exists != IfExists::Skip {
             let mut warnings =
-                attributes::set(self.sftp, settings.attributes, checkpoint, subject.path()).await?;
+                set_attributes(self.sftp, settings.attributes, checkpoint, subject.path()).await?;
             checkpoint.warnings.append(&mut warnings);
         }
         Ok(Turn::Ended(Step::Published(Ended::new(Outcome::AlreadyDelivered, proof))))
@@ -399,4 +400,19 @@ async fn grown(
         }
     }
     Ok(Some(subject))
+}
+
+/// Sets mode and time of the file, while it is still the partial one, unless the final one is written to directly.
+async fn set_attributes(
+    sftp: &Sftp,
+    settings: AttributeSettings,
+    checkpoint: &Checkpoint,
+    path: &str,
+) -> Result<Vec<String>> {
+    let of = if checkpoint.remote.is_direct() {
+        AttributesOf::FinalFile
+    } else {
+        AttributesOf::PartialFile { rename_requested: checkpoint.publishing }
+    };
+    set_file_attributes(sftp, path, settings, checkpoint.object.last_modified, of).await
 }

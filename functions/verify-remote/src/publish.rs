@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use aws::{Deliverable, Newer, Standing};
 use bridge::{Checkpoint, Deadline, ErrorName, Result};
-use partner::{Patience, Seen, look, look_until};
-use sftp::{OpenFlags, Sftp};
+use partner::files::{
+    Attempt, Discarded, Onto, Patience, Seen, Swap, attempt, discard, look, look_until, put_back, swap,
+};
+use sftp::{OpenFlags, Sftp, Status};
 
 use crate::Deps;
 use crate::marker::MarkerFile;
-use crate::rename::{Attempt, Discarded, Onto, Swap, attempt, discard, put_back, swap};
 
 /// How an attempt to publish ended.
 pub(crate) enum Published {
@@ -56,7 +57,7 @@ pub(crate) struct Publisher<'a> {
 /// What came of one attempt.
 enum Step {
     Renamed,
-    Refused(sftp::Error),
+    Refused(Status),
     Ended(Published),
 }
 
@@ -189,12 +190,7 @@ impl Publisher<'_> {
     }
 
     /// The partial file is still there: what is done about it depends on what lies under the final name.
-    async fn refused_now(
-        &self,
-        refusal: sftp::Error,
-        checkpoint: &mut Checkpoint,
-        path: &str,
-    ) -> Result<Step> {
+    async fn refused_now(&self, refusal: Status, checkpoint: &mut Checkpoint, path: &str) -> Result<Step> {
         match look(self.sftp, path).await? {
             Seen::File(_) if self.keeps => Ok(Step::Ended(Published::LookAgain)),
             Seen::File(_) if self.moves_aside(checkpoint) => Box::pin(self.replace(checkpoint, path)).await,
@@ -216,7 +212,7 @@ impl Publisher<'_> {
     /// The server lets the partial file not be seen.
     async fn unseen(
         &self,
-        refusal: sftp::Error,
+        refusal: Status,
         asked_before: bool,
         checkpoint: &mut Checkpoint,
         path: &str,
@@ -295,7 +291,7 @@ impl Publisher<'_> {
         }
         match self.sftp.remove(path).await {
             Ok(()) => {}
-            Err(error) if error.is_status() => return Ok(Step::Refused(error)),
+            Err(sftp::Error::Refused(status)) => return Ok(Step::Refused(status)),
             Err(error) => return Err(error.into()),
         }
         checkpoint.warnings.push(format!(
@@ -315,7 +311,7 @@ impl Publisher<'_> {
     }
 
     /// Renames the partial file to a free name and back. Returns the refusal, if there is one.
-    async fn try_renaming(&self, checkpoint: &Checkpoint, free: &str) -> Result<Option<sftp::Error>> {
+    async fn try_renaming(&self, checkpoint: &Checkpoint, free: &str) -> Result<Option<Status>> {
         let partial = &checkpoint.remote.partial;
         discard(self.sftp, free).await;
         for (from, to) in [(partial.as_str(), free), (free, partial.as_str())] {
@@ -385,9 +381,9 @@ impl Publisher<'_> {
     }
 
     /// The partial file stays: what the server refuses today it may allow tomorrow.
-    fn refused(&self, refusal: sftp::Error, checkpoint: &Checkpoint, path: &str) -> bridge::Error {
+    fn refused(&self, refusal: Status, checkpoint: &Checkpoint, path: &str) -> bridge::Error {
         let partial = &checkpoint.remote.partial;
-        let error = bridge::Error::from(refusal);
+        let error = bridge::Error::from(sftp::Error::from(refusal));
         let mut message = format!(
             "{} to {path:?}; nothing was published. {partial:?} stays, and the next try of this execution publishes it",
             error.message()

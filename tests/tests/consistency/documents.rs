@@ -1,10 +1,20 @@
-//! The Markdown files: every relative link leads to a file and a heading that exist.
+//! The Markdown files: every relative link leads to a file and a heading that exist, prose is wrapped, and the README
+//! stays short.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use integration_tests::tools::workspace;
 use regex_lite::Regex;
+
+/// Maximum length of `README.md`, in lines.
+const README_LINES_MAX: usize = 120;
+
+/// Maximum width of prose, in characters.
+const WIDTH_MAX: usize = 120;
+
+/// Written by `cargo xtask`, a line for each fact.
+const GENERATED: [&str; 3] = ["docs/compatibility.md", "docs/settings.md", "crates/sftp/README.md"];
 
 /// The Markdown files of the repository, relative to its root.
 fn documents() -> Vec<PathBuf> {
@@ -144,4 +154,27 @@ fn links_are_found_and_code_is_not_searched() {
         .map(|(line, target)| (line, target.into()))
         .into();
     assert_eq!(links(text), found);
+}
+
+#[test]
+fn the_readme_fits_on_two_screens() {
+    let lines = std::fs::read_to_string(workspace().join("README.md")).unwrap().lines().count();
+    assert!(lines <= README_LINES_MAX, "README.md has {lines} lines, and may have {README_LINES_MAX}");
+}
+
+/// Tables, headings, code, and a line that is one long link or path may be wider.
+#[test]
+fn prose_is_wrapped() {
+    let mut wrong = Vec::new();
+    for document in documents().into_iter().filter(|path| !GENERATED.iter().any(|name| path.ends_with(name)))
+    {
+        let text = std::fs::read_to_string(workspace().join(&document)).unwrap();
+        for (number, line) in prose(&text) {
+            let is_free = line.trim_start().starts_with(['|', '#']) || line.split_whitespace().count() < 4;
+            if !is_free && line.chars().count() > WIDTH_MAX {
+                wrong.push(format!("{}:{number}: {} characters", document.display(), line.chars().count()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "prose wider than {WIDTH_MAX} characters:\n{}", wrong.join("\n"));
 }

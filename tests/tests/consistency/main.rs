@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Variables};
+use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Stack, Variables};
 use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
 
 mod documents;
+mod settings;
 
 /// Folder, package and binary; state and, with `Function` behind it, resource.
 const STEPS: [(&str, &str); 4] = [
@@ -120,16 +121,10 @@ fn environment(template: &str) -> Vec<(&str, &str)> {
     lines.filter(|(name, _)| starts.iter().any(|start| name.starts_with(start))).collect()
 }
 
-/// The parameter of a setting: `SftpS3SshKey` is that of `SFTP_S3_SSH_KEY`, and few are called otherwise.
-fn parameter_of(setting: &str) -> String {
-    let capitalized = |word: &str| format!("{}{}", &word[..1], word[1..].to_lowercase());
-    match setting {
-        "S3_AFTER_DELIVERY" => "AfterDelivery".into(),
-        "S3_MOVE_PREFIX" => "MovePrefix".into(),
-        "S3_KEY_PREFIX" => "KeyPrefix".into(),
-        "SFTP_MAX_CONNECTIONS" => "ConnectionsPerFile".into(),
-        name => name.split('_').map(capitalized).collect(),
-    }
+/// The parameter of a setting.
+fn parameter_of(setting: &str) -> &'static str {
+    let setting = SETTINGS.iter().find(|known| known.name == setting).unwrap();
+    setting.parameter().unwrap_or_default()
 }
 
 #[test]
@@ -147,6 +142,7 @@ fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
             None if setting.name == "SFTP_KEEP_CONNECTION" => {
                 "!FindInMap [Connections, !Ref MaxConnections, KeepSeconds]".into()
             }
+            None if setting.name == "FAILURE_BUCKET" => "!Ref FailureBucket".into(),
             None => format!("!Ref {parameter}"),
         };
         assert_eq!(*value, expected, "{}", setting.name);
@@ -299,13 +295,11 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
 #[test]
 fn the_template_and_the_settings_take_the_same_values() {
     let template = read("sam/template.yaml");
-    // The stack sets the one to its own bucket, and the other one to suit the number of connections.
-    let of_the_stack = ["FAILURE_BUCKET", "SFTP_KEEP_CONNECTION"];
-    for setting in SETTINGS.iter().filter(|setting| !of_the_stack.contains(&setting.name)) {
+    for setting in SETTINGS.iter().filter(|setting| setting.stack != Stack::Chosen) {
         assert!(VALUES.iter().any(|(name, ..)| *name == setting.name), "{}", setting.name);
     }
     let takes = |setting: &str, value: &str| {
-        (template_takes(&template, &parameter_of(setting), value), settings_take(setting, value))
+        (template_takes(&template, parameter_of(setting), value), settings_take(setting, value))
     };
     for (setting, both, neither) in VALUES {
         for (values, expected) in [(both, true), (neither, false)] {
@@ -324,7 +318,7 @@ fn the_template_and_the_settings_take_the_same_values() {
     {
         assert_eq!(takes(setting, value), (false, true), "{setting}");
     }
-    // For whoever debugs, by hand.
+    // For debugging, by hand.
     assert_eq!(takes("LOG_LEVEL", "info,transfer=debug"), (false, true));
 }
 
@@ -362,7 +356,7 @@ fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
             "FAILURE_BUCKET" => 63,
             setting => {
                 let parameter = parameter_of(setting);
-                let mut lengths = constraints(&template, &parameter).filter(|(name, _)| *name == "MaxLength");
+                let mut lengths = constraints(&template, parameter).filter(|(name, _)| *name == "MaxLength");
                 lengths.next().unwrap_or_else(|| panic!("{parameter} has no MaxLength")).1.parse().unwrap()
             }
         }
@@ -392,36 +386,20 @@ fn story_107_fetch_key_gives_up_before_lambda_ends_it() {
     assert!(aws::credential::READ_LIMIT.as_secs() + 10 <= timeout, "{timeout}");
 }
 
+/// The table of promises in `docs/semantics.md` ends with the numbers of the stories that try to break each of them.
 #[test]
-fn the_readme_shows_the_settings_as_they_are() {
-    let readme = read("README.md");
-    for setting in SETTINGS {
-        let default = match setting.default {
-            None | Some("") => String::new(),
-            Some(default) => format!("`{default}`"),
-        };
-        let row = format!("| `{}` | {default} | {} |", setting.name, setting.description);
-        assert!(readme.contains(&row), "the README lacks the row\n{row}");
-    }
-    let starts = ["| `SFTP_", "| `S3_", "| `FAILURE_"];
-    let rows = readme.lines().filter(|line| starts.iter().any(|start| line.starts_with(start)));
-    assert_eq!(rows.count() + 1, SETTINGS.len(), "and LOG_LEVEL");
-}
-
-#[test]
-fn the_readme_names_no_test_that_is_not_there() {
-    let mut sources = String::new();
-    let folders = ["tests/tests/end_to_end", "tests/tests/engine", "tests/tests/stories", "crates/aws/src"];
-    for folder in folders {
-        for file in std::fs::read_dir(workspace().join(folder)).unwrap() {
-            sources += &std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+fn every_promise_names_stories_that_are_told_and_tested() {
+    let semantics = read("docs/semantics.md");
+    let (_, promises) = semantics.split_once("\n| promise | ").unwrap();
+    let numbers: BTreeSet<u32> = story_tests().iter().filter_map(|name| number_of(name)).collect();
+    let rows: Vec<&str> = promises.lines().skip(2).take_while(|line| line.starts_with("| **")).collect();
+    assert!(rows.len() >= 10, "{} promises", rows.len());
+    for row in rows {
+        let (_, stories) = row.trim_end_matches(" |").rsplit_once("| ").unwrap();
+        for number in stories.split(", ") {
+            let known = number.parse().is_ok_and(|number: u32| numbers.contains(&number));
+            assert!(known, "no test is named after story {number:?}: {row}");
         }
-    }
-    let readme = read("README.md");
-    let named: Vec<&str> = readme.split('`').filter(|word| word.starts_with("story_")).collect();
-    assert!(named.len() > 20);
-    for name in named {
-        assert!(sources.contains(&format!("fn {name}()")), "{name}");
     }
 }
 
@@ -429,8 +407,9 @@ fn the_readme_names_no_test_that_is_not_there() {
 fn the_runbook_has_a_heading_for_every_error() {
     let runbook = read("docs/errors.md");
     let headings: Vec<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let general = ["Where to look", "Finishing a failed delivery", "Automatic retries"].into_iter();
     let names = ErrorName::ALL.iter().map(|name| name.as_str());
-    let expected: Vec<&str> = names.chain(["Errors of Lambda and Step Functions"]).collect();
+    let expected: Vec<&str> = general.chain(names).chain(["Errors of Lambda and Step Functions"]).collect();
     assert_eq!(headings, expected);
     let unwrapped = runbook.split_whitespace().collect::<Vec<_>>().join(" ");
     for name in ErrorName::ALL {

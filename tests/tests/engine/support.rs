@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use aws::credential::Clients;
 use bridge::{
-    Checkpoint, CredentialReference, Deadline, Error, ErrorName, Execution, FetchKeyInput, Progress, Receipt,
-    Settings, Status, TransferInput, Variables, VerifyRemoteInput,
+    Checkpoint, CredentialReference, Error, Execution, FetchKeyInput, Progress, Receipt, Settings,
+    TransferInput, Variables, VerifyRemoteInput,
 };
+use delivery::{Document, Functions, Handlers, State, StateMachine};
 use integration_tests::cli::{self, Ran};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::object_source::{Body, ObjectSource};
@@ -35,7 +36,6 @@ pub(crate) struct Delivery {
 #[derive(Clone)]
 pub(crate) struct Process {
     pub(crate) partner: Arc<partner::Partner>,
-    fetch_key: Arc<fetch_key::Deps>,
     slice: Option<Duration>,
 }
 
@@ -102,7 +102,6 @@ impl Delivery {
             s3: self.source.s3(),
         };
         Process {
-            fetch_key: Arc::new(fetch_key::Deps { settings: settings.clone(), clients: clients.clone() }),
             partner: Arc::new(partner::Partner::new(settings, clients, self.options.clone())),
             slice: self.slice,
         }
@@ -158,13 +157,13 @@ fn event(object_key: &str) -> Value {
 }
 
 impl Process {
-    pub(crate) async fn fetch_key(&self) -> CredentialReference {
-        let input = FetchKeyInput { execution: Execution::default(), event: event("any") };
-        fetch_key::handle(&self.fetch_key, input).await.unwrap().credential
+    fn handlers(&self) -> Handlers {
+        Handlers::new(Arc::clone(&self.partner)).with_call_limit(self.slice)
     }
 
-    fn deadline(&self) -> Deadline {
-        self.slice.map_or(Deadline::NEVER, Deadline::after)
+    pub(crate) async fn fetch_key(&self) -> CredentialReference {
+        let input = FetchKeyInput { execution: Execution::default(), event: event("any") };
+        self.handlers().fetch_key(input).await.unwrap().credential
     }
 
     /// One call of Transfer.
@@ -174,28 +173,16 @@ impl Process {
         checkpoint: Option<Checkpoint>,
         resends: u32,
     ) -> Result<Progress, Error> {
-        let input = TransferInput {
-            execution: Execution::default(),
-            event: event(object_key),
-            credential: self.fetch_key().await,
-            checkpoint,
-            resends,
-        };
-        let deps = transfer::Deps { partner: Arc::clone(&self.partner), on_progress: Arc::new(|_, _| {}) };
-        Box::pin(transfer::handle(&deps, input, self.deadline())).await
+        let (execution, event) = (Execution::default(), event(object_key));
+        let credential = self.fetch_key().await;
+        self.handlers().transfer(TransferInput { execution, event, credential, checkpoint, resends }).await
     }
 
     /// One call of VerifyRemote.
     pub(crate) async fn verify(&self, object_key: &str, checkpoint: Checkpoint) -> Result<Progress, Error> {
-        let input = VerifyRemoteInput {
-            execution: Execution::default(),
-            event: event(object_key),
-            credential: self.fetch_key().await,
-            checkpoint,
-        };
-        let deps =
-            verify_remote::Deps { partner: Arc::clone(&self.partner), on_progress: Arc::new(|_, _| {}) };
-        Box::pin(verify_remote::handle(&deps, input, self.deadline())).await
+        let (execution, event) = (Execution::default(), event(object_key));
+        let credential = self.fetch_key().await;
+        self.handlers().verify_remote(VerifyRemoteInput { execution, event, credential, checkpoint }).await
     }
 
     /// Transfer until it is complete. The second number counts the calls.
@@ -204,44 +191,40 @@ impl Process {
         object_key: &str,
         resends: u32,
     ) -> Result<(Checkpoint, u32), Error> {
-        let mut checkpoint = None;
-        for calls in 1.. {
-            checkpoint = self.transfer(object_key, checkpoint, resends).await?.checkpoint;
-            match checkpoint {
-                Some(complete) if complete.status == Status::Complete => return Ok((complete, calls)),
-                _ => {}
-            }
-        }
-        unreachable!()
+        let document = Document { credential: Some(self.fetch_key().await), resends, ..Document::default() };
+        let mut machine = machine(State::Transfer, object_key, document);
+        let ran = machine.run_until(State::VerifyRemote, &mut self.handlers()).await;
+        ran.map_err(|failed| failed.error)?;
+        Ok((machine.document().checkpoint.clone().unwrap(), machine.calls()))
     }
 
     /// VerifyRemote until there is a receipt. The second number counts the calls.
     pub(crate) async fn verify_all(
         &self,
         object_key: &str,
-        mut checkpoint: Checkpoint,
+        checkpoint: Checkpoint,
     ) -> Result<(Receipt, u32), Error> {
-        for calls in 1.. {
-            let progress = self.verify(object_key, checkpoint).await?;
-            if let Some(receipt) = progress.receipt {
-                return Ok((receipt, calls));
-            }
-            checkpoint = progress.checkpoint.unwrap();
-        }
-        unreachable!()
+        // One resend already: a mismatch is an error, and nothing is sent again.
+        let document = Document {
+            credential: Some(self.fetch_key().await),
+            checkpoint: Some(checkpoint),
+            resends: 1,
+            ..Document::default()
+        };
+        let mut machine = machine(State::VerifyRemote, object_key, document);
+        let receipt = machine.run(&mut self.handlers()).await.map_err(|failed| failed.error)?;
+        Ok((receipt, machine.calls()))
     }
 
-    /// The whole state machine but its retries.
+    /// The whole state machine without its retries.
     pub(crate) async fn deliver(&self, object_key: &str) -> Result<Receipt, Error> {
-        for resends in 0.. {
-            let (complete, _) = self.transfer_all(object_key, resends).await?;
-            match self.verify_all(object_key, complete).await {
-                Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {}
-                other => return other.map(|(receipt, _)| receipt),
-            }
-        }
-        unreachable!()
+        let mut machine = machine(State::FetchKey, object_key, Document::default());
+        machine.run(&mut self.handlers()).await.map_err(|failed| failed.error)
     }
+}
+
+fn machine(state: State, object_key: &str, document: Document) -> StateMachine {
+    StateMachine::at(state, Execution::default(), event(object_key), document)
 }
 
 /// The same process with other manners than those of a function.

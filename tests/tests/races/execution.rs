@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use aws::credential::Clients;
 use bridge::{
-    Checkpoint, CredentialReference, Deadline, Error, ErrorName, Progress, Receipt, SecretLocation, Settings,
-    Status, TransferInput, Variables, VerifyRemoteInput,
+    CredentialReference, Error, ErrorName, Execution, FetchKeyInput, FetchKeyOutput, Progress, Receipt,
+    SecretLocation, Settings, TransferInput, Variables, VerifyRemoteInput,
 };
+use delivery::{Document, Functions, Handlers, State, StateMachine};
 use partner::Partner;
 use serde_json::Value;
 
@@ -18,8 +19,8 @@ use crate::world::{self, HOST_KEY, World};
 const PAUSE: Duration = Duration::from_secs(20);
 /// How often one state is retried after an error.
 const RETRIES: u32 = 4;
-/// Maximum calls of one state; more count as a loop without end.
-const CALLS_MAX: u32 = 40;
+/// Maximum number of calls in one execution; more count as a loop without end.
+const CALLS_MAX: u32 = 200;
 
 /// A request that waits for the scheduler is no silence.
 pub(crate) fn options() -> sftp::Options {
@@ -35,13 +36,7 @@ pub(crate) struct Runner {
     clients: Clients,
     settings: Settings,
     event: Value,
-}
-
-/// How VerifyRemote ends.
-enum Verified {
-    Ended(Box<Receipt>),
-    /// It is Transfer's turn again.
-    SendMore(Box<Checkpoint>),
+    calls: u32,
 }
 
 /// Runs an execution from its start to its end.
@@ -50,7 +45,7 @@ pub(crate) async fn run(world: Arc<Mutex<World>>, number: usize, clients: Client
     if started.await.is_err() {
         return;
     }
-    let runner = Runner::new(world, number, clients);
+    let mut runner = Runner::new(world, number, clients);
     let outcome = runner.run().await;
     runner.world.lock().unwrap().ends(number, outcome);
 }
@@ -62,7 +57,7 @@ impl Runner {
             let upload = world.scenario.executions[number];
             (world.events[upload].clone(), settings(&world.scenario.variables))
         };
-        Self { world, number, clients, settings, event }
+        Self { world, number, clients, settings, event, calls: 0 }
     }
 
     /// As a cold function reaches it.
@@ -75,93 +70,33 @@ impl Runner {
         Arc::new(partner.connecting_with(connector))
     }
 
-    fn execution(&self, retries: u32) -> bridge::Execution {
-        bridge::Execution {
+    fn execution(&self) -> Execution {
+        Execution {
             id: format!("arn:aws:states:us-east-1:0:execution:bridge:run-{}", self.number),
             name: format!("run-{}", self.number),
             start_time: format!("2026-01-01T00:00:0{}Z", self.number),
-            retry_count: retries,
-            ..bridge::Execution::default()
+            ..Execution::default()
         }
     }
 
-    async fn run(&self) -> Result<Receipt, Error> {
-        let (mut resends, mut begun) = (0, None);
-        for _ in 0..CALLS_MAX {
-            let progress = self.transfer(begun.take(), resends).await?;
-            if let Some(receipt) = progress.receipt {
-                return Ok(receipt);
-            }
-            let Some(complete) = progress.checkpoint else { break };
-            match self.verify(complete).await {
-                Ok(Verified::Ended(receipt)) => return Ok(*receipt),
-                Ok(Verified::SendMore(checkpoint)) => begun = Some(*checkpoint),
-                Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {
-                    self.world.lock().unwrap().notes(self.number, &error);
-                    resends += 1;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(ErrorName::Internal.error("the states follow each other without end"))
+    async fn run(&mut self) -> Result<Receipt, Error> {
+        let document = Document { credential: Some(credential()), ..Document::default() };
+        let mut machine = StateMachine::at(State::Transfer, self.execution(), self.event.clone(), document);
+        machine.run(self).await.map_err(|failed| failed.error)
     }
 
-    async fn transfer(&self, mut checkpoint: Option<Checkpoint>, resends: u32) -> Result<Progress, Error> {
-        for _ in 0..CALLS_MAX {
-            let call = |retries| {
-                let deps = transfer::Deps { partner: self.partner(), on_progress: Arc::new(|_, _| {}) };
-                let input = TransferInput {
-                    execution: self.execution(retries),
-                    event: self.event.clone(),
-                    credential: credential(),
-                    checkpoint: checkpoint.clone(),
-                    resends,
-                };
-                async move { transfer::handle(&deps, input, Deadline::NEVER).await }
-            };
-            let progress = self.call(call).await?;
-            let status = progress.checkpoint.as_ref().map(|checkpoint| checkpoint.status);
-            if progress.receipt.is_some() || status != Some(Status::InProgress) {
-                return Ok(progress);
-            }
-            checkpoint = progress.checkpoint;
-        }
-        Err(ErrorName::Internal.error("Transfer is called without end"))
-    }
-
-    async fn verify(&self, mut checkpoint: Checkpoint) -> Result<Verified, Error> {
-        for _ in 0..CALLS_MAX {
-            let call = |retries| {
-                let deps = verify_remote::Deps { partner: self.partner(), on_progress: Arc::new(|_, _| {}) };
-                let input = VerifyRemoteInput {
-                    execution: self.execution(retries),
-                    event: self.event.clone(),
-                    credential: credential(),
-                    checkpoint: checkpoint.clone(),
-                };
-                async move { verify_remote::handle(&deps, input, Deadline::NEVER).await }
-            };
-            let progress = self.call(call).await?;
-            match (progress.receipt, progress.checkpoint) {
-                (Some(receipt), _) => return Ok(Verified::Ended(Box::new(receipt))),
-                (None, Some(more)) if more.status == Status::InProgress => {
-                    return Ok(Verified::SendMore(Box::new(more)));
-                }
-                (None, Some(more)) => checkpoint = more,
-                (None, None) => return Err(ErrorName::Internal.error("verify-remote returned nothing")),
-            }
-        }
-        Err(ErrorName::Internal.error("VerifyRemote is called without end"))
-    }
-
-    /// One state: a call, and others after what can pass, or after the process was killed.
-    async fn call<F>(&self, make: impl Fn(u32) -> F) -> Result<Progress, Error>
+    /// One state: a call, and others after an error that may pass, or after the process was killed.
+    async fn call<F>(&mut self, make: impl Fn(Handlers, u32) -> F) -> Result<Progress, Error>
     where
         F: Future<Output = Result<Progress, Error>> + 'static,
     {
+        self.calls += 1;
+        if self.calls > CALLS_MAX {
+            return Err(ErrorName::Internal.error("the states follow each other without end"));
+        }
         let mut retries = 0;
         loop {
-            let call = tokio::task::spawn_local(make(retries));
+            let call = tokio::task::spawn_local(make(Handlers::new(self.partner()), retries));
             self.world.lock().unwrap().executions[self.number].call = Some(call.abort_handle());
             let outcome = call.await;
             self.world.lock().unwrap().executions[self.number].call = None;
@@ -176,6 +111,37 @@ impl Runner {
             retries += 1;
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+impl Functions for Runner {
+    /// The document has its credential from the start.
+    async fn fetch_key(&mut self, _: FetchKeyInput) -> Result<FetchKeyOutput, Error> {
+        Ok(FetchKeyOutput { credential: credential() })
+    }
+
+    async fn transfer(&mut self, input: TransferInput) -> Result<Progress, Error> {
+        self.call(|mut handlers, retry_count| {
+            let execution = Execution { retry_count, ..input.execution.clone() };
+            let input = TransferInput { execution, ..input.clone() };
+            async move { handlers.transfer(input).await }
+        })
+        .await
+    }
+
+    async fn verify_remote(&mut self, input: VerifyRemoteInput) -> Result<Progress, Error> {
+        let outcome = self.call(|mut handlers, retry_count| {
+            let execution = Execution { retry_count, ..input.execution.clone() };
+            let input = VerifyRemoteInput { execution, ..input.clone() };
+            async move { handlers.verify_remote(input).await }
+        });
+        let outcome = outcome.await;
+        if let Err(error) = &outcome
+            && error.name == ErrorName::RemoteMismatch
+        {
+            self.world.lock().unwrap().notes(self.number, error);
+        }
+        outcome
     }
 }
 

@@ -16,6 +16,7 @@ use integration_tests::embedded::{LostAnswer, Quirks, Setstat};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::object_source::{Body, ObjectSource, Quirks as SourceQuirks};
 use integration_tests::partner::Partner;
+use partner::files::{AttributesOf, set_attributes};
 use serde_json::{Value, json};
 
 use crate::support::{Bridge, bytes, execution};
@@ -179,8 +180,8 @@ async fn story_23_a_file_that_another_execution_has_published_meanwhile_is_no_re
     let reached = bridge.reached();
     let set = reached.with_session(&credential, None, async |session| {
         let (sftp, partial) = (session.sftp(), &complete.remote.partial);
-        let (demand, delivery) = (Demand::Require, Some(&complete));
-        partner::set_attributes(sftp, partial, gone, demand, "SFTP_FILE_MODE", delivery).await
+        let of = AttributesOf::PartialFile { rename_requested: complete.publishing };
+        set_attributes(sftp, partial, gone, Demand::Require, "SFTP_FILE_MODE", of).await
     });
     assert_eq!(set.await.unwrap(), None);
 }

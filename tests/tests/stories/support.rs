@@ -9,9 +9,10 @@ use aws::credential::Clients;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use bridge::{
-    Checkpoint, CredentialReference, Deadline, Error, ErrorName, Execution, FetchKeyInput, Outcome, Progress,
-    Receipt, Settings, Status, TransferInput, Variables, VerifyRemoteInput,
+    Checkpoint, CredentialReference, Error, Execution, FetchKeyInput, FetchKeyOutput, Outcome, Progress,
+    Receipt, Settings, TransferInput, Variables, VerifyRemoteInput,
 };
+use delivery::{Document, Functions, Handlers, State, StateError, StateMachine};
 use integration_tests::ministack::{self, MiniStack};
 use integration_tests::object_source::ObjectSource;
 use integration_tests::partner::Partner;
@@ -111,9 +112,8 @@ impl Bridge {
     }
 
     pub(crate) async fn fetch_key(&self, event: &Value) -> Result<CredentialReference, Error> {
-        let deps = fetch_key::Deps { settings: self.settings(), clients: self.clients() };
         let input = FetchKeyInput { execution: execution(), event: event.clone() };
-        fetch_key::handle(&deps, input).await.map(|output| output.credential)
+        Calls(self).fetch_key(input).await.map(|output| output.credential)
     }
 
     /// As a cold function reaches it.
@@ -121,11 +121,7 @@ impl Bridge {
         Arc::new(partner::Partner::new(self.settings(), self.clients(), self.options.clone()))
     }
 
-    fn deadline(&self) -> Deadline {
-        self.slice.map_or(Deadline::NEVER, Deadline::after)
-    }
-
-    /// In the execution that [`execution`] describes; [`deliver`](Self::deliver) has one of its own each time.
+    /// One call, in the execution that [`execution`] describes; [`deliver`](Self::deliver) has one of its own each time.
     pub(crate) async fn transfer(
         &self,
         event: &Value,
@@ -133,101 +129,42 @@ impl Bridge {
         checkpoint: Option<Checkpoint>,
         resends: u32,
     ) -> Result<Progress, Error> {
-        self.transfer_as(&execution(), event, credential, checkpoint, resends).await
+        let (event, credential) = (event.clone(), credential.clone());
+        let input = TransferInput { execution: execution(), event, credential, checkpoint, resends };
+        Calls(self).transfer(input).await
     }
 
-    pub(crate) async fn transfer_as(
-        &self,
-        execution: &Execution,
-        event: &Value,
-        credential: &CredentialReference,
-        checkpoint: Option<Checkpoint>,
-        resends: u32,
-    ) -> Result<Progress, Error> {
-        let deps = transfer::Deps { partner: self.reached(), on_progress: Arc::new(|_, _| {}) };
-        let (execution, event, credential) = (execution.clone(), event.clone(), credential.clone());
-        let input = TransferInput { execution, event, credential, checkpoint, resends };
-        through_json(Box::pin(transfer::handle(&deps, through_json_value(input), self.deadline())).await)
-    }
-
+    /// One call, in the same execution.
     pub(crate) async fn verify_remote(
         &self,
         event: &Value,
         credential: &CredentialReference,
         checkpoint: Checkpoint,
     ) -> Result<Progress, Error> {
-        self.verify_remote_as(&execution(), event, credential, checkpoint).await
-    }
-
-    pub(crate) async fn verify_remote_as(
-        &self,
-        execution: &Execution,
-        event: &Value,
-        credential: &CredentialReference,
-        checkpoint: Checkpoint,
-    ) -> Result<Progress, Error> {
-        let deps = verify_remote::Deps { partner: self.reached(), on_progress: Arc::new(|_, _| {}) };
-        let (execution, event, credential) = (execution.clone(), event.clone(), credential.clone());
-        let input = VerifyRemoteInput { execution, event, credential, checkpoint };
-        through_json(Box::pin(verify_remote::handle(&deps, through_json_value(input), self.deadline())).await)
+        let (event, credential) = (event.clone(), credential.clone());
+        let input = VerifyRemoteInput { execution: execution(), event, credential, checkpoint };
+        Calls(self).verify_remote(input).await
     }
 
     /// Transfer until complete. The second number counts the calls.
     pub(crate) async fn transfer_all(&self, event: &Value, resends: u32) -> Result<(Progress, u32), Failed> {
-        self.transfer_all_as(&execution(), event, None, resends).await
+        let credential = self.fetch_key(event).await.map_err(|error| (State::FetchKey.name(), error))?;
+        let document = Document { credential: Some(credential), resends, ..Document::default() };
+        let mut machine = StateMachine::at(State::Transfer, execution(), event.clone(), document);
+        machine.run_until(State::VerifyRemote, &mut Calls(self)).await.map_err(failed)?;
+        let Document { checkpoint, receipt, .. } = machine.document().clone();
+        Ok((Progress { checkpoint, receipt }, machine.calls()))
     }
 
-    async fn transfer_all_as(
-        &self,
-        execution: &Execution,
-        event: &Value,
-        mut checkpoint: Option<Checkpoint>,
-        resends: u32,
-    ) -> Result<(Progress, u32), Failed> {
-        let credential = self.fetch_key(event).await.map_err(|error| ("FetchKey", error))?;
-        for calls in 1.. {
-            let progress = self.transfer_as(execution, event, &credential, checkpoint, resends).await;
-            let progress = progress.map_err(|error| ("Transfer", error))?;
-            if progress.checkpoint.as_ref().unwrap().status != Status::InProgress {
-                return Ok((progress, calls));
-            }
-            checkpoint = progress.checkpoint;
-        }
-        unreachable!()
-    }
-
-    /// The whole state machine but its retries, in an execution of its own: FetchKey, Transfer until complete,
-    /// VerifyRemote until done, and one more time from Transfer after a mismatch.
+    /// The whole state machine without its retries, in an execution of its own.
     pub(crate) async fn deliver(&self, event: &Value) -> Result<Receipt, Failed> {
         let id = unique("arn:aws:states:us-east-1:0:execution:bridge:delivery");
         self.deliver_as(&Execution { id, ..Execution::default() }, event).await
     }
 
     pub(crate) async fn deliver_as(&self, execution: &Execution, event: &Value) -> Result<Receipt, Failed> {
-        let (mut resends, mut begun) = (0, None);
-        loop {
-            let (progress, _) = self.transfer_all_as(execution, event, begun.take(), resends).await?;
-            if let Some(receipt) = progress.receipt {
-                return Ok(receipt);
-            }
-            let credential = self.fetch_key(event).await.map_err(|error| ("FetchKey", error))?;
-            let mut checkpoint = progress.checkpoint.unwrap();
-            loop {
-                match self.verify_remote_as(execution, event, &credential, checkpoint).await {
-                    Err(error) if error.name == ErrorName::RemoteMismatch && resends == 0 => {
-                        resends += 1;
-                        break;
-                    }
-                    Err(error) => return Err(("VerifyRemote", error)),
-                    Ok(Progress { receipt: Some(receipt), .. }) => return Ok(receipt),
-                    Ok(Progress { checkpoint: next, .. }) => checkpoint = next.unwrap(),
-                }
-                if checkpoint.status == Status::InProgress {
-                    begun = Some(checkpoint);
-                    break;
-                }
-            }
-        }
+        let mut machine = StateMachine::new(execution.clone(), event.clone());
+        machine.run(&mut Calls(self)).await.map_err(failed)
     }
 
     /// VerifyRemote until there is a receipt. The second number counts the calls.
@@ -235,16 +172,18 @@ impl Bridge {
         &self,
         event: &Value,
         credential: &CredentialReference,
-        mut checkpoint: Checkpoint,
+        checkpoint: Checkpoint,
     ) -> Result<(Receipt, u32), Error> {
-        for calls in 1.. {
-            let progress = self.verify_remote(event, credential, checkpoint).await?;
-            if let Some(receipt) = progress.receipt {
-                return Ok((receipt, calls));
-            }
-            checkpoint = progress.checkpoint.unwrap();
-        }
-        unreachable!()
+        // One resend already: a mismatch is an error, and nothing is sent again.
+        let document = Document {
+            credential: Some(credential.clone()),
+            checkpoint: Some(checkpoint),
+            resends: 1,
+            ..Document::default()
+        };
+        let mut machine = StateMachine::at(State::VerifyRemote, execution(), event.clone(), document);
+        let receipt = machine.run(&mut Calls(self)).await.map_err(|failed| failed.error)?;
+        Ok((receipt, machine.calls()))
     }
 
     /// Delivers an object whose body is `body`, and checks that it arrived.
@@ -304,11 +243,34 @@ pub(crate) fn bytes(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// What travels between the states is JSON: what does not survive that would be lost.
-fn through_json(progress: Result<Progress, Error>) -> Result<Progress, Error> {
-    progress.map(through_json_value)
+fn failed(failed: StateError) -> Failed {
+    (failed.state.name(), failed.error)
 }
 
-fn through_json_value<T: serde::Serialize + serde::de::DeserializeOwned>(value: T) -> T {
+/// Calls the handlers as the state machine does: each in a process of its own, with JSON in between.
+struct Calls<'a>(&'a Bridge);
+
+impl Calls<'_> {
+    fn handlers(&self) -> Handlers {
+        Handlers::new(self.0.reached()).with_call_limit(self.0.slice)
+    }
+}
+
+impl Functions for Calls<'_> {
+    async fn fetch_key(&mut self, input: FetchKeyInput) -> Result<FetchKeyOutput, Error> {
+        self.handlers().fetch_key(through_json(input)).await.map(through_json)
+    }
+
+    async fn transfer(&mut self, input: TransferInput) -> Result<Progress, Error> {
+        self.handlers().transfer(through_json(input)).await.map(through_json)
+    }
+
+    async fn verify_remote(&mut self, input: VerifyRemoteInput) -> Result<Progress, Error> {
+        self.handlers().verify_remote(through_json(input)).await.map(through_json)
+    }
+}
+
+/// What travels between the states is JSON: what does not survive that would be lost.
+fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: T) -> T {
     bridge::decode(serde_json::to_value(value).unwrap()).unwrap()
 }

@@ -147,7 +147,7 @@ pub(crate) fn lines(measured: &Measured) -> String {
 /// The goals as a table in Markdown that can be read at a terminal, too.
 pub(crate) fn table(goals: &[Reached]) -> String {
     let mut rows =
-        vec![["case", "bridge", "against", "which takes", "ratio", "at most", ""].map(str::to_owned)];
+        vec![["case", "bridge", "compared with", "its time", "ratio", "target", ""].map(str::to_owned)];
     for reached in goals {
         let unit = reached.goal.unit;
         let stats = |stats: Option<Stats>| {

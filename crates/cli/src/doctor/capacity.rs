@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bridge::ErrorName;
 use bytes::Bytes;
-use sftp::{Caps, OpenFlags, Session, Sftp, Unobserved};
+use sftp::{OpenFlags, Session, Sftp};
 
 use super::files::bytes_in_words;
 use super::names::open_fresh;
@@ -100,7 +100,7 @@ impl Doctor {
     async fn send(&self, path: &str, block: &Bytes, sample: u64) -> sftp::Result<(u64, Duration)> {
         let Some(session) = &self.session else { return Ok((0, Duration::ZERO)) };
         let file = open_fresh(session.sftp(), path).await?;
-        let mut upload = session.upload(file, 0, 0, session.spread(sample, Caps::ONE), Unobserved);
+        let mut upload = session.upload(file).start();
         let started = Instant::now();
         let sent = async {
             let mut length = 0;
@@ -125,7 +125,7 @@ impl Doctor {
             }
             return;
         }
-        if self.session.as_ref().is_none_or(|session| session.sftp().is_doubtful()) {
+        if self.session.as_ref().is_none_or(|session| session.sftp().is_poisoned()) {
             self.reconnect().await;
         }
         let mut problems = self.clear().await;
@@ -161,7 +161,7 @@ impl Doctor {
     /// What might end a session: only when nothing of ours is there any more.
     pub(super) async fn examine_connections(&mut self) {
         let Some(session) = self.session.clone() else { return };
-        if session.sftp().is_doubtful() {
+        if session.sftp().is_poisoned() {
             return;
         }
         // Before the channels: a server that cuts a connection for a second one on it would look like one that allows none.
@@ -198,7 +198,7 @@ impl Doctor {
                 .absent("connections", "a second one was not tried, for the sake of the account");
         }
         let timeout = self.configuration.timeout();
-        let why = match session.another().await.map_err(bridge::Error::from) {
+        let why = match session.reconnect().await.map_err(bridge::Error::from) {
             Ok(second) if second.is_alive(timeout).await => {
                 second.disconnect().await;
                 match session.is_alive(timeout).await {

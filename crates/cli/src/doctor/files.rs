@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bridge::{Demand, Mode, ProofPolicy, Publish};
 use bytes::Bytes;
-use sftp::{Attributes, Caps, FileHandle, OpenFlags, Sftp, Unobserved};
+use sftp::{Attributes, FileHandle, OpenFlags, Sftp};
 
 use super::names::open_fresh;
 use super::{Doctor, Step, Stopped};
@@ -303,8 +303,7 @@ impl Doctor {
         content: &[u8],
     ) -> sftp::Result<Option<Attributes>> {
         let Some(session) = &self.session else { return Ok(None) };
-        let spread = session.spread(content.len() as u64, Caps::ONE);
-        let mut upload = session.upload(file, offset, offset, spread, Unobserved);
+        let mut upload = session.upload(file).offset(offset).held(offset).start();
         let sent = async {
             upload.push(Bytes::copy_from_slice(content)).await?;
             upload.flush().await

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bridge::{Error, ErrorName, Method, Methods, Preset, TrustedHostKeys};
 use partner::with_setting;
 use sftp::probe::{self, Attempted, HostKey, Negotiated, Offer};
-use sftp::{Answer, Endpoint, Login, Options, Session};
+use sftp::{Endpoint, Login, MethodOutcome, Options, Session};
 
 use super::network::{LONG_PAUSE, pause};
 use super::{Doctor, Step, Stopped};
@@ -304,11 +304,11 @@ impl Doctor {
             words.push(format!("{}: {found}", method.as_str()));
         }
         let found = words.join("; ");
-        let named = |is_meant: fn(Answer) -> bool| {
+        let named = |is_meant: fn(MethodOutcome) -> bool| {
             let named = self.answers.iter().filter(|(_, answer)| is_meant(*answer));
             named.map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(",")
         };
-        let (refused, taken) = (named(Answer::is_refusal), named(|answer| !answer.is_refusal()));
+        let (refused, taken) = (named(MethodOutcome::is_refusal), named(|answer| !answer.is_refusal()));
         match refused.is_empty() {
             true => self.report.ok("methods", found),
             false => self.report.warn(
@@ -327,7 +327,7 @@ impl Doctor {
         &mut self,
         login: &Login,
         method: Method,
-        alone: &mut Vec<(Method, Answer)>,
+        alone: &mut Vec<(Method, MethodOutcome)>,
     ) -> String {
         let offered = &self.findings.methods;
         let is_offered = offered.is_empty() || offered.iter().any(|offered| offered == method.as_str());
@@ -342,11 +342,12 @@ impl Doctor {
         if login.usable().count() == 1 {
             return "accepted".into();
         }
-        let is_one_of_several = self.answers.iter().any(|(_, answer)| *answer == Answer::NotEnough);
+        let is_one_of_several =
+            self.answers.iter().any(|(_, answer)| *answer == MethodOutcome::PartialSuccess);
         let answer = self.answers.iter().rev().find(|(tried, _)| *tried == method);
         if let Some((_, answer)) = answer {
             return match (answer, is_one_of_several) {
-                (Answer::Accepted, true) => "accepted, after the other".into(),
+                (MethodOutcome::Accepted, true) => "accepted, after the other".into(),
                 (answer, _) => in_words(*answer).into(),
             };
         }
@@ -356,8 +357,9 @@ impl Doctor {
         if !is_offered {
             return "not tried, the server does not offer it".into();
         }
-        let is_same_password =
-            |(tried, answer): &(Method, Answer)| is_password(*tried) && *answer == Answer::Refused;
+        let is_same_password = |(tried, answer): &(Method, MethodOutcome)| {
+            is_password(*tried) && *answer == MethodOutcome::Refused
+        };
         if is_password(method) && self.answers.iter().chain(&*alone).any(is_same_password) {
             return "not tried, the server has refused the password".into();
         }
@@ -404,12 +406,12 @@ impl Target {
     }
 }
 
-fn in_words(answer: Answer) -> &'static str {
+fn in_words(answer: MethodOutcome) -> &'static str {
     match answer {
-        Answer::Accepted => "accepted",
-        Answer::NotEnough => "accepted, but not enough alone",
-        Answer::Refused => "refused",
-        Answer::NotTaken => "refused, the server does not take it",
+        MethodOutcome::Accepted => "accepted",
+        MethodOutcome::PartialSuccess => "accepted, but not enough alone",
+        MethodOutcome::Refused => "refused",
+        MethodOutcome::NotAllowed => "refused, the server does not take it",
     }
 }
 

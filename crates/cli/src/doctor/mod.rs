@@ -18,7 +18,7 @@ use std::time::Duration;
 use bridge::{ErrorName, Method, Place, Variables};
 use serde_json::{Value, json};
 use sftp::probe::{Greeting, Offer};
-use sftp::{Answer, Login, Session, Sftp};
+use sftp::{Login, MethodOutcome, Session, Sftp};
 
 use self::configuration::Configuration;
 use self::recommend::Recommendation;
@@ -103,7 +103,7 @@ struct Doctor {
     /// What the server was found to be before anyone logged in.
     greeting: Option<Greeting>,
     /// What it said to each method, where there are several.
-    answers: Vec<(Method, Answer)>,
+    answers: Vec<(Method, MethodOutcome)>,
     session: Option<Arc<Session>>,
     scratch: Scratch,
     /// How many attempts to log in were refused, or may have been; there are never more than two.

@@ -127,7 +127,7 @@ impl Doctor {
         };
         for way in ways {
             let outcome = match way {
-                Way::Plain => sftp.rename_new(&renamed.at, &renamed.other).await,
+                Way::Plain => sftp.rename_noreplace(&renamed.at, &renamed.other).await,
                 Way::Posix => sftp.rename(&renamed.at, &renamed.other).await,
             };
             let outcome = self.answer("rename", outcome)?;
@@ -184,7 +184,7 @@ impl Doctor {
         let (partial, path) = (self.scratch.partial(), self.scratch.file(""));
         self.write_again(&path).await?;
         self.write_again(&partial).await?;
-        let plain = sftp.rename_new(&partial, &path).await;
+        let plain = sftp.rename_noreplace(&partial, &path).await;
         let plain = self.answer("replace", plain)?;
         let posix = match sftp.can_replace() {
             true => {
@@ -222,14 +222,14 @@ impl Doctor {
     /// By moving the former file aside. Returns what that means.
     async fn replace_in_two_steps(&mut self, sftp: &Sftp, partial: &str, path: &str) -> Step<&'static str> {
         let aside = self.scratch.file(".aside");
-        let moved = sftp.rename_new(path, &aside).await;
+        let moved = sftp.rename_noreplace(path, &aside).await;
         if self.answer("replace", moved)?.is_err() {
             self.scratch.forget(&aside);
             return Ok(
                 "a new version of a file is published by removing the former one just before: for a moment there is no file of that name, and if publishing then fails, the former one is gone",
             );
         }
-        let published = sftp.rename_new(partial, path).await;
+        let published = sftp.rename_noreplace(partial, path).await;
         let published = self.answer("replace", published)?;
         if let Ok(()) = self.answer("replace", sftp.remove(&aside).await)? {
             self.scratch.forget(&aside);

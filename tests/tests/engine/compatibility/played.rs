@@ -22,8 +22,8 @@ const FULL: &str = "`RemoteFull`";
 
 #[tokio::test]
 async fn compatibility_apache_mina() {
-    const WHY: &str = "played are the status codes 9, 11 and 18, handles of random bytes, a STATUS without strings, and a \
-                       rename that is refused where the name exists";
+    const WHY: &str = "the test plays the status codes 9, 11 and 18, handles of random bytes, a STATUS without strings, and a \
+                       server that does not rename onto an existing name";
     let quirks = Quirks { later_codes: true, no_posix_rename: true, ..Quirks::default() };
     plays("Apache MINA, IBM Sterling", quirks, &[], &[("overwriting", MOVED_ASIDE, WHY)]).await;
 }
@@ -36,8 +36,8 @@ async fn compatibility_transfer_family() {
 
 #[tokio::test]
 async fn compatibility_transfer_family_without_stat() {
-    const WHY: &str = "without the size of the partial file nobody knows how far it reaches";
-    const UNTOLD: &str = "the server does not tell it";
+    const WHY: &str = "the server does not show the size of the partial file";
+    const UNTOLD: &str = "the server does not show it";
     let quirks =
         Quirks { no_mixed_open: true, setstat: Setstat::Refused, no_stat: true, ..Quirks::default() };
     let differs: Differs = &[("cut and resumed", "ok, from the start", WHY), ("size", CONFIG, UNTOLD)];
@@ -46,12 +46,12 @@ async fn compatibility_transfer_family_without_stat() {
 
 #[tokio::test]
 async fn compatibility_azure_blob() {
-    const BLOCKS: &str = "more WRITEs than the server takes for one file; played are 1,000, which are 31 MiB. It is said to \
-                          take 50,000, which are 1.5 GiB, unless it announces that a WRITE may be larger than 32 KiB";
+    const BLOCKS: &str = "the server accepts a limited number of WRITEs for one file: here 1,000, which are 31 MiB. The real one \
+                          is said to accept 50,000 (1.5 GiB), unless it announces WRITEs larger than 32 KiB";
     let quirks = Quirks { no_posix_rename: true, writes_max: Some(1000), ..Quirks::default() };
     let differs: Differs = &[
         ("100 MiB", "`RemoteFailure`", BLOCKS),
-        ("overwriting", MOVED_ASIDE, "a rename is refused where the name exists"),
+        ("overwriting", MOVED_ASIDE, "it does not rename onto an existing name"),
     ];
     plays("Azure Blob", quirks, &[], differs).await;
 }
@@ -65,7 +65,7 @@ async fn compatibility_minio() {
 #[tokio::test]
 async fn compatibility_drop_box_swept_at_close() {
     let quirks = Quirks { sweep: Some(Sweep::AtClose), ..Quirks::default() };
-    const GONE: &str = "the file is gone before anything can be proved";
+    const GONE: &str = "the file is gone before it can be proved";
     let differs: Differs = &[("auto", "unverified", GONE), ("read-back", CONFIG, ""), ("size", CONFIG, "")];
     plays("drop box, swept at close", quirks, DIRECT, differs).await;
 }
@@ -78,7 +78,7 @@ async fn compatibility_drop_box_swept_after_the_rename() {
 
 #[tokio::test]
 async fn compatibility_write_only_directory() {
-    const BLIND: &str = "nothing can be looked at or read";
+    const BLIND: &str = "nothing can be seen or read";
     let quirks = Quirks { write_only: true, ..Quirks::default() };
     let differs: Differs = &[
         ("cut and resumed", "ok, from the start", BLIND),

@@ -124,7 +124,7 @@ async fn compatibility_asyncssh() {
 #[tokio::test]
 async fn compatibility_paramiko() {
     let differs: Differs = &[
-        ("overwriting", "ok, moved aside", "it does not announce that it can rename in one step"),
+        ("overwriting", "ok, moved aside", "it does not announce `posix-rename`"),
         ("hash", "`InvalidConfig`", "it announces `check-file`, but hashes with MD5 and SHA-1 only"),
     ];
     program("Paramiko", Server::Paramiko, differs).await;
@@ -144,13 +144,13 @@ async fn the_hash_of_paramiko_is_understood() {
 #[tokio::test]
 async fn compatibility_conch() {
     const NAMES: &str = "`RemoteFailure`: umlauts, emoji";
-    let differs: Differs = &[("names", NAMES, "it takes names in ASCII only")];
+    let differs: Differs = &[("names", NAMES, "it accepts only names in ASCII")];
     program("Twisted Conch", Server::Conch, differs).await;
 }
 
 #[tokio::test]
 async fn compatibility_ssh2() {
-    let differs: Differs = &[("overwriting", "ok, moved aside", "it knows no rename in one step")];
+    let differs: Differs = &[("overwriting", "ok, moved aside", "it has no `posix-rename`")];
     program("ssh2 for Node.js", Server::Ssh2, differs).await;
 }
 
@@ -166,7 +166,7 @@ async fn compatibility_rclone_with_a_cache() {
 
 #[tokio::test]
 async fn compatibility_rclone() {
-    const WHY: &str = "it passes a file on as it comes, and cannot go on in the middle of one";
+    const WHY: &str = "it forwards a file while it arrives, and cannot resume in the middle";
     let differs: Differs = &[("cut and resumed", "ok, from the start", WHY)];
     program("rclone (Go pkg/sftp)", Server::Rclone, differs).await;
 }

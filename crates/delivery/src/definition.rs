@@ -1,0 +1,143 @@
+//! The states here and those of `statemachine/bridge.asl.json` follow each other in the same order.
+
+use bridge::{
+    Checkpoint, CredentialReference, ErrorName, Execution, Outcome, PinnedObject, Receipt, RemotePaths,
+    SecretLocation, Status,
+};
+use serde_json::{Value, json};
+
+use crate::document::Document;
+use crate::state::State;
+
+const TASKS: [State; 3] = [State::FetchKey, State::Transfer, State::VerifyRemote];
+const STATUSES: [Status; 4] = [Status::InProgress, Status::Complete, Status::Skipped, Status::Superseded];
+
+fn definition() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../statemachine/bridge.asl.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn document(status: Status, with_receipt: bool) -> Document {
+    let object = PinnedObject {
+        bucket: "b".into(),
+        object_key: "k".into(),
+        etag: "e".into(),
+        version_id: None,
+        size: 5,
+        last_modified: None,
+        checksum: None,
+        hash: None,
+    };
+    let credential = CredentialReference {
+        location: SecretLocation::SecretsManager { arn: "a".into(), version_id: "v".into() },
+        user_name: "u".into(),
+        algorithm: None,
+        public_key_fingerprint: None,
+        previous: None,
+    };
+    let start = Checkpoint::start(object, RemotePaths::nowhere(), "2026-11-27T00:00:00Z".into());
+    let checkpoint = Checkpoint { status, ..start };
+    let ended = "2026-11-27T00:00:01Z".to_owned();
+    let receipt =
+        Receipt::new(Outcome::Delivered, &checkpoint, "h", &credential, &Execution::default(), ended);
+    Document {
+        credential: Some(credential),
+        checkpoint: Some(checkpoint),
+        receipt: with_receipt.then_some(receipt),
+        resends: 0,
+    }
+}
+
+/// The state that follows `name`, through the choices in between.
+fn follow<'a>(states: &'a Value, name: &'a Value, input: &Value) -> &'a str {
+    let mut name = name.as_str().unwrap();
+    while states[name]["Type"] == "Choice" {
+        let choices = states[name]["Choices"].as_array().unwrap();
+        let chosen = choices.iter().find(|choice| holds(choice["Condition"].as_str().unwrap(), input));
+        name = chosen.map_or(&states[name]["Default"], |choice| &choice["Next"]).as_str().unwrap();
+    }
+    name
+}
+
+/// Evaluates as much of JSONata as the choices use.
+fn holds(condition: &str, input: &Value) -> bool {
+    let expression = condition.trim_start_matches("{% ").trim_end_matches(" %}");
+    expression.split(" and ").all(|term| {
+        if let Some(path) = term.strip_prefix("$exists(") {
+            !lookup(path.trim_end_matches(')'), input).is_null()
+        } else if let Some((path, list)) = term.split_once(" in ") {
+            let list: Vec<Value> = serde_json::from_str(&list.replace('\'', "\"")).unwrap();
+            list.contains(lookup(path, input))
+        } else if let Some((path, most)) = term.split_once(" <= ") {
+            lookup(path, input).as_u64().unwrap() <= most.parse().unwrap()
+        } else if let Some((path, value)) = term.split_once(" = ") {
+            lookup(path, input) == value.trim_matches('\'')
+        } else {
+            panic!("this test cannot evaluate {term:?}: extend it")
+        }
+    })
+}
+
+fn lookup<'a>(path: &str, input: &'a Value) -> &'a Value {
+    let fields = path.strip_prefix("$states.input.").unwrap();
+    fields.split('.').fold(input, |value, field| &value[field])
+}
+
+#[test]
+fn every_state_is_in_the_definition_and_calls_its_own_function() {
+    let definition = definition();
+    assert_eq!(definition["StartAt"], State::FetchKey.name());
+    for state in TASKS {
+        let name = &definition["States"][state.name()]["Arguments"]["FunctionName"];
+        assert_eq!(name.as_str().unwrap(), format!("${{{state}FunctionArn}}"));
+    }
+    assert_eq!(definition["States"][State::Delivered.name()]["Type"], "Succeed");
+}
+
+#[test]
+fn after_each_result_the_same_state_follows_as_in_the_definition() {
+    let definition = definition();
+    let states = &definition["States"];
+    for state in TASKS {
+        for status in STATUSES {
+            for with_receipt in [false, true] {
+                let document = document(status, with_receipt);
+                let mut input = json!({"checkpoint": document.checkpoint});
+                if let Some(receipt) = &document.receipt {
+                    input["receipt"] = json!(receipt);
+                }
+                let expected = follow(states, &states[state.name()]["Next"], &input);
+                let next = state.after_success(&document);
+                assert_eq!(next.name(), expected, "{state}, {status:?}, receipt: {with_receipt}");
+            }
+        }
+    }
+}
+
+#[test]
+fn after_each_error_the_same_state_follows_as_in_the_definition() {
+    let definition = definition();
+    let states = &definition["States"];
+    for state in TASKS {
+        for name in ErrorName::ALL {
+            // The definition reads the credential again; here the run ends.
+            if *name == ErrorName::CredentialExpired {
+                continue;
+            }
+            for resends in 0..3 {
+                let document = Document { resends, ..document(Status::Complete, false) };
+                let catchers = states[state.name()]["Catch"].as_array().unwrap();
+                let catches = |catcher: &&Value| {
+                    let names = catcher["ErrorEquals"].as_array().unwrap();
+                    names.iter().any(|caught| caught == name.as_str() || caught == "States.ALL")
+                };
+                let next = &catchers.iter().find(catches).unwrap()["Next"];
+                // The catcher of an error that is cured counts, and then the choice looks.
+                let input = json!({"failure": {"error": name.as_str()}, "resends": resends + 1});
+                let expected = follow(states, next, &input);
+                let next = state.after_error(*name, &document).map_or("RecordFailure", State::name);
+                assert_eq!(next, expected, "{state}, {name}, {resends} resends");
+            }
+        }
+    }
+}

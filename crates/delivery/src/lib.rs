@@ -1,0 +1,23 @@
+//! One delivery in one process: the states of `statemachine/bridge.asl.json`, without Step Functions.
+//!
+//! [`StateMachine`] knows the order of the states. It calls the functions through [`Functions`]; [`Handlers`] calls
+//! their real handlers. Retries after an error and the record of a failure ([`Recorder`]) are the caller's: call
+//! [`StateMachine::run`] again, and it continues at the state that failed.
+//!
+//! One catcher of the definition is missing: after `CredentialExpired` the definition returns to `FetchKey`. Here the
+//! error ends the run.
+
+mod document;
+mod functions;
+mod machine;
+mod record;
+mod state;
+
+pub use document::Document;
+pub use functions::{Functions, Handlers};
+pub use machine::{StateError, StateMachine};
+pub use record::Recorder;
+pub use state::State;
+
+#[cfg(test)]
+mod definition;
