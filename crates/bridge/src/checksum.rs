@@ -1,4 +1,4 @@
-//! Checksums that go on where an earlier invocation stopped.
+//! Checksums and hashes that a later invocation can resume.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 
-use crate::{ErrorName, Result};
+use crate::error::{ErrorName, Result};
 
-/// The checksums that S3 keeps of a whole object and that can be computed in pieces.
+/// Checksums of whole objects that S3 stores and that can be computed in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChecksumAlgorithm {
     /// CRC-64/NVME, S3's default.
@@ -33,7 +33,7 @@ impl ChecksumAlgorithm {
         }
     }
 
-    /// Length of the checksum, bytes.
+    /// Length of the checksum, in bytes.
     fn length(self) -> usize {
         match self {
             Self::Crc64Nvme => 8,
@@ -42,16 +42,16 @@ impl ChecksumAlgorithm {
     }
 }
 
-/// A checksum as S3 writes it: base64 of its bytes, most significant first.
+/// A checksum in S3's form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksum {
-    /// Which.
+    /// The algorithm.
     pub algorithm: ChecksumAlgorithm,
-    /// Base64.
+    /// Its bytes in base64, the most significant one first.
     pub value: String,
 }
 
-/// A checksum of the bytes so far. In a payload it is the [`Checksum`] of these bytes.
+/// The checksum of the bytes so far. Serialized, it is the [`Checksum`] of these bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Checksum", into = "Checksum")]
 pub struct RunningChecksum {
@@ -60,12 +60,12 @@ pub struct RunningChecksum {
 }
 
 impl RunningChecksum {
-    /// Of no bytes.
+    /// The checksum of no bytes.
     pub fn new(algorithm: ChecksumAlgorithm) -> Self {
         Self { algorithm, digest: crc_fast::Digest::new(algorithm.implementation()) }
     }
 
-    /// Goes on from the checksum of the bytes so far.
+    /// Resumes from the checksum of the bytes so far.
     ///
     /// # Errors
     /// `InvalidInput` if the value is not base64 of the algorithm's length.
@@ -78,7 +78,7 @@ impl RunningChecksum {
                 .error(format!("field `checksum.value`: expected base64 of {length} bytes"))
         })?;
         let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        // The running state is the checksum before its final inversion.
+        // The state of the computation is the checksum before its final inversion.
         let state = value ^ (u64::MAX >> (64 - 8 * length));
         Ok(Self {
             algorithm,
@@ -106,7 +106,7 @@ impl From<RunningChecksum> for Checksum {
 }
 
 impl TryFrom<Checksum> for RunningChecksum {
-    type Error = crate::Error;
+    type Error = crate::error::Error;
 
     fn try_from(checksum: Checksum) -> Result<Self> {
         Self::resume(&checksum)
@@ -121,14 +121,14 @@ impl PartialEq for RunningChecksum {
 
 impl Eq for RunningChecksum {}
 
-/// A running hash that can be put into a checkpoint.
+/// A hash of the bytes so far. Serialized, it is the state of the computation, so that another process can resume it.
 #[derive(Clone, Default)]
 pub struct RunningHash<D>(D);
 
-/// For servers that hash a file themselves, and for objects that S3 keeps this hash of.
+/// For servers that compute the hash of a file, and for objects whose SHA-256 S3 stores.
 pub type RunningSha256 = RunningHash<Sha256>;
 
-/// For objects of which S3 keeps nothing else: their entity tag is it.
+/// For objects of which S3 stores nothing but the MD5, in the entity tag.
 pub type RunningMd5 = RunningHash<Md5>;
 
 impl<D: sha2::Digest + Clone> RunningHash<D> {
@@ -142,9 +142,9 @@ impl<D: sha2::Digest + Clone> RunningHash<D> {
         self.0.clone().finalize().to_vec()
     }
 
-    /// The same in hexadecimal.
+    /// The hash of the bytes so far, in hexadecimal.
     pub fn hexadecimal(&self) -> String {
-        self.digest().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(self.digest())
     }
 }
 
@@ -174,23 +174,32 @@ impl<'de, D: SerializableState> Deserialize<'de> for RunningHash<D> {
         let state = BASE64.decode(text).ok();
         let state = state.and_then(|bytes| SerializedState::<D>::try_from(bytes.as_slice()).ok());
         let state = state.and_then(|state| D::deserialize(&state).ok());
-        state
-            .map(Self)
-            .ok_or_else(|| serde::de::Error::custom("not a state, expected that of a hash in base64"))
+        state.map(Self).ok_or_else(|| {
+            serde::de::Error::custom("not the state of a hash, expected the state of a hash in base64")
+        })
     }
 }
 
-/// A hash that S3 keeps of a whole object, for objects without a [`Checksum`].
+/// A hash of a whole object that S3 stores, for objects without a [`Checksum`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "algorithm", content = "value")]
 pub enum ObjectHash {
-    /// Base64, as S3 writes it.
+    /// In base64, as S3 returns it.
     #[serde(rename = "SHA256")]
     Sha256(String),
-    /// Hexadecimal: the entity tag of an object that was uploaded in one part and is not encrypted with a KMS key
+    /// In hexadecimal. It is the entity tag of an object that was uploaded in one part and is not encrypted with a KMS key
     /// (Amazon S3 API Reference, "Object": `ETag`).
     #[serde(rename = "MD5")]
     Md5(String),
+}
+
+/// Hashes to compute in addition to what is compared with S3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    /// SHA-256.
+    pub sha256: bool,
+    /// MD5.
+    pub md5: bool,
 }
 
 #[cfg(test)]
@@ -221,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn all_go_on_where_they_stopped() {
+    fn all_can_be_resumed() {
         let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
         for cut in [0, 1, 63, 64, 65, 12_345, bytes.len()] {
             let (head, tail) = bytes.split_at(cut);
@@ -230,12 +239,12 @@ mod tests {
                 second.update(tail);
                 assert_eq!(second.checksum(), checksum(algorithm, &bytes));
             }
-            hash_goes_on::<Sha256>(head, tail);
-            hash_goes_on::<Md5>(head, tail);
+            hash_can_be_resumed::<Sha256>(head, tail);
+            hash_can_be_resumed::<Md5>(head, tail);
         }
     }
 
-    fn hash_goes_on<D: sha2::Digest + SerializableState + Clone + Default>(head: &[u8], tail: &[u8]) {
+    fn hash_can_be_resumed<D: sha2::Digest + SerializableState + Clone + Default>(head: &[u8], tail: &[u8]) {
         let mut first = RunningHash::<D>::default();
         first.update(head);
         let json = serde_json::to_value(&first).unwrap();

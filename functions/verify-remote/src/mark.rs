@@ -199,7 +199,7 @@ impl MarkerFile {
             }
             Swap::Refused(refusal) | Swap::NotPutBack(refusal) => Ok(Reply::Refused(refusal)),
             Swap::CannotMoveAside(_) => match Reply::of(sftp.remove(path).await)? {
-                Reply::Done(()) => Ok(Reply::of(sftp.rename_new(partial, path).await)?),
+                Reply::Done(()) => Ok(Reply::of(sftp.rename_noreplace(partial, path).await)?),
                 refused => Ok(refused),
             },
         }

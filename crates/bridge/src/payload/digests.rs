@@ -4,16 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChecksumAlgorithm, ObjectHash, PinnedObject, RunningChecksum, RunningMd5, RunningSha256};
-
-/// Hashes to compute in addition to what S3 has to compare with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hashes {
-    /// SHA-256.
-    pub sha256: bool,
-    /// MD5.
-    pub md5: bool,
-}
+use super::object::PinnedObject;
+use crate::checksum::{ChecksumAlgorithm, Hashes, ObjectHash, RunningChecksum, RunningMd5, RunningSha256};
 
 /// Everything that is computed of the bytes so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ pub use credential::{CredentialReference, CredentialVersion, SecretLocation};
 pub use delivery::{
     Candidate, Checkpoint, Phase, Proving, Publishing, Reached, ReadBack, Reading, Report, Reread, Sent,
 };
-pub use digests::{Comparison, Digests, Hashes};
+pub use digests::{Comparison, Digests};
 pub use object::{ObjectSummary, PinnedObject};
 pub use publication::{Outcome, Proof, Publication};
 pub use receipt::{Parties, Receipt};

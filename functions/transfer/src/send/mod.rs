@@ -136,7 +136,7 @@ impl<'a> Sending<'a> {
             let sent = Box::pin(self.send(session, caps)).await;
             if sent.is_err() && self.checkpoint().route.is_direct() {
                 // Some servers publish what is closed, and the file may still be open.
-                session.doubt();
+                session.poison();
             }
             sent
         });

@@ -115,7 +115,8 @@ impl Sending<'_> {
         let journal = self.acknowledged.journal(&self.call.deps.on_progress);
         // If the size is not known, nothing tells whether several channels write to the same file.
         let size = reach.bytes().unwrap_or(u64::MAX);
-        let mut upload = session.upload(file, sent.offset, size, spread, journal);
+        let upload = session.upload(file).offset(sent.offset).held(size).spread(spread);
+        let mut upload = upload.journal(journal).start();
         let streamed = match self.stream(&mut upload, &mut reader, &object).await {
             Err(error) if error.name == ErrorName::RemoteFailure => Err(explain(sftp, &route, error).await),
             other => other,
