@@ -1,37 +1,27 @@
-//! What becomes of an object once it is delivered. Each of these may be done again: what is done already is fine.
+//! Copies a version within its bucket.
 
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Tag, Tagging};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bridge::{Deadline, PinnedObject};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::task::JoinSet;
 
-use crate::error::Failed;
-use crate::removal::{Address, Found, find, nothing_comes_back};
-pub use crate::removal::{Removal, delete};
-
-/// Why it could not be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotDone {
-    /// In words, for the receipt.
-    pub why: String,
-    /// Whether another try may succeed with nothing changed.
-    pub transient: bool,
-}
-
-pub(crate) type Result<T> = std::result::Result<T, NotDone>;
+use super::not_done::{NotDone, Result};
+use super::tag::{put_tags, tags_of};
+use super::version::Address;
+use crate::error::CallError;
+use crate::etag::quoted;
 
 /// How an object is copied.
 #[derive(Clone, Copy, Debug)]
 pub struct Copying {
-    /// Larger ones are copied in parts, bytes.
+    /// Maximum size that is copied in one request, in bytes. Larger objects are copied in parts.
     pub whole_max: u64,
-    /// Each of them, bytes; larger where there would be too many.
+    /// Size of a part, in bytes. It is increased if there would be too many parts.
     pub part: u64,
 }
 
@@ -42,280 +32,184 @@ impl Default for Copying {
     }
 }
 
-/// S3 allows so many on an object.
-const TAGS_MAX: usize = 10;
-/// S3 allows so many in one upload.
+/// Maximum number of parts in one upload, by S3's limits.
 const PARTS_MAX: u64 = 10_000;
-/// So many parts are copied side by side.
+
+/// Number of parts that are copied at the same time.
 const PARTS_AT_ONCE: usize = 8;
-/// S3 may take this long to copy what it was asked to in one request.
+
+/// Maximum time for a request in which S3 copies bytes before it answers.
 const COPY_TIMEOUT: Duration = Duration::from_secs(600);
 
-pub(crate) fn not_done(why: impl Into<String>) -> NotDone {
-    NotDone { why: why.into(), transient: false }
-}
+/// The characters that a key in `x-amz-copy-source` has to escape: all except RFC 3986's unreserved ones and slashes.
+const COPY_SOURCE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-pub(crate) fn failed<E: ProvideErrorMetadata>(operation: &str, error: &SdkError<E, HttpResponse>) -> NotDone {
-    let failed = Failed::of(error);
-    NotDone { why: format!("{operation}: {failed}"), transient: failed.is_transient() }
-}
-
-/// Adds the tags to those that the version has. With `anew`, they replace an earlier delivery's.
-///
-/// # Errors
-/// Whatever S3 says, and if there are too many others.
-pub async fn tag(s3: &Client, object: &PinnedObject, tags: &[(&str, &str)], anew: bool) -> Result<()> {
-    let Found::Present(_, address) = find(s3, object).await? else {
-        return Err(not_done("it is gone, or a newer upload has taken its place"));
-    };
-    let present = tags_of(s3, object, &address).await?;
-    let has = |(name, value): &(&str, &str)| {
-        present.iter().any(|tag| tag.key() == *name && (!anew || tag.value() == *value))
-    };
-    // The first one is the time, which is another each time.
-    if tags.iter().skip(1).all(has) {
-        return Ok(());
-    }
-    let mut merged: Vec<Tag> =
-        present.into_iter().filter(|tag| tags.iter().all(|(name, _)| tag.key() != *name)).collect();
-    if merged.len() + tags.len() > TAGS_MAX {
-        return Err(not_done(format!(
-            "the object has {} tags, S3 allows {TAGS_MAX}: there is no room for {} more",
-            merged.len(),
-            tags.len()
-        )));
-    }
-    for (name, value) in tags {
-        let tag = Tag::builder().key(*name).value(*value).build();
-        merged.push(tag.map_err(|error| not_done(error.to_string()))?);
-    }
-    put_tags(s3, object, &address, merged).await
-}
-
-async fn put_tags(s3: &Client, object: &PinnedObject, address: &Address, tags: Vec<Tag>) -> Result<()> {
-    let tagging = Tagging::builder().set_tag_set(Some(tags)).build();
-    let tagging = tagging.map_err(|error| not_done(error.to_string()))?;
-    let request = s3.put_object_tagging().bucket(&object.bucket).key(&object.object_key);
-    let request = request.set_version_id(address.version_id()).tagging(tagging);
-    request.send().await.map_err(|error| failed("PutObjectTagging", &error))?;
-    Ok(())
-}
-
-async fn tags_of(s3: &Client, object: &PinnedObject, address: &Address) -> Result<Vec<Tag>> {
-    let request = s3.get_object_tagging().bucket(&object.bucket).key(&object.object_key);
-    let tags = request.set_version_id(address.version_id()).send().await;
-    Ok(tags.map_err(|error| failed("GetObjectTagging", &error))?.tag_set)
-}
-
-/// What has become of an object that was to be moved. Its `Display` is for the receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
-    /// Where its copy is.
-    pub to: String,
-    /// What has become of the original.
-    pub original: Removal,
-}
-
-impl std::fmt::Display for Moved {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.original {
-            Removal::Deleted | Removal::AlreadyGone => write!(f, "moved to {}", self.to),
-            Removal::Hidden | Removal::Replaced => write!(f, "copied to {}; {}", self.to, self.original),
-        }
-    }
-}
-
-/// Copies the version to `object_key` in the same bucket, and deletes it once the copy is seen.
-///
-/// # Errors
-/// Whatever S3 says, and if an older version would come back, or the time is over.
-pub async fn move_to(
-    s3: &Client,
-    object: &PinnedObject,
-    object_key: &str,
-    copying: Copying,
-    deadline: Deadline,
-) -> Result<Moved> {
-    let moved = |original| Moved { to: object_key.to_owned(), original };
-    let target = PinnedObject { object_key: object_key.to_owned(), version_id: None, ..object.clone() };
-    let (source, address) = match find(s3, object).await? {
-        Found::Present(source, address) => (source, address),
-        // Moved already, or deleted or replaced by someone else: there is nothing left to move.
-        _ if size_of(s3, &target).await? == Some(object.size) => return Ok(moved(Removal::AlreadyGone)),
-        Found::Gone => return Err(not_done("the object is gone, and was not moved")),
-        Found::Replaced => {
-            return Err(not_done("a newer upload has taken its place, and it was not moved before"));
-        }
-    };
-    nothing_comes_back(s3, object, &address).await?;
-    let source = Source { object, head: &source, address: &address };
-    if object.size > copying.whole_max {
-        copy_in_parts(s3, source, object_key, copying.part, deadline).await?;
-    } else {
-        copy_whole(s3, source, object_key).await?;
-    }
-    match size_of(s3, &target).await? {
-        Some(size) if size == object.size => Ok(moved(delete(s3, object).await?)),
-        seen => Err(not_done(format!("of {} bytes, {} were copied", object.size, seen.unwrap_or_default()))),
-    }
-}
-
-/// The version that is copied.
+/// The version to copy.
 #[derive(Clone, Copy)]
-struct Source<'a> {
-    object: &'a PinnedObject,
-    head: &'a HeadObjectOutput,
-    address: &'a Address,
+pub(super) struct Source<'a> {
+    pub(super) object: &'a PinnedObject,
+    pub(super) head: &'a HeadObjectOutput,
+    pub(super) address: &'a Address,
 }
 
 impl Source<'_> {
-    /// `bucket/key?versionId=…`, URL-encoded as the header wants it.
+    /// Copies the version to this key, with metadata and tags.
+    pub(super) async fn copy_to(
+        self,
+        s3: &Client,
+        object_key: &str,
+        copying: Copying,
+        deadline: Deadline,
+    ) -> Result<()> {
+        if self.object.size > copying.whole_max {
+            self.copy_in_parts(s3, object_key, copying.part, deadline).await
+        } else {
+            self.copy_whole(s3, object_key).await
+        }
+    }
+
+    /// `bucket/key?versionId=...`, escaped as `x-amz-copy-source` requires.
     fn header(&self) -> String {
         let version = self.address.version_id().map(|version_id| format!("?versionId={version_id}"));
         let PinnedObject { bucket, object_key, .. } = self.object;
-        format!("{bucket}/{}{}", encoded(object_key), version.unwrap_or_default())
+        let object_key = utf8_percent_encode(object_key, COPY_SOURCE);
+        format!("{bucket}/{object_key}{}", version.unwrap_or_default())
+    }
+
+    async fn copy_whole(self, s3: &Client, object_key: &str) -> Result<()> {
+        let Self { object, head, .. } = self;
+        let request = s3.copy_object().copy_source(self.header()).copy_source_if_match(quoted(&object.etag));
+        let request = request
+            .bucket(&object.bucket)
+            .key(object_key)
+            .set_storage_class(head.storage_class().cloned())
+            .set_server_side_encryption(head.server_side_encryption().cloned())
+            .set_ssekms_key_id(head.ssekms_key_id().map(str::to_owned));
+        let copied = request.customize().config_override(patient()).send().await;
+        copied.map(drop).map_err(|error| NotDone::after("CopyObject", &CallError::of(&error)))
+    }
+
+    /// CopyObject copies metadata and tags by itself. Here the bridge has to do it.
+    async fn copy_in_parts(self, s3: &Client, object_key: &str, part: u64, deadline: Deadline) -> Result<()> {
+        let Self { object, address, .. } = self;
+        let tags = tags_of(s3, object, address).await?;
+        let upload = Upload { s3, source: self, object_key, id: &self.create_upload(s3, object_key).await? };
+        let copied = match upload.copy_parts(part, deadline).await {
+            Ok(parts) => upload.complete(parts).await,
+            Err(error) => Err(error),
+        };
+        if copied.is_err() {
+            upload.abort().await;
+        }
+        copied?;
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let target = PinnedObject { object_key: object_key.to_owned(), version_id: None, ..object.clone() };
+        put_tags(s3, &target, &Address::Key, tags).await
+    }
+
+    async fn create_upload(&self, s3: &Client, object_key: &str) -> Result<String> {
+        let Self { object, head, .. } = self;
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let request = s3.create_multipart_upload().bucket(&object.bucket).key(object_key);
+        let request = request
+            .set_metadata(head.metadata().cloned())
+            .set_content_type(owned(head.content_type()))
+            .set_content_encoding(owned(head.content_encoding()))
+            .set_content_language(owned(head.content_language()))
+            .set_content_disposition(owned(head.content_disposition()))
+            .set_cache_control(owned(head.cache_control()))
+            .set_storage_class(head.storage_class().cloned())
+            .set_server_side_encryption(head.server_side_encryption().cloned())
+            .set_ssekms_key_id(owned(head.ssekms_key_id()));
+        let created = request.send().await;
+        let created =
+            created.map_err(|error| NotDone::after("CreateMultipartUpload", &CallError::of(&error)))?;
+        Ok(created.upload_id.unwrap_or_default())
     }
 }
 
-async fn copy_whole(s3: &Client, source: Source<'_>, object_key: &str) -> Result<()> {
-    let Source { object, head, .. } = source;
-    let request = s3.copy_object().copy_source(source.header()).copy_source_if_match(quoted(&object.etag));
-    let request = request
-        .bucket(&object.bucket)
-        .key(object_key)
-        .set_storage_class(head.storage_class().cloned())
-        .set_server_side_encryption(head.server_side_encryption().cloned())
-        .set_ssekms_key_id(head.ssekms_key_id().map(str::to_owned));
-    let request = request.customize().config_override(patient());
-    request.send().await.map_err(|error| failed("CopyObject", &error))?;
-    Ok(())
+/// A multipart upload that copies the source to `object_key`.
+#[derive(Clone, Copy)]
+struct Upload<'a> {
+    s3: &'a Client,
+    source: Source<'a>,
+    object_key: &'a str,
+    id: &'a str,
 }
 
-/// What CopyObject does by itself has to be said here: metadata and tags.
-async fn copy_in_parts(
-    s3: &Client,
-    source: Source<'_>,
-    object_key: &str,
-    part: u64,
-    deadline: Deadline,
-) -> Result<()> {
-    let Source { object, head, address } = source;
-    let tags = tags_of(s3, object, address).await?;
-    let owned = |text: Option<&str>| text.map(str::to_owned);
-    let request = s3.create_multipart_upload().bucket(&object.bucket).key(object_key);
-    let request = request
-        .set_metadata(head.metadata().cloned())
-        .set_content_type(owned(head.content_type()))
-        .set_content_encoding(owned(head.content_encoding()))
-        .set_content_language(owned(head.content_language()))
-        .set_content_disposition(owned(head.content_disposition()))
-        .set_cache_control(owned(head.cache_control()))
-        .set_storage_class(head.storage_class().cloned())
-        .set_server_side_encryption(head.server_side_encryption().cloned())
-        .set_ssekms_key_id(owned(head.ssekms_key_id()));
-    let created = request.send().await.map_err(|error| failed("CreateMultipartUpload", &error))?;
-    let upload_id = created.upload_id().unwrap_or_default().to_owned();
-    let copied = match copy_parts(s3, source, object_key, &upload_id, part, deadline).await {
-        Ok(parts) => {
-            let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-            let request = s3.complete_multipart_upload().bucket(&object.bucket).key(object_key);
-            let request = request.upload_id(&upload_id).multipart_upload(parts);
-            let request = request.customize().config_override(patient());
-            request.send().await.map(drop).map_err(|error| failed("CompleteMultipartUpload", &error))
+impl Upload<'_> {
+    async fn copy_parts(&self, part: u64, deadline: Deadline) -> Result<Vec<CompletedPart>> {
+        let object = self.source.object;
+        let part = part.max(object.size.div_ceil(PARTS_MAX));
+        let mut ranges = (0..object.size).step_by(usize::try_from(part).unwrap_or(usize::MAX)).zip(1..);
+        let mut copying = JoinSet::new();
+        let mut parts = Vec::new();
+        loop {
+            while copying.len() < PARTS_AT_ONCE
+                && let Some((offset, number)) = ranges.next()
+            {
+                let last = (offset + part).min(object.size) - 1;
+                copying.spawn(self.copy_part(number, format!("bytes={offset}-{last}")));
+            }
+            let late = || NotDone::because("there was not enough time to copy it");
+            let next = tokio::time::timeout(deadline.remaining(), copying.join_next()).await;
+            let Some(copied) = next.map_err(|_| late())? else { break };
+            parts.push(copied.map_err(|error| NotDone::because(error.to_string()))??);
         }
-        Err(error) => Err(error),
-    };
-    if copied.is_err() {
-        let request =
-            s3.abort_multipart_upload().bucket(&object.bucket).key(object_key).upload_id(&upload_id);
-        if let Err(error) = request.send().await {
-            tracing::warn!(error = %Failed::of(&error), "the parts that were copied could not be removed");
-        }
+        parts.sort_by_key(CompletedPart::part_number);
+        Ok(parts)
     }
-    copied?;
-    if tags.is_empty() {
-        return Ok(());
-    }
-    let target = PinnedObject { object_key: object_key.to_owned(), version_id: None, ..object.clone() };
-    put_tags(s3, &target, &Address::Key, tags).await
-}
 
-async fn copy_parts(
-    s3: &Client,
-    source: Source<'_>,
-    object_key: &str,
-    upload_id: &str,
-    part: u64,
-    deadline: Deadline,
-) -> Result<Vec<CompletedPart>> {
-    let object = source.object;
-    let part = part.max(object.size.div_ceil(PARTS_MAX));
-    let mut ranges = (0..object.size).step_by(usize::try_from(part).unwrap_or(usize::MAX)).zip(1..);
-    let mut copying = JoinSet::new();
-    let mut parts = Vec::new();
-    loop {
-        while copying.len() < PARTS_AT_ONCE
-            && let Some((offset, number)) = ranges.next()
-        {
-            let last = (offset + part).min(object.size) - 1;
-            let request = s3.upload_part_copy().bucket(&object.bucket).key(object_key).upload_id(upload_id);
-            let request = request
-                .part_number(number)
-                .copy_source(source.header())
-                .copy_source_if_match(quoted(&object.etag))
-                .copy_source_range(format!("bytes={offset}-{last}"))
-                .customize()
-                .config_override(patient());
-            copying.spawn(async move { (number, request.send().await) });
-        }
-        let late = || not_done("there was not enough time to copy it");
-        let next = tokio::time::timeout(deadline.remaining(), copying.join_next()).await;
-        let Some(copied) = next.map_err(|_| late())? else { break };
-        let (number, copied) = copied.map_err(|error| not_done(error.to_string()))?;
-        let copied = copied.map_err(|error| failed("UploadPartCopy", &error))?;
-        let result = copied.copy_part_result().ok_or_else(|| not_done("UploadPartCopy: no result"))?;
-        let part = CompletedPart::builder()
+    fn copy_part(&self, number: i32, range: String) -> impl Future<Output = Result<CompletedPart>> + use<> {
+        let object = self.source.object;
+        let request = self.s3.upload_part_copy().bucket(&object.bucket).key(self.object_key);
+        let request = request
+            .upload_id(self.id)
             .part_number(number)
-            .set_e_tag(result.e_tag().map(str::to_owned))
-            .set_checksum_crc64_nvme(result.checksum_crc64_nvme().map(str::to_owned))
-            .set_checksum_crc32_c(result.checksum_crc32_c().map(str::to_owned))
-            .set_checksum_crc32(result.checksum_crc32().map(str::to_owned));
-        parts.push(part.build());
+            .copy_source(self.source.header())
+            .copy_source_if_match(quoted(&object.etag))
+            .copy_source_range(range)
+            .customize()
+            .config_override(patient());
+        async move {
+            let copied = request.send().await;
+            let copied = copied.map_err(|error| NotDone::after("UploadPartCopy", &CallError::of(&error)))?;
+            let result =
+                copied.copy_part_result().ok_or_else(|| NotDone::because("UploadPartCopy: no result"))?;
+            Ok(CompletedPart::builder()
+                .part_number(number)
+                .set_e_tag(result.e_tag().map(str::to_owned))
+                .set_checksum_crc64_nvme(result.checksum_crc64_nvme().map(str::to_owned))
+                .set_checksum_crc32_c(result.checksum_crc32_c().map(str::to_owned))
+                .set_checksum_crc32(result.checksum_crc32().map(str::to_owned))
+                .build())
+        }
     }
-    parts.sort_by_key(CompletedPart::part_number);
-    Ok(parts)
+
+    async fn complete(&self, parts: Vec<CompletedPart>) -> Result<()> {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let request = self.s3.complete_multipart_upload().bucket(&self.source.object.bucket);
+        let request = request.key(self.object_key).upload_id(self.id).multipart_upload(parts);
+        let completed = request.customize().config_override(patient()).send().await;
+        completed.map(drop).map_err(|error| NotDone::after("CompleteMultipartUpload", &CallError::of(&error)))
+    }
+
+    /// Removes the parts. Otherwise S3 would store them, and charge for them, without end.
+    async fn abort(&self) {
+        let request = self.s3.abort_multipart_upload().bucket(&self.source.object.bucket);
+        if let Err(error) = request.key(self.object_key).upload_id(self.id).send().await {
+            tracing::warn!(error = %CallError::of(&error), "the copied parts could not be removed");
+        }
+    }
 }
 
-/// For requests in which S3 moves many bytes before it answers.
+/// For requests in which S3 copies bytes before it answers.
 fn patient() -> aws_sdk_s3::config::Builder {
     let timeouts = TimeoutConfig::builder().read_timeout(COPY_TIMEOUT).build();
     aws_sdk_s3::Config::builder().timeout_config(timeouts)
-}
-
-/// Bytes of what is there under a key, if there is something.
-async fn size_of(s3: &Client, object: &PinnedObject) -> Result<Option<u64>> {
-    match s3.head_object().bucket(&object.bucket).key(&object.object_key).send().await {
-        Ok(head) => Ok(head.content_length().and_then(|length| u64::try_from(length).ok())),
-        Err(error) if Failed::of(&error).status == Some(404) => Ok(None),
-        Err(error) => Err(failed("HeadObject", &error)),
-    }
-}
-
-pub(crate) fn quoted(etag: &str) -> String {
-    format!("\"{etag}\"")
-}
-
-/// URL-encoded, but for slashes.
-fn encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                encoded.push(char::from(byte));
-            }
-            byte => encoded += &format!("%{byte:02X}"),
-        }
-        encoded
-    })
 }
 
 #[cfg(test)]
