@@ -8,7 +8,7 @@ use bridge::{
     Result,
 };
 
-use crate::error::Failed;
+use crate::error::CallError as Failed;
 use crate::versions::Versions;
 
 /// What became of the object between the event and now.
