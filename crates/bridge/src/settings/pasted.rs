@@ -7,6 +7,8 @@ const MARKS: [&str; 6] =
 const FIELDS: [&str; 3] = ["PrivateKey", "Passphrase", "Password"];
 /// Letters and digits that are examined together: half a line of a PEM file.
 const WINDOW: usize = 32;
+/// Zeros in base64. Each field of an SSH key begins with its length in four bytes, most of which are zero.
+const ZEROS: &str = "AAAA";
 
 /// Whether the text contains a private key, the JSON of a secret, or a URL with a user, which may include a password. No
 /// valid value of a setting contains any of these.
@@ -24,7 +26,8 @@ pub(super) fn may_be_secret(text: &str) -> bool {
     is_secret(text)
         || text.split(|c| !is_base64(c)).any(|run| {
             let letters: Vec<u8> = run.bytes().filter(u8::is_ascii_alphanumeric).collect();
-            letters.windows(WINDOW).any(is_mixed)
+            let has_lengths = letters.len() >= WINDOW && run.contains(ZEROS);
+            has_lengths || letters.windows(WINDOW).any(is_mixed)
         })
 }
 
