@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use sftp::probe::{self, HostKeys};
 use sftp::{Endpoint, Options};
 
+use crate::deliver::summary;
 use crate::output::{self, Layout};
-use crate::summary;
 
 /// The warning that stands with every key: printing it is not checking it.
 const WARNING: &str = "Whoever answers at this address could have printed these keys. Before you set them, compare the \

@@ -5,12 +5,7 @@ mod doctor;
 mod host_key;
 mod location;
 mod output;
-mod places;
-mod progress;
-mod recursive;
-mod state;
 mod stop;
-mod summary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,12 +14,13 @@ use std::sync::Arc;
 use bridge::{Outcome, Variables};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::deliver::Bridge;
+use crate::deliver::progress;
+use crate::deliver::recursive::batch::{self as recursive, End, Summary};
+use crate::deliver::runner::Bridge;
+use crate::deliver::summary::{self, Server};
 use crate::location::Location;
 use crate::output::Layout;
-use crate::recursive::{End, Summary};
 use crate::stop::Stop;
-use crate::summary::Server;
 
 /// Delivers S3 objects to partners' SFTP servers, whole and verified.
 #[derive(Parser)]

@@ -17,9 +17,9 @@ use delivery::{Document, Functions, Handlers, Recorder, State, StateError, State
 use partner::{Manners, Partner};
 use serde_json::{Value, json};
 
+use crate::deliver::recursive::batch as recursive;
+use crate::deliver::state::{Journal, States};
 use crate::location::Location;
-use crate::recursive;
-use crate::state::{Journal, States};
 
 /// Hears how far sending and reading back have come.
 #[derive(Clone)]

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use bridge::{Error, ErrorName, Outcome, Place, Receipt, Settings};
 
+use crate::deliver::recursive::batch::{NotTried, Summary};
 use crate::location::Location;
 use crate::output;
-use crate::recursive::{NotTried, Summary};
 
 /// The partner's server in an address.
 pub(crate) struct Server {

@@ -17,10 +17,10 @@ use percent_encoding::percent_decode_str;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::deliver::{Bridge, Delivery, Observers};
+use super::open_files::Places;
+use crate::deliver::progress;
+use crate::deliver::runner::{Bridge, Delivery, Observers};
 use crate::location::Location;
-use crate::places::Places;
-use crate::progress;
 use crate::stop::Stop;
 
 /// Small files at once, or an eighth as many large ones.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bridge::{OnProgress, printable};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use crate::deliver::Observers;
+use crate::deliver::runner::Observers;
 
 /// An estimate that is younger is a guess.
 const GUESSING: Duration = Duration::from_secs(3);
