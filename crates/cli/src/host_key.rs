@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sftp::probe::{self, HostKeys};
 use sftp::{Endpoint, Options};
 
-use crate::deliver::summary;
+use crate::failure;
 use crate::output::{self, Layout};
 
 /// The warning that stands with every key: printing it is not checking it.
@@ -36,7 +36,7 @@ pub(crate) async fn run(endpoint: &Endpoint, json: bool) -> ExitCode {
     match probe::host_keys(endpoint, &Options::default()).await {
         Ok(keys) if json => output::say_json(&as_json(endpoint, &keys), Layout::Pretty),
         Ok(keys) => output::say(&as_lines(endpoint, &keys)),
-        Err(error) => return summary::failure(&error.into()),
+        Err(error) => return failure::print(&error.into()),
     }
     ExitCode::SUCCESS
 }

@@ -141,14 +141,14 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
     };
     let mut interrupted = tokio::select! {
         _ = doctor.examine() => false,
-        () = stop.wanted() => true,
+        () = stop.requested() => true,
     };
     // Whatever happened: nothing of ours stays on the server.
     doctor.clean_up(interrupted).await;
     if !interrupted {
         interrupted = tokio::select! {
             () = doctor.examine_connections() => false,
-            () = stop.wanted() => true,
+            () = stop.requested() => true,
         };
     }
     doctor.disconnect().await;

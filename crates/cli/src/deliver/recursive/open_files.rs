@@ -1,14 +1,14 @@
-//! How many files may be open on the server at once.
+//! The limit of files that are open on the server at the same time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// A limit that becomes smaller where the server refuses to open as many.
-pub(crate) struct Places {
+/// A limit that falls when the server refuses to open another file.
+pub(super) struct OpenFiles {
     counts: Mutex<Counts>,
-    freed: Notify,
-    most: usize,
+    released: Notify,
+    max: usize,
 }
 
 struct Counts {
@@ -16,33 +16,31 @@ struct Counts {
     taken: usize,
 }
 
-/// A file that is open, or may be. It is free again on drop.
-pub(crate) struct Place {
-    places: Arc<Places>,
+/// Permits one open file, until it is dropped.
+pub(super) struct Permit {
+    open_files: Arc<OpenFiles>,
 }
 
-impl Places {
-    /// With at most `most` places.
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        let counts = Mutex::new(Counts { limit: most, taken: 0 });
-        Arc::new(Self { counts, freed: Notify::new(), most })
+impl OpenFiles {
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        let counts = Mutex::new(Counts { limit: max, taken: 0 });
+        Arc::new(Self { counts, released: Notify::new(), max })
     }
 
-    /// Waits until there is one.
-    pub(crate) async fn take(self: &Arc<Self>) -> Place {
+    /// Waits for a permit.
+    pub(super) async fn acquire(self: &Arc<Self>) -> Permit {
         loop {
-            // Listens before it looks.
-            let freed = self.freed.notified();
-            let mut freed = std::pin::pin!(freed);
-            freed.as_mut().enable();
+            // Registered before the check, so that no release is missed.
+            let mut released = std::pin::pin!(self.released.notified());
+            released.as_mut().enable();
             {
                 let mut counts = self.counts();
                 if counts.taken < counts.limit {
                     counts.taken += 1;
-                    return Place { places: Arc::clone(self) };
+                    return Permit { open_files: Arc::clone(self) };
                 }
             }
-            freed.await;
+            released.await;
         }
     }
 
@@ -51,15 +49,14 @@ impl Places {
     }
 }
 
-impl Place {
-    /// The server refused to open this file. Returns whether that may be because of the others, so that another try
-    /// with fewer of them is worth it.
-    pub(crate) fn was_refused(self) -> bool {
-        let mut counts = self.places.counts();
+impl Permit {
+    /// Lowers the limit, because the server refused to open this file. Returns `false` if no other file was open: then
+    /// the limit was not the reason, and another try is of no use.
+    pub(super) fn lower_limit(self) -> bool {
+        let mut counts = self.open_files.counts();
         match counts.taken.saturating_sub(1) {
-            // It was alone: the number was not the reason, and no reason to go on slowly.
             0 => {
-                counts.limit = self.places.most;
+                counts.limit = self.open_files.max;
                 false
             }
             others => {
@@ -70,10 +67,10 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.places.counts().taken -= 1;
-        self.places.freed.notify_waiters();
+        self.open_files.counts().taken -= 1;
+        self.open_files.released.notify_waiters();
     }
 }
 
@@ -81,27 +78,27 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn limit_and_taken(places: &Places) -> (usize, usize) {
-        let counts = places.counts();
+    fn limit_and_taken(open_files: &OpenFiles) -> (usize, usize) {
+        let counts = open_files.counts();
         (counts.limit, counts.taken)
     }
 
     #[tokio::test]
     async fn the_limit_falls_to_what_the_server_takes_and_no_lower() {
-        let places = Places::new(3);
-        let (one, two, three) = (places.take().await, places.take().await, places.take().await);
-        assert!(three.was_refused());
-        assert!(two.was_refused());
-        assert_eq!(limit_and_taken(&places), (1, 1));
+        let files = OpenFiles::new(3);
+        let (one, two, three) = (files.acquire().await, files.acquire().await, files.acquire().await);
+        assert!(three.lower_limit());
+        assert!(two.lower_limit());
+        assert_eq!(limit_and_taken(&files), (1, 1));
         let waiting = tokio::spawn({
-            let places = Arc::clone(&places);
-            async move { places.take().await }
+            let files = Arc::clone(&files);
+            async move { files.acquire().await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(one);
         let alone = waiting.await.unwrap();
-        assert!(!alone.was_refused(), "what is refused alone is refused for itself");
-        assert_eq!(limit_and_taken(&places), (3, 0));
+        assert!(!alone.lower_limit(), "what is refused alone is refused for itself");
+        assert_eq!(limit_and_taken(&files), (3, 0));
     }
 }
