@@ -2,6 +2,7 @@
 //! connections, a fast source of objects, and the local AWS. Everything listens on loopback on a free port, and ends with
 //! its owner.
 
+pub mod cases;
 pub mod cli;
 pub mod compatibility;
 pub mod door;
@@ -15,6 +16,7 @@ pub mod partner;
 pub mod pattern;
 pub mod process;
 pub mod servers;
+pub mod settings_documents;
 pub mod stack;
 pub mod tools;
 pub mod wire;

@@ -1,10 +1,14 @@
 //! `cargo xtask`: everything that a developer of the bridge runs.
 
 mod bench;
-mod checks;
+mod commands;
 mod compatibility;
 mod demo;
+mod docs;
+mod lint;
 mod report;
+mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -37,6 +41,12 @@ enum Task {
     Bench(bench::Options),
     /// Asks every server that partners run for what it can, and writes docs/compatibility.md anew.
     Compatibility,
+    /// Generates docs/settings.md and the settings' parameters in sam/template.yaml.
+    Docs {
+        /// Only check that they are current.
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks format, code, state machine and template.
     Lint,
 }
@@ -46,10 +56,11 @@ async fn main() -> ExitCode {
     let task = async {
         match Arguments::parse().task {
             Task::Demo { keep } => demo::run(keep).await,
-            Task::Test { filter } => checks::test(filter.as_deref()).await,
+            Task::Test { filter } => test::run(filter.as_deref()).await,
             Task::Bench(options) => bench::run(&options).await,
             Task::Compatibility => compatibility::run().await,
-            Task::Lint => checks::lint().await,
+            Task::Docs { check } => docs::run(check),
+            Task::Lint => lint::run().await,
         }
     };
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return ExitCode::FAILURE };

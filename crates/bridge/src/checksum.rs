@@ -1,4 +1,4 @@
-//! Checksums that go on where an earlier invocation stopped.
+//! Checksums and hashes that a later invocation can resume.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 
-use crate::{Checkpoint, ErrorName, Result};
+use crate::error::{ErrorName, Result};
 
-/// The checksums that S3 keeps of a whole object and that can be computed in pieces.
+/// Checksums of whole objects that S3 stores and that can be computed in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChecksumAlgorithm {
     /// CRC-64/NVME, S3's default.
@@ -33,7 +33,7 @@ impl ChecksumAlgorithm {
         }
     }
 
-    /// Length of the checksum, bytes.
+    /// Length of the checksum, in bytes.
     fn length(self) -> usize {
         match self {
             Self::Crc64Nvme => 8,
@@ -42,16 +42,16 @@ impl ChecksumAlgorithm {
     }
 }
 
-/// A checksum as S3 writes it: base64 of its bytes, most significant first.
+/// A checksum in S3's form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksum {
-    /// Which.
+    /// The algorithm.
     pub algorithm: ChecksumAlgorithm,
-    /// Base64.
+    /// Its bytes in base64, the most significant one first.
     pub value: String,
 }
 
-/// A checksum of the bytes so far.
+/// The checksum of the bytes so far.
 #[derive(Clone, Debug)]
 pub struct RunningChecksum {
     algorithm: ChecksumAlgorithm,
@@ -59,12 +59,12 @@ pub struct RunningChecksum {
 }
 
 impl RunningChecksum {
-    /// Of no bytes.
+    /// The checksum of no bytes.
     pub fn new(algorithm: ChecksumAlgorithm) -> Self {
         Self { algorithm, digest: crc_fast::Digest::new(algorithm.implementation()) }
     }
 
-    /// Goes on from the checksum of the bytes so far.
+    /// Resumes from the checksum of the bytes so far.
     ///
     /// # Errors
     /// `InvalidInput` if the value is not base64 of the algorithm's length.
@@ -77,7 +77,7 @@ impl RunningChecksum {
                 .error(format!("field `checksum.value`: expected base64 of {length} bytes"))
         })?;
         let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        // The running state is the checksum before its final inversion.
+        // The state of the computation is the checksum before its final inversion.
         let state = value ^ (u64::MAX >> (64 - 8 * length));
         Ok(Self {
             algorithm,
@@ -98,14 +98,14 @@ impl RunningChecksum {
     }
 }
 
-/// A running hash that can be put into a checkpoint.
+/// A hash of the bytes so far. Serialized, it is the state of the computation, so that another process can resume it.
 #[derive(Clone, Default)]
 pub struct RunningHash<D>(D);
 
-/// For servers that hash a file themselves, and for objects that S3 keeps this hash of.
+/// For servers that compute the hash of a file, and for objects whose SHA-256 S3 stores.
 pub type RunningSha256 = RunningHash<Sha256>;
 
-/// For objects of which S3 keeps nothing else: their entity tag is it.
+/// For objects of which S3 stores nothing but the MD5, in the entity tag.
 pub type RunningMd5 = RunningHash<Md5>;
 
 impl<D: sha2::Digest + Clone> RunningHash<D> {
@@ -119,9 +119,9 @@ impl<D: sha2::Digest + Clone> RunningHash<D> {
         self.0.clone().finalize().to_vec()
     }
 
-    /// The same in hexadecimal.
+    /// The hash of the bytes so far, in hexadecimal.
     pub fn hexadecimal(&self) -> String {
-        self.digest().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(self.digest())
     }
 }
 
@@ -151,26 +151,26 @@ impl<'de, D: SerializableState> Deserialize<'de> for RunningHash<D> {
         let state = BASE64.decode(text).ok();
         let state = state.and_then(|bytes| SerializedState::<D>::try_from(bytes.as_slice()).ok());
         let state = state.and_then(|state| D::deserialize(&state).ok());
-        state
-            .map(Self)
-            .ok_or_else(|| serde::de::Error::custom("not a state, expected that of a hash in base64"))
+        state.map(Self).ok_or_else(|| {
+            serde::de::Error::custom("not the state of a hash, expected the state of a hash in base64")
+        })
     }
 }
 
-/// A hash that S3 keeps of a whole object, for objects without a [`Checksum`].
+/// A hash of a whole object that S3 stores, for objects without a [`Checksum`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "algorithm", content = "value")]
 pub enum ObjectHash {
-    /// Base64, as S3 writes it.
+    /// In base64, as S3 returns it.
     #[serde(rename = "SHA256")]
     Sha256(String),
-    /// Hexadecimal: the entity tag of an object that was uploaded in one part and is not encrypted with a KMS key
+    /// In hexadecimal. It is the entity tag of an object that was uploaded in one part and is not encrypted with a KMS key
     /// (Amazon S3 API Reference, "Object": `ETag`).
     #[serde(rename = "MD5")]
     Md5(String),
 }
 
-/// Hashes that someone wants of the bytes, beside what is compared with S3.
+/// Hashes to compute in addition to what is compared with S3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hashes {
     /// SHA-256.
@@ -179,78 +179,9 @@ pub struct Hashes {
     pub md5: bool,
 }
 
-/// All that is computed of the bytes on their way.
-#[derive(Clone, Debug)]
-pub struct Digests {
-    checksum: RunningChecksum,
-    sha256: Option<RunningSha256>,
-    md5: Option<RunningMd5>,
-}
-
-impl Digests {
-    /// Of no bytes yet; what is `wanted` is among them.
-    pub fn new(checkpoint: &Checkpoint, wanted: Hashes) -> Self {
-        let stored = checkpoint.object.hash.as_ref();
-        Self {
-            checksum: RunningChecksum::new(checkpoint.checksum.algorithm),
-            sha256: (wanted.sha256 || matches!(stored, Some(ObjectHash::Sha256(_))))
-                .then(RunningSha256::default),
-            md5: (wanted.md5 || matches!(stored, Some(ObjectHash::Md5(_)))).then(RunningMd5::default),
-        }
-    }
-
-    /// Goes on from those in the checkpoint.
-    ///
-    /// # Errors
-    /// As [`RunningChecksum::resume`].
-    pub fn resume(checkpoint: &Checkpoint) -> Result<Self> {
-        Ok(Self {
-            checksum: RunningChecksum::resume(&checkpoint.checksum)?,
-            sha256: checkpoint.sha256.clone(),
-            md5: checkpoint.md5.clone(),
-        })
-    }
-
-    /// Adds bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.checksum.update(bytes);
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(bytes);
-        }
-        if let Some(md5) = &mut self.md5 {
-            md5.update(bytes);
-        }
-    }
-
-    /// Puts them into the checkpoint.
-    pub fn store(&self, checkpoint: &mut Checkpoint) {
-        checkpoint.checksum = self.checksum.checksum();
-        checkpoint.sha256 = self.sha256.clone();
-        checkpoint.md5 = self.md5.clone();
-    }
-}
-
-/// Whether the bytes that were read are those that S3 stored, as far as S3 has a checksum or a hash of the whole object.
-/// `Err` has both, ours first.
-pub fn compare_with_stored(checkpoint: &Checkpoint) -> Option<std::result::Result<(), (String, String)>> {
-    let object = &checkpoint.object;
-    let (ours, stored) = match (&object.checksum, &object.hash) {
-        (Some(stored), _) => (checkpoint.checksum.value.clone(), stored.value.clone()),
-        (None, Some(ObjectHash::Sha256(stored))) => {
-            (BASE64.encode(checkpoint.sha256.as_ref()?.digest()), stored.clone())
-        }
-        (None, Some(ObjectHash::Md5(stored))) => {
-            (checkpoint.md5.as_ref()?.hexadecimal(), stored.to_ascii_lowercase())
-        }
-        (None, None) => return None,
-    };
-    Some(if ours == stored { Ok(()) } else { Err((ours, stored)) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PinnedObject, RemotePaths};
 
     const ALGORITHMS: [ChecksumAlgorithm; 3] =
         [ChecksumAlgorithm::Crc64Nvme, ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32C];
@@ -276,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn all_go_on_where_they_stopped() {
+    fn all_can_be_resumed() {
         let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
         for cut in [0, 1, 63, 64, 65, 12_345, bytes.len()] {
             let (head, tail) = bytes.split_at(cut);
@@ -285,12 +216,12 @@ mod tests {
                 second.update(tail);
                 assert_eq!(second.checksum(), checksum(algorithm, &bytes));
             }
-            hash_goes_on::<Sha256>(head, tail);
-            hash_goes_on::<Md5>(head, tail);
+            hash_can_be_resumed::<Sha256>(head, tail);
+            hash_can_be_resumed::<Md5>(head, tail);
         }
     }
 
-    fn hash_goes_on<D: sha2::Digest + SerializableState + Clone + Default>(head: &[u8], tail: &[u8]) {
+    fn hash_can_be_resumed<D: sha2::Digest + SerializableState + Clone + Default>(head: &[u8], tail: &[u8]) {
         let mut first = RunningHash::<D>::default();
         first.update(head);
         let json = serde_json::to_value(&first).unwrap();
@@ -298,37 +229,6 @@ mod tests {
         assert_eq!(first, second);
         second.update(tail);
         assert_eq!(second.digest(), D::digest([head, tail].concat()).to_vec());
-    }
-
-    #[test]
-    fn the_bytes_are_held_against_what_s3_stored() {
-        let object = |hash| PinnedObject {
-            bucket: "b".into(),
-            object_key: "k".into(),
-            etag: String::new(),
-            version_id: None,
-            size: 3,
-            last_modified: None,
-            checksum: None,
-            hash,
-        };
-        let compare = |hash| {
-            let remote = RemotePaths::nowhere();
-            let mut checkpoint = Checkpoint::start(object(hash), remote, String::new());
-            let mut digests = Digests::new(&checkpoint, Hashes::default());
-            digests.update(b"a");
-            digests.store(&mut checkpoint);
-            let mut digests = Digests::resume(&checkpoint).unwrap();
-            digests.update(b"bc");
-            digests.store(&mut checkpoint);
-            compare_with_stored(&checkpoint)
-        };
-        assert_eq!(compare(None), None);
-        let md5 = "900150983CD24FB0D6963F7D28E17F72";
-        assert_eq!(compare(Some(ObjectHash::Md5(md5.into()))), Some(Ok(())));
-        assert!(matches!(compare(Some(ObjectHash::Md5("00".into()))), Some(Err(_))));
-        let sha256 = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
-        assert_eq!(compare(Some(ObjectHash::Sha256(sha256.into()))), Some(Ok(())));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The moment by which an invocation has to have answered.
+//! The moment by which an invocation must answer.
 
 use std::time::{Duration, Instant};
 
-/// When Lambda ends the invocation; outside of Lambda: never.
+/// The moment at which Lambda ends the invocation. Outside Lambda there is none.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Option<Instant>);
 
@@ -10,17 +10,17 @@ impl Deadline {
     /// No limit.
     pub const NEVER: Self = Self(None);
 
-    /// So long from now.
+    /// This duration from now.
     pub fn after(duration: Duration) -> Self {
         Self(Instant::now().checked_add(duration))
     }
 
-    /// This moment less `reserve`, or less this `share` of the time left where that is shorter.
+    /// An earlier deadline, by `reserve`, but by at most one `share`th of the time left.
     pub fn less(self, reserve: Duration, share: u32) -> Self {
         Self(self.0.map(|instant| instant - (self.remaining() / share).min(reserve)))
     }
 
-    /// The time left; a year if there is no limit.
+    /// The time left. A year if there is no limit.
     pub fn remaining(self) -> Duration {
         match self.0 {
             Some(instant) => instant.saturating_duration_since(Instant::now()),
@@ -28,7 +28,7 @@ impl Deadline {
         }
     }
 
-    /// Whether it is over.
+    /// Whether the deadline has passed.
     pub fn has_passed(self) -> bool {
         self.remaining().is_zero()
     }

@@ -1,12 +1,15 @@
-//! Decoding that names the field and never repeats the value.
+//! Decodes payloads. Errors name the field and never repeat its value.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{ErrorName, Result};
+use crate::error::{ErrorName, Result};
 
-/// Decodes a payload. The error is `InvalidInput` and says which field was expected to be what; the offending
-/// value itself is left out, because nobody knows what was pasted into it.
+/// Decodes a payload.
+///
+/// # Errors
+/// `InvalidInput` with the field and what was expected. The value is left out, because it may be a secret that someone
+/// pasted.
 pub fn decode<T: DeserializeOwned>(payload: Value) -> Result<T> {
     serde_path_to_error::deserialize(payload).map_err(|error| {
         let path = error.path().to_string();
@@ -19,7 +22,7 @@ pub fn decode<T: DeserializeOwned>(payload: Value) -> Result<T> {
     })
 }
 
-/// serde's messages quote what they found: `invalid type: string "x", expected u64`. Keep what was expected.
+/// serde's messages quote the value: `invalid type: string "x", expected u64`. Keeps only what was expected.
 fn without_value(message: &str) -> String {
     if message.starts_with("missing field") {
         return message.to_owned();

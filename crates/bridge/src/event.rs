@@ -1,39 +1,33 @@
-//! The EventBridge event `Object Created` of S3.
+//! S3's EventBridge event `Object Created`.
 //!
-//! Source: "Amazon S3 event message structure for Amazon EventBridge" in the S3 user guide. The object key is
-//! given as it is, not URL-encoded: it is never decoded here.
+//! Source: "Amazon S3 event message structure for Amazon EventBridge" in the S3 user guide. The object key in it is not
+//! URL-encoded, so it is never decoded.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{ErrorName, Result, decode};
+use crate::decode::decode;
+use crate::error::{ErrorName, Result};
 
-/// What the bridge uses of the event. All but bucket and key may be missing: a person types them by hand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the bridge uses of the event. A person who writes one by hand needs only bucket and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectCreated {
-    /// EventBridge's id of the event.
-    pub event_id: Option<String>,
     /// When the event happened, RFC 3339.
     pub event_time: Option<String>,
     /// The bucket's name.
     pub bucket: String,
-    /// The object's key, as it is.
+    /// The object's key.
     pub object_key: String,
-    /// Bytes.
+    /// The object's size, in bytes.
     pub size: Option<u64>,
     /// The entity tag, without quotes.
     pub etag: Option<String>,
     /// The version, on versioned buckets only.
     pub version_id: Option<String>,
-    /// Hexadecimal; orders events of one key when compared as right-aligned numbers.
-    pub sequencer: Option<String>,
-    /// `PutObject`, `POST Object`, `CopyObject` or `CompleteMultipartUpload`.
-    pub reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Envelope {
-    id: Option<String>,
     time: Option<String>,
     detail: Detail,
 }
@@ -43,7 +37,6 @@ struct Detail {
     version: Option<String>,
     bucket: Bucket,
     object: Object,
-    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -58,18 +51,16 @@ struct Object {
     etag: Option<String>,
     #[serde(rename = "version-id")]
     version_id: Option<String>,
-    sequencer: Option<String>,
 }
 
 impl ObjectCreated {
     /// Reads the raw event.
     ///
     /// # Errors
-    /// `InvalidInput` naming the field, if it is not an `Object Created` event of a major version we know.
+    /// `InvalidInput` naming the field, unless it is an `Object Created` event of a known major version.
     pub fn from_event(event: Value) -> Result<Self> {
-        let Envelope { id, time, detail } = decode(event)?;
-        let Detail { version, bucket, object, reason } = detail;
-        // S3 says: minor versions add fields, a new major version may change them.
+        let Envelope { time, detail: Detail { version, bucket, object } } = decode(event)?;
+        // A new minor version only adds fields. A new major version may change them.
         if let Some(version) = version.filter(|version| version.split('.').next() != Some("0")) {
             return Err(ErrorName::InvalidInput.error(format!(
                 "field `detail.version`: expected major version 0, got {}",
@@ -78,22 +69,18 @@ impl ObjectCreated {
         }
         for (field, value) in [("detail.bucket.name", &bucket.name), ("detail.object.key", &object.key)] {
             if value.is_empty() {
-                return Err(
-                    ErrorName::InvalidInput.error(format!("field `{field}`: expected a name, got \"\""))
-                );
+                let message = format!("field `{field}`: expected a name, got \"\"");
+                return Err(ErrorName::InvalidInput.error(message));
             }
         }
         let present = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(Self {
-            event_id: present(id),
             event_time: present(time),
             bucket: bucket.name,
             object_key: object.key,
             size: object.size,
             etag: present(object.etag).map(|etag| etag.trim_matches('"').to_owned()),
             version_id: present(object.version_id),
-            sequencer: present(object.sequencer),
-            reason: present(reason),
         })
     }
 }
@@ -109,7 +96,7 @@ mod tests {
         let event = json!({"detail": {"bucket": {"name": "b"}, "object": {"key": "k"}}});
         let event = ObjectCreated::from_event(event).unwrap();
         assert_eq!((event.bucket.as_str(), event.object_key.as_str()), ("b", "k"));
-        assert_eq!((event.version_id, event.sequencer, event.etag), (None, None, None));
+        assert_eq!((event.version_id, event.etag, event.size), (None, None, None));
     }
 
     #[test]

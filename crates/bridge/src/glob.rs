@@ -1,6 +1,8 @@
-//! Patterns of object keys: `*` and `?` within a component, `**` across them.
+//! Patterns of object keys and host names.
 
-/// One pattern. It is matched against a whole key; all but `*` and `?` stands for itself.
+/// A pattern that a whole text must match. `?` stands for one character and `*` for any number of them, but neither
+/// for a slash. `**` stands for anything, and `**/` for any number of whole path components. Other characters stand for
+/// themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
     text: String,
@@ -10,18 +12,18 @@ pub struct Glob {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Exactly(char),
-    /// `?`: one character, no `/`.
+    /// `?`: one character except a slash.
     One,
-    /// `*`: any number of them, no `/`.
+    /// `*`: any number of characters except slashes.
     Some,
-    /// `**`: anything.
+    /// `**`: any number of characters.
     All,
-    /// `**/`: any number of whole components, none too.
+    /// `**/`: any number of whole components, or none.
     Components,
 }
 
 impl Glob {
-    /// Every text is a pattern.
+    /// Parses a pattern. Every text is one.
     pub fn new(text: &str) -> Self {
         let mut tokens = Vec::new();
         let mut rest = text;
@@ -40,19 +42,19 @@ impl Glob {
         Self { text: text.to_owned(), tokens }
     }
 
-    /// The pattern as it was written.
+    /// The text of the pattern.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the whole key is what the pattern says. All ways through the pattern are followed at once, so none takes
-    /// longer than its length times that of the key.
-    pub fn matches(&self, object_key: &str) -> bool {
-        // Which tokens may be next.
+    /// Whether the whole text matches. All positions in the pattern are followed at the same time, so the time is at most
+    /// proportional to the product of both lengths.
+    pub fn matches(&self, text: &str) -> bool {
+        // The tokens that may match the next character.
         let mut here = vec![false; self.tokens.len() + 1];
         here[0] = true;
         self.pass(&mut here, true);
-        for character in object_key.chars() {
+        for character in text.chars() {
             let mut next = vec![false; here.len()];
             for (index, token) in self.tokens.iter().enumerate().filter(|(index, _)| here[*index]) {
                 match token {
@@ -68,7 +70,7 @@ impl Glob {
         here[self.tokens.len()]
     }
 
-    /// What may stand for nothing more may be passed: whole components end where another begins.
+    /// Also marks the tokens after those that may match nothing more. `**/` may only end at the start of a component.
     fn pass(&self, here: &mut [bool], at_start: bool) {
         for (index, token) in self.tokens.iter().enumerate() {
             let passable = match token {

@@ -1,33 +1,32 @@
-//! The domain of S3 SFTP Bridge, pure: events, payloads, error names, settings, remote paths. No I/O, no AWS
-//! client, no SSH session; everything here can be tested with values alone.
+//! The domain of S3 SFTP Bridge: events, payloads, error names, settings, remote paths. There is no I/O here, no AWS
+//! client and no SSH session, so everything can be tested with values alone.
 
-mod algorithms;
 mod calendar;
 mod checksum;
 mod deadline;
 mod decode;
+mod digests;
 mod error;
 mod event;
 mod glob;
-mod host_key;
 mod payload;
 mod printable;
 mod progress;
 mod remote_path;
 mod settings;
+mod ssh;
+mod sync;
 
-pub use algorithms::{Algorithms, Preset};
 pub use calendar::unix_seconds;
 pub use checksum::{
-    Checksum, ChecksumAlgorithm, Digests, Hashes, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,
-    compare_with_stored,
+    Checksum, ChecksumAlgorithm, Hashes, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,
 };
 pub use deadline::Deadline;
 pub use decode::decode;
+pub use digests::{Digests, Mismatch, compare_with_stored};
 pub use error::{Error, ErrorName, Place, Result};
 pub use event::ObjectCreated;
 pub use glob::Glob;
-pub use host_key::{TrustedHostKey, TrustedHostKeys};
 pub use payload::{
     Checkpoint, CredentialReference, CredentialVersion, Execution, Failure, FetchKeyInput, FetchKeyOutput,
     Outcome, PinnedObject, Progress, Proof, Publication, ReadBack, ReadForHash, Receipt, RecordFailureInput,
@@ -38,6 +37,10 @@ pub use progress::OnProgress;
 pub use remote_path::{NUMBER_MAX, PartialName, RemotePathTemplate, RemotePaths};
 pub use settings::{
     AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
-    LoginSettings, Marker, Method, Methods, Mode, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting,
-    Settings, Variables, other_partial_names,
+    LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,
+    Stack, Values, Variables, other_partial_names,
 };
+pub use ssh::algorithms::{Algorithms, Preset};
+pub use ssh::methods::{Method, Methods};
+pub use ssh::trusted_host_keys::{TrustedHostKey, TrustedHostKeys};
+pub use sync::lock;

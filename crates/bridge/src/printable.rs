@@ -1,10 +1,10 @@
-//! Text of others, made harmless for a terminal and for the eye of the reader.
+//! Makes foreign text safe to show in a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The text with an escape (`\n`, `\u{1b}`) in place of every character that would command a terminal, begin a new
-/// line, or change the order in which the rest is shown. A backslash stays as it is.
+/// Escapes (`\n`, `\u{1b}`) every character that would control a terminal, begin a new line, or change the order in which
+/// the text is shown. Backslashes are not escaped.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
@@ -17,7 +17,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
             '\r' => escaped.push_str("\\r"),
             '\t' => escaped.push_str("\\t"),
             c if is_unprintable(c) => {
-                // Writing into a string does not fail.
+                // Writing to a string never fails.
                 let _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
             }
             c => escaped.push(c),
@@ -26,7 +26,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Whether a character is a control character, a line separator, changes the direction of the text, or is invisible.
+/// Whether a character is a control character, a line separator, invisible, or changes the direction of the text.
 #[must_use]
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -35,7 +35,7 @@ pub fn is_unprintable(c: char) -> bool {
             '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
             // Lines.
             | '\u{2028}' | '\u{2029}'
-            // Invisible. The joiners U+200C and U+200D stay: words and emoji need them.
+            // Invisible, except the joiners U+200C and U+200D, which words and emoji need.
             | '\u{00ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{feff}'
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }

@@ -1,6 +1,6 @@
-//! How the handlers tell of their progress while they run.
+//! How handlers report their progress.
 
 use std::sync::Arc;
 
-/// Told of progress: bytes done, bytes in all.
+/// Called with the bytes that are done and the bytes in total.
 pub type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;

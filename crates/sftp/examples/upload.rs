@@ -71,7 +71,8 @@ async fn upload(session: &Arc<Session>, local: &str, remote: &str) -> Result<(),
     file.seek(SeekFrom::Start(offset))?;
 
     let spread = session.spread(size - offset, Caps::default());
-    let mut upload = session.upload(handle, offset, held, spread, Progress { size });
+    let upload = session.upload(handle).offset(offset).held(held).spread(spread);
+    let mut upload = upload.journal(Progress { size }).start();
     loop {
         let mut piece = vec![0; PIECE];
         let length = file.read(&mut piece)?;

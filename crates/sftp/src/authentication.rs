@@ -87,21 +87,21 @@ impl Login {
 
 /// What a server says to a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum MethodOutcome {
     /// It lets us in.
     Accepted,
     /// What it was given is right, and it asks for something else as well (partial success).
-    NotEnough,
+    PartialSuccess,
     /// What it was given is wrong.
     Refused,
     /// It does not take the method, or not now. In its books that is a refusal, too.
-    NotTaken,
+    NotAllowed,
 }
 
-impl Answer {
+impl MethodOutcome {
     /// Whether it counts as a failed attempt.
     pub fn is_refusal(self) -> bool {
-        matches!(self, Self::Refused | Self::NotTaken)
+        matches!(self, Self::Refused | Self::NotAllowed)
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) async fn authenticate_noting(
     endpoint: &Endpoint,
     login: &Login,
     options: &Options,
-    mut note: impl FnMut(Method, Answer),
+    mut note: impl FnMut(Method, MethodOutcome),
 ) -> Result<()> {
     let takes_sha1 = options.algorithms.host_keys.contains(&"ssh-rsa");
     let patience = UNANSWERED_MAX.min(options.login_timeout / 2);
@@ -148,23 +148,23 @@ pub(crate) async fn authenticate_noting(
         let Some(&method) = left.iter().find(is_offered) else { break };
         let result = attempts.attempt(method).await.inspect_err(|error| {
             if error.name() == ErrorName::AuthenticationRejected {
-                note(method, Answer::Refused);
+                note(method, MethodOutcome::Refused);
             }
         });
         let AuthResult::Failure { remaining_methods, partial_success } = result? else {
-            note(method, Answer::Accepted);
+            note(method, MethodOutcome::Accepted);
             return Ok(());
         };
         let is_taken = remaining_methods.contains(&kind(method));
         let answer = match (partial_success, is_taken) {
-            (true, _) => Answer::NotEnough,
-            (false, true) => Answer::Refused,
-            (false, false) => Answer::NotTaken,
+            (true, _) => MethodOutcome::PartialSuccess,
+            (false, true) => MethodOutcome::Refused,
+            (false, false) => MethodOutcome::NotAllowed,
         };
         note(method, answer);
         refusals += usize::from(answer.is_refusal());
         // A server that does not take the method now has not looked at it, and may take it later.
-        if answer != Answer::NotTaken {
+        if answer != MethodOutcome::NotAllowed {
             // A password that was refused is not better for being the answer to a question.
             let is_spent = |other: &Method| {
                 let is_password = |method: &Method| *method != Method::PublicKey;

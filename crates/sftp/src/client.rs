@@ -136,14 +136,14 @@ enum Waiter {
     /// For one reply, with so many bytes of data at most.
     One(oneshot::Sender<Reply>, usize),
     /// For the replies to many requests, of this and of other channels.
-    Of(Answers, u64),
+    Of(WriteReplies, u64),
 }
 
 /// Where the answers to many requests go.
-pub(crate) type Answers = mpsc::UnboundedSender<Answer>;
+pub(crate) type WriteReplies = mpsc::UnboundedSender<WriteReply>;
 
 /// The answer to one of many requests.
-pub(crate) struct Answer {
+pub(crate) struct WriteReply {
     /// The number that the request was given.
     pub(crate) number: u64,
     /// `None`: the session is lost.
@@ -156,7 +156,7 @@ impl Waiter {
         match self {
             Self::One(sender, data_max) => sender.send(kept(reply, data_max)).err(),
             Self::Of(answers, number) => {
-                drop(answers.send(Answer { number, reply: Some(kept(reply, 0)) }));
+                drop(answers.send(WriteReply { number, reply: Some(kept(reply, 0)) }));
                 None
             }
         }
@@ -164,7 +164,7 @@ impl Waiter {
 
     fn give_up(self) {
         if let Self::Of(answers, number) = self {
-            drop(answers.send(Answer { number, reply: None }));
+            drop(answers.send(WriteReply { number, reply: None }));
         }
     }
 }
@@ -392,8 +392,8 @@ impl Sftp {
 
     /// Whether the session had better not be used any more: it is over, or the server did not answer a request, or not
     /// with what was asked for. A status is an answer.
-    pub fn is_doubtful(&self) -> bool {
-        self.lost.borrow().is_some() || self.condition.is_in_doubt()
+    pub fn is_poisoned(&self) -> bool {
+        self.lost.borrow().is_some() || self.condition.is_poisoned()
     }
 
     /// Whether the server can hash a file itself (`check-file`, draft-ietf-secsh-filexfer-extensions-00).
@@ -528,14 +528,14 @@ impl Sftp {
     /// up to the server whether an existing name is replaced; version 3 says that it is an error.
     pub async fn rename(&self, from: &str, to: &str) -> Result<()> {
         if !self.can_replace() {
-            return self.rename_new(from, to).await;
+            return self.rename_noreplace(from, to).await;
         }
         let body = Body::default().string(from.as_bytes()).string(to.as_bytes()).finish();
         self.done("rename", from, self.commit("rename", |id| codec::extended(id, POSIX_RENAME, &body)).await?)
     }
 
     /// Renames to a name that is to be new. Version 3 says that an existing one is an error, and most servers keep to it.
-    pub async fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+    pub async fn rename_noreplace(&self, from: &str, to: &str) -> Result<()> {
         self.done("rename", from, self.commit("rename", |id| codec::rename(id, from, to)).await?)
     }
 
@@ -594,7 +594,7 @@ impl Sftp {
         let (answers, mut answer) = mpsc::unbounded_channel();
         self.send_write(file, offset, vec![data], &answers, 0);
         match self.answer(&mut answer).await? {
-            Some(Answer { reply: Some(reply), .. }) => self.done("write", &file.path, reply),
+            Some(WriteReply { reply: Some(reply), .. }) => self.done("write", &file.path, reply),
             _ => Err(self.lost_error().await),
         }
     }
@@ -645,7 +645,7 @@ impl Sftp {
         file: &FileHandle,
         offset: u64,
         parts: Vec<Bytes>,
-        answers: &Answers,
+        answers: &WriteReplies,
         number: u64,
     ) {
         let id = self.line.waiting.register(Waiter::Of(answers.clone(), number));
@@ -662,10 +662,10 @@ impl Sftp {
     /// Waits for one of the answers to many WRITEs.
     pub(crate) async fn answer(
         &self,
-        answers: &mut mpsc::UnboundedReceiver<Answer>,
-    ) -> Result<Option<Answer>> {
+        answers: &mut mpsc::UnboundedReceiver<WriteReply>,
+    ) -> Result<Option<WriteReply>> {
         let answer = self.wait("write", self.stall_timeout, answers.recv()).await?;
-        if let Some(Answer { reply: Some(Reply::Status { code: 0, .. }), .. }) = &answer {
+        if let Some(WriteReply { reply: Some(Reply::Status { code: 0, .. }), .. }) = &answer {
             self.condition.carried_data();
         }
         Ok(answer)
@@ -694,7 +694,7 @@ impl Sftp {
     }
 
     fn stalled(&self, operation: &str, patience: Duration) -> Error {
-        self.condition.doubt();
+        self.condition.poison();
         Error::lost(format!("the server did not finish {operation} within {} s", patience.as_secs()))
     }
 
@@ -720,7 +720,7 @@ impl Sftp {
                 Error::Refused(Status { operation, path: path.to_owned(), code: StatusCode(code), message })
             }
             other => {
-                self.condition.doubt();
+                self.condition.poison();
                 Error::UnexpectedReply { operation, path: path.to_owned(), reply: kind(&other) }
             }
         }

@@ -10,7 +10,7 @@ pub(crate) struct Condition(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     ended: Mutex<Option<String>>,
-    is_in_doubt: AtomicBool,
+    is_poisoned: AtomicBool,
     has_carried_data: AtomicBool,
     long_works: AtomicUsize,
     greeting: Mutex<Vec<u8>>,
@@ -58,12 +58,12 @@ impl Condition {
     }
 
     /// Nobody is to begin anything on it any more.
-    pub(crate) fn doubt(&self) {
-        self.0.is_in_doubt.store(true, Ordering::Relaxed);
+    pub(crate) fn poison(&self) {
+        self.0.is_poisoned.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        self.0.is_in_doubt.load(Ordering::Relaxed)
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.0.is_poisoned.load(Ordering::Relaxed)
     }
 
     /// Some bytes of a file have come through, in either direction.

@@ -128,6 +128,12 @@ impl Spread {
         Self { file, ready, opening }
     }
 
+    /// No further lanes.
+    pub(crate) fn none() -> Self {
+        let (_, ready) = mpsc::unbounded_channel();
+        Self { file: watch::Sender::new(None), ready, opening: JoinSet::new() }
+    }
+
     /// The file has ended: what is open for it is closed, and what is being opened, too.
     pub(crate) async fn end(self) {
         let Self { file, mut ready, mut opening } = self;
@@ -203,7 +209,7 @@ async fn ended(file: &mut watch::Receiver<Option<Target>>) {
 
 /// The channels of one connection wait for the same one.
 async fn another(first: &Arc<Session>) -> Option<Arc<Session>> {
-    let session = first.another().await;
+    let session = first.reconnect().await;
     session.map(Arc::new).map_err(|error| tracing::info!(%error, "no further connection to the server")).ok()
 }
 

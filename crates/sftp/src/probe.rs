@@ -15,7 +15,7 @@ use crate::authentication::authenticate_noting;
 use crate::codec::words;
 pub use crate::host_key::{Authority, HostKey};
 use crate::session::{self, Handshake, Trust};
-use crate::{Answer, Endpoint, Error, Login, Options, Result};
+use crate::{Endpoint, Error, Login, MethodOutcome, Options, Result};
 
 /// The algorithms that a connection uses, as SSH names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -282,7 +282,7 @@ pub async fn methods(
 #[derive(Clone, Debug, Default)]
 pub struct Attempted {
     /// What the server said to each method, in the order in which they were tried.
-    pub answers: Vec<(Method, Answer)>,
+    pub answers: Vec<(Method, MethodOutcome)>,
     /// Why the login failed, if it did.
     pub problem: Option<Error>,
 }

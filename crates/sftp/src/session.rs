@@ -23,7 +23,7 @@ use crate::host_key::{self, HostKey, Refused, Wanted};
 use crate::lanes::Lane;
 use crate::probe::{self, Negotiated};
 use crate::transport::Transport;
-use crate::{Caps, ConnectError, FileHandle, Journal, Remedy, Result, Sftp, Spread, Upload};
+use crate::{Caps, ConnectError, FileHandle, Remedy, Result, Sftp, Spread, UploadBuilder};
 
 /// The partner's server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn another(&self) -> Result<Self> {
+    pub async fn reconnect(&self) -> Result<Self> {
         Self::open(self.target.clone()).await
     }
 
@@ -211,19 +211,9 @@ impl Session {
         Spread::begin(self, remaining, caps)
     }
 
-    /// Sends to a file that is open on the first channel, from `offset` on.
-    ///
-    /// `size` is what the file held when it was opened, bytes: by growing beyond it, it shows whether what one channel
-    /// writes is seen by the others. They stay unused until then.
-    pub fn upload<J: Journal>(
-        &self,
-        file: FileHandle,
-        offset: u64,
-        size: u64,
-        spread: Spread,
-        journal: J,
-    ) -> Upload<J> {
-        Upload::new(Lane::new(Arc::clone(&self.first), file), offset, size, spread, journal)
+    /// Prepares to send to a file that is open on the first channel.
+    pub fn upload(&self, file: FileHandle) -> UploadBuilder {
+        UploadBuilder::new(Lane::new(Arc::clone(&self.first), file))
     }
 
     /// Whether the server still answers, within `patience`.
@@ -233,9 +223,9 @@ impl Session {
         matches!(answered, Ok(Ok(_) | Err(crate::Error::Refused(_))))
     }
 
-    /// Nobody is to begin anything on it any more: see [`Sftp::is_doubtful`].
-    pub fn doubt(&self) {
-        self.condition.doubt();
+    /// Nobody is to begin anything on it any more: see [`Sftp::is_poisoned`].
+    pub fn poison(&self) {
+        self.condition.poison();
     }
 
     /// Whether the server has acknowledged or sent bytes of a file on it.

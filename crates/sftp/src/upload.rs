@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::client::{Answer, Answers, Closed};
+use crate::client::{Closed, WriteReplies, WriteReply};
 use crate::lanes::{self, Lane, Reopening, Spread};
 use crate::window::Window;
 
@@ -43,6 +43,57 @@ impl Journal for Unobserved {
     fn acknowledged(&mut self, _: u64, (): ()) {}
 }
 
+/// How a file is sent; see [`Session::upload`](crate::Session::upload).
+pub struct UploadBuilder<J: Journal = Unobserved> {
+    lane: Lane,
+    offset: u64,
+    held: u64,
+    spread: Option<Spread>,
+    journal: J,
+}
+
+impl UploadBuilder {
+    pub(crate) fn new(lane: Lane) -> Self {
+        Self { lane, offset: 0, held: 0, spread: None, journal: Unobserved }
+    }
+}
+
+impl<J: Journal> UploadBuilder<J> {
+    /// Where the first pushed byte belongs in the file. Default: 0, the beginning.
+    #[must_use]
+    pub fn offset(self, offset: u64) -> Self {
+        Self { offset, ..self }
+    }
+
+    /// Size of the file when it was opened, in bytes. Default: 0.
+    ///
+    /// Further channels carry data only after the file has grown beyond this size. That it has grown shows that they
+    /// write to the same file as the first one.
+    #[must_use]
+    pub fn held(self, size: u64) -> Self {
+        Self { held: size, ..self }
+    }
+
+    /// Further channels and connections to use. Default: none.
+    #[must_use]
+    pub fn spread(self, spread: Spread) -> Self {
+        Self { spread: Some(spread), ..self }
+    }
+
+    /// Follows the upload with this journal.
+    #[must_use]
+    pub fn journal<K: Journal>(self, journal: K) -> UploadBuilder<K> {
+        let Self { lane, offset, held, spread, journal: _ } = self;
+        UploadBuilder { lane, offset, held, spread, journal }
+    }
+
+    /// Begins the upload. Nothing is sent before the first [`push`](Upload::push).
+    pub fn start(self) -> Upload<J> {
+        let spread = self.spread.unwrap_or_else(Spread::none);
+        Upload::new(self.lane, self.offset, self.held, spread, self.journal)
+    }
+}
+
 /// Sends a file. Push bytes as they come, then [`flush`](Self::flush) and [`finish`](Self::finish).
 ///
 /// Further channels and connections join in while it runs, as they become ready.
@@ -61,8 +112,8 @@ pub struct Upload<J: Journal> {
     /// In the order of the file. The first has the number `first`.
     in_flight: VecDeque<Write<J::Mark>>,
     first: u64,
-    answers: mpsc::UnboundedReceiver<Answer>,
-    answers_to: Answers,
+    answers: mpsc::UnboundedReceiver<WriteReply>,
+    answers_to: WriteReplies,
 }
 
 struct InUse {
@@ -87,7 +138,7 @@ struct Write<M> {
 }
 
 impl<J: Journal> Upload<J> {
-    pub(crate) fn new(lane: Lane, offset: u64, size: u64, joining: Spread, journal: J) -> Self {
+    fn new(lane: Lane, offset: u64, size: u64, joining: Spread, journal: J) -> Self {
         let (answers_to, answers) = mpsc::unbounded_channel();
         let acknowledged = watch::Sender::new(offset);
         let mut held = joining.is_wanted().then_some(size);
@@ -243,7 +294,7 @@ impl<J: Journal> Upload<J> {
         }
     }
 
-    async fn settle(&mut self, Answer { number, reply }: Answer) -> Result<()> {
+    async fn settle(&mut self, WriteReply { number, reply }: WriteReply) -> Result<()> {
         let index = usize::try_from(number - self.first).unwrap_or(usize::MAX);
         let Some(write) = self.in_flight.get_mut(index) else { return Ok(()) };
         let InUse { lane, window, in_flight } = &mut self.lanes[write.lane];

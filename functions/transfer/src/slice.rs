@@ -69,7 +69,7 @@ impl Slice<'_> {
                 let sent = Box::pin(self.send(session, caps)).await;
                 if sent.is_err() && self.acknowledged.checkpoint().remote.is_direct() {
                     // Some servers publish what is closed, and the file may be open still.
-                    session.doubt();
+                    session.poison();
                 }
                 sent
             });
@@ -190,7 +190,8 @@ impl Slice<'_> {
         let journal = self.acknowledged.journal(&self.deps.on_progress);
         // Of a file whose size is not told, nobody can tell whether several channels write to the same.
         let size = reaches.unwrap_or(u64::MAX);
-        let mut upload = session.upload(file, offset, size, spread, journal);
+        let upload = session.upload(file).offset(offset).held(size).spread(spread);
+        let mut upload = upload.journal(journal).start();
         let complete = match self.stream(&mut upload, &mut reader, &object).await {
             Err(error) if error.name == ErrorName::RemoteFailure => Err(explain(sftp, &remote, error).await),
             other => other,

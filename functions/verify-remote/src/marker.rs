@@ -168,7 +168,7 @@ impl MarkerFile {
             }
             Swap::Refused(refusal) | Swap::NotPutBack(refusal) => Err(refusal.into()),
             Swap::CannotMoveAside(_) => match sftp.remove(path).await {
-                Ok(()) => sftp.rename_new(partial, path).await,
+                Ok(()) => sftp.rename_noreplace(partial, path).await,
                 Err(error) => Err(error),
             },
         })

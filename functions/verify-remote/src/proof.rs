@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bridge::{
-    Checkpoint, Deadline, ErrorName, Hashes, IfExists, NUMBER_MAX, Proof, ProofPolicy, ReadBack, Result,
-    RunningChecksum, RunningSha256, compare_with_stored,
+    Checkpoint, Deadline, ErrorName, Hashes, IfExists, Mismatch, NUMBER_MAX, Proof, ProofPolicy, ReadBack,
+    Result, RunningChecksum, RunningSha256, compare_with_stored,
 };
 use partner::files::{Patience, Seen, look, look_until};
 use sftp::{FileHandle, OpenFlags, Sftp};
@@ -124,7 +124,7 @@ impl Prover<'_> {
             return Err(ErrorName::RemoteMismatch
                 .error(format!("{:?} has {size} bytes on the server; {expected} were sent", subject.path)));
         }
-        if let Some(Err((ours, stored))) = compare_with_stored(checkpoint) {
+        if let Some(Err(Mismatch { ours, stored })) = compare_with_stored(checkpoint) {
             return Err(ErrorName::RemoteMismatch.error(format!(
                 "the bytes sent to {:?} have the checksum {ours}, but S3 stored {stored} for the object",
                 subject.path

@@ -119,7 +119,7 @@ async fn story_66_an_expired_password_is_no_lost_connection() {
     let attempted =
         sftp::probe::log_in(&endpoint, &login, &trusted, &sftp::Options::default()).await.unwrap();
     assert_eq!(attempted.problem.unwrap().name(), ErrorName::AuthenticationRejected);
-    assert_eq!(attempted.answers, [(sftp::Method::Password, sftp::Answer::Refused)]);
+    assert_eq!(attempted.answers, [(sftp::Method::Password, sftp::MethodOutcome::Refused)]);
 }
 
 /// Neither its service reply, which comes after the first request, nor a banner is an answer to the password.

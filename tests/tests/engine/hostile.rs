@@ -105,7 +105,7 @@ async fn story_62_a_close_that_is_answered_twice_does_not_end_the_session() {
         sftp.close(file).await.unwrap();
         sftp.stat("a").await.unwrap();
     }
-    assert!(!sftp.is_doubtful());
+    assert!(!sftp.is_poisoned());
 }
 
 /// To tolerate it is not to listen to it for ever.
@@ -195,11 +195,11 @@ async fn closing_and_renaming_may_take_longer_than_anything_else() {
     proxy.set(Fault::Delay(Duration::from_millis(400))).await;
     sftp.close(file).await.unwrap();
     sftp.rename("a", "b").await.unwrap();
-    sftp.rename_new("b", "c").await.unwrap();
-    assert!(!sftp.is_doubtful());
+    sftp.rename_noreplace("b", "c").await.unwrap();
+    assert!(!sftp.is_poisoned());
     let error = bridge::Error::from(sftp.stat("c").await.unwrap_err());
     assert_eq!(error.name, ErrorName::ConnectionLost, "{error}");
-    assert!(sftp.is_doubtful());
+    assert!(sftp.is_poisoned());
 }
 
 /// A server of a single thread does not even answer keepalives while it hashes.
@@ -222,12 +222,12 @@ async fn a_server_that_hashes_may_be_silent() {
     let patience = Duration::from_secs(10);
     let (hash, meanwhile) = tokio::join!(sftp.sha256(&file, 7, patience), sftp.stat("a"));
     assert!(hash.unwrap().is_some() && meanwhile.unwrap().is_some());
-    assert!(!sftp.is_doubtful());
+    assert!(!sftp.is_poisoned());
 
     // It has an end, too.
     let error = bridge::Error::from(sftp.sha256(&file, 7, Duration::from_millis(300)).await.unwrap_err());
     assert!(error.message().contains("check-file"), "{error}");
-    assert!(sftp.is_doubtful());
+    assert!(sftp.is_poisoned());
 }
 
 #[tokio::test]
@@ -264,7 +264,7 @@ async fn story_64_a_server_that_commits_a_file_may_be_silent() {
     // What others ask meanwhile has to wait as well.
     let (renamed, meanwhile) = tokio::join!(sftp.rename("a", "b"), sftp.stat("."));
     assert!(renamed.is_ok() && meanwhile.unwrap().is_some());
-    assert!(!sftp.is_doubtful());
+    assert!(!sftp.is_poisoned());
 
     // It has an end, too: ten times what other requests may take.
     proxy.set(Fault::Swallow).await;

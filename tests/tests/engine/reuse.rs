@@ -12,7 +12,7 @@ use integration_tests::keys::KeyPair;
 use integration_tests::object_source::{self, Body, Pace};
 use integration_tests::partner::Partner;
 use integration_tests::wire::{self, Request, kind, serve};
-use sftp::{Keeper, OpenFlags};
+use sftp::{OpenFlags, SessionPool};
 use tokio::task::JoinSet;
 
 use crate::support::{Delivery, MIB, session, wait_until, with_manners};
@@ -256,20 +256,20 @@ async fn nothing_is_kept_of_a_call_that_was_cut_off() {
 async fn nothing_is_kept_for_the_sake_of_what_was_aborted() {
     let partner = Partner::embedded(embedded::Quirks::default()).await.unwrap();
     let proxy = FaultProxy::start(partner.port).await.unwrap();
-    let keeper = Keeper::new(Duration::ZERO);
+    let pool = SessionPool::new(Duration::ZERO);
     let connect = async || Ok::<_, ()>(session(&partner, proxy.port, sftp::Options::default()).await);
-    let loan = keeper.session("one", connect()).await.unwrap();
-    let task_of_a_spread = Arc::clone(&loan);
-    loan.give_back().await;
+    let lease = pool.lease("one", connect()).await.unwrap();
+    let task_of_a_spread = Arc::clone(&lease);
+    lease.give_back().await;
     wait_until("it is closed", || proxy.open() == 0).await;
     drop(task_of_a_spread);
 
     // One of two who share a session is cut off: the other one may go on, and nobody else.
     let [cut_off, other] =
-        [keeper.session("one", connect()).await.unwrap(), keeper.session("one", connect()).await.unwrap()];
+        [pool.lease("one", connect()).await.unwrap(), pool.lease("one", connect()).await.unwrap()];
     assert!(Arc::ptr_eq(&cut_off, &other));
     drop(cut_off);
-    let (next, connections) = (keeper.session("one", connect()).await.unwrap(), proxy.connections());
+    let (next, connections) = (pool.lease("one", connect()).await.unwrap(), proxy.connections());
     assert!(other.is_alive(Duration::from_secs(5)).await && !Arc::ptr_eq(&other, &next));
     assert_eq!((proxy.open(), connections), (2, 3));
     let held = [Arc::clone(&other), Arc::clone(&next)];

@@ -1,11 +1,14 @@
-//! `S3_AFTER_DELIVERY`: what becomes of the object once its file is published.
+//! `S3_AFTER_DELIVERY`: what happens to the object after its file is published.
 
-use super::{Problems, Variables, choice, prefix};
+use super::problems::Problems;
+use super::read::{choice, key_prefix};
+use super::table::{S3_AFTER_DELIVERY, S3_KEY_PREFIX, S3_MOVE_PREFIX};
+use super::variables::Variables;
 
-/// What becomes of the delivered version.
+/// What happens to the delivered version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AfterDelivery {
-    /// It stays as it is.
+    /// Nothing.
     #[default]
     Keep,
     /// It is tagged with the time and the execution.
@@ -21,22 +24,23 @@ pub enum AfterDelivery {
 
 impl AfterDelivery {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Self {
-        let to = prefix(variables, problems, "S3_MOVE_PREFIX");
-        let rule = prefix(variables, problems, "S3_KEY_PREFIX");
-        let moved = Self::Move { prefix: to.unwrap_or_default().to_owned() };
+        let move_prefix = key_prefix(variables, problems, &S3_MOVE_PREFIX);
+        let rule_prefix = key_prefix(variables, problems, &S3_KEY_PREFIX);
+        let moved = Self::Move { prefix: move_prefix.unwrap_or_default().to_owned() };
         let choices =
             [("keep", &Self::Keep), ("tag", &Self::Tag), ("delete", &Self::Delete), ("move", &moved)];
-        let chosen = choice(variables, problems, "S3_AFTER_DELIVERY", &choices).clone();
-        match (&chosen, to, rule) {
+        let chosen = choice(variables, problems, &S3_AFTER_DELIVERY, &choices).clone();
+        match (&chosen, move_prefix, rule_prefix) {
             (Self::Move { .. }, None, _) => {
-                problems
-                    .add("S3_MOVE_PREFIX", "is not set: S3_AFTER_DELIVERY=move needs a prefix to move to");
+                let problem =
+                    "is not set, but S3_AFTER_DELIVERY is move: set the prefix to move objects below";
+                problems.add(&S3_MOVE_PREFIX, problem);
             }
-            (Self::Move { .. }, Some(to), Some(rule)) if starts_the_rule(to, rule) => {
+            (Self::Move { .. }, Some(prefix), Some(rule)) if matches_rule(prefix, rule) => {
                 let problem = format!(
-                    "what is moved would be delivered again, for the rule's prefix is {rule:?}, expected one that keeps keys out of it, such as delivered/"
+                    "moved objects would be delivered again, because their keys begin with the rule's prefix {rule:?}; expected a prefix that keeps them out of it, such as delivered/"
                 );
-                problems.wrong("S3_MOVE_PREFIX", to, &problem);
+                problems.wrong(&S3_MOVE_PREFIX, prefix, &problem);
             }
             _ => {}
         }
@@ -49,8 +53,8 @@ impl AfterDelivery {
     }
 }
 
-/// Whether the key of an object that the rule is for still begins with the rule's prefix when `prefix` is put before it.
-fn starts_the_rule(prefix: &str, rule: &str) -> bool {
+/// Whether a key that begins with `rule` still begins with it after `prefix` is put before the key.
+fn matches_rule(prefix: &str, rule: &str) -> bool {
     match rule.strip_prefix(prefix) {
         Some(rest) => rule.starts_with(rest),
         None => prefix.starts_with(rule),
@@ -59,8 +63,11 @@ fn starts_the_rule(prefix: &str, rule: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::parse;
     use super::*;
+
+    fn parse(variables: &[(&str, &str)]) -> crate::Result<AfterDelivery> {
+        Problems::of(variables, |variables, problems| Some(AfterDelivery::parse(variables, problems)))
+    }
 
     #[test]
     fn what_is_moved_must_not_come_back() {
@@ -72,12 +79,11 @@ mod tests {
             ("a", "aa", true),
             ("delivered/", "delivered/in/", false),
         ] {
-            assert_eq!(starts_the_rule(prefix, rule), starts, "{prefix} {rule}");
+            assert_eq!(matches_rule(prefix, rule), starts, "{prefix} {rule}");
             assert_eq!(format!("{prefix}{rule}x").starts_with(rule), starts, "{prefix} {rule}");
         }
         let moving = [("S3_AFTER_DELIVERY", "move"), ("S3_MOVE_PREFIX", "out/old/")];
-        let settings = parse(&moving).unwrap();
-        assert_eq!(settings.after_delivery, AfterDelivery::Move { prefix: "out/old/".into() });
+        assert_eq!(parse(&moving).unwrap(), AfterDelivery::Move { prefix: "out/old/".into() });
         let error = parse(&[moving[0], moving[1], ("S3_KEY_PREFIX", "out/")]).unwrap_err();
         assert!(error.message().contains("S3_MOVE_PREFIX is \"out/old/\""), "{error}");
         let error = parse(&moving[..1]).unwrap_err();

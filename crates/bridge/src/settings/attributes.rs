@@ -1,33 +1,36 @@
-//! `SFTP_FILE_MODE`, `SFTP_DIR_MODE`, `SFTP_PRESERVE_MTIME` and `SFTP_FSYNC`: what files are beside their contents.
+//! `SFTP_FILE_MODE`, `SFTP_DIR_MODE`, `SFTP_PRESERVE_MTIME` and `SFTP_FSYNC`: attributes of files, and when they are on disk.
 
-use super::{Problems, Variables, choice};
+use super::problems::Problems;
+use super::read::choice;
+use super::table::{SFTP_DIR_MODE, SFTP_FILE_MODE, SFTP_FSYNC, SFTP_PRESERVE_MTIME, Setting};
+use super::variables::Variables;
 
-/// What happens where the server refuses.
+/// What happens if the server refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// The delivery goes on, and the receipt has a warning.
+    /// The delivery continues, and the receipt has a warning.
     Try,
     /// Nothing is published.
     Require,
 }
 
-/// A mode that files or directories are given.
+/// The mode of files or directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
-    /// `0o640` and the like.
+    /// The permission bits, such as `0o640`.
     pub bits: u32,
-    /// Whether it has to be.
+    /// What happens if the server refuses it.
     pub demand: Demand,
 }
 
-/// What files are beside their contents; `None`: what the server makes of them.
+/// Attributes of files. `None`: the server decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttributeSettings {
     /// `SFTP_FILE_MODE`.
     pub file_mode: Option<Mode>,
-    /// `SFTP_DIR_MODE`, of the directories that the bridge makes.
+    /// `SFTP_DIR_MODE`: the mode of directories that the bridge creates.
     pub dir_mode: Option<Mode>,
-    /// `SFTP_PRESERVE_MTIME`: whether a file has the time at which S3 stored the object.
+    /// `SFTP_PRESERVE_MTIME`: whether a file gets the time at which S3 stored the object.
     pub mtime: Option<Demand>,
     /// `SFTP_FSYNC`: whether the server writes a file to its disk before it is published.
     pub fsync: Option<Demand>,
@@ -36,54 +39,69 @@ pub struct AttributeSettings {
 impl AttributeSettings {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Self {
         let demands = [("off", None), ("try", Some(Demand::Try)), ("require", Some(Demand::Require))];
-        let mtime = choice(variables, problems, "SFTP_PRESERVE_MTIME", &demands);
-        let demands = [("try", Some(Demand::Try)), ("off", None), ("require", Some(Demand::Require))];
-        let fsync = choice(variables, problems, "SFTP_FSYNC", &demands);
         Self {
-            file_mode: mode(variables, problems, "SFTP_FILE_MODE", 0o600, "0640"),
-            dir_mode: mode(variables, problems, "SFTP_DIR_MODE", 0o700, "0750"),
-            mtime,
-            fsync,
+            file_mode: mode(
+                variables,
+                problems,
+                &SFTP_FILE_MODE,
+                OwnerNeeds { bits: 0o600, example: "0640" },
+            ),
+            dir_mode: mode(variables, problems, &SFTP_DIR_MODE, OwnerNeeds { bits: 0o700, example: "0750" }),
+            mtime: choice(variables, problems, &SFTP_PRESERVE_MTIME, &demands),
+            fsync: choice(variables, problems, &SFTP_FSYNC, &demands),
         }
     }
 }
 
-/// `off`, `0640` or `require:0640`, or `try:0640`. Without what the `owner` needs, which is who we are, a delivery could
-/// neither be proved nor go on after a failure.
+/// The permissions that the bridge needs itself, as the owner of what it creates. Without them it could neither prove a
+/// delivery nor resume it.
+#[derive(Clone, Copy)]
+struct OwnerNeeds {
+    bits: u32,
+    /// A mode that has them.
+    example: &'static str,
+}
+
+/// `off`, `0640`, `require:0640` (the same), or `try:0640`.
 fn mode(
     variables: &Variables,
     problems: &mut Problems,
-    name: &'static str,
-    owner: u32,
-    example: &str,
+    setting: &Setting,
+    needs: OwnerNeeds,
 ) -> Option<Mode> {
-    let text = variables.get(name).filter(|text| *text != "off")?;
+    let text = variables.get_or_default(setting);
+    if text == "off" {
+        return None;
+    }
     let (demand, digits) = match text.split_once(':') {
         Some(("try", digits)) => (Demand::Try, digits),
         Some(("require", digits)) => (Demand::Require, digits),
         _ => (Demand::Require, text),
     };
+    let OwnerNeeds { bits: needed, example } = needs;
     let octal = matches!(digits.len(), 3 | 4) && digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
-    let bits = u32::from_str_radix(digits, 8).ok().filter(|_| octal);
-    let problem = match bits {
-        Some(bits) if bits & owner == owner => return Some(Mode { bits, demand }),
+    let problem = match u32::from_str_radix(digits, 8).ok().filter(|_| octal) {
+        Some(bits) if bits & needed == needed => return Some(Mode { bits, demand }),
         Some(_) => format!(
-            "expected a mode that includes {owner:04o}, such as {example}, or the bridge could not go on with its own"
+            "expected a mode that includes {needed:04o}, such as {example}: without it the bridge cannot use what it created"
         ),
         None => format!("expected off, an octal mode such as {example}, require:{example} or try:{example}"),
     };
-    problems.wrong(name, text, &problem);
+    problems.wrong(setting, text, &problem);
     None
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::parse;
     use super::*;
+
+    fn parse(variables: &[(&str, &str)]) -> crate::Result<AttributeSettings> {
+        Problems::of(variables, |variables, problems| Some(AttributeSettings::parse(variables, problems)))
+    }
 
     #[test]
     fn modes_are_octal_and_required_unless_only_tried() {
-        let mode = |value| parse(&[("SFTP_FILE_MODE", value)]).map(|settings| settings.attributes.file_mode);
+        let mode = |value| parse(&[("SFTP_FILE_MODE", value)]).map(|attributes| attributes.file_mode);
         assert_eq!(mode("").unwrap(), None);
         assert_eq!(mode("off").unwrap(), None);
         assert_eq!(mode("0640").unwrap(), Some(Mode { bits: 0o640, demand: Demand::Require }));

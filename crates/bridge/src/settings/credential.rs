@@ -1,9 +1,12 @@
-//! Where the credential lies.
+//! Where the credential is stored.
 
+use super::names::is_bucket_name;
 use super::pasted::may_be_secret;
-use super::{Problems, Variables};
+use super::problems::Problems;
+use super::table::{SFTP_S3_SSH_KEY, SFTP_SECRET_ID};
+use super::variables::Variables;
 
-/// Where the credential lies.
+/// Where the credential is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialLocation {
     /// `SFTP_SECRET_ID`.
@@ -20,86 +23,80 @@ pub enum CredentialLocation {
     },
 }
 
-/// The settings that say it. Their values are never shown.
-pub(super) const NAMES: [&str; 2] = ["SFTP_SECRET_ID", "SFTP_S3_SSH_KEY"];
-
 impl CredentialLocation {
-    /// The values are not repeated, whatever they are: people paste the private key itself here. What may be one is
-    /// refused, because from here on the location stands in messages.
+    /// Problems never repeat the value, because people paste the private key itself here. A value that may be one is
+    /// refused: later messages show the location.
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Option<Self> {
-        let secret = variables.get("SFTP_SECRET_ID").map(|secret_id| {
-            let secret = is_secret_id(secret_id);
-            if !secret {
-                problems.add(
-                    "SFTP_SECRET_ID",
-                    "is not shown, for it may be a secret itself: expected a secret's name, of at most 512 letters, digits and /_+=.@!-, or its ARN, arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME",
-                );
-            }
-            secret.then(|| Self::SecretsManager { secret_id: secret_id.to_owned() })
-        });
-        let object = variables.get("SFTP_S3_SSH_KEY").map(|path| {
-            let object = object(path);
-            if object.is_none() {
-                problems.add(
-                    "SFTP_S3_SSH_KEY",
-                    "is not shown, for it may be a private key itself: expected bucket/path/to/key, where such a key lies",
-                );
-            }
-            object
-        });
-        match (secret, object) {
+        let (secret_id, object) = (variables.get(&SFTP_SECRET_ID), variables.get(&SFTP_S3_SSH_KEY));
+        let secret = secret_id.and_then(|secret_id| Self::secret(secret_id, problems));
+        let object_location = object.and_then(|path| Self::object(path, problems));
+        match (secret_id, object) {
             (Some(_), Some(_)) => {
-                problems.add("SFTP_SECRET_ID", "and SFTP_S3_SSH_KEY are both set: expected one of them");
+                problems.add(&SFTP_SECRET_ID, "and SFTP_S3_SSH_KEY are both set: expected only one of them");
                 None
             }
             (None, None) => {
+                let problem = "is not set, and neither is SFTP_S3_SSH_KEY: set one of them to where the credential is stored";
+                problems.add(&SFTP_SECRET_ID, problem);
+                None
+            }
+            _ => secret.or(object_location),
+        }
+    }
+
+    fn secret(secret_id: &str, problems: &mut Problems) -> Option<Self> {
+        if is_secret_id(secret_id) {
+            return Some(Self::SecretsManager { secret_id: secret_id.to_owned() });
+        }
+        problems.add(
+            &SFTP_SECRET_ID,
+            "is not shown, because it may be a secret itself: expected a secret's name, at most 512 letters, digits and /_+=.@!-, or its ARN, arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME",
+        );
+        None
+    }
+
+    /// `bucket/path/to/key`, with or without `s3://`.
+    fn object(path: &str, problems: &mut Problems) -> Option<Self> {
+        let parts = path.strip_prefix("s3://").unwrap_or(path).split_once('/');
+        let is_object = |(bucket, object_key): &(&str, &str)| {
+            is_bucket_name(bucket)
+                && (1..=1024).contains(&object_key.len())
+                && !object_key.contains(char::is_control)
+        };
+        match parts.filter(is_object).filter(|_| !may_be_secret(path)) {
+            Some((bucket, object_key)) => {
+                Some(Self::S3 { bucket: bucket.to_owned(), object_key: object_key.to_owned() })
+            }
+            None => {
                 problems.add(
-                    "SFTP_SECRET_ID",
-                    "is not set, nor is SFTP_S3_SSH_KEY: one of them says where the credential lies",
+                    &SFTP_S3_SSH_KEY,
+                    "is not shown, because it may be a private key itself: expected bucket/path/to/key, the object that holds the private key",
                 );
                 None
             }
-            (location, None) | (None, location) => location?,
         }
     }
 }
 
-/// A name of a secret, `!` standing in those that AWS makes, or an ARN. Who has a name that looks like a line out of a
-/// private key can give its ARN.
+/// A secret's name (AWS puts `!` into names that it makes) or its ARN. For a name that looks like a line of a private key,
+/// give the ARN.
 fn is_secret_id(text: &str) -> bool {
     let is_name = |name: &str| {
         !name.is_empty() && all(name, |byte| byte.is_ascii_alphanumeric() || b"/_+=.@!-".contains(&byte))
     };
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && all(word, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    let is_account = |account: &str| account.len() == 12 && all(account, |byte| byte.is_ascii_digit());
     let fields: Vec<&str> = text.split(':').collect();
     match fields[..] {
         ["arn", partition, "secretsmanager", region, account, "secret", name] => {
-            let is_word = |word: &str| {
-                !word.is_empty()
-                    && all(word, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            };
-            let is_account = account.len() == 12 && all(account, |byte| byte.is_ascii_digit());
-            is_word(partition) && is_word(region) && is_account && is_name(name)
+            is_word(partition) && is_word(region) && is_account(account) && is_name(name)
         }
         [name] => is_name(name) && name.len() <= 512 && !may_be_secret(name),
         _ => false,
     }
-}
-
-/// `bucket/path/to/key`, with or without `s3://`.
-fn object(path: &str) -> Option<CredentialLocation> {
-    let (bucket, object_key) = path.strip_prefix("s3://").unwrap_or(path).split_once('/')?;
-    let is_key = (1..=1024).contains(&object_key.len()) && !object_key.contains(char::is_control);
-    (is_bucket(bucket) && is_key && !may_be_secret(path))
-        .then(|| CredentialLocation::S3 { bucket: bucket.to_owned(), object_key: object_key.to_owned() })
-}
-
-/// Whether a bucket can have this name.
-pub(super) fn is_bucket(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = [text.bytes().next(), text.bytes().next_back()];
-    (3..=63).contains(&text.len())
-        && all(text, |byte| is_plain(byte) || b".-".contains(&byte))
-        && ends.into_iter().flatten().all(is_plain)
 }
 
 fn all(text: &str, is_allowed: impl Fn(u8) -> bool) -> bool {
@@ -108,11 +105,10 @@ fn all(text: &str, is_allowed: impl Fn(u8) -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::parse;
     use super::*;
 
     fn location(name: &'static str, value: &str) -> crate::Result<CredentialLocation> {
-        parse(&[("SFTP_SECRET_ID", ""), (name, value)]).map(|settings| settings.credential)
+        Problems::of(&[(name, value)], CredentialLocation::parse)
     }
 
     #[test]
@@ -157,7 +153,8 @@ mod tests {
                 "{error}"
             );
         }
-        let both = parse(&[("SFTP_S3_SSH_KEY", "keys/key")]).unwrap_err();
+        let both = [("SFTP_S3_SSH_KEY", "keys/key"), ("SFTP_SECRET_ID", "partner")];
+        let both = Problems::of(&both, CredentialLocation::parse).unwrap_err();
         assert!(both.message().contains("both set"), "{both}");
     }
 

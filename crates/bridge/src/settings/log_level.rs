@@ -1,9 +1,12 @@
 //! `LOG_LEVEL`: how much is logged.
 
-use super::Variables;
+use std::fmt;
 
-/// A level, and those of single parts behind it, as [`tracing`](https://docs.rs/tracing-subscriber) reads them. The
-/// default is `info`.
+use super::table::LOG_LEVEL;
+use super::variables::Variables;
+
+/// A level, and levels of single modules, in the syntax of
+/// [`tracing`](https://docs.rs/tracing-subscriber/latest/tracing_subscriber/filter/struct.EnvFilter.html).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLevel(String);
 
@@ -11,7 +14,7 @@ const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 impl Default for LogLevel {
     fn default() -> Self {
-        Self("info".into())
+        Self(LOG_LEVEL.default.unwrap_or_default().to_owned())
     }
 }
 
@@ -21,30 +24,30 @@ impl LogLevel {
     /// # Errors
     /// What is expected, as a clause.
     pub fn of(variables: &Variables) -> Result<Self, String> {
-        variables.get("LOG_LEVEL").map_or_else(|| Ok(Self::default()), Self::parse)
+        Self::parse(variables.get_or_default(&LOG_LEVEL))
     }
 
-    /// `debug`, or `info,transfer=debug`.
+    /// Parses `debug`, or `info,transfer=debug`.
     fn parse(text: &str) -> Result<Self, String> {
         let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
-        let is_part =
+        let is_module =
             |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte));
         let is_directive = |word: &str| match word.trim().split_once('=') {
-            Some((part, level)) => !part.is_empty() && is_part(part) && is_level(level),
+            Some((module, level)) => !module.is_empty() && is_module(module) && is_level(level),
             None => is_level(word.trim()),
         };
         if !text.split(',').all(is_directive) {
-            return Err("expected error, warn, info, debug or trace, and behind it others for single parts, such as info,transfer=debug".into());
+            return Err("expected error, warn, info, debug or trace, then levels of single modules, such as info,transfer=debug".into());
         }
         let text = text.replace(' ', "");
-        // Nothing is said of the other parts: they keep the default.
+        // Without a level for all other modules, they keep the default.
         let has_level = text.split(',').any(|word| !word.contains('='));
         Ok(Self(if has_level { text } else { format!("{},{text}", Self::default()) }))
     }
 }
 
-impl std::fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
@@ -58,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_and_those_of_single_parts() {
+    fn levels_and_those_of_single_modules() {
         assert_eq!(LogLevel::of(&Variables::default()).unwrap().to_string(), "info");
         assert_eq!(level(" ").unwrap(), "info");
         assert_eq!(level("DEBUG").unwrap(), "DEBUG");

@@ -1,9 +1,12 @@
-//! `SFTP_MARKER`: the file beside the file that says that it is there.
+//! `SFTP_MARKER`: a second file that shows that the file is complete.
 
-use super::{Problems, Variables, choice};
-use crate::Hashes;
+use super::problems::Problems;
+use super::read::choice;
+use super::table::SFTP_MARKER;
+use super::variables::Variables;
+use crate::checksum::Hashes;
 
-/// What is published beside a file, after it.
+/// What is published after the file and in the same directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Marker {
     /// Nothing.
@@ -11,9 +14,9 @@ pub enum Marker {
     None,
     /// An empty file.
     Done,
-    /// The file's SHA-256, as `sha256sum` writes it.
+    /// The file's SHA-256, in the format of `sha256sum`.
     Sha256,
-    /// The file's MD5, as `md5sum` writes it.
+    /// The file's MD5, in the format of `md5sum`.
     Md5,
 }
 
@@ -21,10 +24,10 @@ impl Marker {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Self {
         let markers =
             [("none", Self::None), ("done", Self::Done), ("sha256", Self::Sha256), ("md5", Self::Md5)];
-        choice(variables, problems, "SFTP_MARKER", &markers)
+        choice(variables, problems, &SFTP_MARKER, &markers)
     }
 
-    /// What its name has behind the file's; `None` if there is none.
+    /// What the marker's name has after the file's name. `None` if there is no marker.
     pub fn suffix(self) -> Option<&'static str> {
         match self {
             Self::None => None,
@@ -34,7 +37,7 @@ impl Marker {
         }
     }
 
-    /// What has to be computed of the bytes on their way.
+    /// The hashes to compute while the bytes are sent.
     pub fn hashes(self) -> Hashes {
         Hashes { sha256: self == Self::Sha256, md5: self == Self::Md5 }
     }
@@ -42,12 +45,15 @@ impl Marker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::parse;
     use super::*;
 
     #[test]
     fn markers_by_name() {
-        let marker = |value: &'static str| parse(&[("SFTP_MARKER", value)]).map(|settings| settings.marker);
+        let marker = |value| {
+            Problems::of(&[("SFTP_MARKER", value)], |variables, problems| {
+                Some(Marker::parse(variables, problems))
+            })
+        };
         for (value, expected) in
             [("", Marker::None), ("none", Marker::None), ("done", Marker::Done), ("md5", Marker::Md5)]
         {

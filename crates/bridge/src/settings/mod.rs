@@ -1,4 +1,4 @@
-//! The settings, from environment variables, parsed once; everything that is wrong is said at once.
+//! The settings, parsed from environment variables once. All problems are reported at once.
 
 mod after_delivery;
 mod attributes;
@@ -6,297 +6,36 @@ mod credential;
 mod log_level;
 mod login;
 mod marker;
+mod names;
 mod pasted;
 mod policy;
+mod problems;
+mod proof;
+mod read;
 mod record;
 mod server;
+mod table;
+mod variables;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::{ErrorName, Result, TrustedHostKeys};
-use pasted::{is_secret, may_be_secret};
+use crate::error::Result;
+use crate::ssh::trusted_host_keys::TrustedHostKeys;
+use problems::Problems;
+use read::number;
+use table::{LOG_LEVEL, SFTP_KEEP_CONNECTION, SFTP_MAX_CONNECTIONS, SFTP_PORT, SFTP_TRUSTED_HOST_KEYS};
 
 pub use after_delivery::AfterDelivery;
 pub use attributes::{AttributeSettings, Demand, Mode};
 pub use credential::CredentialLocation;
 pub use log_level::LogLevel;
-pub use login::{LoginSettings, Method, Methods};
+pub use login::LoginSettings;
 pub use marker::Marker;
 pub use policy::{DeliveryPolicy, IfExists, Publish, other_partial_names};
+pub use proof::ProofPolicy;
 pub use record::RecordSettings;
-
-/// One row of the table of settings in the README.
-pub struct Setting {
-    /// The environment variable.
-    pub name: &'static str,
-    /// What holds if it is not set; `None`: it is required, or optional without a default.
-    pub default: Option<&'static str>,
-    /// What it is.
-    pub description: &'static str,
-}
-
-/// Every setting; the README shows the same table, held together by a test.
-pub const SETTINGS: &[Setting] = &[
-    Setting {
-        name: "SFTP_HOST",
-        default: None,
-        description: "Required. The partner's server: a name or an address, without port.",
-    },
-    Setting { name: "SFTP_PORT", default: Some("22"), description: "Its port." },
-    Setting {
-        name: "SFTP_USER",
-        default: None,
-        description: "The user to log in as. May come from the secret's `Username` instead; if both are there, this one is used.",
-    },
-    Setting {
-        name: "SFTP_LOCATION",
-        default: Some(""),
-        description: "The directory on the server under which files are put; missing directories are made. Empty: the directory the server logs us into.",
-    },
-    Setting {
-        name: "SFTP_SECRET_ID",
-        default: None,
-        description: "This or `SFTP_S3_SSH_KEY` is required. Name or ARN of the Secrets Manager secret: JSON with `Username`, `PrivateKey`, `Passphrase`, `Password` as AWS Transfer Family writes it, and `Certificate` (OpenSSH's), or a bare private key.",
-    },
-    Setting {
-        name: "SFTP_S3_SSH_KEY",
-        default: None,
-        description: "The predecessor's way: `bucket/path/to/key` of a private key in S3; `s3://` may stand before it.",
-    },
-    Setting {
-        name: "SFTP_TRUSTED_HOST_KEYS",
-        default: None,
-        description: "Required. The server's host keys, separated by newlines or commas: `ssh-ed25519 AAAA…`, with or without a comment or a host name before it, or `SHA256:…`; behind `@cert-authority`, the key of an authority that signs host keys.",
-    },
-    Setting {
-        name: "SFTP_AUTHENTICATION",
-        default: None,
-        description: "The permitted ways to log in, in the order to try: `publickey`, `password`, `keyboard-interactive`, separated by commas. Not set: what the credential has, in this order. At most two are tried.",
-    },
-    Setting {
-        name: "SFTP_ALGORITHMS",
-        default: Some("modern"),
-        description: "`modern`, or `legacy` for old servers; behind it single changes as OpenSSH writes them: `modern,+aes256-cbc,-ecdh-*,^aes256-ctr`.",
-    },
-    Setting {
-        name: "SFTP_CONNECT_TIMEOUT",
-        default: Some("20"),
-        description: "Seconds for looking up the host, connecting and agreeing on keys, 1 to 300. Several addresses share them.",
-    },
-    Setting {
-        name: "SFTP_LOGIN_TIMEOUT",
-        default: Some("20"),
-        description: "Seconds for logging in and starting SFTP, 1 to 300. More for a server that asks others who we are.",
-    },
-    Setting {
-        name: "SFTP_PROOF",
-        default: Some("auto"),
-        description: "How the contents are proved before publishing: `auto` (the best that the server allows), `hash` (by the server), `read-back`, `size`, `none`. A demanded proof that the server refuses is an error.",
-    },
-    Setting {
-        name: "SFTP_MARKER",
-        default: Some("none"),
-        description: "What is published beside a file, after it: `none`, `done` (`{name}.done`, empty), `sha256` or `md5` (`{name}.sha256`, `{name}.md5`, as `sha256sum` and `md5sum` write them).",
-    },
-    Setting {
-        name: "SFTP_FILE_MODE",
-        default: Some("off"),
-        description: "The mode that files are published with: `0640` or `require:0640` has to be, or nothing is published; `try:0640` is a warning in the receipt where the server refuses; `off` leaves it to the server.",
-    },
-    Setting {
-        name: "SFTP_DIR_MODE",
-        default: Some("off"),
-        description: "The mode of the directories that the bridge makes: `0750` or `require:0750`, `try:0750` or `off`, as above.",
-    },
-    Setting {
-        name: "SFTP_PRESERVE_MTIME",
-        default: Some("off"),
-        description: "Whether files have the time at which S3 stored the object: `off`, `try` (a warning in the receipt where the server refuses), `require` (nothing is published).",
-    },
-    Setting {
-        name: "SFTP_FSYNC",
-        default: Some("try"),
-        description: "Whether the server writes a file to its disk before it is published, so that a power cut at the partner leaves no empty file under a final name: `try` (where the server offers `fsync@openssh.com`), `off`, `require` (elsewhere nothing is sent).",
-    },
-    Setting {
-        name: "SFTP_MAX_CONNECTIONS",
-        default: Some("1"),
-        description: "How many connections one file may use, 1 to 16; only large files use more than one. The partner sees up to this many from each transfer at once.",
-    },
-    Setting {
-        name: "SFTP_KEEP_CONNECTION",
-        default: Some("30"),
-        description: "Seconds for which an unused connection is kept for the next file, 0 to 600. 0 for a partner that allows a single connection: a kept one would keep the next step out.",
-    },
-    Setting {
-        name: "S3_AFTER_DELIVERY",
-        default: Some("keep"),
-        description: "What becomes of the delivered version, after publishing: `keep`, `tag` (`delivered-at`, `execution`), `delete`, `move` (below `S3_MOVE_PREFIX`). If it fails, the receipt has a warning.",
-    },
-    Setting {
-        name: "S3_MOVE_PREFIX",
-        default: None,
-        description: "Required by `S3_AFTER_DELIVERY=move`. What is put before the object's key, in the same bucket.",
-    },
-    Setting {
-        name: "S3_KEY_PREFIX",
-        default: None,
-        description: "The rule's prefix, as the stack sets it: an `S3_MOVE_PREFIX` whose objects would start the bridge again is refused.",
-    },
-    Setting {
-        name: "S3_INCLUDE",
-        default: None,
-        description: "Only objects whose key matches one of these patterns are delivered, separated by commas: `*` and `?` within a component, `**` across, as in `**/*.csv`. Matched against the whole key. Empty: all.",
-    },
-    Setting {
-        name: "S3_EXCLUDE",
-        default: None,
-        description: "Objects whose key matches one of these patterns are not delivered, whatever `S3_INCLUDE` says.",
-    },
-    Setting {
-        name: "SFTP_SKIP_EMPTY",
-        default: Some("false"),
-        description: "`true`: empty objects are not delivered.",
-    },
-    Setting {
-        name: "SFTP_REMOTE_PATH",
-        default: Some("{key}"),
-        description: "The path below `SFTP_LOCATION`, made of `{key}`, `{dir}`, `{name}`, `{stem}`, `{ext}`, `{bucket}` and `{date:%Y%m%d}` (the event's, in UTC).",
-    },
-    Setting {
-        name: "SFTP_STRIP_PREFIX",
-        default: None,
-        description: "Taken off the beginning of the key before a path is made of it. A key that does not begin with it is refused.",
-    },
-    Setting {
-        name: "SFTP_IF_EXISTS",
-        default: Some("replace"),
-        description: "What happens to a file of the final name: `replace`; `skip` (left as it is if it has the same contents, else replaced); `fail`; `keep-both` (it stays, and the new one becomes `name.1.ext`).",
-    },
-    Setting {
-        name: "SFTP_PUBLISH",
-        default: Some("rename"),
-        description: "`rename`: a partial file is proved, then renamed to the final name. `direct`, for servers that cannot rename: the final name is written to, and readers may see a part.",
-    },
-    Setting {
-        name: "SFTP_PARTIAL_NAME",
-        default: Some(".{name}.{id}.partial"),
-        description: "The name of a partial file, of `{name}` and `{id}`.",
-    },
-    Setting {
-        name: "SFTP_STAGING_DIRECTORY",
-        default: None,
-        description: "Where partial files lie, below `SFTP_LOCATION` or, with a leading `/`, anywhere on the same file system. Empty: beside the final name.",
-    },
-    Setting {
-        name: "SFTP_CREATE_DIRECTORIES",
-        default: Some("true"),
-        description: "`false`: a missing directory is an error.",
-    },
-    Setting {
-        name: "FAILURE_BUCKET",
-        default: None,
-        description: "Required by `record-failure`. The bucket for failure records; the stack makes it.",
-    },
-    Setting {
-        name: "FAILURE_PREFIX",
-        default: Some("failures/"),
-        description: "Used by `record-failure`. The prefix of the records' keys, ending in a slash.",
-    },
-    Setting {
-        name: "LOG_LEVEL",
-        default: Some("info"),
-        description: "`error`, `warn`, `info`, `debug` or `trace`; behind it, others for single parts: `info,transfer=debug`.",
-    },
-];
-
-/// Variables by name: the environment of the process, or a test's. Nobody knows what is in there: its `Debug` shows names
-/// alone.
-#[derive(Clone, Default)]
-pub struct Variables(BTreeMap<String, String>);
-
-impl fmt::Debug for Variables {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl Variables {
-    /// The variables of this process. One that is not UTF-8 counts as not set.
-    pub fn from_environment() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .collect(),
-        )
-    }
-
-    /// The same variables but for this one; an empty value takes it away.
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.0.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    /// The settings that are set, as `parse` sees them, in the order of [`SETTINGS`].
-    pub fn set(&self) -> Vec<(&'static str, &str)> {
-        SETTINGS.iter().filter_map(|setting| Some((setting.name, self.get(setting.name)?))).collect()
-    }
-
-    /// Those that hold no secret; the others are a problem. What is left may be shown, but for the credential's location,
-    /// which has a check of its own.
-    fn without_secrets(&self, problems: &mut Problems) -> Self {
-        let mut others = self.clone();
-        let shown = self.set().into_iter().filter(|(name, _)| !credential::NAMES.contains(name));
-        for (name, _) in shown.filter(|(_, value)| is_secret(value)) {
-            problems.not_shown(name);
-            others.0.remove(name);
-        }
-        others
-    }
-
-    /// A variable, trimmed; an empty one counts as not set, because templates cannot leave one out.
-    fn get(&self, name: &'static str) -> Option<&str> {
-        debug_assert!(SETTINGS.iter().any(|setting| setting.name == name), "{name} is not in SETTINGS");
-        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
-    }
-}
-
-impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Variables {
-    fn from_iter<T: IntoIterator<Item = (K, V)>>(variables: T) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
-    }
-}
-
-/// `SFTP_PROOF`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProofPolicy {
-    /// Server hash, else read back, else size, else unverified.
-    Auto,
-    /// The server hashes the file.
-    Hash,
-    /// The file is read back.
-    ReadBack,
-    /// The size alone.
-    Size,
-    /// Nothing.
-    None,
-}
-
-impl ProofPolicy {
-    fn parse(variables: &Variables, problems: &mut Problems) -> Self {
-        let policies = [
-            ("auto", Self::Auto),
-            ("hash", Self::Hash),
-            ("read-back", Self::ReadBack),
-            ("size", Self::Size),
-            ("none", Self::None),
-        ];
-        choice(variables, problems, "SFTP_PROOF", &policies)
-    }
-}
+pub use table::{Need, SETTINGS, Setting, Stack, Values};
+pub use variables::Variables;
 
 /// The settings of `fetch-key`, `transfer` and `verify-remote`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -323,7 +62,7 @@ pub struct Settings {
     pub attributes: AttributeSettings,
     /// `S3_AFTER_DELIVERY`, `S3_MOVE_PREFIX`.
     pub after_delivery: AfterDelivery,
-    /// What is delivered, where to, and what happens to what is there.
+    /// What is delivered, to which path, and what happens to a file that is already there.
     pub policy: DeliveryPolicy,
     /// `SFTP_MAX_CONNECTIONS`.
     pub max_connections: usize,
@@ -332,169 +71,71 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Parses all of them.
+    /// Parses all settings.
     ///
     /// # Errors
     /// `InvalidConfig` with one clause for each setting that is missing or wrong.
     pub fn parse(variables: &Variables) -> Result<Self> {
         let mut problems = Problems::default();
-        let variables = &variables.without_secrets(&mut problems);
-        let host = server::host(variables, &mut problems);
-        let port = number(variables, &mut problems, "SFTP_PORT", "22", 1..=65535);
-        let user = server::user(variables, &mut problems);
-        let location = server::location(variables, &mut problems);
-        let credential = CredentialLocation::parse(variables, &mut problems);
-        let trusted_host_keys = trusted_host_keys(variables, &mut problems);
-        let login = LoginSettings::parse(variables, &mut problems);
-        let proof = ProofPolicy::parse(variables, &mut problems);
-        let marker = Marker::parse(variables, &mut problems);
-        let attributes = AttributeSettings::parse(variables, &mut problems);
-        let after_delivery = AfterDelivery::parse(variables, &mut problems);
-        let policy = DeliveryPolicy::parse(variables, &mut problems);
-        let max_connections = number(variables, &mut problems, "SFTP_MAX_CONNECTIONS", "1", 1..=16);
-        let keep_connection = number(variables, &mut problems, "SFTP_KEEP_CONNECTION", "30", 0..=600);
-        // Not used here, but here is where people are told.
-        RecordSettings::read(variables, &mut problems);
+        let settings = Self::read(variables, &mut problems);
+        problems.into_result(settings)
+    }
+
+    fn read(variables: &Variables, problems: &mut Problems) -> Option<Self> {
+        let variables = &problems.refuse_secrets(variables);
+        let host = server::host(variables, problems);
+        let port = number(variables, problems, &SFTP_PORT) as u16;
+        let user = server::user(variables, problems).map(str::to_owned);
+        let location = server::location(variables, problems).unwrap_or_default().to_owned();
+        let credential = CredentialLocation::parse(variables, problems);
+        let trusted_host_keys = trusted_host_keys(variables, problems);
+        let login = LoginSettings::parse(variables, problems);
+        let proof = ProofPolicy::parse(variables, problems);
+        let marker = Marker::parse(variables, problems);
+        let attributes = AttributeSettings::parse(variables, problems);
+        let after_delivery = AfterDelivery::parse(variables, problems);
+        let policy = DeliveryPolicy::parse(variables, problems);
+        let max_connections = number(variables, problems, &SFTP_MAX_CONNECTIONS) as usize;
+        let keep_connection = number(variables, problems, &SFTP_KEEP_CONNECTION);
+        // These two are not needed here, but everything that is wrong is to be reported.
+        RecordSettings::read(variables, problems);
         if let Err(problem) = LogLevel::of(variables) {
-            problems.wrong("LOG_LEVEL", variables.get("LOG_LEVEL").unwrap_or_default(), &problem);
+            problems.wrong(&LOG_LEVEL, variables.get_or_default(&LOG_LEVEL), &problem);
         }
-        let complete = match (host, credential, trusted_host_keys, policy) {
-            (Some(host), Some(credential), Some(trusted_host_keys), Some(policy)) => Some(Self {
-                host: host.to_owned(),
-                port: port as u16,
-                user: user.map(str::to_owned),
-                location: location.unwrap_or_default().to_owned(),
-                credential,
-                trusted_host_keys,
-                login,
-                proof,
-                marker,
-                attributes,
-                after_delivery,
-                policy,
-                max_connections: max_connections as usize,
-                keep_connection: Duration::from_secs(keep_connection.into()),
-            }),
-            _ => None,
-        };
-        problems.unless_any(complete)
+        Some(Self {
+            host: host?.to_owned(),
+            port,
+            user,
+            location,
+            credential: credential?,
+            trusted_host_keys: trusted_host_keys?,
+            login,
+            proof,
+            marker,
+            attributes,
+            after_delivery,
+            policy: policy?,
+            max_connections,
+            keep_connection: Duration::from_secs(keep_connection.into()),
+        })
     }
 }
 
-/// The value is not repeated: people paste the private key here. Public ones look like it.
+/// Problems do not repeat the value: a private key that was pasted here looks like a public one.
 fn trusted_host_keys(variables: &Variables, problems: &mut Problems) -> Option<TrustedHostKeys> {
-    let Some(text) = variables.get("SFTP_TRUSTED_HOST_KEYS") else {
-        problems.add(
-            "SFTP_TRUSTED_HOST_KEYS",
-            "is not set: the host keys of the partner's server; the check cannot be turned off",
-        );
+    let Some(text) = variables.get(&SFTP_TRUSTED_HOST_KEYS) else {
+        let problem =
+            "is not set: set it to the host keys of the partner's server; the check cannot be turned off";
+        problems.add(&SFTP_TRUSTED_HOST_KEYS, problem);
         return None;
     };
-    TrustedHostKeys::parse(text).map_err(|problem| problems.add("SFTP_TRUSTED_HOST_KEYS", &problem)).ok()
-}
-
-fn number(
-    variables: &Variables,
-    problems: &mut Problems,
-    name: &'static str,
-    default: &str,
-    range: RangeInclusive<u32>,
-) -> u32 {
-    let text = variables.get(name).unwrap_or(default);
-    text.parse().ok().filter(|number| range.contains(number)).unwrap_or_else(|| {
-        let (first, last) = (range.start(), range.end());
-        problems.wrong(name, text, &format!("expected a number from {first} to {last}"));
-        *first
-    })
-}
-
-/// One of a few words; the first is the default.
-fn choice<T: Copy>(
-    variables: &Variables,
-    problems: &mut Problems,
-    name: &'static str,
-    choices: &[(&str, T)],
-) -> T {
-    let (default, first) = choices[0];
-    let text = variables.get(name).unwrap_or(default);
-    match choices.iter().find(|(word, _)| *word == text) {
-        Some((_, chosen)) => *chosen,
-        None => {
-            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            problems.wrong(name, text, &format!("expected {}", in_words(&words)));
-            first
-        }
-    }
-}
-
-/// `a, b or c`.
-fn in_words(words: &[&str]) -> String {
-    match words {
-        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        words => words.concat(),
-    }
-}
-
-/// What keys begin with, or are put before them.
-fn prefix<'v>(variables: &'v Variables, problems: &mut Problems, name: &'static str) -> Option<&'v str> {
-    let prefix = variables.get(name)?;
-    if prefix.contains(char::is_control) || prefix.len() > 1024 {
-        let expected = "expected the beginning of object keys, at most 1024 bytes without control characters";
-        problems.wrong(name, prefix, expected);
-    }
-    Some(prefix)
-}
-
-/// All that is wrong, a clause for each.
-#[derive(Default)]
-struct Problems {
-    clauses: Vec<String>,
-    /// What else would be said of these might show what they hold.
-    not_shown: BTreeSet<&'static str>,
-}
-
-impl Problems {
-    fn add(&mut self, name: &'static str, problem: &str) {
-        if !self.not_shown.contains(name) {
-            self.clauses.push(format!("{name} {problem}"));
-        }
-    }
-
-    /// The value, and what is expected instead. Nobody knows what was pasted: a value that may be a secret is not shown.
-    fn wrong(&mut self, name: &'static str, value: &str, problem: &str) {
-        match may_be_secret(value) {
-            true => self.not_shown(name),
-            false => self.add(name, &format!("is {value:?}: {problem}")),
-        }
-    }
-
-    fn not_shown(&mut self, name: &'static str) {
-        let setting = SETTINGS.iter().find(|setting| setting.name == name);
-        let description = setting.map_or("", |setting| setting.description);
-        self.add(
-            name,
-            &format!(
-                "is not shown, for it may be a secret that does not belong there; expected: {description}"
-            ),
-        );
-        self.not_shown.insert(name);
-    }
-
-    /// What was parsed, unless something is wrong.
-    fn unless_any<T>(self, parsed: Option<T>) -> Result<T> {
-        match parsed {
-            Some(parsed) if self.clauses.is_empty() => Ok(parsed),
-            None if self.clauses.is_empty() => {
-                Err(ErrorName::Internal.error("a setting is wrong and none was named"))
-            }
-            _ => Err(ErrorName::InvalidConfig.error(self.clauses.join("; "))),
-        }
-    }
+    TrustedHostKeys::parse(text).map_err(|problem| problems.add(&SFTP_TRUSTED_HOST_KEYS, &problem)).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorName;
 
     const HOST_KEY: &str = "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ";
 
@@ -504,7 +145,7 @@ mod tests {
         ("SFTP_TRUSTED_HOST_KEYS", HOST_KEY),
     ];
 
-    pub(super) fn parse(more: &[(&str, &str)]) -> Result<Settings> {
+    fn parse(more: &[(&str, &str)]) -> Result<Settings> {
         Settings::parse(&LEAST.iter().chain(more).copied().collect())
     }
 
@@ -550,7 +191,7 @@ mod tests {
         ("SFTP_FILE_MODE", "0440", true, "includes 0600, such as 0640"),
         ("SFTP_DIR_MODE", "rwx", true, "off, an octal mode such as 0750, require:0750 or try:0750"),
         ("SFTP_PRESERVE_MTIME", "yes", true, "off, try or require"),
-        ("SFTP_FSYNC", "yes", true, "try, off or require"),
+        ("SFTP_FSYNC", "yes", true, "off, try or require"),
         ("SFTP_MAX_CONNECTIONS", "many", true, "a number from 1 to 16"),
         ("SFTP_KEEP_CONNECTION", "-1", true, "a number from 0 to 600"),
         ("S3_AFTER_DELIVERY", "burn", true, "keep, tag, delete or move"),
@@ -595,10 +236,9 @@ mod tests {
         }
     }
 
-    /// The settings that a value is shown of.
+    /// The settings whose values are shown.
     fn shown() -> impl Iterator<Item = &'static str> {
-        let names = SETTINGS.iter().map(|setting| setting.name);
-        names.filter(|name| !credential::NAMES.contains(name))
+        SETTINGS.iter().filter(|setting| !setting.is_never_shown()).map(|setting| setting.name)
     }
 
     #[test]
@@ -612,7 +252,7 @@ mod tests {
             for name in shown() {
                 let error = parse(&[(name, secret)]).expect_err(name);
                 let expected = format!(
-                    "{name} is not shown, for it may be a secret that does not belong there; expected: "
+                    "{name} is not shown, because it may be a secret, which does not belong there; expected: "
                 );
                 let expected = if name == "SFTP_HOST" { name.to_owned() } else { expected };
                 assert!(error.message().starts_with(&expected), "{error}");
@@ -627,5 +267,30 @@ mod tests {
         }
         let variables: Variables = [("SFTP_USER", "hunter2"), ("OTHER", "hunter2")].into_iter().collect();
         assert_eq!(format!("{variables:?}"), r#"{"OTHER", "SFTP_USER"}"#);
+    }
+
+    #[test]
+    fn every_allowed_word_means_something_else() {
+        for setting in SETTINGS {
+            let Values::Choice(words) = setting.values else { continue };
+            let parsed = |word: &str| parse(&[(setting.name, word), ("S3_MOVE_PREFIX", "moved/")]).unwrap();
+            for (index, word) in words.iter().enumerate() {
+                for other in &words[..index] {
+                    assert_ne!(parsed(word), parsed(other), "{}: {word}, {other}", setting.name);
+                }
+            }
+            assert_eq!(parsed(""), parsed(setting.default.unwrap()), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn a_range_includes_its_ends() {
+        for setting in SETTINGS {
+            let Values::Number { minimum, maximum } = setting.values else { continue };
+            for number in [minimum, maximum] {
+                assert!(parse(&[(setting.name, &number.to_string())]).is_ok(), "{}: {number}", setting.name);
+            }
+            assert!(parse(&[(setting.name, &(maximum + 1).to_string())]).is_err(), "{}", setting.name);
+        }
     }
 }

@@ -1,15 +1,15 @@
-//! What may be a secret that was pasted where none belongs: no message shows it.
+//! Recognises secrets that were pasted into a setting by mistake, so that no message shows them.
 
-/// What private keys begin and end with: PEM, ssh.com's format, PuTTY's, and OpenSSH's in base64.
+/// Text at the beginning and end of private keys: PEM, the formats of ssh.com and PuTTY, and OpenSSH's in base64.
 const MARKS: [&str; 6] =
     ["--BEGIN", "-- BEGIN", "PRIVATE KEY--", "PRIVATE KEY --", "PuTTY-User-Key-File", "b3BlbnNzaC1rZXk"];
-/// What a secret holds as JSON.
+/// Fields of a secret in JSON.
 const FIELDS: [&str; 3] = ["PrivateKey", "Passphrase", "Password"];
-/// So many letters and digits are looked at together: half a line of a PEM file.
+/// Letters and digits that are examined together: half a line of a PEM file.
 const WINDOW: usize = 32;
 
-/// Whether there is a private key in it, the JSON of a secret, or an address with a user, behind whom a password may
-/// stand. No setting's value is any of these.
+/// Whether the text contains a private key, the JSON of a secret, or a URL with a user, which may include a password. No
+/// valid value of a setting contains any of these.
 pub(super) fn is_secret(text: &str) -> bool {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let is_json = text.contains('{') && text.contains('"') && has(&FIELDS);
@@ -17,14 +17,14 @@ pub(super) fn is_secret(text: &str) -> bool {
     has(&MARKS) || is_json || addresses.any(|(_, address)| address.contains('@'))
 }
 
-/// Whether it is a secret, or may be a line out of a private key. Names are made of words, in which a letter is mostly
-/// followed by one of its kind (upper case, lower case, digit). In base64 three of five are not.
+/// Whether the text is a secret, or may be a line of a private key. Names consist of words, where most letters are followed
+/// by one of the same kind (upper case, lower case, digit). In base64, three of five are not.
 pub(super) fn may_be_secret(text: &str) -> bool {
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
     is_secret(text)
         || text.split(|c| !is_base64(c)).any(|run| {
-            let run: Vec<u8> = run.bytes().filter(u8::is_ascii_alphanumeric).collect();
-            run.windows(WINDOW).any(is_mixed)
+            let letters: Vec<u8> = run.bytes().filter(u8::is_ascii_alphanumeric).collect();
+            letters.windows(WINDOW).any(is_mixed)
         })
 }
 
@@ -32,7 +32,7 @@ fn is_mixed(window: &[u8]) -> bool {
     let kind = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
     let changes = window.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
     let count = |is: fn(&u8) -> bool| window.iter().filter(|byte| is(byte)).count();
-    // Hexadecimal digits change as often, and have one case only.
+    // Hexadecimal digits change kind as often, but have only one case.
     changes >= 15 && count(u8::is_ascii_uppercase) >= 4 && count(u8::is_ascii_lowercase) >= 4
 }
 

@@ -1,16 +1,22 @@
-//! What is delivered, where to, and what happens to what is there.
+//! What is delivered, to which path, and what happens to a file that is already there.
 
-use super::server::{NOT_HOME, is_shells_home};
-use super::{Problems, Variables, choice, prefix};
-use crate::remote_path::problem_of_directory;
-use crate::{Glob, PartialName, RemotePathTemplate};
+use super::names::{NOT_HOME, begins_with_tilde};
+use super::problems::Problems;
+use super::read::{choice, key_prefix};
+use super::table::{
+    S3_EXCLUDE, S3_INCLUDE, SFTP_CREATE_DIRECTORIES, SFTP_IF_EXISTS, SFTP_PARTIAL_NAME, SFTP_PUBLISH,
+    SFTP_REMOTE_PATH, SFTP_SKIP_EMPTY, SFTP_STAGING_DIRECTORY, SFTP_STRIP_PREFIX, Setting,
+};
+use super::variables::Variables;
+use crate::glob::Glob;
+use crate::remote_path::{PartialName, RemotePathTemplate, problem_of_directory};
 
-/// How the partner wants deliveries made.
+/// What the partner agreed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryPolicy {
     /// `SFTP_REMOTE_PATH`.
     pub remote_path: RemotePathTemplate,
-    /// `SFTP_STRIP_PREFIX`; empty: nothing.
+    /// `SFTP_STRIP_PREFIX`, or empty.
     pub strip_prefix: String,
     /// `SFTP_IF_EXISTS`.
     pub if_exists: IfExists,
@@ -20,29 +26,29 @@ pub struct DeliveryPolicy {
     pub create_directories: bool,
     /// `SFTP_SKIP_EMPTY`.
     pub skip_empty: bool,
-    /// `S3_INCLUDE`; empty: all.
+    /// `S3_INCLUDE`. If it is empty, every object is included.
     pub include: Vec<Glob>,
     /// `S3_EXCLUDE`.
     pub exclude: Vec<Glob>,
 }
 
-/// What happens to a file that has the final name already.
+/// What happens if a file already has the final name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfExists {
     /// It is replaced.
     Replace,
-    /// It is left as it is if it has the same contents, else replaced.
+    /// It is kept if it has the same contents, and replaced otherwise.
     Skip,
-    /// The delivery fails, unless it has the same contents.
+    /// The delivery fails, unless the file has the same contents.
     Fail,
-    /// It stays, and the new one gets a number, unless one of them has the same contents.
+    /// It is kept, and the new file gets a number, unless a kept file has the same contents.
     KeepBoth,
 }
 
 impl IfExists {
     const ALL: [Self; 4] = [Self::Replace, Self::Skip, Self::Fail, Self::KeepBoth];
 
-    /// The word in the setting.
+    /// The word in `SFTP_IF_EXISTS`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Replace => "replace",
@@ -52,28 +58,28 @@ impl IfExists {
         }
     }
 
-    /// Whether a file that is there must not be replaced.
+    /// Whether an existing file must not be replaced.
     pub fn keeps(self) -> bool {
         matches!(self, Self::Fail | Self::KeepBoth)
     }
 }
 
-/// How the final name comes into being.
+/// How a file gets its final name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Publish {
-    /// By renaming a partial file.
+    /// A partial file is renamed.
     Rename {
-        /// What it is called.
+        /// Its name.
         partial_name: PartialName,
-        /// Where it lies, if not beside the final name.
+        /// Its directory. `None`: that of the final name.
         staging_directory: Option<String>,
     },
-    /// It is written to.
+    /// The final name is written to.
     Direct,
 }
 
-/// Values of `SFTP_PARTIAL_NAME` for a server that refuses the one in use, in the order to try them: names without a leading
-/// dot, short ones, and ones that end as the final name ends.
+/// Values of `SFTP_PARTIAL_NAME` to try, in this order, if a server refuses the present one: without a leading dot, short,
+/// and with the extension of the final name.
 pub fn other_partial_names(final_name: &str) -> Vec<String> {
     let names = ["{name}.{id}.part", "{id}.part", "{id}.{name}"].map(str::to_owned);
     let extension = final_name.rsplit_once('.').map(|(_, extension)| extension);
@@ -83,66 +89,24 @@ pub fn other_partial_names(final_name: &str) -> Vec<String> {
     names.filter(|name| PartialName::parse(name).is_ok()).collect()
 }
 
-/// The defaults.
-const REMOTE_PATH: &str = "{key}";
-const PARTIAL_NAME: &str = ".{name}.{id}.partial";
-
 impl DeliveryPolicy {
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Option<Self> {
-        let staging_directory = variables.get("SFTP_STAGING_DIRECTORY");
-        if let Some(directory) = staging_directory {
-            let expected = "expected a directory below SFTP_LOCATION, or with a leading slash anywhere";
-            if let Some(problem) = problem_of_directory(directory) {
-                problems.wrong("SFTP_STAGING_DIRECTORY", directory, &format!("its {problem}, {expected}"));
-            } else if is_shells_home(directory) {
-                problems.wrong("SFTP_STAGING_DIRECTORY", directory, &format!("{NOT_HOME}, {expected}"));
-            }
-        }
-        let text = variables.get("SFTP_REMOTE_PATH").unwrap_or(REMOTE_PATH);
-        if is_shells_home(text) {
-            let expected = "expected a path below SFTP_LOCATION such as in/{key}";
-            problems.wrong("SFTP_REMOTE_PATH", text, &format!("{NOT_HOME}, {expected}"));
-        }
-        let remote_path = RemotePathTemplate::parse(text);
-        let remote_path = remote_path.map_err(|problem| problems.wrong("SFTP_REMOTE_PATH", text, &problem));
-        let text = variables.get("SFTP_PARTIAL_NAME").unwrap_or(PARTIAL_NAME);
-        let partial_name = PartialName::parse(text);
-        let partial_name =
-            partial_name.map_err(|problem| problems.wrong("SFTP_PARTIAL_NAME", text, &problem));
+        let remote_path = remote_path(variables, problems);
         let policies = IfExists::ALL.map(|policy| (policy.as_str(), policy));
-        let if_exists = choice(variables, problems, "SFTP_IF_EXISTS", &policies);
-        let direct = choice(variables, problems, "SFTP_PUBLISH", &[("rename", false), ("direct", true)]);
-        if direct {
-            for name in ["SFTP_PARTIAL_NAME", "SFTP_STAGING_DIRECTORY"] {
-                if let Some(value) = variables.get(name) {
-                    let problem = "with SFTP_PUBLISH=direct there is no partial file, expected nothing";
-                    problems.wrong(name, value, problem);
-                }
-            }
-            if if_exists.keeps() {
-                let problem = "SFTP_PUBLISH=direct cannot keep to it, for what is left of a try that broke off cannot be told from a file that was there before, expected replace or skip";
-                problems.wrong("SFTP_IF_EXISTS", if_exists.as_str(), problem);
-            }
-        }
-        let truth = [("false", false), ("true", true)];
-        let skip_empty = choice(variables, problems, "SFTP_SKIP_EMPTY", &truth);
-        let create_directories =
-            choice(variables, problems, "SFTP_CREATE_DIRECTORIES", &[("true", true), ("false", false)]);
-        let strip_prefix = prefix(variables, problems, "SFTP_STRIP_PREFIX");
-        let include = globs(variables, problems, "S3_INCLUDE");
-        let exclude = globs(variables, problems, "S3_EXCLUDE");
-        let publish = match direct {
-            true => Publish::Direct,
-            false => Publish::Rename {
-                partial_name: partial_name.ok()?,
-                staging_directory: staging_directory.map(str::to_owned),
-            },
-        };
+        let if_exists = choice(variables, problems, &SFTP_IF_EXISTS, &policies);
+        let publish = publish(variables, problems, if_exists);
+        let booleans = [("false", false), ("true", true)];
+        let skip_empty = choice(variables, problems, &SFTP_SKIP_EMPTY, &booleans);
+        let booleans = [("true", true), ("false", false)];
+        let create_directories = choice(variables, problems, &SFTP_CREATE_DIRECTORIES, &booleans);
+        let strip_prefix = key_prefix(variables, problems, &SFTP_STRIP_PREFIX);
+        let include = globs(variables, problems, &S3_INCLUDE);
+        let exclude = globs(variables, problems, &S3_EXCLUDE);
         Some(Self {
-            remote_path: remote_path.ok()?,
+            remote_path: remote_path?,
             strip_prefix: strip_prefix.unwrap_or_default().to_owned(),
             if_exists,
-            publish,
+            publish: publish?,
             create_directories,
             skip_empty,
             include,
@@ -150,14 +114,14 @@ impl DeliveryPolicy {
         })
     }
 
-    /// Why an object of this key is not delivered, if it is not.
+    /// The reason why an object with this key is not delivered, if there is one.
     pub fn passes_over(&self, object_key: &str) -> Option<String> {
         if let Some(pattern) = self.exclude.iter().find(|pattern| pattern.matches(object_key)) {
-            return Some(format!("S3_EXCLUDE has {}, which the key matches", pattern.as_str()));
+            return Some(format!("the key matches {} in S3_EXCLUDE", pattern.as_str()));
         }
-        let included =
+        let is_included =
             self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(object_key));
-        (!included).then(|| "S3_INCLUDE has no pattern that the key matches".to_owned())
+        (!is_included).then(|| "the key matches no pattern in S3_INCLUDE".to_owned())
     }
 }
 
@@ -169,16 +133,58 @@ impl Default for DeliveryPolicy {
     }
 }
 
-/// Separated by commas.
-fn globs(variables: &Variables, problems: &mut Problems, name: &'static str) -> Vec<Glob> {
-    let text = variables.get(name).unwrap_or_default();
+fn remote_path(variables: &Variables, problems: &mut Problems) -> Option<RemotePathTemplate> {
+    let text = variables.get_or_default(&SFTP_REMOTE_PATH);
+    if begins_with_tilde(text) {
+        let expected = "expected a path below SFTP_LOCATION such as in/{key}";
+        problems.wrong(&SFTP_REMOTE_PATH, text, &format!("{NOT_HOME}, {expected}"));
+    }
+    let template = RemotePathTemplate::parse(text);
+    template.map_err(|problem| problems.wrong(&SFTP_REMOTE_PATH, text, &problem)).ok()
+}
+
+fn publish(variables: &Variables, problems: &mut Problems, if_exists: IfExists) -> Option<Publish> {
+    let staging_directory = staging_directory(variables, problems);
+    let text = variables.get_or_default(&SFTP_PARTIAL_NAME);
+    let partial_name = PartialName::parse(text);
+    let partial_name =
+        partial_name.map_err(|problem| problems.wrong(&SFTP_PARTIAL_NAME, text, &problem)).ok();
+    let is_direct = choice(variables, problems, &SFTP_PUBLISH, &[("rename", false), ("direct", true)]);
+    if !is_direct {
+        let staging_directory = staging_directory.map(str::to_owned);
+        return Some(Publish::Rename { partial_name: partial_name?, staging_directory });
+    }
+    for setting in [SFTP_PARTIAL_NAME, SFTP_STAGING_DIRECTORY] {
+        if let Some(value) = variables.get(&setting) {
+            let problem = "with SFTP_PUBLISH=direct there is no partial file, expected nothing";
+            problems.wrong(&setting, value, problem);
+        }
+    }
+    if if_exists.keeps() {
+        let problem = "with SFTP_PUBLISH=direct the bridge cannot tell an incomplete file of an earlier attempt from a file that must be kept, expected replace or skip";
+        problems.wrong(&SFTP_IF_EXISTS, if_exists.as_str(), problem);
+    }
+    Some(Publish::Direct)
+}
+
+fn staging_directory<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v str> {
+    let directory = variables.get(&SFTP_STAGING_DIRECTORY)?;
+    let expected = "expected a directory below SFTP_LOCATION, or an absolute path";
+    if let Some(problem) = problem_of_directory(directory) {
+        problems.wrong(&SFTP_STAGING_DIRECTORY, directory, &format!("its {problem}, {expected}"));
+    } else if begins_with_tilde(directory) {
+        problems.wrong(&SFTP_STAGING_DIRECTORY, directory, &format!("{NOT_HOME}, {expected}"));
+    }
+    Some(directory)
+}
+
+/// Patterns separated by commas.
+fn globs(variables: &Variables, problems: &mut Problems, setting: &Setting) -> Vec<Glob> {
+    let text = variables.get_or_default(setting);
     let patterns: Vec<&str> = text.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).collect();
     if patterns.iter().any(|pattern| pattern.contains(char::is_control)) {
-        problems.wrong(
-            name,
-            text,
-            "expected patterns of object keys, separated by commas, without control characters",
-        );
+        let expected = "expected patterns of object keys, separated by commas, without control characters";
+        problems.wrong(setting, text, expected);
     }
     patterns.into_iter().map(Glob::new).collect()
 }
@@ -188,9 +194,7 @@ mod tests {
     use super::*;
 
     fn parse(variables: &[(&str, &str)]) -> Result<DeliveryPolicy, String> {
-        let mut problems = Problems::default();
-        let policy = DeliveryPolicy::parse(&variables.iter().copied().collect(), &mut problems);
-        problems.unless_any(policy).map_err(|error| error.message().to_owned())
+        Problems::of(variables, DeliveryPolicy::parse).map_err(|error| error.message().to_owned())
     }
 
     #[test]
@@ -206,7 +210,7 @@ mod tests {
         let policy = parse(&[("S3_INCLUDE", "*.csv, out/**"), ("S3_EXCLUDE", "out/tmp/**,,")]).unwrap();
         assert_eq!(policy.passes_over("a.csv"), None);
         assert_eq!(policy.passes_over("out/a/b.txt"), None);
-        assert!(policy.passes_over("out/tmp/a.csv").unwrap().contains("S3_EXCLUDE has out/tmp/**"));
+        assert!(policy.passes_over("out/tmp/a.csv").unwrap().contains("matches out/tmp/** in S3_EXCLUDE"));
         assert!(policy.passes_over("in/a.csv").unwrap().contains("S3_INCLUDE"));
     }
 

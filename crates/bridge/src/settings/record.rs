@@ -1,72 +1,77 @@
-//! The settings of `record-failure`: apart, so that a wrong setting of the others is still recorded.
+//! The settings of `record-failure`. They are parsed apart from the others, so that a wrong setting elsewhere is still
+//! recorded.
 
-use super::credential::is_bucket;
+use super::names::is_bucket_name;
 use super::pasted::may_be_secret;
-use super::{Problems, Variables, server};
-use crate::Result;
+use super::problems::Problems;
+use super::server;
+use super::table::{FAILURE_BUCKET, FAILURE_PREFIX};
+use super::variables::Variables;
+use crate::error::Result;
 
-/// Where failures are recorded, and what their records say of the partner.
+/// Where failures are recorded, and what the records say about the partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordSettings {
     /// `FAILURE_BUCKET`.
     pub bucket: String,
     /// `FAILURE_PREFIX`.
     pub prefix: String,
-    /// The partner's server, for the record; `None` where it is not set, or wrong.
+    /// The partner's server, for the record. `None` if it is not set or wrong.
     pub remote_host: Option<String>,
-    /// The directory on it, for the record; `None` where it is not set, or wrong.
+    /// The directory on it, for the record. `None` if it is not set or wrong.
     pub location: Option<String>,
 }
 
 impl RecordSettings {
-    /// Parses them.
+    /// Parses the settings.
     ///
     /// # Errors
-    /// `InvalidConfig` if the bucket is not set, or it or the prefix is wrong.
+    /// `InvalidConfig` if the bucket is not set, or if the bucket or the prefix is wrong.
     pub fn parse(variables: &Variables) -> Result<Self> {
         let mut problems = Problems::default();
         let settings = Self::read(variables, &mut problems);
         if settings.is_none() {
-            problems.add("FAILURE_BUCKET", "is not set: the bucket for failure records");
+            problems.add(&FAILURE_BUCKET, "is not set: set it to the bucket for failure records");
         }
-        problems.unless_any(settings)
+        problems.into_result(settings)
     }
 
-    /// The same where there need not be records: `None` if the bucket is not set.
+    /// Parses the settings if records are optional. `None` if the bucket is not set.
     ///
     /// # Errors
     /// `InvalidConfig` if the bucket or the prefix is wrong.
     pub fn parse_if_set(variables: &Variables) -> Result<Option<Self>> {
         let mut problems = Problems::default();
         let settings = Self::read(variables, &mut problems);
-        problems.unless_any(Some(settings))
+        problems.into_result(Some(settings))
     }
 
     /// `None` if the bucket is not set.
     pub(super) fn read(variables: &Variables, problems: &mut Problems) -> Option<Self> {
-        let (bucket, prefix) = (variables.get("FAILURE_BUCKET"), variables.get("FAILURE_PREFIX"));
-        if let Some(bucket) = bucket.filter(|bucket| !is_bucket(bucket)) {
-            let expected = "expected a bucket's name, 3 to 63 lower case letters, digits, dots and hyphens";
-            problems.wrong("FAILURE_BUCKET", bucket, expected);
+        let bucket = variables.get(&FAILURE_BUCKET);
+        if let Some(bucket) = bucket.filter(|bucket| !is_bucket_name(bucket)) {
+            let expected = "expected a bucket's name: 3 to 63 lower case letters, digits, dots and hyphens";
+            problems.wrong(&FAILURE_BUCKET, bucket, expected);
         }
-        if let Some(prefix) = prefix.filter(|prefix| !is_prefix(prefix)) {
+        let prefix = variables.get_or_default(&FAILURE_PREFIX);
+        if !is_prefix(prefix) {
             let expected =
-                "expected a prefix such as failures/, of letters, digits and !_.()-, ending in a slash";
-            problems.wrong("FAILURE_PREFIX", prefix, expected);
+                "expected a prefix such as failures/: letters, digits and !_.()-, ending in a slash";
+            problems.wrong(&FAILURE_PREFIX, prefix, expected);
         }
-        // What is wrong with the others is theirs to say; the record does not repeat it.
-        let others = &mut Problems::default();
-        let variables = &variables.without_secrets(others);
+        // `Settings::parse` reports what is wrong with these two. The record leaves it out.
+        let ignored = &mut Problems::default();
+        let variables = &ignored.refuse_secrets(variables);
         Some(Self {
             bucket: bucket?.to_owned(),
-            prefix: prefix.unwrap_or("failures/").to_owned(),
-            remote_host: server::host(variables, others).map(str::to_owned),
-            location: server::location(variables, others).map(str::to_owned),
+            prefix: prefix.to_owned(),
+            remote_host: server::host(variables, ignored).map(str::to_owned),
+            location: server::location(variables, ignored).map(str::to_owned),
         })
     }
 }
 
-/// One that needs no quoting anywhere: the stack grants it to a role.
+/// Whether this is a prefix that needs no quoting anywhere: it stands in IAM policies.
 fn is_prefix(text: &str) -> bool {
     let is_name = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!_.()-".contains(&byte))

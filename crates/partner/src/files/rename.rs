@@ -64,7 +64,7 @@ impl RenameRequest {
     /// The server refused, or the session was lost.
     pub async fn send(self, sftp: &Sftp, from: &str, to: &str) -> sftp::Result<()> {
         match self {
-            Self::Plain => sftp.rename_new(from, to).await,
+            Self::Plain => sftp.rename_noreplace(from, to).await,
             Self::Posix => sftp.rename(from, to).await,
         }
     }

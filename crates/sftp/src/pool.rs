@@ -11,7 +11,7 @@ use crate::Session;
 /// Keeps one session, so that the next file needs no log-in: for as long as it is known to be alive, and only for whom
 /// it was made.
 #[derive(Default)]
-pub struct Keeper {
+pub struct SessionPool {
     /// How long a session may be unused; zero keeps none.
     idle_max: Duration,
     /// Held while connecting: whoever comes meanwhile waits for the same session.
@@ -39,7 +39,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A server that takes longer to answer than to be logged in to anew.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-impl Keeper {
+impl SessionPool {
     /// Keeps a session for `idle_max` after its last use.
     pub fn new(idle_max: Duration) -> Self {
         Self { idle_max, ..Self::default() }
@@ -50,13 +50,13 @@ impl Keeper {
     ///
     /// # Errors
     /// Those of `connect`.
-    pub async fn session<E>(
+    pub async fn lease<E>(
         &self,
         identity: &str,
         connect: impl Future<Output = std::result::Result<Session, E>>,
-    ) -> std::result::Result<Loan<'_>, E> {
+    ) -> std::result::Result<Lease<'_>, E> {
         let _connecting = self.connecting.lock().await;
-        let serves = |kept: &Arc<Kept>| kept.identity == identity && !kept.session.sftp().is_doubtful();
+        let serves = |kept: &Arc<Kept>| kept.identity == identity && !kept.session.sftp().is_poisoned();
         let former = {
             let mut slot = self.kept();
             if let Some(kept) = slot.as_ref().filter(|kept| serves(kept) && kept.usage().users > 0) {
@@ -74,9 +74,9 @@ impl Keeper {
                 Arc::new(Kept::new(identity, connect.await?))
             }
         };
-        let loan = self.lend(&kept);
+        let lease = self.lend(&kept);
         *self.kept() = Some(kept);
-        Ok(loan)
+        Ok(lease)
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Arc<Kept>>> {
@@ -94,9 +94,9 @@ impl Keeper {
         }
     }
 
-    fn lend(&self, kept: &Arc<Kept>) -> Loan<'_> {
+    fn lend(&self, kept: &Arc<Kept>) -> Lease<'_> {
         kept.usage().users += 1;
-        Loan { keeper: self, kept: Arc::clone(kept), is_over: false }
+        Lease { pool: self, kept: Arc::clone(kept), is_over: false }
     }
 
     /// A user less. Returns the session if it has to end: nobody uses it, and nobody will.
@@ -138,13 +138,13 @@ impl Kept {
 
 /// A session that is used, and has to be given back or discarded. One that is dropped was in the middle of something:
 /// nobody gets it any more.
-pub struct Loan<'a> {
-    keeper: &'a Keeper,
+pub struct Lease<'a> {
+    pool: &'a SessionPool,
     kept: Arc<Kept>,
     is_over: bool,
 }
 
-impl Deref for Loan<'_> {
+impl Deref for Lease<'_> {
     type Target = Arc<Session>;
 
     fn deref(&self) -> &Arc<Session> {
@@ -152,7 +152,7 @@ impl Deref for Loan<'_> {
     }
 }
 
-impl Loan<'_> {
+impl Lease<'_> {
     /// It did its work, and may be kept.
     pub async fn give_back(self) {
         self.end(true).await;
@@ -165,20 +165,20 @@ impl Loan<'_> {
 
     async fn end(mut self, is_good: bool) {
         self.is_over = true;
-        if let Some(session) = self.keeper.take_back(&self.kept, is_good) {
+        if let Some(session) = self.pool.take_back(&self.kept, is_good) {
             session.disconnect().await;
         }
     }
 }
 
-impl Drop for Loan<'_> {
+impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if self.is_over {
             return;
         }
-        self.kept.session.doubt();
+        self.kept.session.poison();
         // Nobody waits for the goodbye, but whoever cut this off has something to do yet.
-        if let Some(session) = self.keeper.take_back(&self.kept, false)
+        if let Some(session) = self.pool.take_back(&self.kept, false)
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(async move { session.disconnect().await });
