@@ -55,7 +55,7 @@ async fn what_is_to_come_is_counted_ahead_of_the_deliveries() {
     let ran = cli::run(command).await;
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("200 delivered, 0 not needed, 0 failed"), "{}", ran.stderr);
-    let (before, rest) = ran.stderr.split_once("that is all below the prefix").unwrap();
+    let (before, rest) = ran.stderr.split_once("all objects below the prefix are counted").unwrap();
     let bytes: u64 = (0..FILES).map(|number| 1 + (number * 997) % 40_000).sum();
     let counted = rest.lines().next().unwrap();
     assert!(counted.contains("200") && counted.contains(&bytes.to_string()), "{counted}");
