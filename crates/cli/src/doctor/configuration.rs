@@ -30,21 +30,24 @@ pub(crate) struct Arguments {
     /// Instead of SFTP_TRUSTED_HOST_KEYS
     #[arg(long, value_name = "HOST_KEYS")]
     trusted_host_keys: Option<String>,
-    /// File with a private key, or with JSON as in the secret
+    /// File with the private key, or JSON
     ///
-    /// Instead of SFTP_SECRET_ID and SFTP_S3_SSH_KEY. The JSON may have
-    /// `PrivateKey`, `Passphrase` and `Password`. No AWS is needed then.
+    /// Instead of SFTP_SECRET_ID and SFTP_S3_SSH_KEY. JSON is as in the
+    /// secret, with `PrivateKey`, `Passphrase`, `Password`. No AWS is needed.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     key_file: Option<PathBuf>,
-    /// Key of a typical object, such as out/2026/report.csv
+    /// Key of a typical object
     ///
-    /// The test files get names with the same ending and the same length.
+    /// For example, out/2026/report.csv. The test files get names with the
+    /// same ending and the same length.
     #[arg(long, value_name = "KEY", verbatim_doc_comment)]
     pub(crate) object_key: Option<String>,
-    /// Seconds to wait for a connection, and for each answer
+    /// Seconds to wait
+    ///
+    /// For a connection, and for each answer.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
-    /// Print only the findings to standard output, as JSON
+    /// Print only the findings, as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
