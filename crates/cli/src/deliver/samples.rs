@@ -1,9 +1,9 @@
 //! Values for tests.
 
-use bridge::{Checkpoint, CredentialReference, PinnedObject, RemotePaths, SecretLocation};
+use bridge::{Checkpoint, CredentialReference, PinnedObject, Route, SecretLocation};
 
-pub(super) fn checkpoint(object_key: &str) -> Checkpoint {
-    let object = PinnedObject {
+pub(super) fn object(object_key: &str) -> PinnedObject {
+    PinnedObject {
         bucket: "b".into(),
         object_key: object_key.into(),
         etag: "e".into(),
@@ -12,8 +12,12 @@ pub(super) fn checkpoint(object_key: &str) -> Checkpoint {
         last_modified: None,
         checksum: None,
         hash: None,
-    };
-    Checkpoint::start(object, RemotePaths::nowhere(), "2026-11-27T00:00:00Z".into())
+    }
+}
+
+pub(super) fn checkpoint() -> Checkpoint {
+    let route = Route::Direct { path: "in/file.bin".into() };
+    Checkpoint::start(object("k"), route, "2026-11-27T00:00:00Z".into())
 }
 
 pub(super) fn credential(user_name: &str) -> CredentialReference {

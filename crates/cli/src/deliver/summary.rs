@@ -32,13 +32,14 @@ pub(super) fn receipt(receipt: &Receipt, server: &Server) -> Vec<String> {
     let reason = receipt.reason.as_deref().unwrap_or_default();
     let proof = receipt.proof.and_then(|proof| serde_json::to_value(proof).ok());
     let proof = proof.as_ref().and_then(|proof| proof.as_str()).unwrap_or_default();
+    let size = receipt.object.size.unwrap_or_default();
     let to = server.address(receipt.remote_path.as_deref().unwrap_or_default());
     let text = match receipt.outcome {
         Outcome::Delivered => {
-            format!("delivered {object} to {to} ({} bytes, proof: {proof})", receipt.object.size)
+            format!("delivered {object} to {to} ({size} bytes, proof: {proof})")
         }
         Outcome::AlreadyDelivered => {
-            format!("{to} already holds {object} ({} bytes, proof: {proof})", receipt.object.size)
+            format!("{to} already holds {object} ({size} bytes, proof: {proof})")
         }
         Outcome::Skipped => format!("skipped {object}: {reason}"),
         Outcome::Superseded => format!("not delivered: {object}: {reason}"),
@@ -65,7 +66,7 @@ pub(super) fn stopped(are_states_kept: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use bridge::{ErrorName, Execution, Proof};
+    use bridge::{ErrorName, Execution, Parties, Proof, Report};
     use proptest::prelude::*;
 
     use super::super::samples;
@@ -73,9 +74,10 @@ mod tests {
     use crate::output::tests::{assert_plain, hostile};
 
     fn receipt_of(text: &str, outcome: Outcome) -> Receipt {
-        let (checkpoint, credential) = (samples::checkpoint(text), samples::credential(text));
-        let receipt =
-            Receipt::new(outcome, &checkpoint, text, &credential, &Execution::default(), String::new());
+        let (object, credential) = (samples::object(text), samples::credential(text));
+        let execution = Execution::default();
+        let parties = Parties { remote_host: text, credential: &credential, execution: &execution };
+        let receipt = Receipt::new(outcome, (&object).into(), &Report::default(), parties, String::new());
         Receipt {
             remote_path: Some(text.into()),
             reason: Some(text.into()),

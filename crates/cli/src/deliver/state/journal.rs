@@ -192,10 +192,6 @@ mod tests {
         States::new(Some(directory.to_owned()), &settings(&[]))
     }
 
-    fn checkpoint() -> Checkpoint {
-        samples::checkpoint("k")
-    }
-
     fn open(states: &States) -> Journal {
         states.open(&Location::parse("b/k").unwrap())
     }
@@ -205,12 +201,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let states = states(folder.path());
         let mut first = open(&states);
-        first.save(Some(&checkpoint()));
+        first.save(Some(&samples::checkpoint()));
         let (execution, redrives) = (first.execution.id.clone(), first.execution.redrive_count);
         drop(first);
         let second = open(&states);
         assert_eq!((&second.execution.id, second.execution.redrive_count), (&execution, redrives + 1));
-        assert_eq!(second.checkpoint, Some(checkpoint()));
+        assert_eq!(second.checkpoint, Some(samples::checkpoint()));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
         for file in std::fs::read_dir(folder.path()).unwrap() {
             assert_eq!(mode(&file.unwrap().path()), 0o600);
