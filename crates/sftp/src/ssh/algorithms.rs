@@ -1,33 +1,68 @@
-//! What is offered to a server, in russh's terms; and whether a server has its like.
+//! The algorithms of SSH, in russh's terms.
 
 use std::borrow::Cow;
 
-use bridge::{Algorithms, Preset};
+use bridge::Algorithms;
 use russh::keys::Algorithm;
-use russh::{Preferred, cipher, client, kex, mac};
+use russh::{Names, Preferred, cipher, client, kex, mac};
 
-use crate::probe::Offer;
+/// The host key algorithms to ask for, in order of preference.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HostKeyAlgorithms {
+    pub(crate) keys: Vec<Algorithm>,
+    /// Asked for before the plain keys.
+    pub(crate) certificates: Vec<Algorithm>,
+}
 
-/// What russh is to prefer. `host_keys` are asked for in this order, certificates of them first.
-pub(crate) fn preferred(
-    algorithms: &Algorithms,
-    host_keys: Vec<Algorithm>,
-    certificates: Vec<Algorithm>,
-) -> Preferred {
+/// The algorithms that a connection uses, under their SSH names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Negotiated {
+    /// Key exchange.
+    pub key_exchange: String,
+    /// Signature of the host key.
+    pub host_key: String,
+    /// Cipher, in both directions.
+    pub cipher: String,
+    /// Message authentication code of our packets; `None` if the cipher authenticates them.
+    pub mac: Option<String>,
+    /// The server's identification, such as `SSH-2.0-OpenSSH_9.2p1`.
+    pub identification: String,
+}
+
+impl Negotiated {
+    pub(crate) fn new(names: &Names, identification: &[u8]) -> Self {
+        let cipher = names.cipher.as_ref().to_owned();
+        Self {
+            key_exchange: names.kex.as_ref().to_owned(),
+            host_key: names.key.as_str().to_owned(),
+            mac: (!authenticates(&cipher)).then(|| names.client_mac.as_ref().to_owned()),
+            cipher,
+            identification: String::from_utf8_lossy(identification).trim().to_owned(),
+        }
+    }
+}
+
+/// Whether a cipher needs no message authentication code.
+pub(crate) fn authenticates(cipher: &str) -> bool {
+    cipher.contains("gcm") || cipher.contains("poly1305")
+}
+
+/// russh's preferences.
+pub(crate) fn preferred(algorithms: &Algorithms, host_keys: HostKeyAlgorithms) -> Preferred {
     let mut key_exchanges: Vec<kex::Name> = names(&algorithms.key_exchanges);
-    // These are no algorithms: they ask for the list of signatures that the server takes, and for strict key exchange.
+    // These are not algorithms. They ask for the list of signatures that the server accepts, and for strict key exchange.
     key_exchanges.extend([kex::EXTENSION_SUPPORT_AS_CLIENT, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT]);
     Preferred {
         kex: Cow::Owned(key_exchanges),
-        key: Cow::Owned(host_keys),
-        host_key_certificates: Cow::Owned(certificates),
+        key: Cow::Owned(host_keys.keys),
+        host_key_certificates: Cow::Owned(host_keys.certificates),
         cipher: Cow::Owned(names::<cipher::Name>(&algorithms.ciphers)),
         mac: Cow::Owned(names::<mac::Name>(&algorithms.macs)),
         compression: Preferred::DEFAULT.compression,
     }
 }
 
-/// The sizes of groups to ask for: as OpenSSH does, 2048 bits are enough where a server has no larger ones.
+/// Sizes of the groups to ask for. As with OpenSSH, 2048 bits are accepted from a server that has no larger group.
 pub(crate) fn group_sizes() -> client::GexParams {
     client::GexParams::new(2048, 3072, 8192).unwrap_or_default()
 }
@@ -36,31 +71,15 @@ fn names<'n, T: TryFrom<&'n str>>(names: &[&'n str]) -> Vec<T> {
     names.iter().filter_map(|name| T::try_from(name).ok()).collect()
 }
 
-/// The type of a key that signs with this algorithm: RSA keys are `ssh-rsa` whatever hash signs.
+/// The type of a key that signs with this algorithm. The type of an RSA key is `ssh-rsa`, whatever the hash.
 pub(crate) fn key_type(algorithm: &str) -> &str {
     if algorithm.starts_with("rsa-sha2-") { "ssh-rsa" } else { algorithm }
 }
 
-/// The first preset that has something in common with the server in everything.
-pub(crate) fn connecting_preset(offer: &Offer) -> Option<Preset> {
-    Preset::ALL.into_iter().find(|preset| connects(&Algorithms::preset(*preset), offer))
-}
-
-fn connects(ours: &Algorithms, theirs: &Offer) -> bool {
-    let first = |ours: &[&'static str], theirs: &[String]| -> Option<&'static str> {
-        ours.iter().copied().find(|name| theirs.iter().any(|it| it == name))
-    };
-    let cipher = first(&ours.ciphers, &theirs.ciphers);
-    // These authenticate by themselves.
-    let needs_mac = cipher.is_none_or(|name| !name.contains("gcm") && !name.contains("poly1305"));
-    cipher.is_some()
-        && first(&ours.key_exchanges, &theirs.key_exchanges).is_some()
-        && first(&ours.host_keys, &theirs.host_keys).is_some()
-        && (!needs_mac || first(&ours.macs, &theirs.macs).is_some())
-}
-
 #[cfg(test)]
 mod tests {
+    use bridge::Preset;
+
     use super::*;
 
     #[test]
@@ -72,7 +91,7 @@ mod tests {
         for name in &all.host_keys {
             assert!(!matches!(Algorithm::new(name).unwrap(), Algorithm::Other(_)), "{name}");
         }
-        // A default of russh that is missing here would be lost unnoticed.
+        // Otherwise a default of russh would be lost unnoticed.
         for name in Preferred::DEFAULT.kex.iter().filter(|name| !name.as_ref().contains("ext-info")) {
             let known = all.key_exchanges.contains(&name.as_ref()) || name.as_ref().contains("strict");
             assert!(known, "{name:?}");
@@ -80,22 +99,5 @@ mod tests {
         for name in Preferred::DEFAULT.cipher.iter() {
             assert!(all.ciphers.contains(&name.as_ref()), "{name:?}");
         }
-    }
-
-    #[test]
-    fn the_safer_preset_that_connects() {
-        let offer = |kex: &str, host_key: &str, cipher: &str, mac: &str| Offer {
-            identification: "SSH-2.0-test".into(),
-            key_exchanges: vec![kex.into()],
-            host_keys: vec![host_key.into()],
-            ciphers: vec![cipher.into()],
-            macs: vec![mac.into()],
-        };
-        let modern = offer("curve25519-sha256", "ssh-ed25519", "aes256-gcm@openssh.com", "none");
-        assert_eq!(connecting_preset(&modern), Some(Preset::Modern));
-        let old = offer("diffie-hellman-group1-sha1", "ssh-dss", "3des-cbc", "hmac-sha1");
-        assert_eq!(connecting_preset(&old), Some(Preset::Legacy));
-        let mac = offer("curve25519-sha256", "ssh-ed25519", "aes256-ctr", "hmac-md5");
-        assert_eq!(connecting_preset(&mac), None);
     }
 }
