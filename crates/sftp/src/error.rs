@@ -5,7 +5,8 @@ use bridge::{ErrorName, Preset};
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a call failed. Match on [`Refused`](Self::Refused) where a refusal is an answer: the session goes on after it.
+/// Why a call failed. [`Refused`](Self::Refused) is an answer of the server: the session can still be used. After the other
+/// errors it cannot.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -145,7 +146,6 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-/// An error that says why there is no session.
 impl From<bridge::Error> for Error {
     fn from(error: bridge::Error) -> Self {
         Self::Connect(ConnectError { error, remedy: None })

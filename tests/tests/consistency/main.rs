@@ -8,6 +8,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 mod documents;
+mod imports;
 mod settings;
 
 /// Folder, package and binary; state and, with `Function` behind it, resource.

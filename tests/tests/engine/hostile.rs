@@ -403,5 +403,5 @@ async fn a_long_handle_costs_no_memory() {
         }
     });
     let words = costs_no_memory("a long handle", &to(script).await).await;
-    assert!(words.contains("a handle of 512000 bytes"), "{words}");
+    assert!(words.contains("a handle has 512000 bytes"), "{words}");
 }

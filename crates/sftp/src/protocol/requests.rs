@@ -78,6 +78,9 @@ impl Sftp {
 /// Requests for open files.
 impl Sftp {
     /// Opens a file. Ask for either writing or reading: some servers refuse both at once.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the file may have been created or truncated. It is closed when the reply arrives.
     pub async fn open(&self, path: &str, flags: OpenFlags) -> Result<FileHandle> {
         let opened = match self.request("open", |id| encode::open(id, path, flags)).await? {
             Reply::Handle(handle) => {
@@ -96,6 +99,9 @@ impl Sftp {
     }
 
     /// Closes a file. Some servers commit the file only now: after an error it may be missing.
+    ///
+    /// # Cancel safety
+    /// The file is closed even if the future is dropped, but whether the server committed it stays unknown.
     pub async fn close(&self, mut file: FileHandle) -> Result<()> {
         file.leave_open_if_dropped();
         let reply = self.commit("close", |id| encode::close(id, &file.handle)).await?;
@@ -104,6 +110,9 @@ impl Sftp {
 
     /// Closes a file, as [`close`](Self::close) does. Its attributes are asked for just before. With `sync`, the server is
     /// asked first to write the file to its disk. All requests travel together.
+    ///
+    /// # Cancel safety
+    /// As [`close`](Self::close).
     pub async fn close_with(&self, file: FileHandle, sync: bool) -> Result<Closed> {
         let path = file.path.clone();
         // A server with a single thread sends nothing while it writes to its disk.
@@ -223,6 +232,10 @@ impl Sftp {
 
     /// Renames a file. If the server announces `posix-rename@openssh.com`, an existing file under the new name is replaced
     /// in one step. Otherwise the server decides; in version 3 of the protocol, an existing name is an error.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, look at both names to find out whether the file was renamed. A server that is still
+    /// renaming counts as silent.
     pub async fn rename(&self, from: &str, to: &str) -> Result<()> {
         if !self.can_replace() {
             return self.rename_noreplace(from, to).await;
@@ -234,6 +247,9 @@ impl Sftp {
 
     /// Renames a file to a name that must not exist. In version 3 of the protocol, an existing name is an error, and most
     /// servers comply.
+    ///
+    /// # Cancel safety
+    /// As [`rename`](Self::rename).
     pub async fn rename_noreplace(&self, from: &str, to: &str) -> Result<()> {
         self.done("rename", from, self.commit("rename", |id| encode::rename(id, from, to)).await?)
     }

@@ -47,7 +47,7 @@ pub(super) fn spawn(
             () = async { drop(over.wait_for(Option::is_some).await) } => false,
         };
         let _ = writer.close().await;
-        // If nobody is left to hear what the server sends, the reader stops. Otherwise the reader tells all waiters that the
+        // If no sender is left, no reply is of interest, and the reader stops. Otherwise the reader tells all waiters that the
         // session has ended, even if the writer noticed it first.
         if abandoned {
             reading.abort();
@@ -56,7 +56,7 @@ pub(super) fn spawn(
     Running { line, lost }
 }
 
-/// Returns `true` when nobody is left to send for, and `false` when the session has ended.
+/// Returns `true` when no sender is left, and `false` when the session has ended.
 async fn send_packets(writer: &Writer, mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>) -> bool {
     let mut ready = Vec::new();
     // The small parts of all requests that are ready are sent together: each packet costs time, in SSH and on the server.

@@ -155,7 +155,7 @@ fn learn(key: &HostKey) {
 
 /// The host keys to ask the server for.
 ///
-/// A server presents one key only: the first type in our list of which it has a key. The pinned types therefore come
+/// A server presents one key only: a key of the first type in our list that it has. The pinned types therefore come
 /// first; otherwise it might present a key that is not pinned. The type of a bare fingerprint is unknown: the types are
 /// then asked for one after the other, each on a connection of its own.
 #[derive(Debug)]
