@@ -9,13 +9,15 @@ use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
+
+use crate::process::free_port;
 
 /// What the proxy does to the connections through it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: it forwards.
+    /// Nothing: it forwards, also what it held before.
     #[default]
     None,
     /// Resets every connection when the client has sent this many bytes through it.
@@ -103,8 +105,9 @@ pub struct FaultProxy {
 impl FaultProxy {
     /// Forwards to a port of the loopback interface.
     pub async fn start(target: u16) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let port = listener.local_addr()?.port();
+        // The port can be closed and opened again: no outgoing connection may take it in the meantime.
+        let port = free_port()?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let fault = Arc::new(watch::Sender::new(Fault::None));
         let cut = watch::Sender::new(());
         let (orders, queue) = mpsc::channel(1);
@@ -259,6 +262,44 @@ const QUEUED_BYTES_MAX: usize = 64 << 20;
 /// The connection is to be reset.
 struct Cut;
 
+/// Bytes on their way.
+struct Piece {
+    arrived: Instant,
+    bytes: Vec<u8>,
+    _room: Result<OwnedSemaphorePermit, AcquireError>,
+}
+
+/// How long one direction of a connection takes.
+struct Line {
+    /// When it has carried what was given to it.
+    free: Instant,
+    fault: watch::Receiver<Fault>,
+}
+
+impl Line {
+    /// Waits until the piece is at the other end. A fault that changes in the meantime counts from then on.
+    async fn carry(&mut self, piece: &Piece) {
+        loop {
+            let due = match *self.fault.borrow_and_update() {
+                Fault::Delay(delay) => piece.arrived + delay,
+                Fault::Rate(rate) => {
+                    let takes = Duration::from_secs_f64(piece.bytes.len() as f64 / rate as f64);
+                    self.free.max(piece.arrived) + takes
+                }
+                _ => piece.arrived,
+            };
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(due) => {
+                    self.free = due;
+                    return;
+                }
+                Ok(()) = self.fault.changed() => {}
+            }
+        }
+    }
+}
+
 /// Forwards one direction until its end, which is passed on, or until a fault cuts it.
 async fn pump(
     mut from: OwnedReadHalf,
@@ -269,12 +310,10 @@ async fn pump(
 ) -> Result<(), Cut> {
     // The queue is what holds delayed bytes. Bounded by them and not by their pieces, of which an answer a packet
     // makes many: they are to be late and not slow.
-    let (queue, mut due) = mpsc::unbounded_channel();
+    let (queue, mut pieces) = mpsc::unbounded_channel();
     let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
     let reader = async move {
         let mut seen = 0;
-        // When the line has carried what is on it, at the rate that it has.
-        let mut free = Instant::now();
         let mut changed = fault.subscribe();
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -300,24 +339,18 @@ async fn pump(
                 return Ok(());
             }
             seen += read as u64;
-            let due = match now {
-                Fault::Delay(delay) => Instant::now() + delay,
-                Fault::Rate(rate) => {
-                    free = free.max(Instant::now()) + Duration::from_secs_f64(read as f64 / rate as f64);
-                    free
-                }
-                _ => Instant::now(),
-            };
-            let taken = room.clone().acquire_many_owned(read as u32).await;
-            let _ = queue.send((due, buffer[..read].to_vec(), taken));
+            let room = room.clone().acquire_many_owned(read as u32).await;
+            let bytes = buffer[..read].to_vec();
+            let _ = queue.send(Piece { arrived: Instant::now(), bytes, _room: room });
         }
     };
     // Ends when the reader has ended and the queue is empty: what came before a cut still arrives.
     let writer = async {
-        while let Some((time, bytes, _taken)) = due.recv().await {
-            tokio::time::sleep_until(time).await;
-            to.write_all(&bytes).await.map_err(|_| Cut)?;
-            count(bytes.len() as u64);
+        let mut line = Line { free: Instant::now(), fault: fault.subscribe() };
+        while let Some(piece) = pieces.recv().await {
+            line.carry(&piece).await;
+            to.write_all(&piece.bytes).await.map_err(|_| Cut)?;
+            count(piece.bytes.len() as u64);
         }
         Ok(())
     };

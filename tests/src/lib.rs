@@ -1,6 +1,7 @@
 //! What the integration tests, the demo and the benchmarks stand on: partner SFTP servers, a proxy that breaks
 //! connections, a fast source of objects, and the local AWS. Everything listens on loopback on a free port and ends with its owner.
 
+pub mod cases;
 pub mod cli;
 pub mod compatibility;
 pub mod door;

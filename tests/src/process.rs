@@ -33,22 +33,32 @@ kill $watcher
 exit $status
 "#;
 
-/// A command that runs this one on a leash: to be spawned, and its standard input to be held for as long as it may
-/// run.
+/// The same command on a leash. Spawn it, and hold its standard input for as long as it may run.
 pub fn task(command: &Command) -> tokio::process::Command {
-    let mut leashed = tokio::process::Command::new("sh");
-    leashed.args(["-c", LEASH, "leash", "task", ""]).arg(command.get_program()).args(command.get_args());
+    let mut leashed = run_by(command, "sh", &["-c", LEASH, "leash", "task", ""]);
+    leashed.process_group(0).stdin(Stdio::piped());
+    leashed.into()
+}
+
+/// The same command with the lowest priority: it takes what processor time the others leave.
+pub fn with_low_priority(command: &Command) -> Command {
+    run_by(command, "nice", &["-n", "19"])
+}
+
+/// The same command, started by another program that takes it as its last arguments.
+fn run_by(command: &Command, program: &str, arguments: &[&str]) -> Command {
+    let mut other = Command::new(program);
+    other.args(arguments).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => leashed.env(name, value),
-            None => leashed.env_remove(name),
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
         };
     }
     if let Some(folder) = command.get_current_dir() {
-        leashed.current_dir(folder);
+        other.current_dir(folder);
     }
-    leashed.process_group(0).stdin(Stdio::piped());
-    leashed
+    other
 }
 
 /// Runs a command on a leash to its end and returns what it printed.

@@ -14,17 +14,26 @@ use tokio::time::Instant;
 
 use crate::ministack::{MiniStack, REGION};
 use crate::partner::Partner;
-use crate::process::{output, run};
+use crate::process::{output, run, with_low_priority};
 use crate::tools::{self, Tool, workspace};
 
 static BUILT: OnceCell<()> = OnceCell::const_new();
 
-/// Builds the four functions with `sam build`, once per process. What has not changed is not built again.
-pub async fn build() -> Result<()> {
-    BUILT.get_or_try_init(build_now).await.copied()
+/// How much processor time a build may take from other processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// As much as any other process.
+    Normal,
+    /// What others leave.
+    Low,
 }
 
-async fn build_now() -> Result<()> {
+/// Builds the four functions with `sam build`, once per process. What has not changed is not built again.
+pub async fn build(priority: Priority) -> Result<()> {
+    BUILT.get_or_try_init(|| build_now(priority)).await.copied()
+}
+
+async fn build_now(priority: Priority) -> Result<()> {
     let sam = tools::sam().await?;
     let log = fresh_log("sam-build")?;
     let mut command = sam_command(&sam, &["build"])?;
@@ -34,6 +43,9 @@ async fn build_now() -> Result<()> {
     // The same code without the minutes of link-time optimisation. Cargo keeps both kinds of build side by side.
     command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    if priority == Priority::Low {
+        command = with_low_priority(&command);
+    }
     run(&command, &log).await.context("sam build failed")
 }
 
@@ -104,7 +116,7 @@ pub struct Step {
 impl<'a> Stack<'a> {
     /// Builds and deploys the bridge. `parameters` are the template's; nothing is asked.
     pub async fn deploy(aws: &'a MiniStack, name: &str, parameters: &[(&str, &str)]) -> Result<Self> {
-        build().await?;
+        build(Priority::Normal).await?;
         let sam = tools::sam().await?;
         let log = fresh_log(&format!("sam-deploy-{name}"))?;
         // A bucket for the code: what `--resolve-s3` makes is named after account and region, one for all.

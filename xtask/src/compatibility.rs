@@ -4,7 +4,7 @@ use anyhow::Result;
 use integration_tests::compatibility::{self, RENEWING};
 use integration_tests::{SKIPPED_FILE, process, tools};
 
-use crate::checks::cargo_command;
+use crate::commands::cargo;
 
 pub(crate) async fn run() -> Result<()> {
     let found = compatibility::found();
@@ -14,7 +14,7 @@ pub(crate) async fn run() -> Result<()> {
     let skipped = tools::logs().join("skipped");
     std::fs::create_dir_all(tools::logs())?;
     std::fs::write(&skipped, "")?;
-    let mut tests = cargo_command(&["test", "--package", "integration-tests", "--test", "engine"]);
+    let mut tests = cargo(&["test", "--package", "integration-tests", "--test", "engine"]);
     tests.args(["compatibility::"]).env(RENEWING, "1").env(SKIPPED_FILE, &skipped);
     let mut child = process::task(&tests).spawn()?;
     let leash = child.stdin.take();

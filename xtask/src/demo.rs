@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use integration_tests::ministack::{MiniStack, Options};
 use integration_tests::partner::Partner;
-use integration_tests::stack::{self, Execution, Stack};
+use integration_tests::stack::{self, Execution, Priority, Stack};
 use integration_tests::{pattern, tools};
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ async fn servers() -> Result<(Partner, MiniStack)> {
 
 async fn deploy<'a>(aws: &'a MiniStack, partner: &Partner) -> Result<Stack<'a>> {
     step("functions", "sam build: four Rust functions (the first time takes minutes)", async {
-        stack::build().await?;
+        stack::build(Priority::Normal).await?;
         Ok(((), "sam build: fetch-key, transfer, verify-remote, record-failure".to_owned()))
     })
     .await?;

@@ -1,11 +1,14 @@
 //! `cargo xtask`: everything that a developer of the bridge runs.
 
 mod bench;
-mod checks;
+mod commands;
 mod compatibility;
 mod demo;
 mod docs;
+mod lint;
 mod report;
+mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -53,11 +56,11 @@ async fn main() -> ExitCode {
     let task = async {
         match Arguments::parse().task {
             Task::Demo { keep } => demo::run(keep).await,
-            Task::Test { filter } => checks::test(filter.as_deref()).await,
+            Task::Test { filter } => test::run(filter.as_deref()).await,
             Task::Bench(options) => bench::run(&options).await,
             Task::Compatibility => compatibility::run().await,
             Task::Docs { check } => docs::run(check),
-            Task::Lint => checks::lint().await,
+            Task::Lint => lint::run().await,
         }
     };
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return ExitCode::FAILURE };

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bridge::{Outcome, Receipt};
+use integration_tests::cases::at_once;
 use integration_tests::cli;
 use integration_tests::door::Door;
 use integration_tests::embedded::{
@@ -454,7 +455,7 @@ async fn doctor_shows_no_key_that_was_pasted_into_a_setting() {
 #[tokio::test]
 async fn doctor_finds_what_a_server_cannot_do() {
     let good = Quirks::default;
-    for (quirks, setting, check, status) in [
+    let cases = [
         (Quirks { no_rename: true, ..good() }, ("SFTP_PROOF", "auto"), "rename", "fail"),
         (Quirks { no_posix_rename: true, ..good() }, ("SFTP_PROOF", "auto"), "replace", "warn"),
         (Quirks { setstat: Setstat::Refused, ..good() }, ("SFTP_PROOF", "auto"), "chmod", "absent"),
@@ -468,7 +469,8 @@ async fn doctor_finds_what_a_server_cannot_do() {
         (Quirks { read_only: true, ..good() }, ("SFTP_PROOF", "auto"), "create", "fail"),
         (Quirks { capacity: Some(100), ..good() }, ("SFTP_PROOF", "auto"), "write", "fail"),
         (Quirks { capacity: Some(300_000), ..good() }, ("SFTP_PROOF", "auto"), "throughput", "fail"),
-    ] {
+    ];
+    at_once(cases, |(quirks, setting, check, status)| async move {
         let words = format!("{quirks:?} {setting:?}");
         let partner = quirky(quirks).await;
         let mut variables = variables(&partner);
@@ -483,7 +485,8 @@ async fn doctor_finds_what_a_server_cannot_do() {
             diagnosis.json
         );
         diagnosis.assert("clean-up", "ok");
-    }
+    })
+    .await;
 }
 
 /// Delivers an object of this name, and says whether it arrived, with nothing of ours beside it.
@@ -541,8 +544,8 @@ async fn doctor_fails_with_what_deliveries_fail_with() {
     let refused = || Quirks { setstat: Setstat::Refused, ..good() };
     let ignored = || Quirks { setstat: Setstat::Ignored, ..good() };
     let swept = || Quirks { sweep: Some(Sweep::AtClose), ..good() };
-    let staging = ("SFTP_STAGING_DIRECTORY", "stage/here");
-    for (quirks, settings, check, recommended) in [
+    const STAGING: (&str, &str) = ("SFTP_STAGING_DIRECTORY", "stage/here");
+    let cases = [
         (refused(), &[("SFTP_FILE_MODE", "0640")][..], "chmod", ("SFTP_FILE_MODE", "try:0640")),
         (ignored(), &[("SFTP_FILE_MODE", "0600")], "chmod", ("SFTP_FILE_MODE", "try:0600")),
         (refused(), &[("SFTP_PRESERVE_MTIME", "require")], "mtime", ("SFTP_PRESERVE_MTIME", "try")),
@@ -550,7 +553,7 @@ async fn doctor_fails_with_what_deliveries_fail_with() {
         (refused(), &[("SFTP_DIR_MODE", "0750")], "chmod-dir", ("SFTP_DIR_MODE", "try:0750")),
         (ignored(), &[("SFTP_DIR_MODE", "0700")], "chmod-dir", ("SFTP_DIR_MODE", "try:0700")),
         (swept(), &[], "stat", ("SFTP_PUBLISH", "direct")),
-        (swept(), &[staging, ("SFTP_IF_EXISTS", "fail")], "stat", ("SFTP_PUBLISH", "direct")),
+        (swept(), &[STAGING, ("SFTP_IF_EXISTS", "fail")], "stat", ("SFTP_PUBLISH", "direct")),
         (swept(), &[("SFTP_PUBLISH", "direct"), ("SFTP_PROOF", "read-back")], "stat", ("SFTP_PROOF", "auto")),
         (
             Quirks { no_stat: true, ..good() },
@@ -564,10 +567,10 @@ async fn doctor_fails_with_what_deliveries_fail_with() {
             "if-exists",
             ("SFTP_IF_EXISTS", "replace"),
         ),
-        (Quirks { file_systems: true, ..good() }, &[staging], "staging", ("SFTP_STAGING_DIRECTORY", "")),
+        (Quirks { file_systems: true, ..good() }, &[STAGING], "staging", ("SFTP_STAGING_DIRECTORY", "")),
         (
             Quirks { file_systems: true, no_posix_rename: true, ..good() },
-            &[staging, ("SFTP_IF_EXISTS", "keep-both")],
+            &[STAGING, ("SFTP_IF_EXISTS", "keep-both")],
             "staging",
             ("SFTP_STAGING_DIRECTORY", ""),
         ),
@@ -579,11 +582,12 @@ async fn doctor_fails_with_what_deliveries_fail_with() {
         ),
         (
             Quirks { no_rename: true, ..good() },
-            &[staging, ("SFTP_IF_EXISTS", "keep-both"), ("SFTP_PARTIAL_NAME", "{name}.{id}")],
+            &[STAGING, ("SFTP_IF_EXISTS", "keep-both"), ("SFTP_PARTIAL_NAME", "{name}.{id}")],
             "rename",
             ("SFTP_PUBLISH", "direct"),
         ),
-    ] {
+    ];
+    at_once(cases, |(quirks, settings, check, recommended)| async move {
         eprintln!("{quirks:?} {settings:?}");
         let mut bridge = Bridge::to(quirky(quirks).await).await;
         std::fs::create_dir(bridge.partner.root.join("there")).unwrap();
@@ -613,7 +617,8 @@ async fn doctor_fails_with_what_deliveries_fail_with() {
         let diagnosis = examine(&bridge.partner, &variables).await;
         assert_eq!(diagnosis.status, 0, "{:#}", diagnosis.json);
         assert_eq!(diagnosis.json["recommended"]["changes"], json!({}));
-    }
+    })
+    .await;
 }
 
 /// Contents are compared only where a file of the same size is there; doctor knows it before.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bridge::{ErrorName, Outcome, Proof, Receipt};
+use integration_tests::cases::at_once;
 use integration_tests::embedded::{LostAnswer, Quirks, Sweep};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
@@ -301,27 +302,30 @@ async fn story_20_a_close_that_takes_12_s_is_no_failure() {
 
 #[tokio::test]
 async fn story_20_a_lost_answer_to_a_close_is_no_failure_and_no_second_copy() {
+    let mut cases = Vec::new();
     for (publish, if_exists) in
         [("rename", "replace"), ("rename", "fail"), ("rename", "keep-both"), ("direct", "replace")]
     {
         // To a store, what is opened again is a file of its own, or even a new one; but those cannot rename.
         for (apart, whole_objects) in [(false, false), (true, false), (true, true)] {
-            if whole_objects && publish == "rename" {
-                continue;
+            if !whole_objects || publish == "direct" {
+                let lost_answer = Some(LostAnswer::to("close"));
+                let quirks = Quirks { lost_answer, apart, whole_objects, ..Quirks::default() };
+                cases.push((quirks, [("SFTP_PUBLISH", publish), ("SFTP_IF_EXISTS", if_exists)]));
             }
-            let lost_answer = Some(LostAnswer::to("close"));
-            let quirks = Quirks { lost_answer, apart, whole_objects, ..Quirks::default() };
-            let bridge = quirky(quirks).await;
-            let settings = [("SFTP_PUBLISH", publish), ("SFTP_IF_EXISTS", if_exists)];
-            let bridge = with(bridge, &settings);
-            let body = bytes(300_000);
-            let event = bridge.put("committed.bin", body.clone()).await;
-            let receipt = delivers_at_once(&bridge, &event).await;
-            assert_eq!(receipt.bytes_sent, 300_000, "{settings:?} {apart}");
-            assert_eq!(bridge.remote_files(), ["committed.bin"]);
-            assert!(bridge.remote("committed.bin").unwrap() == body);
         }
     }
+    at_once(cases, |(quirks, settings)| async move {
+        let apart = quirks.apart;
+        let bridge = with(quirky(quirks).await, &settings);
+        let body = bytes(300_000);
+        let event = bridge.put("committed.bin", body.clone()).await;
+        let receipt = delivers_at_once(&bridge, &event).await;
+        assert_eq!(receipt.bytes_sent, 300_000, "{settings:?} {apart}");
+        assert_eq!(bridge.remote_files(), ["committed.bin"]);
+        assert!(bridge.remote("committed.bin").unwrap() == body);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -363,7 +367,7 @@ async fn story_21_a_quota_on_close_is_a_failure_and_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn story_22_a_refused_rename_is_an_error_and_a_redrive_publishes() {
-    for if_exists in ["replace", "fail", "keep-both"] {
+    at_once(["replace", "fail", "keep-both"], |if_exists| async move {
         let rename_refused = Arc::new(AtomicBool::new(true));
         let quirks = Quirks { rename_refused: Arc::clone(&rename_refused), ..Quirks::default() };
         let bridge = with(quirky(quirks).await, &[("SFTP_IF_EXISTS", if_exists)]);
@@ -394,7 +398,8 @@ async fn story_22_a_refused_rename_is_an_error_and_a_redrive_publishes() {
         assert_eq!((receipt.outcome, receipt.bytes_sent), (Outcome::Delivered, 3), "nothing is sent again");
         assert_eq!(bridge.remote_files(), ["report.csv"], "nothing of ours is left");
         assert_eq!(bridge.remote("report.csv").unwrap(), b"new");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -419,25 +424,26 @@ async fn story_22_a_server_that_cannot_rename_is_named_and_direct_delivers_to_it
 
 #[tokio::test]
 async fn story_22_a_lost_answer_to_a_rename_is_no_failure_and_no_second_copy() {
-    for if_exists in ["replace", "skip", "fail", "keep-both"] {
-        for no_posix_rename in [false, true] {
-            let lost_answer = Some(LostAnswer::to("rename"));
-            let bridge = quirky(Quirks { lost_answer, no_posix_rename, ..Quirks::default() }).await;
-            let bridge = with(bridge, &[("SFTP_IF_EXISTS", if_exists)]);
-            if if_exists == "keep-both" {
-                put_there(&bridge, "report.csv", b"theirs");
-            }
-            let event = bridge.put("report.csv", b"is ours".to_vec()).await;
-            let receipt = bridge.deliver(&event).await.unwrap();
-            assert_eq!((receipt.outcome, receipt.proof), (Outcome::Delivered, Some(Proof::ReadBack)));
-            assert_eq!(receipt.bytes_sent, 7);
-            let files = bridge.remote_files();
-            match if_exists {
-                "keep-both" => assert_eq!(files, ["report.1.csv", "report.csv"]),
-                _ => assert_eq!(files, ["report.csv"]),
-            }
+    let policies = ["replace", "skip", "fail", "keep-both"];
+    let cases = policies.into_iter().flat_map(|policy| [(policy, false), (policy, true)]);
+    at_once(cases, |(if_exists, no_posix_rename)| async move {
+        let lost_answer = Some(LostAnswer::to("rename"));
+        let bridge = quirky(Quirks { lost_answer, no_posix_rename, ..Quirks::default() }).await;
+        let bridge = with(bridge, &[("SFTP_IF_EXISTS", if_exists)]);
+        if if_exists == "keep-both" {
+            put_there(&bridge, "report.csv", b"theirs");
         }
-    }
+        let event = bridge.put("report.csv", b"is ours".to_vec()).await;
+        let receipt = bridge.deliver(&event).await.unwrap();
+        assert_eq!((receipt.outcome, receipt.proof), (Outcome::Delivered, Some(Proof::ReadBack)));
+        assert_eq!(receipt.bytes_sent, 7);
+        let files = bridge.remote_files();
+        match if_exists {
+            "keep-both" => assert_eq!(files, ["report.1.csv", "report.csv"]),
+            _ => assert_eq!(files, ["report.csv"]),
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

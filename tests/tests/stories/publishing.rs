@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bridge::{ErrorName, Outcome, Proof};
+use integration_tests::cases::at_once;
 use integration_tests::embedded::{Fsync, Late, LostAnswer, Quirks, Renaming, Sizes, Sweep, Ways};
 use integration_tests::partner::Partner;
-use tokio::task::JoinSet;
 
 use crate::support::{Bridge, bytes, execution};
 
@@ -64,7 +64,7 @@ async fn story_142_a_rename_that_is_carried_out_and_answered_with_failure_is_don
 /// The session is lost during a rename that is carried out all the same.
 #[tokio::test]
 async fn story_143_a_rename_that_outlives_its_session_is_not_undone_by_the_next_one() {
-    for no_posix_rename in [false, true] {
+    at_once([false, true], |no_posix_rename| async move {
         let lost_answer = Some(LostAnswer::to("rename"));
         let bridge = quirky(Quirks { lost_answer, no_posix_rename, ..Quirks::default() }).await;
         let event = bridge.put("report.csv", b"once".to_vec()).await;
@@ -73,23 +73,13 @@ async fn story_143_a_rename_that_outlives_its_session_is_not_undone_by_the_next_
         let (receipt, _) = bridge.verify_all(&event, &credential, complete).await.unwrap();
         assert_eq!(receipt.outcome, Outcome::Delivered);
         assert_eq!(bridge.remote_files(), ["report.csv"]);
-    }
-}
-
-/// A refusal is believed after half a minute; each kind of server is waited for at the same time.
-async fn with_and_without_posix_rename<F: Future<Output = ()> + Send + 'static>(story: impl Fn(bool) -> F) {
-    let mut stories = JoinSet::new();
-    for no_posix_rename in [false, true] {
-        stories.spawn(story(no_posix_rename));
-    }
-    while let Some(told) = stories.join_next().await {
-        told.unwrap();
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn story_144_a_refused_rename_leaves_the_former_file_and_its_marker() {
-    with_and_without_posix_rename(|no_posix_rename| async move {
+    at_once([false, true], |no_posix_rename| async move {
         let rename_refused = Arc::new(AtomicBool::new(false));
         let quirks =
             Quirks { rename_refused: Arc::clone(&rename_refused), no_posix_rename, ..Quirks::default() };
@@ -119,7 +109,7 @@ async fn story_144_a_refused_rename_leaves_the_former_file_and_its_marker() {
 /// A staging directory on another file system: no rename ever works, and the former file stays.
 #[tokio::test]
 async fn story_145_a_rename_across_file_systems_destroys_nothing() {
-    with_and_without_posix_rename(|no_posix_rename| async move {
+    at_once([false, true], |no_posix_rename| async move {
         let quirks = Quirks { file_systems: true, no_posix_rename, ..Quirks::default() };
         let mut bridge = quirky(quirks).await;
         bridge.set("SFTP_STAGING_DIRECTORY", "stage");
@@ -211,11 +201,10 @@ async fn story_149_a_size_or_an_absence_right_after_close_is_not_believed_at_onc
 
 #[tokio::test]
 async fn story_150_a_server_that_tells_no_sizes_is_delivered_to_with_a_warning() {
-    let quirks = || Quirks { ways: Ways { sizes: Sizes::Zero, ..Ways::default() }, ..Quirks::default() };
-    for (proof, expected) in
-        [("auto", Some(Proof::ReadBack)), ("none", Some(Proof::Unverified)), ("size", None)]
-    {
-        let mut bridge = quirky(quirks()).await;
+    let cases = [("auto", Some(Proof::ReadBack)), ("none", Some(Proof::Unverified)), ("size", None)];
+    at_once(cases, |(proof, expected)| async move {
+        let ways = Ways { sizes: Sizes::Zero, ..Ways::default() };
+        let mut bridge = quirky(Quirks { ways, ..Quirks::default() }).await;
         bridge.set("SFTP_PROOF", proof);
         let event = bridge.put("report.csv", b"content".to_vec()).await;
         match (bridge.deliver(&event).await, expected) {
@@ -231,13 +220,14 @@ async fn story_150_a_server_that_tells_no_sizes_is_delivered_to_with_a_warning()
             }
             (other, _) => panic!("{proof}: {other:?}"),
         }
-    }
+    })
+    .await;
 }
 
 /// A scanner takes our file away while it is renamed, and a former file of the same size lies there.
 #[tokio::test]
 async fn story_160_a_file_that_is_quarantined_while_it_is_renamed_was_not_delivered() {
-    with_and_without_posix_rename(|no_posix_rename| async move {
+    at_once([false, true], |no_posix_rename| async move {
         let quirks = Quirks { renaming: Renaming::Quarantined, no_posix_rename, ..Quirks::default() };
         let mut bridge = quirky(quirks).await;
         bridge.set("S3_AFTER_DELIVERY", "delete");

@@ -15,7 +15,7 @@ use integration_tests::object_source::{Body, Pace};
 use integration_tests::process;
 use integration_tests::tools::workspace;
 
-use crate::checks::cargo_command;
+use crate::commands::cargo;
 use crate::report::{heading, seconds};
 use cases::Case;
 use contestants::Work;
@@ -88,7 +88,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 /// The micro-benchmarks of `crates/sftp`, with their own output.
 async fn micro() -> Result<()> {
     let bench = ["bench", "--package", "sftp", "--features", "internals", "--bench", "micro"];
-    let mut child = process::task(&cargo_command(&bench)).spawn()?;
+    let mut child = process::task(&cargo(&bench)).spawn()?;
     let leash = child.stdin.take();
     let status = child.wait().await?;
     drop(leash);

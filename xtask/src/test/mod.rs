@@ -1,0 +1,164 @@
+//! `cargo xtask test`: builds, runs all tests, and says at the end what failed and why.
+
+mod output;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use integration_tests::stack::{self, Priority};
+use integration_tests::{SKIPPED_FILE, cli, process, tools};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::commands::{cargo, stdout};
+use crate::lint;
+use crate::report::{seconds, step};
+use crate::summary::Summary;
+
+use output::Output;
+
+/// Minimum number of tests that run at the same time. Most tests wait: for a server, a time limit, a pause.
+const THREADS_MIN: usize = 8;
+
+/// The only test binary that needs what `sam build` makes.
+const END_TO_END: &str = "end_to_end";
+
+/// A compiled test binary.
+struct TestBinary {
+    /// `stories`; for unit tests, the package's name.
+    name: String,
+    executable: PathBuf,
+    /// The package's folder, in which cargo runs the tests.
+    folder: PathBuf,
+}
+
+pub(crate) async fn run(filter: Option<&str>) -> Result<()> {
+    let start = Instant::now();
+    let mut summary = Summary::default();
+    if filter.is_none() {
+        // Installing takes a minute, most of which is waiting; the lints compile in the meantime.
+        let installing = async { tokio::join!(tools::ministack(), tools::sam(), tools::servers()) };
+        let (_, _installed) = tokio::join!(lint::all(&mut summary), installing);
+    }
+    tests(filter, &mut summary).await?;
+    println!("\nall of it took {}", seconds(start.elapsed()));
+    if let Some(filter) = filter {
+        ensure!(!summary.is_empty(), "no test has {filter:?} in its name");
+    }
+    summary.conclude()
+}
+
+async fn tests(filter: Option<&str>, summary: &mut Summary) -> Result<()> {
+    let skipped = tools::logs().join("skipped");
+    std::fs::create_dir_all(tools::logs())?;
+    std::fs::write(&skipped, "")?;
+    let binaries = step("tests", "building them (the first time takes minutes)", async {
+        let binaries = build().await?;
+        cli::build().await?;
+        let done = format!("built {} test binaries", binaries.len());
+        Ok((binaries, done))
+    })
+    .await?;
+    let (last, first): (Vec<_>, Vec<_>) = binaries.into_iter().partition(|binary| binary.name == END_TO_END);
+    // The functions are compiled while other tests wait, and get in nobody's way.
+    let functions = match last.first() {
+        Some(binary) if binary.has_tests(filter).await? => Some(tokio::spawn(stack::build(Priority::Low))),
+        _ => None,
+    };
+    for binary in &first {
+        binary.run(filter, &skipped, summary).await?;
+    }
+    documentation(filter, summary).await?;
+    if let Some(functions) = functions {
+        let built = step("functions", "sam build", async {
+            Ok((functions.await?, "sam build, beside the tests above".to_owned()))
+        });
+        if let Err(error) = built.await? {
+            summary.failed("sam build", &format!("{error:#}"));
+        } else {
+            for binary in &last {
+                binary.run(filter, &skipped, summary).await?;
+            }
+        }
+    }
+    summary.skipped.extend(std::fs::read_to_string(&skipped)?.lines().map(str::to_owned));
+    Ok(())
+}
+
+/// Builds all test binaries.
+async fn build() -> Result<Vec<TestBinary>> {
+    let build = ["test", "--workspace", "--no-run", "--quiet", "--message-format", "json-render-diagnostics"];
+    let messages = stdout(&cargo(&build)).await?;
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages.filter(|message| message["profile"]["test"] == true).filter_map(TestBinary::of).collect()
+}
+
+impl TestBinary {
+    fn of(message: Value) -> Option<Result<Self>> {
+        let executable = PathBuf::from(message["executable"].as_str()?);
+        let read = || {
+            let manifest = Path::new(message["manifest_path"].as_str().context("an artifact of no package")?);
+            let folder = manifest.parent().context("a manifest in no folder")?.to_owned();
+            let target = message["target"]["name"].as_str().unwrap_or_default();
+            let is_integration_test = message["target"]["kind"][0] == "test";
+            let name =
+                if is_integration_test { target.to_owned() } else { format!("unit tests of {target}") };
+            Ok(Self { name, executable, folder })
+        };
+        Some(read())
+    }
+
+    fn command(&self, filter: Option<&str>) -> Command {
+        let mut command = Command::new(&self.executable);
+        command.args(filter).current_dir(&self.folder);
+        command
+    }
+
+    async fn has_tests(&self, filter: Option<&str>) -> Result<bool> {
+        let mut list = self.command(filter);
+        list.arg("--list");
+        Ok(stdout(&list).await?.lines().any(|line| line.ends_with(": test")))
+    }
+
+    async fn run(&self, filter: Option<&str>, skipped: &Path, summary: &mut Summary) -> Result<()> {
+        let mut command = self.command(filter);
+        command.env(SKIPPED_FILE, skipped);
+        if std::env::var_os("RUST_TEST_THREADS").is_none() {
+            let processors = std::thread::available_parallelism()?.get();
+            command.env("RUST_TEST_THREADS", processors.max(THREADS_MIN).to_string());
+        }
+        follow(&command, &self.name, summary).await
+    }
+}
+
+/// The examples in the documentation of the crates.
+async fn documentation(filter: Option<&str>, summary: &mut Summary) -> Result<()> {
+    // Quiet is cargo, not the tests.
+    let mut command = cargo(&["test", "--workspace", "--doc", "--quiet", "--no-fail-fast", "--"]);
+    command.args(["--format", "pretty"]).args(filter);
+    follow(&command, "examples in the documentation", summary).await
+}
+
+/// Runs tests to their end and shows what they print.
+async fn follow(command: &Command, name: &str, summary: &mut Summary) -> Result<()> {
+    let failed_before = summary.failures.len();
+    let mut child = process::task(command).stdout(Stdio::piped()).spawn()?;
+    let leash = child.stdin.take();
+    let stdout = child.stdout.take().context("a process without output")?;
+    let mut output = Output::new(name, summary);
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await? {
+        if output.line(&line) {
+            println!("{line}");
+        }
+    }
+    let status: ExitStatus = child.wait().await?;
+    drop(leash);
+    // A process that dies names no failed test.
+    if !status.success() && summary.failures.len() == failed_before {
+        summary.failed(name, &format!("ended with {status}, and named no failed test"));
+    }
+    Ok(())
+}
