@@ -236,7 +236,7 @@ fn hexadecimal(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bridge::{PinnedObject, RemotePaths, Variables};
+    use bridge::{PinnedObject, Route, Variables};
 
     use super::*;
 
@@ -261,7 +261,7 @@ mod tests {
             checksum: None,
             hash: None,
         };
-        Checkpoint::start(object, RemotePaths::nowhere(), "2026-11-27T00:00:00Z".into())
+        Checkpoint::start(object, Route::Direct { path: "in/file.bin".into() }, "2026-11-27T00:00:00Z".into())
     }
 
     fn open(states: &States) -> Journal {

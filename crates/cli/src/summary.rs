@@ -35,13 +35,14 @@ pub(crate) fn receipt(receipt: &Receipt, server: &Server) -> Vec<String> {
     let reason = receipt.reason.as_deref().unwrap_or_default();
     let proof = receipt.proof.and_then(|proof| serde_json::to_value(proof).ok());
     let proof = proof.as_ref().and_then(|proof| proof.as_str()).unwrap_or_default();
+    let size = receipt.object.size.unwrap_or_default();
     let to = server.address(receipt.remote_path.as_deref().unwrap_or_default());
     let text = match receipt.outcome {
         Outcome::Delivered => {
-            format!("delivered {object} to {to} ({} bytes, proof: {proof})", receipt.object.size)
+            format!("delivered {object} to {to} ({size} bytes, proof: {proof})")
         }
         Outcome::AlreadyDelivered => {
-            format!("{to} already holds {object} ({} bytes, proof: {proof})", receipt.object.size)
+            format!("{to} already holds {object} ({size} bytes, proof: {proof})")
         }
         Outcome::Skipped => format!("skipped {object}: {reason}"),
         Outcome::Superseded => format!("not delivered: {object}: {reason}"),
@@ -98,26 +99,23 @@ pub(crate) fn stopped(are_states_kept: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use bridge::{
-        Checkpoint, CredentialReference, Execution, PinnedObject, Proof, RemotePaths, SecretLocation,
-    };
+    use bridge::{CredentialReference, Execution, ObjectSummary, Parties, Proof, Report, SecretLocation};
     use proptest::prelude::*;
 
     use super::*;
     use crate::output::tests::{assert_plain, hostile};
 
     fn receipt_of(text: &str, outcome: Outcome) -> Receipt {
-        let object = PinnedObject {
+        let object = ObjectSummary {
             bucket: "b".into(),
             object_key: text.into(),
-            etag: "e".into(),
+            etag: Some("e".into()),
             version_id: None,
-            size: 5,
+            size: Some(5),
             last_modified: None,
             checksum: None,
             hash: None,
         };
-        let checkpoint = Checkpoint::start(object, RemotePaths::nowhere(), String::new());
         let credential = CredentialReference {
             location: SecretLocation::SecretsManager { arn: "a".into(), version_id: "v".into() },
             user_name: text.into(),
@@ -125,8 +123,9 @@ mod tests {
             public_key_fingerprint: None,
             previous: None,
         };
-        let receipt =
-            Receipt::new(outcome, &checkpoint, text, &credential, &Execution::default(), String::new());
+        let execution = Execution::default();
+        let parties = Parties { remote_host: text, credential: &credential, execution: &execution };
+        let receipt = Receipt::new(outcome, object, &Report::default(), parties, String::new());
         Receipt {
             remote_path: Some(text.into()),
             reason: Some(text.into()),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bridge::{ErrorName, Outcome, Status};
+use bridge::{ErrorName, Outcome, Phase};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::partner::{Options, Partner};
@@ -73,9 +73,9 @@ async fn story_10_a_connection_cut_in_the_middle_resumes() {
         proxy.set(Fault::CutOnceAfter(4_000_000)).await;
 
         let (progress, calls) = bridge.transfer_all(&event, 0).await.unwrap();
-        let checkpoint = progress.checkpoint.unwrap();
-        assert_eq!((calls, checkpoint.resumes, proxy.connections()), (1, 1, 2));
-        let sent_again = checkpoint.bytes_sent - 8_000_000;
+        let checkpoint = progress.checkpoint().unwrap();
+        assert_eq!((calls, checkpoint.report.resumes, proxy.connections()), (1, 1, 2));
+        let sent_again = checkpoint.report.bytes_sent - 8_000_000;
         assert!(sent_again < 2_000_000, "only what was in flight is sent again: {sent_again}");
         assert!(bridge.remote("cut.bin").is_none());
         let credential = bridge.fetch_key(&event).await.unwrap();
@@ -96,18 +96,22 @@ async fn story_10_a_server_that_stays_away_leaves_a_checkpoint() {
 
         let credential = bridge.fetch_key(&event).await.unwrap();
         let progress = bridge.transfer(&event, &credential, None, 0).await.unwrap();
-        let checkpoint = progress.checkpoint.unwrap();
-        assert_eq!(checkpoint.status, Status::InProgress, "progress was made, so it is no error");
-        assert!(checkpoint.offset > 1_000_000 && checkpoint.offset < 4_000_000, "{}", checkpoint.offset);
+        let checkpoint = progress.checkpoint().unwrap();
+        assert_eq!(checkpoint.phase, Phase::Sending, "progress was made, so it is no error");
+        assert!(
+            checkpoint.sent.offset > 1_000_000 && checkpoint.sent.offset < 4_000_000,
+            "{}",
+            checkpoint.sent.offset
+        );
         assert!(bridge.remote("cut.bin").is_none());
 
         proxy.set(Fault::None).await;
         let before = proxy.bytes_up();
         let progress = bridge.transfer(&event, &credential, Some(checkpoint.clone()), 0).await.unwrap();
         let sent = proxy.bytes_up() - before;
-        assert!(sent < 8_000_000 - checkpoint.offset + 200_000, "only the rest is sent: {sent}");
+        assert!(sent < 8_000_000 - checkpoint.sent.offset + 200_000, "only the rest is sent: {sent}");
         let (receipt, _) =
-            bridge.verify_all(&event, &credential, progress.checkpoint.unwrap()).await.unwrap();
+            bridge.verify_all(&event, &credential, progress.checkpoint().unwrap()).await.unwrap();
         assert_eq!(receipt.outcome, Outcome::Delivered);
         assert!(bridge.remote("cut.bin").unwrap() == body);
         bridge.assert_no_partial_files();
@@ -126,7 +130,7 @@ async fn story_12_silence_is_noticed() {
     proxy.set(Fault::SwallowAfter(2_000_000)).await;
     let started = Instant::now();
     let progress = bridge.transfer(&event, &credential, None, 0).await.unwrap();
-    assert_eq!(progress.checkpoint.unwrap().status, Status::InProgress);
+    assert_eq!(progress.checkpoint().unwrap().phase, Phase::Sending);
     // Four keepalives, then as many tries to connect again as there are, each of which hears nothing.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }

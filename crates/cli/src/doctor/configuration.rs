@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws::clients;
 use aws::credential::{self, Clients};
-use bridge::{ErrorName, RemotePaths, Result, SETTINGS, Settings, Variables};
+use bridge::{ErrorName, Result, Route, SETTINGS, Settings, Variables};
 use clap::Args;
 use secrecy::SecretString;
 use sftp::{Endpoint, Login};
@@ -95,7 +95,7 @@ impl Configuration {
             if names_credential { Err(error) } else { parse(&variables, Missing::IsWrong) }
         })?;
         if let Some(object_key) = object_key {
-            RemotePaths::check(&settings.policy, "bucket", object_key, EXAMPLE_TIME)?;
+            Route::check(&settings.policy, "bucket", object_key, EXAMPLE_TIME)?;
         }
         let is_pinned = is_set(&variables, "SFTP_TRUSTED_HOST_KEYS");
         let (key_file, timeout) = (key_file.clone(), Duration::from_secs(*timeout));
