@@ -1,4 +1,5 @@
-//! Sending a file: many WRITEs in flight, on one channel or on several; only what is acknowledged without a gap counts.
+//! Sending a file, with many WRITEs in flight on one channel or several. Only bytes that are acknowledged without a gap
+//! count.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,29 +10,33 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::Result;
-use crate::client::{Closed, WriteReplies, WriteReply};
-use crate::lanes::{self, Lane, Reopening, Spread};
-use crate::window::Window;
+use crate::error::Result;
+use crate::protocol::handle::FileHandle;
+use crate::protocol::line::{WriteReplies, WriteReply};
+use crate::protocol::requests::Closed;
+use crate::session::Session;
+use crate::transfer::lanes::{self, Lane, Reopening, Spread};
+use crate::transfer::window::Window;
 
-/// Nothing is sent further ahead than this of what is acknowledged, bytes, whatever channel it takes. So a file whose
-/// size is known to be N holds its first N - `AHEAD_MAX` bytes: all of them were acknowledged before the last one
-/// was sent.
+/// Maximum distance between an acknowledged byte and a byte that is sent, in bytes, over all channels.
+///
+/// Therefore a file of N bytes on the server holds the first N - `AHEAD_MAX` bytes without a gap: all of them were
+/// acknowledged before the last byte was sent.
 pub const AHEAD_MAX: u64 = 16 * 1024 * 1024;
 
-/// Follows an upload. Both calls come in the order of the file, each byte once.
+/// Follows an upload. Both methods are called in the order of the file, once for each byte.
 pub trait Journal {
-    /// What is remembered of a WRITE until it counts, for example a checksum of all bytes up to its end.
+    /// A value for each WRITE, kept until it is acknowledged: for example a checksum of all bytes up to its end.
     type Mark;
 
     /// These bytes are being sent.
     fn sent(&mut self, parts: &[Bytes]) -> Self::Mark;
 
-    /// Every byte up to `offset` is acknowledged; the mark is that of the last WRITE among them.
+    /// Every byte up to `offset` is acknowledged. The mark belongs to the last WRITE among them.
     fn acknowledged(&mut self, offset: u64, mark: Self::Mark);
 }
 
-/// A journal for those who need none.
+/// A journal that records nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Unobserved;
 
@@ -43,19 +48,21 @@ impl Journal for Unobserved {
     fn acknowledged(&mut self, _: u64, (): ()) {}
 }
 
-/// How a file is sent; see [`Session::upload`](crate::Session::upload).
+impl Session {
+    /// Prepares to send to a file that is open on the first channel.
+    pub fn upload(&self, file: FileHandle) -> UploadBuilder {
+        let lane = Lane::new(Arc::clone(self.sftp()), file);
+        UploadBuilder { lane, offset: 0, held: 0, spread: None, journal: Unobserved }
+    }
+}
+
+/// The options of an upload; see [`Session::upload`].
 pub struct UploadBuilder<J: Journal = Unobserved> {
     lane: Lane,
     offset: u64,
     held: u64,
     spread: Option<Spread>,
     journal: J,
-}
-
-impl UploadBuilder {
-    pub(crate) fn new(lane: Lane) -> Self {
-        Self { lane, offset: 0, held: 0, spread: None, journal: Unobserved }
-    }
 }
 
 impl<J: Journal> UploadBuilder<J> {
@@ -94,26 +101,26 @@ impl<J: Journal> UploadBuilder<J> {
     }
 }
 
-/// Sends a file. Push bytes as they come, then [`flush`](Self::flush) and [`finish`](Self::finish).
+/// Sends a file. [`push`](Self::push) the bytes, then [`flush`](Self::flush) and [`finish`](Self::finish).
 ///
-/// Further channels and connections join in while it runs, as they become ready.
+/// Further channels and connections are used as soon as they are ready.
 pub struct Upload<J: Journal> {
     journal: J,
     lanes: Vec<InUse>,
     joining: Spread,
-    /// What the file held when it was opened, until others may open it, too.
+    /// Size of the file when it was opened. `None` once other lanes may open it.
     held: Option<u64>,
-    /// Bytes that came but don't fill a WRITE yet.
+    /// Pushed bytes that do not fill a WRITE yet.
     staged: Vec<Bytes>,
     staged_length: usize,
-    /// Where the next WRITE goes.
+    /// Offset of the next WRITE.
     offset: u64,
     acknowledged: watch::Sender<u64>,
-    /// In the order of the file. The first has the number `first`.
+    /// In the order of the file. The first one has the number `first`.
     in_flight: VecDeque<Write<J::Mark>>,
     first: u64,
-    answers: mpsc::UnboundedReceiver<WriteReply>,
-    answers_to: WriteReplies,
+    replies: mpsc::UnboundedReceiver<WriteReply>,
+    replies_to: WriteReplies,
 }
 
 struct InUse {
@@ -139,7 +146,7 @@ struct Write<M> {
 
 impl<J: Journal> Upload<J> {
     fn new(lane: Lane, offset: u64, size: u64, joining: Spread, journal: J) -> Self {
-        let (answers_to, answers) = mpsc::unbounded_channel();
+        let (replies_to, replies) = mpsc::unbounded_channel();
         let acknowledged = watch::Sender::new(offset);
         let mut held = joining.is_wanted().then_some(size);
         if lane.sftp.reopens_harmlessly.load(Ordering::Relaxed)
@@ -158,25 +165,29 @@ impl<J: Journal> Upload<J> {
             acknowledged,
             in_flight: VecDeque::new(),
             first: 0,
-            answers,
-            answers_to,
+            replies,
+            replies_to,
         }
     }
 
-    /// Up to where the server has acknowledged every byte. Valid after an error, too.
+    /// The offset up to which the server has acknowledged every byte. It is valid after an error as well.
     pub fn acknowledged(&self) -> u64 {
         *self.acknowledged.borrow()
     }
 
-    /// How many channels are in use.
+    /// Number of channels in use.
     pub fn lanes(&self) -> usize {
         self.lanes.len()
     }
 
-    /// Adds bytes; waits while there is no room for them.
+    /// Adds bytes. Waits until the window has room for them.
     ///
     /// # Errors
-    /// The answer to an earlier WRITE, or the loss of a session.
+    /// The server refused an earlier WRITE, or a session was lost.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: after the future was dropped, some of the bytes may have been added. Drop the upload, and begin again at
+    /// [`acknowledged`](Self::acknowledged).
     pub async fn push(&mut self, mut bytes: Bytes) -> Result<()> {
         while !bytes.is_empty() {
             let write_length = self.first_lane().sftp.write_length();
@@ -191,10 +202,13 @@ impl<J: Journal> Upload<J> {
         Ok(())
     }
 
-    /// Sends what is left and waits until every byte is acknowledged.
+    /// Sends the remaining bytes, and waits until every byte is acknowledged.
     ///
     /// # Errors
     /// As [`push`](Self::push).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it can be called again.
     pub async fn flush(&mut self) -> Result<()> {
         self.send_staged().await?;
         while !self.in_flight.is_empty() {
@@ -203,13 +217,16 @@ impl<J: Journal> Upload<J> {
         Ok(())
     }
 
-    /// Closes the file, after it was written to the server's disk if `sync` asks for that and the server can.
+    /// Closes the file. With `sync`, the server is asked first to write it to its disk, if it can.
     ///
     /// # Errors
-    /// The answer to a CLOSE: some servers commit the file, or check the quota, only then. Or the loss of a session.
+    /// The server refused the CLOSE: some servers commit the file, or check the quota, only then. Or a session was lost.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the file is closed without waiting for the answer.
     pub async fn finish(self, sync: bool) -> Result<Closed> {
         let Self { mut lanes, joining, acknowledged, .. } = self;
-        // Who still waits for it to grow gives up.
+        // Lanes that wait for the file to grow give up.
         drop(acknowledged);
         let first = lanes.swap_remove(0).lane;
         let mut closing: JoinSet<Result<()>> = lanes.into_iter().map(|other| other.lane.close()).collect();
@@ -235,7 +252,7 @@ impl<J: Journal> Upload<J> {
         let mark = self.journal.sent(&parts);
         let number = self.first + self.in_flight.len() as u64;
         let InUse { lane: Lane { sftp, file, .. }, in_flight, .. } = &mut self.lanes[index];
-        sftp.send_write(file, self.offset, parts, &self.answers_to, number);
+        sftp.send_write(file, self.offset, parts, &self.replies_to, number);
         *in_flight += length;
         self.offset += length as u64;
         let sent_at = Instant::now();
@@ -243,8 +260,8 @@ impl<J: Journal> Upload<J> {
         self.let_others_in().await
     }
 
-    /// Once in a session, after the first WRITE: a server that empties a file whenever it is opened must not be sent it by
-    /// several channels. The size would come out right, and what was sent before would be a hole.
+    /// Checks once in a session, after the first WRITE, whether the file may be opened a second time. If a server truncates
+    /// a file whenever it is opened, several channels would leave a hole in it, and the size would be right nevertheless.
     async fn let_others_in(&mut self) -> Result<()> {
         let Some(size) = self.held.take() else { return Ok(()) };
         while !self.in_flight.is_empty() {
@@ -256,19 +273,21 @@ impl<J: Journal> Upload<J> {
                 first.sftp.reopens_harmlessly.store(true, Ordering::Relaxed);
                 self.joining.start(&first.file.path, size, self.acknowledged.subscribe());
             }
-            Reopening::Unclear => tracing::info!("the file had better not be opened a second time"),
+            Reopening::Unclear => {
+                tracing::info!("the file is sent on one channel: opening it a second time may change it")
+            }
         }
         Ok(())
     }
 
-    /// The lane with the most room, once there is any.
+    /// The lane with the most room. Waits until there is room.
     async fn lane_with_room(&mut self, length: usize) -> Result<usize> {
         loop {
-            while let Ok(answer) = self.answers.try_recv() {
-                self.settle(answer).await?;
+            while let Ok(reply) = self.replies.try_recv() {
+                self.settle(reply).await?;
             }
             while let Some(lane) = self.joining.joined() {
-                tracing::debug!(lanes = self.lanes.len() + 1, "another channel carries the file, too");
+                tracing::debug!(lanes = self.lanes.len() + 1, "a further channel carries the file");
                 self.lanes.push(InUse::new(lane));
             }
             let ahead = self.offset + length as u64 - self.acknowledged();
@@ -285,11 +304,11 @@ impl<J: Journal> Upload<J> {
         }
     }
 
-    /// Waits for an answer. There is one to come: without anything in flight, there is room.
+    /// Waits for a reply. There is always one to wait for: if nothing is in flight, there is room.
     async fn wait(&mut self) -> Result<()> {
         let sftp = Arc::clone(&self.first_lane().sftp);
-        match sftp.answer(&mut self.answers).await? {
-            Some(answer) => self.settle(answer).await,
+        match sftp.write_reply(&mut self.replies).await? {
+            Some(reply) => self.settle(reply).await,
             None => Ok(()),
         }
     }
@@ -310,5 +329,27 @@ impl<J: Journal> Upload<J> {
             self.journal.acknowledged(offset, write.mark);
         }
         Ok(())
+    }
+}
+
+impl<J: Journal> std::fmt::Debug for UploadBuilder<J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UploadBuilder")
+            .field("file", &self.lane.file)
+            .field("offset", &self.offset)
+            .field("held", &self.held)
+            .field("spread", &self.spread)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<J: Journal> std::fmt::Debug for Upload<J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upload")
+            .field("file", &self.first_lane().file)
+            .field("offset", &self.offset)
+            .field("acknowledged", &self.acknowledged())
+            .field("lanes", &self.lanes.len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! What SFTP travels on: an SSH channel or, in tests, two queues without SSH.
+//! The transport of SFTP packets: an SSH channel or, in tests, two queues without SSH.
 
 use bytes::Bytes;
 use russh::client::Msg;
@@ -6,13 +6,13 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Error};
 #[cfg(feature = "internals")]
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-/// Our ends of two queues.
+/// The client's ends of two queues.
 #[cfg(feature = "internals")]
 #[derive(Debug)]
 pub struct Ends {
-    /// What the server sends; the session is lost when nobody can send any more.
+    /// What the server sends. The session is lost when its sender is dropped.
     pub from_server: UnboundedReceiver<Bytes>,
-    /// What we send; it is dropped when the session ends.
+    /// What the client sends. It is dropped when the session ends.
     pub to_server: UnboundedSender<Bytes>,
 }
 
@@ -66,7 +66,7 @@ impl Writer {
     pub(crate) async fn close(&self) -> Result<(), Error> {
         match self {
             Self::Channel(channel) => channel.close().await,
-            // It closes when it is dropped.
+            // A queue closes when it is dropped.
             #[cfg(feature = "internals")]
             Self::Queue(_) => Ok(()),
         }

@@ -5,22 +5,40 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::client::{FileHandle, Pending, Sftp};
-use crate::codec::Reply;
-use crate::window::Window;
-use crate::{Result, StatusCode};
+use crate::error::{Result, StatusCode};
+use crate::protocol::channel::Sftp;
+use crate::protocol::decode::Reply;
+use crate::protocol::handle::FileHandle;
+use crate::protocol::line::Pending;
+use crate::transfer::window::Window;
 
-/// Reads a file, in order.
+impl Sftp {
+    /// Reads an open file from `offset` up to `end`.
+    pub fn download<'a>(&'a self, file: &'a FileHandle, offset: u64, end: u64) -> Download<'a> {
+        Download {
+            sftp: self,
+            file,
+            ask: offset,
+            end,
+            window: Window::new(self.round_trip()),
+            in_flight: VecDeque::new(),
+            in_flight_length: 0,
+            pieces: VecDeque::new(),
+        }
+    }
+}
+
+/// Reads a file in order.
 pub struct Download<'a> {
     sftp: &'a Sftp,
     file: &'a FileHandle,
-    /// Where the next READ is asked for.
+    /// Offset of the next READ.
     ask: u64,
     end: u64,
     window: Window,
     in_flight: VecDeque<Read>,
     in_flight_length: usize,
-    /// Answered, not yet handed out.
+    /// Received, and not yet returned.
     pieces: VecDeque<Bytes>,
 }
 
@@ -31,24 +49,14 @@ struct Read {
     length: u32,
 }
 
-impl<'a> Download<'a> {
-    pub(crate) fn new(sftp: &'a Sftp, file: &'a FileHandle, offset: u64, end: u64) -> Self {
-        Self {
-            sftp,
-            file,
-            ask: offset,
-            end,
-            window: Window::new(sftp.round_trip()),
-            in_flight: VecDeque::new(),
-            in_flight_length: 0,
-            pieces: VecDeque::new(),
-        }
-    }
-
-    /// The next bytes; `None` at `end`, or before it where the file ends early.
+impl Download<'_> {
+    /// The next bytes; `None` at `end`, or before it if the file ends early.
     ///
     /// # Errors
-    /// The server's answer, or the loss of the session.
+    /// The server refused a READ, or the session was lost.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: after the future was dropped, bytes may be missing. Begin a new download instead.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             if let Some(piece) = self.pieces.pop_front() {
@@ -74,7 +82,7 @@ impl<'a> Download<'a> {
                     self.window.answered(asked_at, Instant::now(), got);
                     let rest = length - got as u32;
                     if rest > 0 {
-                        // A short answer: ask for the rest before anything behind it is handed out.
+                        // A short answer: the rest is read before the bytes that follow it are returned.
                         let read = self.ask_for(offset + got as u64, rest);
                         self.in_flight.push_front(read);
                     }
@@ -90,5 +98,16 @@ impl<'a> Download<'a> {
         self.in_flight_length += length as usize;
         let pending = self.sftp.send_read(self.file, offset, length);
         Read { pending, asked_at: Instant::now(), offset, length }
+    }
+}
+
+impl std::fmt::Debug for Download<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Download")
+            .field("file", self.file)
+            .field("asked_up_to", &self.ask)
+            .field("end", &self.end)
+            .field("in_flight", &self.in_flight_length)
+            .finish_non_exhaustive()
     }
 }

@@ -1,23 +1,23 @@
-//! How many bytes to keep in flight on one channel: enough to fill the way there and back, and no more.
+//! How many bytes to keep in flight on one channel: enough to fill the line in both directions, and not more.
 
 use std::time::{Duration, Instant};
 
-/// Where a window begins near by, bytes. On a local network it is enough; more only costs the server memory and us time
-/// when a connection is cut.
+/// Initial window for a near server, in bytes. It is enough on a local network. A larger window costs memory on the
+/// server, and data that has to be sent again after a lost connection.
 pub(crate) const START: usize = 512 * 1024;
 
-/// Where it begins far away: what OpenSSH takes on a channel, and most others.
+/// Initial window for a distant server, in bytes: the window of a channel of OpenSSH, and of most other servers.
 const START_FAR: usize = 2 * 1024 * 1024;
 
-/// The largest window, bytes.
+/// Maximum window, in bytes.
 const MAX: usize = 8 * 1024 * 1024;
 
-/// From this round trip on, what one channel has in flight limits it.
+/// Minimum round trip of a distant server. From there on, the window limits the rate of a channel.
 pub(crate) const FAR: Duration = Duration::from_millis(8);
 
-/// A multiple of the product of the best rate and the shortest round trip, as BBR has it: twice that while it makes the
-/// transfer faster, so that the window doubles each round trip; then little more than that, for what lies beyond only
-/// waits in our own memory.
+/// A window in the manner of BBR: a multiple of the best rate times the shortest round trip. While the transfer gets
+/// faster, it is twice that product, so that the window doubles with each round trip. After that it is a little more
+/// than the product, because further data would only wait in our own memory.
 #[derive(Debug)]
 pub(crate) struct Window {
     size: usize,
@@ -25,23 +25,23 @@ pub(crate) struct Window {
     round_trip: Option<Duration>,
     round_start: Option<Instant>,
     round_bytes: usize,
-    /// Bytes a second.
+    /// Bytes per second.
     best_rate: f64,
 }
 
 const GROWING: f64 = 2.0;
 const GROWN: f64 = 1.25;
-/// A rate that is so much better is no accident.
+/// A rate counts as faster from this ratio on.
 const BETTER: f64 = 1.1;
 
 impl Window {
-    /// For a server that answers within `round_trip`.
+    /// For a server with this round trip.
     pub(crate) fn new(round_trip: Duration) -> Self {
         let start = if round_trip >= FAR { START_FAR } else { START };
         Self { size: start, start, round_trip: None, round_start: None, round_bytes: 0, best_rate: 0.0 }
     }
 
-    /// Bytes that may be in flight.
+    /// Maximum number of bytes in flight.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
@@ -56,7 +56,7 @@ impl Window {
         if sent_at < round_start {
             return;
         }
-        // What was sent in this round is coming back: the round is over.
+        // This request was sent in the current round, so the round is over.
         let seconds = now.saturating_duration_since(round_start).as_secs_f64().max(1e-6);
         let rate = self.round_bytes as f64 / seconds;
         let gain = if rate > BETTER * self.best_rate { GROWING } else { GROWN };
@@ -75,7 +75,7 @@ mod tests {
 
     const WRITE: usize = 255 * 1024;
 
-    /// A server that takes `rate` bytes a second, `round_trip` away, and at most `limit` bytes on their way to it.
+    /// A server with this round trip that reads `rate` bytes per second, and accepts at most `limit` bytes in flight.
     fn simulate(rate: f64, round_trip: Duration, limit: usize, writes: usize) -> (Window, f64) {
         let mut window = Window::new(round_trip);
         let start = Instant::now();

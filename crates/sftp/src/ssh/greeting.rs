@@ -1,5 +1,5 @@
-//! What a server says before the SSH protocol begins. RFC 4253, section 4.2, allows lines of text before the
-//! identification; russh takes 20 of them, of 255 bytes each, and shows none.
+//! Text that a server sends before the SSH protocol begins. RFC 4253, section 4.2, allows lines of text before the
+//! identification. russh accepts 20 of them, of at most 255 bytes, and does not report them.
 
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
@@ -7,11 +7,12 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::condition::Condition;
+use crate::ssh::condition::Condition;
+use crate::words::WORDS_MAX;
 
-/// Does not pass the text before the identification to russh, and keeps its beginning for error messages.
+/// A stream without the text before the identification. The beginning of that text is kept for error messages.
 ///
-/// It also knows who spoke last, the server or we: see [`Condition::has_last_word`].
+/// It also records which side sent something last: see [`Condition::has_last_word`].
 pub(crate) struct Greeted<S> {
     stream: S,
     condition: Condition,
@@ -19,12 +20,12 @@ pub(crate) struct Greeted<S> {
 }
 
 enum Phase {
-    /// The identification has not come yet.
+    /// Before the identification.
     Text {
         unread: Vec<u8>,
         length: usize,
     },
-    /// The identification, and what came with it, of which so much was handed on.
+    /// The identification, and the bytes that were received with it.
     Identification {
         bytes: Vec<u8>,
         handed_on: usize,
@@ -32,12 +33,10 @@ enum Phase {
     Protocol,
 }
 
-/// Maximum length of an identification, bytes.
+/// Maximum length of an identification, in bytes.
 const IDENTIFICATION_MAX: usize = 255;
-/// A server that has said more is not going to speak SSH.
+/// Maximum length of the text, in bytes. A server that sends more does not speak SSH.
 const TEXT_MAX: usize = 64 * 1024;
-/// So much is kept of it.
-const WORDS_MAX: usize = 1024;
 
 impl<S> Greeted<S> {
     pub(crate) fn new(stream: S, condition: &Condition) -> Self {
@@ -45,7 +44,7 @@ impl<S> Greeted<S> {
         Self { stream, condition: condition.clone(), phase }
     }
 
-    /// Takes what came before the identification; goes on to the next phase when that is there.
+    /// Takes received bytes, and enters the next phase once the identification is complete.
     fn take(&mut self, piece: &[u8]) -> Result<()> {
         let Phase::Text { unread, length } = &mut self.phase else { return Ok(()) };
         *length += piece.len();
@@ -65,13 +64,13 @@ impl<S> Greeted<S> {
             self.phase = Phase::Identification { bytes, handed_on: 0 };
         } else if *length > TEXT_MAX {
             self.condition.greeted(unread, WORDS_MAX);
-            let words = format!("the server said more than {TEXT_MAX} bytes and did not identify itself");
+            let words = format!("the server sent more than {TEXT_MAX} bytes and did not identify itself");
             return Err(Error::new(ErrorKind::InvalidData, words));
         }
         Ok(())
     }
 
-    /// There is nothing more to come.
+    /// The stream has ended.
     fn ended(&mut self) {
         if let Phase::Text { unread, .. } = &self.phase {
             self.condition.greeted(unread, WORDS_MAX);
@@ -146,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    /// What russh reads of this greeting, in pieces of `piece` bytes, and which words are kept.
+    /// What russh reads of this greeting in pieces of `piece` bytes, and the text that is kept.
     async fn read(greeting: &[u8], piece: usize) -> (Result<Vec<u8>>, Option<String>) {
         let condition = Condition::default();
         let (mut server, client) = duplex(piece);

@@ -1,5 +1,5 @@
-//! Private keys that OpenSSL, and OpenSSH before 7.8, encrypted in a way of their own: with a line `DEK-Info` in the PEM.
-//! russh reads only RSA keys with one of the ciphers; here they are decrypted, and handed on as if never encrypted.
+//! Private keys in the old encryption of OpenSSL, and of OpenSSH before 7.8: the PEM has a line `DEK-Info`.
+//! russh reads such keys only if they are RSA keys, and knows only one of the ciphers. Here they are decrypted first.
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeDecrypt, KeyIvInit};
@@ -9,14 +9,14 @@ use cbc::Decryptor;
 use md5::{Digest, Md5};
 use secrecy::zeroize::Zeroizing;
 
-/// Whether the PEM says that it is encrypted in this way.
+/// Whether the PEM is encrypted in this way.
 pub(crate) fn is_encrypted(text: &str) -> bool {
     text.lines().any(|line| line.starts_with(DEK_INFO))
 }
 
 const DEK_INFO: &str = "DEK-Info:";
 
-/// The PEM without its encryption. `None`: the passphrase is wrong, the text damaged, or the cipher unknown.
+/// The PEM without its encryption. `None` if the passphrase is wrong, the text is damaged, or the cipher is unknown.
 pub(crate) fn decrypt(text: &str, passphrase: &str) -> Option<Zeroizing<String>> {
     let mut lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("-----BEGIN "));
     let begin = lines.find(|line| line.ends_with("PRIVATE KEY-----"))?;
@@ -24,7 +24,7 @@ pub(crate) fn decrypt(text: &str, passphrase: &str) -> Option<Zeroizing<String>>
     let (cipher, iv) = inside.iter().find_map(|line| line.strip_prefix(DEK_INFO)?.split_once(','))?;
     let body: String = inside.iter().filter(|line| !line.contains(':')).copied().collect();
     let mut data = Zeroizing::new(BASE64_STANDARD.decode(body).ok()?);
-    let iv = hex(iv.trim())?;
+    let iv = hex::decode(iv.trim()).ok()?;
     let plain = match cipher.trim() {
         "AES-128-CBC" => decrypt_cbc::<aes::Aes128>(&mut data, passphrase, &iv, 16),
         "AES-192-CBC" => decrypt_cbc::<aes::Aes192>(&mut data, passphrase, &iv, 24),
@@ -47,7 +47,7 @@ where
     Decryptor::<C>::new_from_slices(&key, iv).ok()?.decrypt_padded::<Pkcs7>(data).ok()
 }
 
-/// OpenSSL's `EVP_BytesToKey` with MD5 and a count of one.
+/// OpenSSL's `EVP_BytesToKey` with MD5 and one iteration.
 fn key(passphrase: &str, salt: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key = Zeroizing::new(Vec::with_capacity(48));
     let mut last = Vec::new();
@@ -57,10 +57,4 @@ fn key(passphrase: &str, salt: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     }
     key.truncate(length);
     key
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    Some(digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect())
 }

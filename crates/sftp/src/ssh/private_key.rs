@@ -1,26 +1,25 @@
-//! The private key, which leaves this type only as a signature.
+//! The private key of a user. It leaves this type only as a signature.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bridge::{ErrorName, Result};
-use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{HashAlg, decode_secret_key};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{openssh, pem};
+use crate::ssh::{openssh, pem};
 
 /// A parsed private key. Its `Debug` shows the public key's fingerprint and nothing else.
 #[derive(Clone)]
 pub struct PrivateKey(Arc<russh::keys::PrivateKey>);
 
 impl PrivateKey {
-    /// Parses an OpenSSH, PEM (PKCS#1, SEC1), PKCS#8 or PuTTY private key. A key whose line breaks were lost on the way
-    /// (typed as `\n` or folded into spaces, as happens in JSON secrets), that is indented, or that an editor has put a
-    /// byte-order mark before, is mended first.
+    /// Parses an OpenSSH, PEM (PKCS#1, SEC1), PKCS#8 or PuTTY private key.
+    ///
+    /// Common damage is repaired first: line breaks that became `\n` or spaces in a JSON secret, indentation, and a
+    /// byte-order mark.
     ///
     /// # Errors
-    /// `InvalidPrivateKey`; the message never repeats any of the text.
+    /// `InvalidPrivateKey`. The message repeats nothing of the text.
     pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<Self> {
         let invalid = |problem: &str| ErrorName::InvalidPrivateKey.error(problem);
         let text = SecretString::from(with_line_breaks(text.expose_secret()));
@@ -33,29 +32,15 @@ impl PrivateKey {
         }
         let passphrase =
             passphrase.map(ExposeSecret::expose_secret).filter(|passphrase| !passphrase.is_empty());
-        let unreadable = || {
-            invalid(match passphrase {
-                _ if is_puttys => {
-                    "the private key is in PuTTY's format (.ppk) and could not be parsed: it is damaged, or the passphrase is \
-                     wrong or missing. `puttygen KEY.ppk -O private-openssh -o KEY` converts it, and so does PuTTYgen with \
-                     Conversions, Export OpenSSH key"
-                }
-                Some(_) => {
-                    "the private key could not be parsed: it is damaged, of an unknown format, or the passphrase is wrong"
-                }
-                None => {
-                    "the private key could not be parsed: it is damaged, of an unknown format, or needs a passphrase"
-                }
-            })
-        };
-        // russh's errors name positions and formats; they are left out all the same.
+        let unreadable = || invalid(unreadable(is_puttys, passphrase.is_some()));
+        // russh's own errors are left out: they might repeat something of the text.
         let text = text.expose_secret();
         let key = match passphrase {
             Some(passphrase) if pem::is_encrypted(text) => {
                 let plain = pem::decrypt(text, passphrase).ok_or_else(unreadable)?;
                 decode_secret_key(&plain, None)
             }
-            // A passphrase of a key that needs none is of no consequence; russh would try to decrypt.
+            // A passphrase is ignored if the key is not encrypted. russh would try to decrypt it.
             Some(_) if PLAIN.iter().any(|head| text.contains(head)) => decode_secret_key(text, None),
             passphrase => decode_secret_key(text, passphrase),
         };
@@ -66,7 +51,7 @@ impl PrivateKey {
         Ok(Self(Arc::new(key)))
     }
 
-    /// The algorithm, as OpenSSH names it (`ssh-ed25519`).
+    /// The algorithm under its SSH name, such as `ssh-ed25519`.
     pub fn algorithm(&self) -> String {
         self.0.algorithm().as_str().to_owned()
     }
@@ -76,7 +61,7 @@ impl PrivateKey {
         self.0.fingerprint(HashAlg::Sha256).to_string()
     }
 
-    /// The public key, `ssh-ed25519 AAAA…`: what the partner installs.
+    /// The public key, `ssh-ed25519 AAAA…`. It has to be installed on the server.
     pub fn public_key(&self) -> String {
         self.0.public_key().to_openssh().unwrap_or_default()
     }
@@ -86,52 +71,19 @@ impl PrivateKey {
     }
 }
 
-/// Beginnings of keys that say of themselves that they are not encrypted.
+/// First lines of keys that are not encrypted, unless they have a line `DEK-Info`.
 const PLAIN: [&str; 3] =
     ["-----BEGIN PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN EC PRIVATE KEY-----"];
 
-/// An OpenSSH certificate: an authority's word for a user's public key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate(Arc<russh::keys::Certificate>);
-
-impl Certificate {
-    /// Parses `ssh-ed25519-cert-v01@openssh.com AAAA…`, the contents of `id_ed25519-cert.pub`.
-    ///
-    /// # Errors
-    /// `InvalidPrivateKey`: it could not be parsed, is not a user's, is not this key's, or is not valid now.
-    pub fn parse(text: &str, private_key: Option<&PrivateKey>) -> Result<Self> {
-        let invalid =
-            |problem: &str| ErrorName::InvalidPrivateKey.error(format!("the certificate {problem}"));
-        let certificate = russh::keys::Certificate::from_openssh(text.trim());
-        let certificate = certificate.map_err(|_| {
-            invalid("could not be parsed: expected `ssh-ed25519-cert-v01@openssh.com AAAA…` or its like")
-        })?;
-        if certificate.cert_type() != CertType::User {
-            return Err(invalid("is a host's, not a user's"));
-        }
-        let key = private_key.ok_or_else(|| invalid("has no private key beside it"))?;
-        if certificate.public_key() != key.0.public_key().key_data() {
-            return Err(invalid("belongs to another key than the private key beside it"));
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if certificate.valid_before() <= now {
-            return Err(invalid("has run out: ask for a new one"));
-        }
-        if certificate.valid_after() > now {
-            return Err(invalid("is not valid yet"));
-        }
-        Ok(Self(Arc::new(certificate)))
-    }
-
-    pub(crate) fn certificate(&self) -> &russh::keys::Certificate {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for Certificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let authority = self.0.signature_key().fingerprint(HashAlg::Sha256);
-        write!(f, "the certificate {:?} signed by {authority}", self.0.key_id())
+fn unreadable(is_puttys: bool, has_passphrase: bool) -> &'static str {
+    if is_puttys {
+        "the private key is in PuTTY's format (.ppk) and could not be parsed: it is damaged, or the passphrase is wrong or \
+         missing. `puttygen KEY.ppk -O private-openssh -o KEY` converts it, and so does PuTTYgen with Conversions, Export \
+         OpenSSH key"
+    } else if has_passphrase {
+        "the private key could not be parsed: it is damaged, of an unknown format, or the passphrase is wrong"
+    } else {
+        "the private key could not be parsed: it is damaged, of an unknown format, or needs a passphrase"
     }
 }
 
@@ -166,9 +118,9 @@ mod tests {
     use super::*;
 
     // Made for this test with `ssh-keygen -t ed25519`; it opens nothing.
-    const KEY: &str = include_str!("../testdata/ed25519");
-    const ENCRYPTED: &str = include_str!("../testdata/ed25519-passphrase");
-    const FINGERPRINT: &str = include_str!("../testdata/ed25519.fingerprint");
+    const KEY: &str = include_str!("../../testdata/ed25519");
+    const ENCRYPTED: &str = include_str!("../../testdata/ed25519-passphrase");
+    const FINGERPRINT: &str = include_str!("../../testdata/ed25519.fingerprint");
 
     fn parse(text: &str, passphrase: Option<&str>) -> Result<PrivateKey> {
         PrivateKey::parse(&text.into(), passphrase.map(SecretString::from).as_ref())
@@ -201,7 +153,7 @@ mod tests {
         for text in [format!("\u{feff}{KEY}"), indented.clone(), tabbed, format!("\u{feff}\n{indented}")] {
             assert_eq!(parse(&text, None).unwrap().fingerprint(), FINGERPRINT.trim(), "{text}");
         }
-        // The first line of the head of an encrypted key is followed by others, and an empty one.
+        // The first line of an encrypted key is followed by further header lines and an empty line.
         for (name, text, fingerprint) in KEYS {
             let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
             let key = parse(&format!("\u{feff}{indented}"), Some("correct horse"));
@@ -240,7 +192,7 @@ mod tests {
         ($($fingerprint:literal: $($name:literal)*;)*) => {
             &[$($((
                 $name,
-                include_str!(concat!("../testdata/keys/", $name, ".pem")),
+                include_str!(concat!("../../testdata/keys/", $name, ".pem")),
                 concat!("SHA256:", $fingerprint),
             ),)*)*]
         };

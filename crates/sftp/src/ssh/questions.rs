@@ -1,28 +1,30 @@
-//! What a server asks in keyboard-interactive, and whether the password is the answer: it must not go to a question for
-//! something else, nor where it may be seen.
+//! The questions of a server in keyboard-interactive. The password must not be the answer to a question for something
+//! else, or to a question whose answer is shown.
 
 use russh::client::Prompt;
 
-use crate::codec::clipped;
+use crate::words::clipped;
 
-/// What is asked for.
+/// What a server asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
     /// Nothing.
     None,
-    /// The password, as far as can be told: one hidden question that names nothing else.
+    /// The password: one question with a hidden answer that names nothing else.
     Password,
-    /// A new password: the old one has expired.
+    /// A new password, because the old one has expired.
     NewPassword,
     /// Something else, or several things.
     Other,
 }
 
+/// Words of questions for a new password.
 const NEW: &[&str] = &[
     "new", "current", "old", "retype", "reenter", "repeat", "again", "confirm", "change", "neues", "neue",
     "nouveau", "nuevo", "nueva", "nuova", "novo", "nova",
 ];
 
+/// Words of questions for something other than the password.
 const OTHER: &[&str] = &[
     "code",
     "token",
@@ -61,7 +63,7 @@ pub(crate) fn question(prompts: &[Prompt], user_name: &str) -> Question {
     }
 }
 
-/// The words of a question, in small letters. The user's name, and the host's beside it, are no part of it.
+/// The words of a question, in lower case, without the name of the user and a host name beside it.
 fn words_of(prompt: &str, user_name: &str) -> Vec<String> {
     let prompt = if user_name.is_empty() { prompt.to_owned() } else { prompt.replace(user_name, " ") };
     let prompt = prompt.to_lowercase().replace("one-time", "onetime").replace("one time", "onetime");
@@ -71,7 +73,7 @@ fn words_of(prompt: &str, user_name: &str) -> Vec<String> {
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// The questions for a message, and what the server says about them: escaped, and not too long.
+/// The questions and the server's instructions for an error message: escaped and cut to a maximum length.
 pub(crate) fn words(instructions: &str, prompts: &[Prompt]) -> String {
     let prompts: Vec<String> =
         prompts.iter().take(8).map(|it| format!("{:?}", clipped(&it.prompt))).collect();

@@ -1,41 +1,41 @@
-//! Which host keys are asked for, and whether the one that is presented is trusted.
+//! Host keys: which types to ask for, and whether the presented key is trusted.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bridge::{Algorithms, TrustedHostKeys};
+use bridge::{Algorithms, Glob, TrustedHostKeys, lock};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKeyOrCertificate};
 
-use crate::algorithms::key_type;
+use crate::ssh::algorithms::{HostKeyAlgorithms, key_type};
 
-/// A host key as a server presented it.
+/// A host key, as a server presented it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostKey {
-    /// Its type: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …
+    /// The type, such as `ssh-ed25519`, `ecdsa-sha2-nistp256` or `ssh-rsa`.
     pub key_type: String,
-    /// `SHA256:…`
+    /// The SHA-256 fingerprint, `SHA256:…`.
     pub fingerprint: String,
-    /// The whole key: `ssh-ed25519 AAAA…`
+    /// The whole key, `ssh-ed25519 AAAA…`.
     pub public_key: String,
-    /// The authority that signed it, where the server presented a certificate.
+    /// The authority that signed the key, if the server presented a certificate.
     pub authority: Option<Authority>,
 }
 
 /// An authority that signs host keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
-    /// `SHA256:…`
+    /// The SHA-256 fingerprint, `SHA256:…`.
     pub fingerprint: String,
-    /// The whole key: `ssh-ed25519 AAAA…`
+    /// The whole key, `ssh-ed25519 AAAA…`.
     pub public_key: String,
-    /// The names that it vouches for.
+    /// The host names in the certificate.
     pub principals: Vec<String>,
 }
 
 impl HostKey {
-    pub(crate) fn of(presented: &PublicKeyOrCertificate) -> Self {
+    pub(crate) fn presented(presented: &PublicKeyOrCertificate) -> Self {
         let key = presented.public_key();
         Self {
             key_type: key_type(key.algorithm().as_str()).to_owned(),
@@ -72,13 +72,13 @@ impl std::fmt::Display for HostKey {
 
 /// A host key that is not trusted.
 #[derive(Clone, Debug)]
-pub(crate) struct Refused {
+pub(crate) struct UntrustedHostKey {
     pub(crate) key: HostKey,
-    /// Why the authority's word did not help.
+    /// Why the certificate was not accepted, if there was one.
     pub(crate) problem: Option<String>,
 }
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for UntrustedHostKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.key)?;
         match &self.problem {
@@ -88,13 +88,13 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// Whether the key is pinned, or signed by an authority that is.
+/// Checks that the key is pinned, or signed by a pinned authority.
 pub(crate) fn check(
     presented: &PublicKeyOrCertificate,
     host: &str,
     trusted: &TrustedHostKeys,
-) -> Result<HostKey, Box<Refused>> {
-    let key = HostKey::of(presented);
+) -> Result<HostKey, Box<UntrustedHostKey>> {
+    let key = HostKey::presented(presented);
     if trusted.trusts(&key.fingerprint) {
         learn(&key);
         return Ok(key);
@@ -106,14 +106,14 @@ pub(crate) fn check(
             Err(problem) => Some(problem),
         },
     };
-    Err(Box::new(Refused { key, problem }))
+    Err(Box::new(UntrustedHostKey { key, problem }))
 }
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// As OpenSSH's PROTOCOL.certkeys asks of a client.
+/// The checks that OpenSSH's PROTOCOL.certkeys asks of a client.
 fn check_certificate(
     certificate: &Certificate,
     host: &str,
@@ -124,7 +124,7 @@ fn check_certificate(
         return Err("a user's certificate, not a host's".into());
     }
     if !certificate.critical_options().is_empty() {
-        return Err("a certificate with options that are not known".into());
+        return Err("a certificate with unknown critical options".into());
     }
     let authority = certificate.signature_key().fingerprint(HashAlg::Sha256);
     if !trusted.authorities().any(|trusted| trusted.to_string() == authority.to_string()) {
@@ -138,85 +138,76 @@ fn check_certificate(
     }
     let host = host.to_ascii_lowercase();
     let principals = certificate.valid_principals();
-    if !principals.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), &host)) {
-        let names = if principals.is_empty() { "nobody".into() } else { principals.join(", ") };
+    if !principals.iter().any(|pattern| Glob::new(&pattern.to_ascii_lowercase()).matches(&host)) {
+        let names = if principals.is_empty() { "no host".into() } else { principals.join(", ") };
         return Err(format!("the certificate is for {names}"));
     }
     Ok(())
 }
 
-/// `*` stands for any characters, `?` for one.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some(first) = pattern.chars().next() else { return name.is_empty() };
-    let rest = &pattern[first.len_utf8()..];
-    match first {
-        '*' => name.char_indices().any(|(at, _)| matches(rest, &name[at..])) || matches(rest, ""),
-        _ => name.strip_prefix(|c: char| first == '?' || c == first).is_some_and(|name| matches(rest, name)),
-    }
-}
-
-/// The types of keys of which the pinned fingerprint told no more. A fingerprint stands for one key, and so for one type:
-/// what was learnt holds for good. Only pinned ones are learnt, so that there are few.
-static LEARNT: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+/// The types of keys that were pinned by fingerprint only. A fingerprint stands for one key, and a key has one type, so
+/// an entry stays valid. Only pinned keys are entered, so there are few.
+static LEARNED_TYPES: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
 fn learn(key: &HostKey) {
-    let mut learnt = LEARNT.lock().unwrap_or_else(PoisonError::into_inner);
-    learnt.insert(key.fingerprint.clone(), key.key_type.clone());
+    lock(&LEARNED_TYPES).insert(key.fingerprint.clone(), key.key_type.clone());
 }
 
-/// What to ask the server for. It presents one key only: the first in our list of which it has one. So the types that are
-/// pinned stand first, or it might present one that is not. The type of a bare fingerprint is not known: there, the types
-/// are asked for one after the other, each on a connection of its own.
+/// The host keys to ask the server for.
+///
+/// A server presents one key only: a key of the first type in our list that it has. The pinned types therefore come
+/// first; otherwise it might present a key that is not pinned. The type of a bare fingerprint is unknown: the types are
+/// then asked for one after the other, each on a connection of its own.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     /// Pinned types.
     known: Vec<String>,
-    /// Whether there are pinned keys of unknown types.
-    unknown: bool,
+    /// Whether a pinned key is of unknown type.
+    has_unknown: bool,
     algorithms: Vec<&'static str>,
-    certificates: bool,
-    refused: bool,
+    wants_certificates: bool,
+    /// Whether the server presented a key that is not trusted.
+    was_refused: bool,
 }
 
 impl Wanted {
     pub(crate) fn new(trusted: &TrustedHostKeys, algorithms: &Algorithms) -> Self {
-        let learnt = LEARNT.lock().unwrap_or_else(PoisonError::into_inner);
+        let learned = lock(&LEARNED_TYPES);
         let types = trusted.pinned().map(|(fingerprint, key_type)| {
-            key_type.map(str::to_owned).or_else(|| learnt.get(&fingerprint.to_string()).cloned())
+            key_type.map(str::to_owned).or_else(|| learned.get(&fingerprint.to_string()).cloned())
         });
         let types: Vec<Option<String>> = types.collect();
         Self {
-            unknown: types.contains(&None),
+            has_unknown: types.contains(&None),
             known: types.into_iter().flatten().collect(),
             algorithms: algorithms.host_keys.clone(),
-            certificates: trusted.authorities().next().is_some(),
-            refused: false,
+            wants_certificates: trusted.authorities().next().is_some(),
+            was_refused: false,
         }
     }
 
-    /// Algorithms for plain keys and for certificates, in order. The first time, what is not pinned stands behind: what
-    /// the server presents instead is worth knowing.
-    pub(crate) fn lists(&self) -> (Vec<Algorithm>, Vec<Algorithm>) {
+    /// The algorithms to ask for. On the first connection, the types that are not pinned come last: the error message
+    /// then names the key that the server has instead.
+    pub(crate) fn algorithms(&self) -> HostKeyAlgorithms {
         let is_known = |name: &&str| self.known.iter().any(|known| known == key_type(name));
         let mut names: Vec<&str> = self.algorithms.clone();
-        if self.refused && !self.unknown {
+        if self.was_refused && !self.has_unknown {
             names.retain(|name| is_known(name));
         }
         names.sort_by_key(|name| !is_known(name));
         let keys: Vec<Algorithm> = names.iter().filter_map(|name| Algorithm::new(name).ok()).collect();
-        let certificates = if self.certificates { keys.clone() } else { Vec::new() };
-        (keys, certificates)
+        let certificates = if self.wants_certificates { keys.clone() } else { Vec::new() };
+        HostKeyAlgorithms { keys, certificates }
     }
 
-    /// The server presented this one. False if none of the others can be a trusted one.
+    /// Rules out the type of a key that is not trusted. False if no other type can have a trusted key.
     pub(crate) fn rule_out(&mut self, key: &HostKey) -> bool {
         match &key.authority {
-            Some(_) => self.certificates = false,
+            Some(_) => self.wants_certificates = false,
             None => self.algorithms.retain(|name| key_type(name) != key.key_type),
         }
-        self.refused = true;
-        let (keys, _) = self.lists();
-        !keys.is_empty()
+        self.was_refused = true;
+        !self.algorithms().keys.is_empty()
     }
 }
 
@@ -236,7 +227,7 @@ mod tests {
     }
 
     fn first(wanted: &Wanted) -> String {
-        wanted.lists().0[0].as_str().to_owned()
+        wanted.algorithms().keys[0].as_str().to_owned()
     }
 
     #[test]
@@ -245,7 +236,7 @@ mod tests {
         assert!(TrustedHostKeys::parse(&rsa).is_err(), "the type must be the key's");
         let trusted = TrustedHostKeys::parse(ED25519).unwrap();
         let mut wanted = Wanted::new(&trusted, &Algorithms::default());
-        assert_eq!((first(&wanted).as_str(), wanted.lists().0.len()), ("ssh-ed25519", 6));
+        assert_eq!((first(&wanted).as_str(), wanted.algorithms().keys.len()), ("ssh-ed25519", 6));
         assert!(!wanted.rule_out(&key("ssh-ed25519")), "no other can be the pinned one");
     }
 
@@ -276,9 +267,9 @@ mod tests {
     fn certificates_are_asked_for_where_an_authority_is_trusted() {
         let trusted = TrustedHostKeys::parse(&format!("@cert-authority * {ED25519}")).unwrap();
         let wanted = Wanted::new(&trusted, &Algorithms::default());
-        assert_eq!(wanted.lists().1.len(), 6);
+        assert_eq!(wanted.algorithms().certificates.len(), 6);
         let trusted = TrustedHostKeys::parse(ED25519).unwrap();
-        assert!(Wanted::new(&trusted, &Algorithms::default()).lists().1.is_empty());
+        assert!(Wanted::new(&trusted, &Algorithms::default()).algorithms().certificates.is_empty());
     }
 
     #[test]
@@ -293,7 +284,7 @@ mod tests {
             ("", "x", false),
             ("127.0.0.1", "127.0.0.11", false),
         ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(Glob::new(pattern).matches(name), expected, "{pattern} {name}");
         }
     }
 }

@@ -9,23 +9,23 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::condition::Condition;
+use crate::ssh::condition::Condition;
 
-/// russh reads a packet in two pieces; from here the second costs no system call.
+/// Size of the buffer, in bytes. russh reads a packet in two pieces; with a buffer, the second costs no system call.
 const BUFFER: usize = 128 * 1024;
 
-/// Reads through a buffer, and acknowledges what comes at once: until its session is open, sshd runs with Nagle's
-/// algorithm and would wait 40 ms for a delayed acknowledgement. Linux forgets the option as it sees fit, so that it is
-/// set anew whenever there is nothing to read.
+/// Reads through a buffer, and acknowledges received data at once. Until its session is open, sshd runs with Nagle's
+/// algorithm and would wait 40 ms for a delayed acknowledgement. Linux may reset the option at any time, so it is set
+/// again whenever there is nothing to read.
 ///
-/// A server that has said nothing for too long is taken for dead: whoever reads or writes gets an error.
+/// A server that has been silent for too long is taken for dead: reads and writes then return an error.
 pub(crate) struct Transport {
     stream: BufReader<TcpStream>,
     silence: Silence,
 }
 
 impl Transport {
-    /// `silence_max` holds unless the server is known to be at work.
+    /// `silence_max` does not apply while the server is at long work.
     pub(crate) fn new(stream: TcpStream, silence_max: Duration, condition: &Condition) -> Self {
         let silence = Silence {
             max: silence_max,
@@ -36,7 +36,7 @@ impl Transport {
         Self { stream: BufReader::with_capacity(BUFFER, stream), silence }
     }
 
-    /// Whoever waits for the server does so no longer than it may be silent.
+    /// A pending read or write becomes an error once the server has been silent for too long.
     fn unless_silent<T>(&mut self, context: &mut Context<'_>, poll: Poll<Result<T>>) -> Poll<Result<T>> {
         if poll.is_ready() {
             return poll;
@@ -53,14 +53,14 @@ struct Silence {
 }
 
 impl Silence {
-    /// The error, once it has lasted too long.
+    /// Ready with the error once the silence has lasted too long.
     fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Error> {
         loop {
             ready!(self.over.as_mut().poll(context));
             let now = Instant::now();
             let since = if self.condition.is_at_long_work() { now } else { self.heard_at };
             if now >= since + self.max {
-                let words = format!("nothing was heard of the server for {} s", self.max.as_secs());
+                let words = format!("the server sent nothing for {} s", self.max.as_secs());
                 return Poll::Ready(Error::new(ErrorKind::TimedOut, words));
             }
             self.over.as_mut().reset(since + self.max);

@@ -6,16 +6,19 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::client::{FileHandle, Sftp};
-use crate::window::FAR;
-use crate::{Error, OpenFlags, Result, Session};
+use crate::error::{Error, Result};
+use crate::protocol::attributes::OpenFlags;
+use crate::protocol::channel::Sftp;
+use crate::protocol::handle::FileHandle;
+use crate::session::Session;
+use crate::transfer::window::FAR;
 
-/// How far an upload may spread out.
+/// Maximum number of connections and channels for one upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// Connections to the server, this one included.
+    /// Connections to the server, including the first one.
     pub connections: usize,
-    /// SFTP channels on each. They cost no log-in and do not count against a cap on connections.
+    /// SFTP channels on each connection. Channels need no login, and servers do not count them as connections.
     pub channels: usize,
 }
 
@@ -26,29 +29,36 @@ impl Default for Caps {
 }
 
 impl Caps {
-    /// For a server that takes more than one amiss.
+    /// One channel on one connection.
     pub const ONE: Self = Self { connections: 1, channels: 1 };
 }
 
-/// Less than this is sent before a further channel is open, bytes.
+/// Minimum size of an upload for a further channel, in bytes. A smaller one is sent before the channel is open.
 const WORTH_A_CHANNEL: u64 = 8 * 1024 * 1024;
-/// A log-in takes a dozen round trips and the server's patience: each connection gets at least so much to do, bytes.
+/// Minimum share of an upload for each connection, in bytes. A login takes a dozen round trips, and costs the server time.
 const WORTH_A_CONNECTION: u64 = 32 * 1024 * 1024;
 
-/// How many connections, and channels on each. Connections are opened near by, too, for whoever allows them: some lines
-/// and servers limit the rate of each.
-fn plan(round_trip: Duration, remaining: u64, caps: Caps) -> (usize, usize) {
+/// How many ways an upload gets.
+struct Plan {
+    connections: usize,
+    /// On each connection.
+    channels: usize,
+}
+
+/// Further channels help only with distant servers. Further connections help near servers as well, if they are permitted:
+/// some lines and servers limit the rate of each connection.
+fn plan(round_trip: Duration, remaining: u64, caps: Caps) -> Plan {
     let connections = usize::try_from(remaining / WORTH_A_CONNECTION).unwrap_or(usize::MAX);
     let connections = connections.clamp(1, caps.connections.max(1));
-    let channels = if round_trip >= FAR && remaining >= WORTH_A_CHANNEL { caps.channels.max(1) } else { 1 };
-    (connections, channels)
+    let is_worth_channels = round_trip >= FAR && remaining >= WORTH_A_CHANNEL;
+    Plan { connections, channels: if is_worth_channels { caps.channels.max(1) } else { 1 } }
 }
 
 /// An open file on one channel.
 pub(crate) struct Lane {
     pub(crate) sftp: Arc<Sftp>,
     pub(crate) file: FileHandle,
-    /// A connection of its own, kept for as long as the lane.
+    /// A connection of its own, kept as long as the lane.
     session: Option<Arc<Session>>,
 }
 
@@ -66,63 +76,51 @@ impl Lane {
     }
 }
 
-/// Channels and connections that are being opened in the background for a file, and the lanes that come of them. None is
-/// missed if it does not: whatever goes wrong is logged, no more.
+/// Channels and connections that are being opened in the background for one file.
+///
+/// They are optional: the upload goes on without those that cannot be opened, and the failure is logged.
 pub struct Spread {
-    /// Dropped: the file has ended.
+    /// Dropped when the upload of the file ends.
     file: watch::Sender<Option<Target>>,
     ready: mpsc::UnboundedReceiver<Lane>,
     opening: JoinSet<()>,
 }
 
-/// For closing what has just been opened, a few round trips.
+/// Time limit for closing further lanes at the end.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 
-/// What the further lanes are for.
+/// The file of the further lanes.
 #[derive(Clone)]
 struct Target {
     path: String,
-    /// What the file held when the first lane opened it, bytes.
+    /// Size of the file when the first lane opened it, in bytes.
     size: u64,
-    /// Up to where the server has acknowledged every byte.
+    /// The server has acknowledged every byte up to here.
     acknowledged: watch::Receiver<u64>,
 }
 
+impl Session {
+    /// Begins to open further channels and connections in the background, for a file with `remaining` bytes to send.
+    ///
+    /// Pass the result to the upload of the file (see [`UploadBuilder::spread`](crate::UploadBuilder::spread)).
+    pub fn spread(self: &Arc<Self>, remaining: u64, caps: Caps) -> Spread {
+        Spread::begin(self, remaining, caps)
+    }
+}
+
 impl Spread {
-    /// Begins to open what a file with so many bytes left is worth. Only once the first connection is logged in: a
-    /// credential that is refused must not be refused several times.
-    pub(crate) fn begin(first: &Arc<Session>, remaining: u64, caps: Caps) -> Self {
+    /// Only called after the first connection has logged in: a credential that is refused must not be refused several
+    /// times.
+    fn begin(first: &Arc<Session>, remaining: u64, caps: Caps) -> Self {
         let (ready_to, ready) = mpsc::unbounded_channel();
         let file = watch::Sender::new(None);
-        let (connections, channels) = plan(first.sftp().round_trip(), remaining, caps);
+        let Plan { connections, channels } = plan(first.sftp().round_trip(), remaining, caps);
         let mut opening = JoinSet::new();
         for connection in 0..connections {
-            let own = Arc::new(OnceCell::new());
+            let own = (connection > 0).then(|| Arc::new(OnceCell::new()));
             for channel in usize::from(connection == 0)..channels {
-                let (first, own) = (Arc::clone(first), Arc::clone(&own));
-                let (mut file, ready) = (file.subscribe(), ready_to.clone());
-                opening.spawn(async move {
-                    let session = match connection {
-                        0 => None,
-                        // A connection that comes too late is not waited for; there is nothing to close on it.
-                        _ => tokio::select! {
-                            own = own.get_or_init(|| another(&first)) => match own {
-                                None => return,
-                                own => own.clone(),
-                            },
-                            () = ended(&mut file) => return,
-                        },
-                    };
-                    match open_lane(&first, session, channel, file).await {
-                        Ok(Some(lane)) => {
-                            if let Err(mpsc::error::SendError(lane)) = ready.send(lane) {
-                                let _ = lane.close().await;
-                            }
-                        }
-                        Ok(None) => {}
-                        Err(error) => tracing::info!(%error, channel, "no further channel to the server"),
-                    }
-                });
+                let lane = FurtherLane { first: Arc::clone(first), own: own.clone(), channel };
+                opening.spawn(lane.open(file.subscribe(), ready_to.clone()));
             }
         }
         Self { file, ready, opening }
@@ -134,7 +132,7 @@ impl Spread {
         Self { file: watch::Sender::new(None), ready, opening: JoinSet::new() }
     }
 
-    /// The file has ended: what is open for it is closed, and what is being opened, too.
+    /// Closes the lanes that are open for the file, and those that are being opened.
     pub(crate) async fn end(self) {
         let Self { file, mut ready, mut opening } = self;
         drop(file);
@@ -146,36 +144,76 @@ impl Spread {
         let _ = tokio::time::timeout(CLOSING_MAX, closed).await;
     }
 
-    /// Whether more than one lane is worth it.
+    /// Whether further lanes are being opened.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.opening.is_empty()
     }
 
-    /// The first lane has the file open, and others may open it, too.
+    /// The further lanes may open the file now.
     pub(crate) fn start(&self, path: &str, size: u64, acknowledged: watch::Receiver<u64>) {
         self.file.send_replace(Some(Target { path: path.to_owned(), size, acknowledged }));
     }
 
-    /// A lane that has become ready since.
+    /// A lane that has become ready.
     pub(crate) fn joined(&mut self) -> Option<Lane> {
         self.ready.try_recv().ok()
     }
 }
 
-/// What becomes of a file that is opened a second time.
+impl std::fmt::Debug for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spread").field("opening", &self.opening.len()).finish_non_exhaustive()
+    }
+}
+
+/// A lane that is being opened.
+struct FurtherLane {
+    first: Arc<Session>,
+    /// The connection that the lane shares with the others of its own; `None` on the first connection.
+    own: Option<Arc<OnceCell<Option<Arc<Session>>>>>,
+    channel: usize,
+}
+
+impl FurtherLane {
+    async fn open(self, mut file: watch::Receiver<Option<Target>>, ready: mpsc::UnboundedSender<Lane>) {
+        let Self { first, own, channel } = self;
+        let session = match own {
+            None => None,
+            // A connection that comes too late is not waited for: nothing has to be closed on it.
+            Some(own) => tokio::select! {
+                session = own.get_or_init(|| reconnect(&first)) => match session {
+                    None => return,
+                    session => session.clone(),
+                },
+                () = ended(&mut file) => return,
+            },
+        };
+        match open_lane(&first, session, channel, file).await {
+            Ok(Some(lane)) => {
+                if let Err(mpsc::error::SendError(lane)) = ready.send(lane) {
+                    let _ = lane.close().await;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::info!(%error, channel, "no further channel to the server"),
+        }
+    }
+}
+
+/// What happens to a file when it is opened a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reopening {
-    /// It is left as it is.
+    /// It stays as it is.
     Harmless,
-    /// The server does not show it, or keeps apart what is open twice: one lane has to do.
+    /// The server does not show it, or keeps the two open files apart. The upload uses one lane only.
     Unclear,
 }
 
-/// Opens the file a second time, and looks whether what was acknowledged is still there: some servers empty a file whenever
-/// it is opened. Nothing may be in flight: what is written meanwhile would hide it.
+/// Opens the file a second time, and checks that the acknowledged bytes are still there: some servers truncate a file
+/// whenever it is opened. No WRITE may be in flight, since it would hide the truncation.
 ///
 /// # Errors
-/// `ConnectionLost` if the file was emptied: nothing of what was acknowledged is there any more.
+/// `ConnectionLost` if the file was truncated: the acknowledged bytes are gone.
 pub(crate) async fn reopen(first: &Lane, acknowledged: u64) -> Result<Reopening> {
     let Lane { sftp, file, .. } = first;
     if !shows(sftp, file, acknowledged).await? {
@@ -191,7 +229,7 @@ pub(crate) async fn reopen(first: &Lane, acknowledged: u64) -> Result<Reopening>
     if shows(sftp, file, acknowledged).await? {
         return Ok(Reopening::Unclear);
     }
-    Err(Error::lost(format!("the server emptied {:?} when it was opened a second time", file.path)))
+    Err(Error::Lost(format!("the server emptied {:?} when it was opened a second time", file.path)))
 }
 
 async fn shows(sftp: &Sftp, file: &FileHandle, length: u64) -> Result<bool> {
@@ -202,13 +240,13 @@ async fn shows(sftp: &Sftp, file: &FileHandle, length: u64) -> Result<bool> {
     }
 }
 
-/// Returns when the file has ended.
+/// Returns when the upload of the file has ended.
 async fn ended(file: &mut watch::Receiver<Option<Target>>) {
     while file.changed().await.is_ok() {}
 }
 
-/// The channels of one connection wait for the same one.
-async fn another(first: &Arc<Session>) -> Option<Arc<Session>> {
+/// All channels of one connection wait for the same call.
+async fn reconnect(first: &Arc<Session>) -> Option<Arc<Session>> {
     let session = first.reconnect().await;
     session.map(Arc::new).map_err(|error| tracing::info!(%error, "no further connection to the server")).ok()
 }
@@ -222,23 +260,23 @@ async fn open_lane(
     let sftp = session.as_ref().unwrap_or(first).channel(channel).await?;
     let target = file.wait_for(Option::is_some).await.ok().and_then(|target| target.clone());
     let Some(mut target) = target else { return Ok(None) };
-    // Neither made nor cut: it must be the file that the first lane made.
+    // Neither created nor truncated: it must be the file that the first lane has open.
     let file = sftp.open(&target.path, OpenFlags::WRITE).await?;
     match target.is_same_file(&sftp, &file).await {
         Ok(Some(true)) => return Ok(Some(Lane { sftp, file, session })),
         Ok(Some(false)) => {
-            tracing::info!(path = target.path, "the server keeps a file that is open twice apart");
+            tracing::info!(path = target.path, "the server keeps two handles of the same file apart");
         }
         Ok(None) => {}
-        Err(error) => tracing::info!(%error, "a further channel is of no use"),
+        Err(error) => tracing::info!(%error, "a further channel cannot be used"),
     }
     sftp.close(file).await?;
     Ok(None)
 }
 
 impl Target {
-    /// Whether what the first lane writes is seen through this handle. A server that stores each open file as an upload
-    /// of its own would keep the one that is closed last. `None`: the file ended before it could be told.
+    /// Whether data of the first lane is visible through this handle. A server that stores each open file as a separate
+    /// upload would keep only the one that is closed last. `None` if the upload ended before that could be checked.
     async fn is_same_file(&mut self, sftp: &Sftp, file: &FileHandle) -> Result<Option<bool>> {
         let grown = self.acknowledged.wait_for(|offset| *offset > self.size).await;
         let Ok(offset) = grown.map(|offset| *offset) else { return Ok(None) };
@@ -252,6 +290,10 @@ mod tests {
 
     #[test]
     fn near_servers_and_small_files_get_one_channel() {
+        let plan = |round_trip, remaining, caps| {
+            let Plan { connections, channels } = plan(round_trip, remaining, caps);
+            (connections, channels)
+        };
         let (near, far) = (Duration::from_millis(1), Duration::from_millis(50));
         let four = Caps { connections: 4, channels: 2 };
         let mib = 1024 * 1024;

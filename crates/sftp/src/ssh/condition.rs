@@ -1,9 +1,11 @@
-//! What all channels of a session, and its transport, know of it.
+//! The state of a session that its transport and all of its channels share.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// How a session is.
+use bridge::lock;
+
+/// The state of a session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Condition(Arc<Inner>);
 
@@ -18,46 +20,46 @@ struct Inner {
 }
 
 impl Condition {
-    /// It has ended, and this is how.
-    pub(crate) fn end(&self, words: String) {
-        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    /// The session has ended. `how` goes into error messages.
+    pub(crate) fn end(&self, how: String) {
+        *lock(&self.0.ended) = Some(how);
     }
 
-    /// How it ended, if it has.
-    pub(crate) fn how(&self) -> Option<String> {
-        self.0.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// How the session ended, if it has.
+    pub(crate) fn ended(&self) -> Option<String> {
+        lock(&self.0.ended).clone()
     }
 
-    /// The server says this before it identifies itself, or instead. At most `most` bytes of it are kept.
-    pub(crate) fn greeted(&self, words: &[u8], most: usize) {
-        let mut greeting = self.0.greeting.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = most.saturating_sub(greeting.len());
-        greeting.extend_from_slice(&words[..words.len().min(room)]);
+    /// The server sent this text before its identification, or instead of it. At most `max` bytes of it are kept.
+    pub(crate) fn greeted(&self, text: &[u8], max: usize) {
+        let mut greeting = lock(&self.0.greeting);
+        let room = max.saturating_sub(greeting.len());
+        greeting.extend_from_slice(&text[..text.len().min(room)]);
     }
 
-    /// What it said, if it said anything.
+    /// The text before the identification, if there was any.
     pub(crate) fn greeting(&self) -> Option<String> {
-        let greeting = self.0.greeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let greeting = lock(&self.0.greeting);
         let words = String::from_utf8_lossy(greeting.trim_ascii());
         (!words.is_empty()).then(|| words.into_owned())
     }
 
-    /// Something came from the server.
+    /// The server sent something.
     pub(crate) fn heard(&self) {
         self.0.heard_last.store(true, Ordering::Relaxed);
     }
 
-    /// Something goes to the server, or what came was no answer.
+    /// We sent something, or what the server sent was not an answer.
     pub(crate) fn said(&self) {
         self.0.heard_last.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the server has said something that we have not answered.
+    /// Whether the server sent something that we have not answered.
     pub(crate) fn has_last_word(&self) -> bool {
         self.0.heard_last.load(Ordering::Relaxed)
     }
 
-    /// Nobody is to begin anything on it any more.
+    /// No new work may begin on this session.
     pub(crate) fn poison(&self) {
         self.0.is_poisoned.store(true, Ordering::Relaxed);
     }
@@ -66,7 +68,7 @@ impl Condition {
         self.0.is_poisoned.load(Ordering::Relaxed)
     }
 
-    /// Some bytes of a file have come through, in either direction.
+    /// Bytes of a file were transferred, in either direction.
     pub(crate) fn carried_data(&self) {
         self.0.has_carried_data.store(true, Ordering::Relaxed);
     }
@@ -75,8 +77,8 @@ impl Condition {
         self.0.has_carried_data.load(Ordering::Relaxed)
     }
 
-    /// For as long as what is returned lives, the server has something to do that may take it long. That it says nothing
-    /// meanwhile is no sign that it is gone.
+    /// The server begins work that may take long, and during which it may be silent. The work ends when the returned
+    /// value is dropped.
     pub(crate) fn at_long_work(&self) -> LongWork {
         self.0.long_works.fetch_add(1, Ordering::Relaxed);
         LongWork(self.clone())
