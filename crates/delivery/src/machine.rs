@@ -109,7 +109,7 @@ impl StateMachine {
         self.calls += 1;
         match self.state {
             State::FetchKey => {
-                let output = functions.fetch_key(FetchKeyInput { execution, event }).await?;
+                let output = functions.fetch_key(FetchKeyInput { event }).await?;
                 document.credential = Some(output.credential);
                 Ok(())
             }

@@ -162,7 +162,7 @@ impl Process {
     }
 
     pub(crate) async fn fetch_key(&self) -> CredentialReference {
-        let input = FetchKeyInput { execution: Execution::default(), event: event("any") };
+        let input = FetchKeyInput { event: event("any") };
         self.handlers().fetch_key(input).await.unwrap().credential
     }
 

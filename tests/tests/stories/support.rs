@@ -112,7 +112,7 @@ impl Bridge {
     }
 
     pub(crate) async fn fetch_key(&self, event: &Value) -> Result<CredentialReference, Error> {
-        let input = FetchKeyInput { execution: execution(), event: event.clone() };
+        let input = FetchKeyInput { event: event.clone() };
         Calls(self).fetch_key(input).await.map(|output| output.credential)
     }
 

@@ -36,9 +36,6 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: 
 /// Input of `fetch-key`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchKeyInput {
-    /// The execution this call belongs to.
-    #[serde(default)]
-    pub execution: Execution,
     /// The raw event.
     pub event: Value,
 }

@@ -35,7 +35,7 @@ impl DeliveryRunner {
         let states = States::new(state_directory, &settings);
         let (execution, event) = (states.execution(), object.event());
         let fetch_key = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
-        let input = FetchKeyInput { execution: execution.clone(), event: event.clone() };
+        let input = FetchKeyInput { event: event.clone() };
         let credential = match fetch_key::handle(&fetch_key, input).await {
             Ok(output) => output.credential,
             Err(error) => {
