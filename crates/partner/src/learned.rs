@@ -1,8 +1,8 @@
-//! What this process has learned of the server, so that it is not found out again with every file.
+//! What this process has learned about the server, so that not every file has to find it out again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Facts about the server. Each is only a shortcut: without it, the same is found out at the price of time.
+/// Facts about the server. They save time; without them, each file finds out the same.
 #[derive(Debug, Default)]
 pub struct Learned {
     moves_aside: AtomicBool,
@@ -10,22 +10,22 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// The server replaced a file only after the former one was moved aside.
+    /// Whether the server replaced a file only after the former one was moved aside.
     pub fn moves_aside(&self) -> bool {
         self.moves_aside.load(Ordering::Relaxed)
     }
 
-    /// Remembers that a file was replaced that way.
+    /// Remembers that a file was replaced like that.
     pub fn set_moves_aside(&self) {
         self.moves_aside.store(true, Ordering::Relaxed);
     }
 
-    /// The server refused for long to let a partial file be continued.
+    /// Whether the server has kept refusing to continue a partial file.
     pub fn never_continues(&self) -> bool {
         self.never_continues.load(Ordering::Relaxed)
     }
 
-    /// Remembers that it refused, or that it has let one be continued since.
+    /// Remembers that it kept refusing, or that it has continued one since.
     pub fn set_never_continues(&self, never: bool) {
         self.never_continues.store(never, Ordering::Relaxed);
     }

@@ -1,26 +1,26 @@
-//! How a process behaves towards a partner who refuses it, or cannot be reached.
+//! How a process treats a server that refuses its logins or cannot be reached.
 
 use std::time::Duration;
 
-/// How a process behaves towards a partner who refuses it, or cannot be reached.
+/// How a process treats a server that refuses its logins or cannot be reached.
 #[derive(Clone, Copy, Debug)]
 pub struct Manners {
-    /// How long a credential that was refused is not shown again; twice as long after each further refusal.
+    /// How long a refused credential is not tried again. Each further refusal doubles it.
     pub refused: Duration,
-    /// The longest time that it is not shown.
+    /// Maximum time that it is not tried.
     pub refused_max: Duration,
-    /// The longest pause between two connections that a call waits out. If a longer one is due, the call fails at once.
+    /// Maximum pause before a connection that a call waits for. If the pause is longer, the call fails at once.
     pub patience: Duration,
 }
 
 impl Manners {
-    /// Those of a function: the state machine is the patient one, and an invocation is not slept away.
+    /// For a Lambda function: the retries of the state machine wait for the server, at less cost than an invocation.
     pub const LAMBDA: Self = Self {
         refused: Duration::from_secs(60),
         refused_max: Duration::from_secs(15 * 60),
         patience: Duration::from_secs(5),
     };
 
-    /// Those of the command line, behind which nobody retries: it waits out the longest pause.
+    /// For the command line, which nobody retries: it waits for the longest pause.
     pub const COMMAND_LINE: Self = Self { patience: Duration::from_secs(30), ..Self::LAMBDA };
 }

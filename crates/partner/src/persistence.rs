@@ -1,35 +1,35 @@
-//! Going on after a lost connection, within one call.
+//! Reconnecting after a lost connection, within one call.
 
 use std::time::Duration;
 
 use bridge::{Deadline, Error};
 use tokio::time::Instant;
 
-/// So many sessions in a row may end without any progress.
+/// Maximum number of sessions in a row without progress.
 const FRUITLESS_MAX: u32 = 4;
-/// A partner that has been out of reach for so long is left to the state machine's patience.
+/// Maximum time without progress. Afterwards the retries of the state machine wait for the partner.
 const OUT_OF_REACH_MAX: Duration = Duration::from_secs(30);
-/// Before the first reconnect, and the longest before any.
+/// Pause before the first reconnect, and maximum pause.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Each session that got nowhere makes the pause longer by this factor.
+/// Each session without progress makes the pause longer by this factor.
 const FRUITLESS_FACTOR: f64 = 3.0;
-/// And so does each reconnect of the call, also while there is progress: a line that is cut again and again reaches the
-/// longest pause after 67 of them.
+/// Each reconnect of the call makes the pause longer by this factor, even with progress: if the connection is cut again and
+/// again, the pause reaches its maximum after 67 reconnects.
 const RECONNECT_FACTOR: f64 = 1.05;
 
-/// Decides whether to connect again. Only a call that has made progress does: before that, the state machine's
-/// retries are the patient ones.
+/// Decides whether a call connects again. Only a call that has made progress does; the others leave that to the retries
+/// of the state machine.
 #[derive(Debug, Default)]
 pub struct Persistence {
     fruitless: u32,
     reconnects: u32,
-    /// When the last session ended that got anywhere.
+    /// End of the last session with progress.
     progressed_at: Option<Instant>,
 }
 
 impl Persistence {
-    /// A session has ended with `error`, after progress or without. Waits and returns `true` if it is worth another.
+    /// A session has ended with `error`. Returns whether to connect again, after a pause.
     pub async fn goes_on(&mut self, error: &Error, progress: bool, stop: Deadline) -> bool {
         if progress {
             self.progressed_at = Some(Instant::now());
@@ -41,7 +41,7 @@ impl Persistence {
         if !error.name.is_connection_failure() || !in_reach || self.fruitless >= FRUITLESS_MAX {
             return false;
         }
-        // Whole and half: many that were cut off together do not come back together.
+        // Between half of it and all: files that were cut off together do not reconnect together.
         let pause = self.pause().mul_f64(0.5 + fastrand::f64() / 2.0);
         if stop.remaining() <= pause {
             return false;

@@ -1,15 +1,14 @@
-//! What the partner refused for good is not shown to it again at once: accounts are locked by many refusals, and
-//! addresses are banned.
+//! Refused logins are not repeated at once: servers lock accounts and ban addresses after too many refusals.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bridge::{CredentialReference, Error, ErrorName};
 
-use crate::Manners;
+use crate::manners::Manners;
 
-/// The refusals of this process, one for each version of the credential. Time is that of the wall clock: a function that
-/// is frozen between two calls does not hear other clocks tick.
+/// The refusals of this process, one for each version of the credential. They use the wall clock, because other clocks stop
+/// while a Lambda function is frozen between two calls.
 pub(crate) struct Refusals {
     first: Duration,
     max: Duration,
@@ -21,13 +20,14 @@ pub(crate) struct Refusal {
     version: String,
     error: Error,
     at: SystemTime,
+    /// How long the version is not tried again.
     rest: Duration,
 }
 
-/// A process meets one version and the one before it; more only where the secret is rotated while it lives.
+/// Maximum number of remembered refusals. A process uses two versions, and more only if the secret is rotated meanwhile.
 const KNOWN_MAX: usize = 8;
 
-/// Whether no retry cures this error, because the partner has to change something, or we have.
+/// Whether retries do not help, because the partner or we have to change something.
 pub(crate) fn is_refusal(error: &Error) -> bool {
     matches!(
         error.name,
@@ -40,26 +40,27 @@ impl Refusals {
         Self { first: manners.refused, max: manners.refused_max, known: Mutex::default() }
     }
 
-    /// The refusal of this version, as long as it is not to be tried again.
+    /// The refusal of this version, if it must not be tried again yet.
     pub(crate) fn in_force(&self, reference: &CredentialReference) -> Option<Refusal> {
         let version = version(reference);
         self.known().iter().find(|known| known.version == version && known.is_in_force()).cloned()
     }
 
-    /// It was refused just now. Each time it is left alone for twice as long as before.
+    /// The server has just refused this version. Each further refusal doubles the time until the next attempt.
     pub(crate) fn remember(&self, reference: &CredentialReference, error: &Error) {
         let former = self.take(reference);
         let rest = former.map_or(self.first, |former| former.rest * 2).min(self.max);
         self.put(reference, error.clone(), rest);
     }
 
-    /// It is not tried for the longest time: the server takes the other version, or the partner is to install that one.
+    /// This version is not tried for the maximum time: the server accepts the other version, or the partner will install
+    /// that one.
     pub(crate) fn postpone(&self, reference: &CredentialReference, error: &Error) {
         let error = self.take(reference).map_or_else(|| error.clone(), |former| former.error);
         self.put(reference, error, self.max);
     }
 
-    /// The server took it.
+    /// The server has accepted this version.
     pub(crate) fn forget(&self, reference: &CredentialReference) {
         self.take(reference);
     }
@@ -85,12 +86,12 @@ impl Refusals {
 }
 
 impl Refusal {
-    /// A clock that was set back ends it.
+    /// If the clock was set back, it is not.
     fn is_in_force(&self) -> bool {
         self.at.elapsed().is_ok_and(|elapsed| elapsed < self.rest)
     }
 
-    /// For a file that is not tried: what was said, when, and from when on it is tried again.
+    /// The error of a file that is not tried: the refusal, its time, and the time of the next attempt.
     pub(crate) fn into_error(self) -> Error {
         let (at, until) = (aws::timestamp(self.at), aws::timestamp(self.at + self.rest));
         let words = self.error.message();
@@ -99,18 +100,16 @@ impl Refusal {
         ))
     }
 
-    /// Of two versions of a credential, neither of which is to be tried: the next try is that of the first to be.
+    /// The refusal of both versions of a credential. The next attempt is when the first of them may be tried again.
     pub(crate) fn joined(self, other: Self) -> Self {
         let error = both_refused(&self.error, &other.error);
-        let (at, rest) = match self.at + self.rest <= other.at + other.rest {
-            true => (self.at, self.rest),
-            false => (other.at, other.rest),
-        };
+        let is_first = self.at + self.rest <= other.at + other.rest;
+        let (at, rest) = if is_first { (self.at, self.rest) } else { (other.at, other.rest) };
         Self { error, at, rest, ..self }
     }
 }
 
-/// The error where the server refused two versions of a credential.
+/// The error if the server refused both versions of a credential.
 pub(crate) fn both_refused(first: &Error, second: &Error) -> Error {
     first.name.error(format!(
         "{}; nor did the other version of the secret help: {}",
@@ -119,7 +118,7 @@ pub(crate) fn both_refused(first: &Error, second: &Error) -> Error {
     ))
 }
 
-/// What stands for one version of the credential. There is no secret in it.
+/// Identifies one version of the credential. Contains no secret.
 fn version(reference: &CredentialReference) -> String {
     format!("{:?} {:?}", reference.location, reference.user_name)
 }

@@ -1,9 +1,9 @@
-//! What to set when the server and we share no algorithm.
+//! Which setting helps if the server and we share no algorithm.
 
 use bridge::Error;
 use sftp::{ConnectError, Remedy};
 
-/// The error, with the setting that would help.
+/// The error, with the name and value of the setting that would help.
 pub fn with_setting(error: sftp::Error) -> Error {
     match error {
         sftp::Error::Connect(ConnectError { error, remedy: Some(remedy) }) => {

@@ -1,5 +1,5 @@
-//! Pauses between connections that fail, which all files of a process share: a partner that closes connections does
-//! not see one for each file.
+//! Pauses between failed connections. All files of a process share them, so that a server that closes connections does not
+//! get one from each file.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use bridge::{Error, Result};
 use sftp::Session;
 
-use crate::Manners;
+use crate::manners::Manners;
 
-/// After the first failure, and the longest after any.
+/// Pause after the first failure, and maximum pause.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// The failures in a row of this process.
+/// The connections of this process that failed in a row.
 pub(crate) struct Spacing {
     patience: Duration,
     state: Mutex<State>,
@@ -23,18 +23,18 @@ pub(crate) struct Spacing {
 struct State {
     /// All failures of the process so far.
     total: u64,
-    /// Those since a session worked.
+    /// Failures since the last session that worked.
     failures: Option<Failures>,
 }
 
-/// A connection was refused or broke before it carried anything, and so did those before it.
+/// Connections in a row that failed, or were lost before they carried any data.
 struct Failures {
     count: u32,
     last: Error,
     at: SystemTime,
-    /// From then on.
+    /// Pause after `at`.
     pause: Duration,
-    /// Whose loss this is: many files may report the same one.
+    /// The lost session: several files may report the same one.
     session: Weak<Session>,
 }
 
@@ -43,15 +43,16 @@ impl Spacing {
         Self { patience: manners.patience, state: Mutex::default() }
     }
 
-    /// How often connections have failed so far: what a call tells when it waits.
+    /// Number of failures so far. A call reads it when it begins, and passes it to [`wait`](Self::wait).
     pub(crate) fn total(&self) -> u64 {
         self.state().total
     }
 
-    /// Waits until the next connection is due. `total` is that of the moment when the call began.
+    /// Waits until the next connection may be made. `total` is the number of failures when the call began.
     ///
     /// # Errors
-    /// The last failure, if it came since the call began: all that wait share one attempt. Else the last failure, at once, if that takes longer than a call may wait. Then the caller is the patient one.
+    /// The last failure: if it happened after the call began, because waiting calls share one attempt; or if the pause is
+    /// longer than a call may wait.
     pub(crate) async fn wait(&self, total: u64) -> Result<()> {
         let rest = {
             let state = self.state();
@@ -74,7 +75,7 @@ impl Spacing {
         self.count(error, Weak::new());
     }
 
-    /// A session ended before it carried anything.
+    /// A session was lost before it carried any data.
     pub(crate) fn lost(&self, session: &Arc<Session>, error: &Error) {
         let session = Arc::downgrade(session);
         let is_known = self.state().failures.as_ref().is_some_and(|known| known.session.ptr_eq(&session));
@@ -83,12 +84,12 @@ impl Spacing {
         }
     }
 
-    /// A session did its work.
+    /// A session has worked.
     pub(crate) fn worked(&self) {
         self.state().failures = None;
     }
 
-    /// The last failure, if the pauses have grown so long that further files need not be tried now.
+    /// The last failure, if the pauses have become so long that further files should not be tried now.
     pub(crate) fn out_of_reach(&self) -> Option<Error> {
         let state = self.state();
         let failures = state.failures.as_ref()?;
@@ -98,9 +99,9 @@ impl Spacing {
     fn count(&self, error: &Error, session: Weak<Session>) {
         let mut state = self.state();
         let count = state.failures.as_ref().map_or(1, |failures| failures.count.saturating_add(1));
-        // Half of it and the whole: many that were cut off together do not come back together.
+        // Between half of it and all: files that were cut off together do not reconnect together.
         let pause = pause(count).mul_f64(0.5 + fastrand::f64() / 2.0);
-        tracing::warn!(%error, count, pause_ms = pause.as_millis() as u64, "no connection got anywhere; the next one waits");
+        tracing::warn!(%error, count, pause_ms = pause.as_millis() as u64, "a connection failed; the next one waits");
         state.total += 1;
         state.failures = Some(Failures { count, last: error.clone(), at: SystemTime::now(), pause, session });
     }
@@ -115,7 +116,7 @@ fn pause(failures: u32) -> Duration {
 }
 
 impl Failures {
-    /// A clock that was set back has told no time.
+    /// If the clock was set back, the whole pause remains.
     fn rest(&self) -> Duration {
         self.pause.saturating_sub(self.at.elapsed().unwrap_or_default())
     }

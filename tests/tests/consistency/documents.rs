@@ -1,5 +1,5 @@
-//! The Markdown files: every relative link leads to a file and a heading that exist, prose is wrapped, and the README
-//! stays short.
+//! The Markdown files: every relative link leads to a file and a heading that exist, files that are named exist, prose
+//! is wrapped, and the README stays short.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -18,15 +18,24 @@ const GENERATED: [&str; 3] = ["docs/compatibility.md", "docs/settings.md", "crat
 
 /// The Markdown files of the repository, relative to its root.
 fn documents() -> Vec<PathBuf> {
+    files_that_end_in("md")
+}
+
+/// The Rust files of the repository, relative to its root.
+fn sources() -> Vec<PathBuf> {
+    files_that_end_in("rs")
+}
+
+fn files_that_end_in(extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![workspace().to_owned()];
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let generated = name.starts_with('.') || name == "target" || name == "node_modules";
-            if path.is_dir() && !generated {
+            let is_generated = name.starts_with('.') || name == "target" || name == "node_modules";
+            if path.is_dir() && !is_generated {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
+            } else if path.extension().is_some_and(|found| found == extension) {
                 found.push(path.strip_prefix(workspace()).unwrap().to_owned());
             }
         }
@@ -177,4 +186,28 @@ fn prose_is_wrapped() {
         }
     }
     assert!(wrong.is_empty(), "prose wider than {WIDTH_MAX} characters:\n{}", wrong.join("\n"));
+}
+
+/// Decision records tell how it was when they were written; everything else must name what is there.
+#[test]
+fn files_and_folders_that_documents_name_exist() {
+    let sources = sources();
+    let folders = ["crates/", "functions/", "tests/", "xtask/", "docs/", "sam/", "statemachine/"];
+    let code = Regex::new(r"`([A-Za-z0-9_./-]+)`").unwrap();
+    let mut wrong = Vec::new();
+    for document in documents().into_iter().filter(|path| !path.starts_with("docs/decisions")) {
+        let text = std::fs::read_to_string(workspace().join(&document)).unwrap();
+        for (number, line) in prose(&text) {
+            for name in code.captures_iter(line).map(|found| found[1].to_owned()) {
+                let in_tree = folders.iter().any(|folder| name.starts_with(folder));
+                let is_source = name.ends_with(".rs");
+                let exists = in_tree && workspace().join(&name).exists()
+                    || is_source && sources.iter().any(|path| path.ends_with(&name));
+                if (in_tree || is_source) && !exists {
+                    wrong.push(format!("{}:{number}: `{name}` does not exist", document.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! What has to say the same in several places: the error names, the settings, and the one name of each step.
+//! Facts that are written in several places agree: error names, settings, the name of each step, stories, documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 mod documents;
 mod settings;
 
-/// Folder, package and binary; state and, with `Function` behind it, resource.
+/// The name of each step: of its folder, package and binary; of its state and, with `Function`, its resource.
 const STEPS: [(&str, &str); 4] = [
     ("fetch-key", "FetchKey"),
     ("transfer", "Transfer"),
@@ -106,7 +106,7 @@ fn one_name_a_step() {
         }
         let own = format!("!GetAtt {state}Function.Arn");
         let arn = match state {
-            // To a partner that allows one connection.
+            // With one connection, one function serves both states.
             "VerifyRemote" => format!("!If [OneConnection, !GetAtt TransferFunction.Arn, {own}]"),
             _ => own,
         };
@@ -114,7 +114,7 @@ fn one_name_a_step() {
     }
 }
 
-/// Settings and what the template sets them to, line by line.
+/// The settings in the template, with the value of each.
 fn environment(template: &str) -> Vec<(&str, &str)> {
     let starts = ["SFTP_", "S3_", "FAILURE_", "LOG_LEVEL"];
     let lines = template.lines().filter_map(|line| line.trim().split_once(": "));
@@ -135,7 +135,7 @@ fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
     for setting in SETTINGS {
         let (_, value) = set.iter().find(|(name, _)| *name == setting.name).unwrap();
         let parameter = parameter_of(setting.name);
-        // Left out where the parameter is empty.
+        // Not set if the parameter is empty.
         let condition = value.strip_prefix("!If [").and_then(|rest| rest.split_once(", "));
         let expected = match condition {
             Some((condition, _)) => format!("!If [{condition}, !Ref {parameter}, !Ref AWS::NoValue]"),
@@ -155,7 +155,7 @@ fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
     }
 }
 
-/// What the template says of a parameter, line by line.
+/// The properties of a parameter in the template.
 fn constraints<'a>(template: &'a str, parameter: &str) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
     let parameters =
         &template[template.find("\nParameters:\n").unwrap()..template.find("\nMappings:\n").unwrap()];
@@ -164,7 +164,7 @@ fn constraints<'a>(template: &'a str, parameter: &str) -> impl Iterator<Item = (
     lines.map(|line| line.split_once(": ").unwrap_or((line, "")))
 }
 
-/// Whether the stack can be deployed with this value of a parameter.
+/// Whether the template accepts this value of a parameter.
 fn template_takes(template: &str, parameter: &str, value: &str) -> bool {
     constraints(template, parameter).all(|constraint| match constraint {
         ("AllowedPattern", pattern) => Regex::new(pattern.trim_matches('\'')).unwrap().is_match(value),
@@ -189,7 +189,7 @@ fn settings_take(setting: &str, value: &str) -> bool {
     Settings::parse(&variables.with(setting, value)).is_ok()
 }
 
-/// A setting, values that both the template and the settings take, and values that neither does.
+/// A setting, values that the template and the settings both accept, and values that both refuse.
 const VALUES: &[(&str, &[&str], &[&str])] = &[
     (
         "SFTP_HOST",
@@ -312,7 +312,7 @@ fn the_template_and_the_settings_take_the_same_values() {
     for name in [key_exchanges, host_keys, ciphers, macs].concat() {
         assert_eq!(takes("SFTP_ALGORITHMS", &format!("+{name},^{name}")), (true, true), "{name}");
     }
-    // What the stack also writes into policies, where a star would mean more than itself.
+    // The stack also writes these into policies, where a star is a wildcard.
     for (setting, value) in
         [("SFTP_S3_SSH_KEY", "keys/a*b"), ("S3_MOVE_PREFIX", "a*b"), ("S3_KEY_PREFIX", "a*b")]
     {
@@ -351,7 +351,7 @@ fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
     let template = read("sam/template.yaml");
     let longest = |setting: &str| -> usize {
         match setting {
-            // A name of the DNS; a bucket's name.
+            // The maximum of DNS, and that of S3 for a bucket's name.
             "SFTP_HOST" => 253,
             "FAILURE_BUCKET" => 63,
             setting => {
@@ -418,7 +418,7 @@ fn the_runbook_has_a_heading_for_every_error() {
     }
 }
 
-/// The names of all tests in Rust sources below these folders that are named after a story.
+/// The names of all tests that are named after a story.
 fn story_tests() -> BTreeSet<String> {
     let named = Regex::new(r"fn (story_[0-9]+_[a-z0-9_]+)\(").unwrap();
     let mut names = BTreeSet::new();
@@ -441,7 +441,7 @@ fn number_of(name: &str) -> Option<u32> {
     name.strip_prefix("story_")?.split('_').next()?.parse().ok()
 }
 
-/// `docs/stories.md`: a heading `### NN. sentence` for each story, and below it a line for each of its tests.
+/// `docs/stories.md` has a heading `### NN. sentence` for each story, and a line for each of its tests.
 #[test]
 fn the_page_of_stories_and_the_names_of_the_tests_agree() {
     let (page, tests) = (read("docs/stories.md"), story_tests());
@@ -471,10 +471,8 @@ fn the_page_of_stories_and_the_names_of_the_tests_agree() {
         *missing.entry(number_of(name).unwrap_or_default()).or_default() += &format!("\n- `{name}`");
     }
     for (number, lines) in missing {
-        let heading = match stories.iter().any(|(known, _)| *known == number) {
-            true => String::new(),
-            false => format!("\n### {number}. SENTENCE.\n"),
-        };
+        let is_known = stories.iter().any(|(known, _)| *known == number);
+        let heading = if is_known { String::new() } else { format!("\n### {number}. SENTENCE.\n") };
         wrong.push(format!("add below story {number}:{heading}{lines}"));
     }
     assert!(wrong.is_empty(), "docs/stories.md:\n{}", wrong.join("\n"));

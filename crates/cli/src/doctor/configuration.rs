@@ -1,5 +1,5 @@
-//! The configuration that is checked: the environment's settings, as `deliver` reads them, and what the command line
-//! puts in their place.
+//! The configuration that is checked: the settings of the environment, as `deliver` reads them, and the arguments that
+//! replace some of them.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use clap::Args;
 use secrecy::SecretString;
 use sftp::{Endpoint, Login};
 
-/// `s3-sftp-bridge doctor`'s arguments.
+/// Arguments of `s3-sftp-bridge doctor`.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Instead of SFTP_HOST.
@@ -30,18 +30,18 @@ pub(crate) struct Arguments {
     /// Instead of SFTP_TRUSTED_HOST_KEYS.
     #[arg(long, value_name = "HOST_KEYS")]
     trusted_host_keys: Option<String>,
-    /// A file with what the secret is to hold, instead of SFTP_SECRET_ID and SFTP_S3_SSH_KEY: a private key, or JSON
-    /// with `PrivateKey`, `Passphrase`, `Password`. Then nothing of AWS is needed.
+    /// A file with the contents of the secret, instead of SFTP_SECRET_ID and SFTP_S3_SSH_KEY: a private key, or JSON
+    /// with `PrivateKey`, `Passphrase`, `Password`. With it, the doctor does not need AWS.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// The key of an object like those that will be delivered, such as out/2026/report.csv: names of files are tried that
-    /// end and are as long as its own.
+    /// The key of an object like those that will be delivered, such as out/2026/report.csv: the doctor's files get names
+    /// with the same ending and length.
     #[arg(long, value_name = "KEY")]
     pub(crate) object_key: Option<String>,
     /// How many seconds to wait for a connection, and for an answer on one.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
-    /// Print what was found as JSON, alone on standard output.
+    /// Print the findings as JSON, and nothing else, on standard output.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -50,27 +50,27 @@ pub(crate) struct Arguments {
 pub(crate) struct Configuration {
     variables: Variables,
     pub(crate) settings: Settings,
-    /// Whether host keys are pinned. If not, `settings` holds one that no server has.
+    /// Whether host keys are pinned. If not, `settings` has one that no server has.
     pub(crate) is_pinned: bool,
-    /// Whether there is a place for the credential. If not, `settings` holds one that there is not.
+    /// Whether a place of the credential is set. If not, `settings` has one that does not exist.
     pub(crate) names_credential: bool,
     key_file: Option<PathBuf>,
     timeout: Duration,
-    /// What had to be changed to go on, and why.
+    /// Settings that were changed so that the checks can go on: the new value and the reason.
     changed: Vec<(&'static str, String)>,
 }
 
-/// Of the event that would announce the object of `--object-key`.
+/// Time of the event that would announce the object of `--object-key`.
 pub(super) const EXAMPLE_TIME: &str = "2026-01-01T00:00:00Z";
 
-/// Stands where a value is missing that the checks can do without.
+/// In the place of a missing value that the checks do not need.
 const MISSING: &str = "not-set";
 /// No server has a key with this fingerprint.
 const NO_HOST_KEY: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 impl Configuration {
     /// # Errors
-    /// `InvalidConfig`, with all that is wrong; `RemotePathRejected` for an example of an object key that would be refused.
+    /// `InvalidConfig`, with all mistakes; `RemotePathRejected` if an object with this key would not be delivered.
     pub(crate) fn new(variables: Variables, arguments: &Arguments) -> Result<Self> {
         let Arguments {
             host, port, user, location, trusted_host_keys, key_file, object_key, timeout, ..
@@ -90,10 +90,9 @@ impl Configuration {
         let names_credential = key_file.is_some()
             || is_set(&variables, "SFTP_SECRET_ID")
             || is_set(&variables, "SFTP_S3_SSH_KEY");
-        // Where something else is wrong, too, all of it is said at once.
-        let settings = parse(&variables, Missing::IsMadeUp).or_else(|error| match names_credential {
-            true => Err(error),
-            false => parse(&variables, Missing::IsWrong),
+        // If other settings are wrong, too, one message names all mistakes.
+        let settings = parse(&variables, Missing::IsMadeUp).or_else(|error| {
+            if names_credential { Err(error) } else { parse(&variables, Missing::IsWrong) }
         })?;
         if let Some(object_key) = object_key {
             RemotePaths::check(&settings.policy, "bucket", object_key, EXAMPLE_TIME)?;
@@ -103,10 +102,10 @@ impl Configuration {
         Ok(Self { variables, settings, is_pinned, names_credential, key_file, timeout, changed: Vec::new() })
     }
 
-    /// Goes on with another value.
+    /// Goes on with another value of a setting.
     ///
     /// # Errors
-    /// `InvalidConfig`, if there is no such value.
+    /// `InvalidConfig` if the value is not valid.
     pub(crate) fn change(&mut self, name: &'static str, value: &str, why: &str) -> Result<()> {
         let variables = self.variables.clone().with(name, value);
         self.settings = parse(&variables, Missing::IsMadeUp)?;
@@ -115,7 +114,7 @@ impl Configuration {
         Ok(())
     }
 
-    /// What had to be changed to go on, and why.
+    /// Settings that were changed so that the checks can go on: the new value and the reason.
     pub(crate) fn changed(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.changed.iter().map(|(name, why)| (*name, why.as_str()))
     }
@@ -125,7 +124,7 @@ impl Configuration {
         self.variables.set()
     }
 
-    /// The value of a setting, or what holds without one; empty for a setting that there is not.
+    /// The value of a setting, or its default; empty for an unknown setting.
     pub(crate) fn value(&self, name: &str) -> &str {
         let set = self.variables.set().into_iter().find(|(set, _)| *set == name);
         let default =
@@ -155,7 +154,7 @@ impl Configuration {
         self.key_file.is_some()
     }
 
-    /// Where the credential comes from, for people.
+    /// The place of the credential, in words.
     pub(crate) fn credential_source(&self) -> String {
         use bridge::CredentialLocation::{S3, SecretsManager};
         match (&self.key_file, &self.settings.credential) {
@@ -165,13 +164,13 @@ impl Configuration {
         }
     }
 
-    /// What to say of a key file that others can read.
+    /// A warning if others can read or change the key file.
     pub(crate) fn exposed_key_file(&self) -> Option<String> {
         let file = self.key_file.as_ref()?;
         let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o077;
         let name = file.display();
         (mode != 0)
-            .then(|| format!("warning: others can read the file {name}, or change it: chmod 600 {name}"))
+            .then(|| format!("warning: others can read or change the file {name}: run chmod 600 {name}"))
     }
 
     /// Reads the credential.
@@ -200,13 +199,15 @@ fn is_set(variables: &Variables, name: &str) -> bool {
     variables.set().iter().any(|(set, _)| *set == name)
 }
 
-/// What a missing place for the credential is.
+/// What to do if no place of the credential is set.
 enum Missing {
+    /// It is a mistake.
     IsWrong,
+    /// The checks that need no credential are run.
     IsMadeUp,
 }
 
-/// As `deliver` parses them, but for what the checks can do without.
+/// Parses the settings as `deliver` does, except for those that the checks do not need.
 fn parse(variables: &Variables, credential: Missing) -> Result<Settings> {
     let mut variables = variables.clone();
     if !is_set(&variables, "SFTP_TRUSTED_HOST_KEYS") {

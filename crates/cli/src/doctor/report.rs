@@ -1,4 +1,4 @@
-//! What was found, for people and for machines.
+//! The findings of the checks, for people and for machines.
 
 use serde_json::{Value, json};
 
@@ -6,21 +6,21 @@ use crate::output;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
+pub(super) enum Status {
     /// It works.
     Ok,
-    /// Deliveries go through, but a person should know.
+    /// Deliveries succeed, but a person should know.
     Warn,
     /// Deliveries fail until something is changed.
     Fail,
-    /// The server cannot do it, and nothing needs it.
+    /// The server cannot do it, and the settings do not need it.
     Absent,
-    /// Not checked, because of what was found before.
+    /// Not checked.
     Skipped,
 }
 
 impl Status {
-    pub(crate) fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warn => "warn",
@@ -30,16 +30,14 @@ impl Status {
         }
     }
 
+    /// In the first column of the table.
     fn word(self) -> &'static str {
-        match self {
-            Self::Absent => "-",
-            other => other.as_str(),
-        }
+        if self == Self::Absent { "-" } else { self.as_str() }
     }
 }
 
-/// All checks, in their order.
-pub(crate) const CHECKS: &[&str] = &[
+/// Names of all checks, in their order.
+const CHECKS: &[&str] = &[
     "settings",
     "credential",
     "dns",
@@ -78,101 +76,107 @@ pub(crate) const CHECKS: &[&str] = &[
     "methods",
 ];
 
-/// One check.
+/// The result of one check.
 #[derive(Clone, Debug)]
-pub(crate) struct Check {
-    pub(crate) name: &'static str,
-    pub(crate) status: Status,
-    pub(crate) found: String,
+pub(super) struct Finding {
+    pub(super) status: Status,
+    pub(super) found: String,
     /// What to do.
-    pub(crate) hint: Option<String>,
+    pub(super) hint: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn ok(found: impl Into<String>) -> Self {
+        Self { status: Status::Ok, found: found.into(), hint: None }
+    }
+
+    pub(super) fn absent(found: impl Into<String>) -> Self {
+        Self { status: Status::Absent, found: found.into(), hint: None }
+    }
+
+    pub(super) fn warn(found: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status: Status::Warn, found: found.into(), hint: Some(hint.into()) }
+    }
+
+    pub(super) fn fail(found: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status: Status::Fail, found: found.into(), hint: Some(hint.into()) }
+    }
+}
+
+/// A check and its result.
+#[derive(Debug)]
+struct Check {
+    name: &'static str,
+    finding: Finding,
 }
 
 /// The checks so far.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) checks: Vec<Check>,
+pub(super) struct Report {
+    checks: Vec<Check>,
     /// Rows are printed as they come.
     live: bool,
 }
 
 impl Report {
-    pub(crate) fn new(live: bool) -> Self {
+    pub(super) fn new(live: bool) -> Self {
         Self { checks: Vec::new(), live }
     }
 
-    pub(crate) fn ok(&mut self, name: &'static str, found: impl Into<String>) {
-        self.add(name, Status::Ok, found, None);
-    }
-
-    pub(crate) fn absent(&mut self, name: &'static str, found: impl Into<String>) {
-        self.add(name, Status::Absent, found, None);
-    }
-
-    pub(crate) fn warn(&mut self, name: &'static str, found: impl Into<String>, hint: impl Into<String>) {
-        self.add(name, Status::Warn, found, Some(hint.into()));
-    }
-
-    pub(crate) fn fail(&mut self, name: &'static str, found: impl Into<String>, hint: impl Into<String>) {
-        self.add(name, Status::Fail, found, Some(hint.into()));
-    }
-
-    pub(crate) fn add(
-        &mut self,
-        name: &'static str,
-        status: Status,
-        found: impl Into<String>,
-        hint: Option<String>,
-    ) {
+    pub(super) fn add(&mut self, name: &'static str, finding: Finding) {
         debug_assert!(CHECKS.contains(&name), "{name} is not in CHECKS");
-        let check = Check { name, status, found: found.into(), hint };
+        let check = Check { name, finding };
         if self.live {
             output::say(&row(&check));
         }
         self.checks.push(check);
     }
 
-    /// Whatever was not come to is said, too.
-    pub(crate) fn finish(&mut self) {
-        let because = self.checks.iter().rev().find(|check| check.status == Status::Fail);
-        let because = because.map_or("it was not come to".into(), |check| format!("see {}", check.name));
+    /// Adds the checks that were not run, and says so.
+    pub(super) fn finish(&mut self) {
+        let failed = self.checks.iter().rev().find(|check| check.finding.status == Status::Fail);
+        let see = failed.map(|check| format!("see {}", check.name));
         let names: Vec<&str> = CHECKS.iter().copied().filter(|name| !self.says(name)).collect();
         if self.live && !names.is_empty() {
-            output::say(&[String::new(), format!("Not checked ({because}): {}.", names.join(", "))]);
+            let see = see.as_ref().map_or_else(String::new, |see| format!(" ({see})"));
+            output::say(&[String::new(), format!("Not checked{see}: {}.", names.join(", "))]);
         }
+        let found = see.map_or("not checked".into(), |see| format!("not checked: {see}"));
         for name in names {
-            let (found, hint) = (format!("not checked: {because}"), None);
-            self.checks.push(Check { name, status: Status::Skipped, found, hint });
+            let finding = Finding { status: Status::Skipped, found: found.clone(), hint: None };
+            self.checks.push(Check { name, finding });
         }
     }
 
-    pub(crate) fn says(&self, name: &str) -> bool {
+    /// Whether this check has a finding already.
+    pub(super) fn says(&self, name: &str) -> bool {
         self.checks.iter().any(|check| check.name == name)
     }
 
-    pub(crate) fn has(&self, status: Status) -> bool {
-        self.checks.iter().any(|check| check.status == status)
+    pub(super) fn has(&self, status: Status) -> bool {
+        self.checks.iter().any(|check| check.finding.status == status)
     }
 
-    pub(crate) fn to_json(&self) -> Vec<Value> {
-        let checks = self.checks.iter().map(|check| {
-            let Check { name, status, found, hint } = check;
+    pub(super) fn to_json(&self) -> Vec<Value> {
+        let checks = self.checks.iter().map(|Check { name, finding }| {
+            let Finding { status, found, hint } = finding;
             json!({"check": name, "status": status.as_str(), "found": found, "hint": hint})
         });
         checks.collect()
     }
 }
 
-/// A row of the table: status, name, what was found; the hint below it. Its line breaks are those of the checks: errors
-/// have none, and what else a server said stands in a further line at worst, which is indented.
+/// A row of the table: status, name and finding, with the hint below. Line breaks are those of the checks: errors have
+/// none. If the words of a server had one, they would go on in an indented line.
 fn row(check: &Check) -> Vec<String> {
+    let Check { name, finding } = check;
     let width = CHECKS.iter().map(|name| name.len()).max().unwrap_or_default();
     let indent = " ".repeat(4 + 2 + width + 2);
-    let found = check.found.split('\n').enumerate().map(|(number, line)| match number {
-        0 => format!("{:<4}  {:<width$}  {line}", check.status.word(), check.name),
+    let found = finding.found.split('\n').enumerate().map(|(number, line)| match number {
+        0 => format!("{:<4}  {name:<width$}  {line}", finding.status.word()),
         _ => format!("{indent}{line}"),
     });
-    let hint = check.hint.iter().flat_map(|hint| hint.split('\n')).enumerate();
+    let hint = finding.hint.iter().flat_map(|hint| hint.split('\n')).enumerate();
     let hint = hint.map(|(number, line)| match number {
         0 => format!("{indent}-> {line}"),
         _ => format!("{indent}   {line}"),
@@ -189,12 +193,10 @@ mod tests {
 
     #[test]
     fn rows_are_aligned_and_a_hint_stands_below() {
-        let row = |status, found: &str, hint: Option<&str>| {
-            row(&Check { name: "rename", status, found: found.into(), hint: hint.map(str::to_owned) })
-        };
-        assert_eq!(row(Status::Ok, "works", None), ["ok    rename          works"]);
+        let row = |finding| row(&Check { name: "rename", finding });
+        assert_eq!(row(Finding::ok("works")), ["ok    rename          works"]);
         assert_eq!(
-            row(Status::Fail, "one\ntwo", Some("do\nthis")),
+            row(Finding::fail("one\ntwo", "do\nthis")),
             [
                 "fail  rename          one",
                 "                      two",
@@ -207,8 +209,8 @@ mod tests {
     proptest! {
         #[test]
         fn story_40_what_a_server_says_is_no_row_of_the_doctor(text in hostile()) {
-            let hint = Some(text.clone());
-            let lines = row(&Check { name: "ssh", status: Status::Ok, found: text, hint });
+            let finding = Finding { status: Status::Ok, found: text.clone(), hint: Some(text) };
+            let lines = row(&Check { name: "ssh", finding });
             assert_plain(&lines);
             for line in &lines[1..] {
                 prop_assert!(line.starts_with("      "), "{line:?}");
@@ -217,10 +219,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_come_to_is_said() {
+    fn what_was_not_checked_is_said() {
         let mut report = Report::new(false);
-        report.ok("settings", "");
-        report.fail("tcp", "refused", "open it");
+        report.add("settings", Finding::ok(""));
+        report.add("tcp", Finding::fail("refused", "open it"));
         report.finish();
         assert_eq!(report.checks.len(), CHECKS.len());
         assert!(report.has(Status::Fail) && report.has(Status::Skipped) && !report.has(Status::Warn));

@@ -1,15 +1,15 @@
-//! What the checks leave on the server for a moment: names that nobody else has, all of which are taken away again.
+//! The files and directories that the checks make on the server. Their names are unique, and all are removed again.
 
 use bridge::{DeliveryPolicy, PartialName, PinnedObject, Publish, RemotePathTemplate, RemotePaths};
 use sftp::Sftp;
 
 use super::configuration::EXAMPLE_TIME;
 
-/// The names that are in use.
+/// Our files and directories on the server.
 pub(super) struct Scratch {
     id: String,
     location: String,
-    /// As it is set, but that the path is the object's key.
+    /// As the settings have it, but the remote path is the object key.
     policy: Option<DeliveryPolicy>,
     form: Form,
     example: Example,
@@ -18,21 +18,21 @@ pub(super) struct Scratch {
     directories: Vec<String>,
 }
 
-/// What the name of a file begins with that stands for a delivered one.
+/// How our final names begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// A dot: readers pass it over.
+    /// With a dot: readers ignore the file.
     Hidden,
-    /// No dot, for servers that take none.
+    /// Without a dot, for servers that refuse one.
     Visible,
 }
 
-/// What our names share with that of a file that will be delivered.
+/// What our names have in common with the name of a delivered file.
 #[derive(Default)]
 struct Example {
     /// `.csv`, or nothing.
     ending: String,
-    /// Bytes; 0: any.
+    /// Minimum length, in bytes.
     length: usize,
 }
 
@@ -46,7 +46,7 @@ impl Example {
     }
 }
 
-/// As a delivery makes them.
+/// The paths of a delivery of this object.
 fn remote_paths(location: &str, policy: &DeliveryPolicy, object_key: &str) -> Option<RemotePaths> {
     let object = PinnedObject {
         bucket: "bucket".into(),
@@ -61,11 +61,12 @@ fn remote_paths(location: &str, policy: &DeliveryPolicy, object_key: &str) -> Op
     RemotePaths::new(location, policy, &object, "doctor", EXAMPLE_TIME).ok()
 }
 
-/// What is ours begins with this, behind the dot that hides it.
+/// Beginning of our names, after the dot.
 const PREFIX: &str = "s3-sftp-bridge-doctor-";
 
 impl Scratch {
-    /// Partial files are called and lie as this says; names end and are as long as the one of an object with this key.
+    /// Partial files get their names and directories from `policy`, as in deliveries. With an object key, our names have
+    /// the ending and the length of that object's final name.
     pub(super) fn new(policy: &DeliveryPolicy, object_key: Option<&str>) -> Self {
         let example = object_key.map(|object_key| Example::of(policy, object_key)).unwrap_or_default();
         let policy = RemotePathTemplate::parse("{key}").map(|remote_path| DeliveryPolicy {
@@ -84,17 +85,17 @@ impl Scratch {
         }
     }
 
-    /// Puts files into this directory from now on, as `deliver` does.
+    /// Uses this directory from now on, as `SFTP_LOCATION`.
     pub(super) fn move_to(&mut self, location: &str) {
         self.location = location.to_owned();
     }
 
-    /// Puts partial files beside the others from now on.
+    /// Puts partial files into the directory of the final name from now on.
     pub(super) fn unstage(&mut self) {
         self.policy = self.policy.take().map(beside);
     }
 
-    /// Where partial files lie, if that is apart.
+    /// The staging directory, if there is one.
     pub(super) fn staging(&self) -> Option<String> {
         let Publish::Rename { staging_directory: Some(_), .. } = self.policy.as_ref()?.publish else {
             return None;
@@ -109,7 +110,7 @@ impl Scratch {
         directories.map(str::to_owned).collect()
     }
 
-    /// As of an object of our name.
+    /// The paths of an object that has our name as its key.
     fn paths(&self, policy: &DeliveryPolicy) -> Option<RemotePaths> {
         remote_paths(&self.location, policy, &self.name(Form::Visible, ""))
     }
@@ -119,7 +120,7 @@ impl Scratch {
         self.policy.as_ref().is_some_and(|policy| matches!(policy.publish, Publish::Rename { .. }))
     }
 
-    /// What partial files are called, as the setting has it.
+    /// The template for names of partial files.
     pub(super) fn partial_name(&self) -> Option<PartialName> {
         match &self.policy.as_ref()?.publish {
             Publish::Rename { partial_name, .. } => Some(partial_name.clone()),
@@ -127,7 +128,7 @@ impl Scratch {
         }
     }
 
-    /// Calls partial files this from now on.
+    /// Uses another template for names of partial files from now on.
     pub(super) fn call_partial(&mut self, name: PartialName) {
         if let Some(policy) = &mut self.policy
             && let Publish::Rename { partial_name, .. } = &mut policy.publish
@@ -136,17 +137,17 @@ impl Scratch {
         }
     }
 
-    /// What a file is called that nothing hides.
+    /// Our final name without a leading dot.
     pub(super) fn visible_name(&self) -> String {
         self.name(Form::Visible, "")
     }
 
-    /// Gives names without a leading dot from now on, and says whether that is a change.
+    /// Uses names without a leading dot from now on. Returns whether that is a change.
     pub(super) fn show(&mut self) -> bool {
         std::mem::replace(&mut self.form, Form::Visible) == Form::Hidden
     }
 
-    /// Gives names with a leading dot again.
+    /// Uses names with a leading dot again.
     pub(super) fn hide(&mut self) {
         self.form = Form::Hidden;
     }
@@ -159,40 +160,40 @@ impl Scratch {
         format!("{beginning}{padding}{ending}")
     }
 
-    /// A file whose name has this length, or that of other names if they are longer; to be removed as others are.
+    /// A name of this length, or of the length of our other names if they are longer. It is remembered.
     pub(super) fn file_of(&mut self, length: usize) -> String {
         let dot = usize::from(self.form == Form::Hidden);
         let others = dot + self.id.len() + self.example.ending.len();
         self.file(&"-".repeat(length.saturating_sub(others)))
     }
 
-    /// A name for a partial file, as a delivery would have it; to be removed as others are.
+    /// A name for a partial file, as in a delivery. It is remembered.
     pub(super) fn partial(&mut self) -> String {
         self.partial_of(self.policy.clone())
     }
 
-    /// The same, but beside the others wherever it would lie.
+    /// A name for a partial file in the directory of the final name. It is remembered.
     pub(super) fn partial_beside(&mut self) -> String {
         self.partial_of(self.policy.clone().map(beside))
     }
 
     fn partial_of(&mut self, policy: Option<DeliveryPolicy>) -> String {
         let paths = policy.and_then(|policy| self.paths(&policy));
-        // What is written to directly has no other name than the final one; ours stays hidden all the same.
+        // With SFTP_PUBLISH=direct there is only the final name. Ours begins with a dot nevertheless.
         let partial = paths.filter(|paths| !paths.is_direct()).map(|paths| paths.partial);
         let path = partial.unwrap_or_else(|| self.path(".partial"));
         self.remember(&path);
         path
     }
 
-    /// A name for a file, to be removed until [`forget`](Self::forget) is told that it is gone.
+    /// A name for a file. It is remembered, and removed at the end unless [`forget`](Self::forget) is called.
     pub(super) fn file(&mut self, suffix: &str) -> String {
         let path = self.path(suffix);
         self.remember(&path);
         path
     }
 
-    /// A name for something else; it is not remembered.
+    /// A path of ours that is not remembered.
     pub(super) fn path(&self, suffix: &str) -> String {
         let directory = match self.location.as_str() {
             "" => String::new(),
@@ -207,29 +208,29 @@ impl Scratch {
         }
     }
 
-    /// We are making this directory.
+    /// The checks are about to make this directory, or have made it.
     pub(super) fn remember_directory(&mut self, path: &str) {
         self.directories.push(path.to_owned());
     }
 
-    /// Whether we have made this directory.
+    /// Whether the checks have made this directory.
     pub(super) fn has_made(&self, directory: &str) -> bool {
         self.directories.iter().any(|made| made == directory)
     }
 
-    /// All of them, for people.
+    /// All remembered names, in words.
     pub(super) fn names(&self) -> String {
         let names: Vec<&str> = self.files.iter().chain(&self.directories).map(String::as_str).collect();
         names.join(", ")
     }
 
-    /// There is no such file or directory of ours any more.
+    /// The file or directory does not exist any more.
     pub(super) fn forget(&mut self, path: &str) {
         self.files.retain(|file| file != path);
         self.directories.retain(|directory| directory != path);
     }
 
-    /// What was renamed is remembered under its new name.
+    /// Remembers the new name of a file instead of the old one.
     pub(super) fn renamed(&mut self, from: &str, to: &str) {
         self.forget(from);
         self.remember(to);
@@ -239,13 +240,13 @@ impl Scratch {
         self.files.is_empty() && self.directories.is_empty()
     }
 
-    /// Removes all of it, and returns how the server refused what it refused; that stays remembered.
+    /// Removes everything. Returns the refusals; what the server refused to remove stays remembered.
     pub(super) async fn clear(&mut self, sftp: &Sftp) -> Vec<String> {
         let mut problems = Vec::new();
         for file in self.files.clone() {
             match sftp.remove(&file).await {
                 Ok(()) => self.forget(&file),
-                // Some servers have but one word for all that goes wrong.
+                // Some servers have one status for every failure.
                 Err(error) if error.is_not_found() || matches!(sftp.stat(&file).await, Ok(None)) => {
                     self.forget(&file);
                 }
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn partial_files_are_called_and_lie_as_it_is_set() {
+    fn partial_files_have_the_name_and_directory_of_the_settings() {
         let mut scratch =
             scratch(&[("SFTP_PARTIAL_NAME", "{name}.{id}.part"), ("SFTP_STAGING_DIRECTORY", "a/b")]);
         scratch.move_to("in");

@@ -55,7 +55,7 @@ pub async fn look(sftp: &Sftp, path: &str) -> Result<Seen> {
 ///
 /// # Errors
 /// The session was lost.
-pub(super) async fn look_for_directory(sftp: &Sftp, path: &str) -> Result<Seen> {
+pub async fn look_for_directory(sftp: &Sftp, path: &str) -> Result<Seen> {
     Seen::of(sftp.stat(path).await, |_| Seen::Directory)
 }
 

@@ -14,7 +14,7 @@ mod reply;
 pub use attributes::{AttributesOf, AttributesSet, set_attributes, set_file_attributes, try_attributes};
 pub use directories::{Directories, Made, make_directories, make_directory, refuse_directory};
 pub use discard::{Discarded, discard};
-pub use look::{Patience, Seen, look, look_until};
+pub use look::{Patience, Seen, look, look_for_directory, look_until};
 pub use open::{OpenAs, PartialFile, explain, open_fresh};
 pub use rename::{Attempt, Onto, RenameRequest, Swap, attempt, put_back, request, swap};
 pub use reply::Reply;

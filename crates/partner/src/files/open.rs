@@ -17,7 +17,8 @@ pub enum OpenAs {
 }
 
 impl OpenAs {
-    fn flags(self) -> OpenFlags {
+    /// The flags of OPEN.
+    pub fn flags(self) -> OpenFlags {
         let flags = OpenFlags::WRITE | OpenFlags::CREATE;
         match self {
             Self::Fresh => flags | OpenFlags::TRUNCATE,

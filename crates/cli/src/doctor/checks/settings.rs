@@ -1,0 +1,15 @@
+//! `settings`: whether they are complete.
+
+use crate::doctor::examination::{Doctor, Step};
+use crate::doctor::report::Finding;
+
+pub(in crate::doctor) async fn check(doctor: &mut Doctor) -> Step<Finding> {
+    Ok(if doctor.configuration.is_pinned {
+        Finding::ok(format!("complete; the server is {}", doctor.configuration.endpoint()))
+    } else {
+        Finding::fail(
+            "SFTP_TRUSTED_HOST_KEYS is not set, so the checks log in to no server",
+            "pin the partner's host key; see host-key",
+        )
+    })
+}

@@ -1,0 +1,124 @@
+//! The sessions of a process with the partner's server.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws::credential::Clients;
+use bridge::{CredentialReference, Error, Result, Settings};
+use sftp::{Caps, Lease, Session, SessionPool};
+
+use crate::learned::Learned;
+#[cfg(feature = "internals")]
+use crate::login::Connector;
+use crate::login::{Logins, Server};
+use crate::manners::Manners;
+use crate::refusals::is_refusal;
+
+/// The partner's server, for all files of a process.
+pub struct Partner {
+    /// The settings.
+    pub settings: Settings,
+    /// Clients for the object and the credential.
+    pub clients: Clients,
+    /// What this process has learned about the server.
+    pub learned: Learned,
+    caps: Caps,
+    pool: SessionPool,
+    logins: Logins,
+    /// The last refused login, unless a later one succeeded.
+    refusal: Mutex<Option<Error>>,
+}
+
+impl Partner {
+    /// Does not connect yet. `options` gives the values that the settings leave open.
+    pub fn new(settings: Settings, clients: Clients, options: sftp::Options) -> Self {
+        Self {
+            learned: Learned::default(),
+            caps: Caps { connections: settings.max_connections, ..Caps::default() },
+            pool: SessionPool::new(settings.keep_connection),
+            logins: Logins::new(Server::new(&settings, options), clients.clone(), Manners::LAMBDA),
+            refusal: Mutex::default(),
+            settings,
+            clients,
+        }
+    }
+
+    /// With sessions that a test makes.
+    #[cfg(feature = "internals")]
+    #[must_use]
+    pub fn connecting_with(self, connector: Connector) -> Self {
+        Self { logins: self.logins.connecting_with(connector), ..self }
+    }
+
+    /// With other manners than those of a Lambda function.
+    #[must_use]
+    pub fn with_manners(self, manners: Manners) -> Self {
+        Self { logins: self.logins.with_manners(manners), ..self }
+    }
+
+    /// Why further files should not be tried now: the server refuses our logins, or it has been unreachable until the pauses
+    /// between connections reached their maximum.
+    pub fn refusal(&self) -> Option<Error> {
+        let refusal = self.last_refusal().clone();
+        refusal.or_else(|| self.logins.spacing.out_of_reach())
+    }
+
+    fn last_refusal(&self) -> MutexGuard<'_, Option<Error>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many connections and channels a transfer may use.
+    pub fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    /// Works on a session that is logged in with this credential. The session of the last call is used if it is alive, and
+    /// others may use it at the same time. Afterwards it is kept for the next call, unless it was lost or poisoned or the
+    /// work was cut off. That a server refuses a file is no reason to log in again.
+    ///
+    /// `accepted` is the version of the secret that the server accepted earlier in this delivery, if it was not the current
+    /// one.
+    ///
+    /// # Errors
+    /// Those of reading the credential, of connecting and of the work.
+    pub async fn with_session<T>(
+        &self,
+        reference: &CredentialReference,
+        accepted: Option<&str>,
+        work: impl AsyncFnOnce(&Arc<Session>) -> Result<T>,
+    ) -> Result<T> {
+        // If the work is cut off, the lease is dropped, and the session with it.
+        let session = self.session(reference, accepted).await?;
+        let outcome = work(&session).await;
+        let lost = outcome.as_ref().err().filter(|error| error.name.is_connection_failure());
+        match lost {
+            Some(error) if !session.has_carried_data() => self.logins.spacing.lost(&session, error),
+            _ => self.logins.spacing.worked(),
+        }
+        if lost.is_some() || session.sftp().is_poisoned() {
+            session.discard().await;
+        } else {
+            session.give_back().await;
+        }
+        outcome
+    }
+
+    async fn session(&self, reference: &CredentialReference, accepted: Option<&str>) -> Result<Lease<'_>> {
+        // Only the credential changes from call to call. A session serves all calls that name the same two versions of it,
+        // whichever of the two it is logged in with.
+        let identity = format!("{reference:?}");
+        let failures = self.logins.spacing.total();
+        let connecting = self.logins.connect(reference, accepted, failures);
+        let session = self.pool.lease(&identity, connecting).await;
+        match &session {
+            Ok(_) => *self.last_refusal() = None,
+            Err(error) if is_refusal(error) => drop(self.last_refusal().get_or_insert(error.clone())),
+            Err(_) => {}
+        }
+        session
+    }
+
+    /// Ends all sessions.
+    pub async fn disconnect(&self) {
+        self.pool.close().await;
+    }
+}
