@@ -1,5 +1,5 @@
-//! `docs/compatibility.md`: made of what the tests of each server found. A test writes its rows into `target/`;
-//! `cargo xtask compatibility` puts them together.
+//! `docs/compatibility.md`, made from the results of the tests of each server. A test writes its rows into `target/`, and
+//! `cargo xtask compatibility` joins them.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 
 use crate::tools::workspace;
 
-/// What is found is not compared with the page while this environment variable is set: it is being made anew.
+/// While this environment variable is set, results are not compared with the page, which is being written anew.
 pub const RENEWING: &str = "BRIDGE_COMPATIBILITY_RENEWING";
 
-/// What every server is asked to take, and the heading of its column.
+/// What every server is tested for, and the heading of its column.
 pub const CHECKS: [&str; 14] = [
     "names",
     "empty",
@@ -58,29 +58,29 @@ pub const SERVERS: [&str; 26] = [
     "quota, on CLOSE",
 ];
 
-/// What was found out about one server.
+/// The results of one server.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// One of [`SERVERS`].
     pub name: &'static str,
-    /// Which software it was.
+    /// Its software and version.
     pub version: String,
-    /// What became of each of [`CHECKS`].
+    /// The result of each of [`CHECKS`].
     pub cells: Vec<String>,
-    /// What a reader has to know about settings, and about cells that say more than `ok`.
+    /// Notes about settings, and about cells that are not just `ok`.
     pub notes: Vec<String>,
-    /// Of the second table: what else it told of itself. None for a server that is only played.
+    /// Its cells in the second table. `None` for a server that is only simulated.
     pub facts: Option<[String; 3]>,
 }
 
-/// How what was found compares with the page.
+/// How the results compare with the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// The page says just this.
+    /// The page says the same.
     Same,
-    /// The page speaks of another version of the server.
+    /// The page is about another version of the server.
     OtherVersion(String),
-    /// The page says something else of the same version.
+    /// The page says something else about the same version.
     Different,
 }
 
@@ -95,7 +95,7 @@ impl Row {
         lines
     }
 
-    /// Keeps what was found for whoever makes the page, and compares it with the page as it is.
+    /// Writes the results for the next page, and compares them with the present page.
     pub fn record(&self) -> Result<Comparison> {
         let lines = self.lines();
         let folder = found();
@@ -126,7 +126,7 @@ fn file_name(name: &str) -> String {
     name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
-/// Where the tests leave what they found.
+/// The folder for the results of the tests.
 pub fn found() -> PathBuf {
     workspace().join("target/compatibility")
 }
@@ -136,8 +136,8 @@ pub fn page() -> PathBuf {
     workspace().join("docs/compatibility.md")
 }
 
-/// The page, made of what the tests found; of a server that could not be tried here, what the page said before.
-/// Returns it with the names of those servers.
+/// The page, made from the results of the tests. Servers that could not be tested here keep their former lines; their
+/// names are returned, too.
 pub fn renew() -> Result<(String, Vec<&'static str>)> {
     let former = std::fs::read_to_string(page()).unwrap_or_default();
     let mut kept = Vec::new();

@@ -1,5 +1,5 @@
-//! How one logs in to the embedded server, and what it agrees on: passwords, questions, two things one after the other,
-//! other host keys, other algorithms. It counts what it refuses.
+//! How clients log in to the embedded server: passwords, questions, two methods in a row, further host keys, other
+//! algorithms. It counts what it refuses.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +11,12 @@ use russh::keys::{Certificate, PrivateKey};
 use russh::server::{Auth, Config};
 use russh::{MethodKind, MethodSet, Preferred};
 
-/// The way in. Without anything set: the account's key alone.
+/// The way in. The default takes the account's key and nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct Door {
-    /// What has to be proved, one after the other; none: the account's key.
+    /// The methods that a client needs, in this order. Empty: the account's key.
     pub methods: Vec<MethodKind>,
-    /// Whether one of them is enough.
+    /// Whether one of the methods is enough.
     pub any: bool,
     /// The user's password.
     pub password: String,
@@ -24,32 +24,32 @@ pub struct Door {
     pub host_keys: Vec<String>,
     /// Certificates of host keys.
     pub certificates: Vec<String>,
-    /// What is offered, instead of russh's defaults.
+    /// The algorithms that the server offers, instead of russh's defaults.
     pub preferred: Option<Preferred>,
-    /// Whoever tries to log in is hung up on.
+    /// The server disconnects at the first attempt to log in.
     pub hangs_up: bool,
-    /// How long it takes to judge a key or a password.
+    /// How long the server takes to check a key or a password.
     pub slow: Duration,
-    /// What it says before it judges.
+    /// The banner before the log-in.
     pub banner: Option<&'static str>,
-    /// The rounds of questions of keyboard-interactive: each question, and whether its answer may be seen. None: the
+    /// The rounds of questions of keyboard-interactive: each question, and whether its answer may be shown. Empty: the
     /// server asks for the password.
     pub questions: Vec<Vec<(&'static str, bool)>>,
-    /// What was answered to the questions, on all connections.
+    /// The answers to the questions, on all connections.
     pub answers: Arc<Mutex<Vec<String>>>,
-    /// What becomes of a request for SFTP.
+    /// What the server does when a client asks for SFTP.
     pub start: Start,
-    /// Number of channels of each kind that are opened to the client once SFTP was asked for.
+    /// Number of channels of each kind that the server opens to the client after it asked for SFTP.
     pub opens: usize,
-    /// The channels of ours that the client took, and those that it refused.
+    /// How many of the server's channels the client accepted, and how many it refused.
     pub opened: Arc<[AtomicUsize; 2]>,
-    /// Attempts that were refused, on all connections.
+    /// Refused attempts, on all connections.
     pub refused: Arc<AtomicUsize>,
-    /// Attempts that were judged, on all connections.
+    /// Checked attempts, on all connections.
     pub judged: Arc<AtomicUsize>,
 }
 
-/// What becomes of a request for SFTP.
+/// What the server does when a client asks for SFTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// SFTP starts.
@@ -64,7 +64,7 @@ pub enum Start {
 }
 
 impl Door {
-    /// Attempts that were refused since the last time.
+    /// Refused attempts since the last call.
     pub fn take_refused(&self) -> usize {
         self.refused.swap(0, Ordering::Relaxed)
     }
@@ -87,7 +87,7 @@ impl Door {
         Ok(config)
     }
 
-    /// The methods with which one may go on.
+    /// The methods with which the client may continue.
     fn left(&self, proved: &[MethodKind]) -> MethodSet {
         let all = match self.methods.is_empty() {
             true => &[MethodKind::PublicKey][..],

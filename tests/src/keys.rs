@@ -1,4 +1,4 @@
-//! SSH keys for tests. All but the plainest are made by OpenSSH's own `ssh-keygen`: their encodings are the real ones.
+//! SSH keys for tests. All but the simplest are made by OpenSSH's own `ssh-keygen`, so that their encodings are real.
 
 use std::fs::File;
 use std::io::Read;
@@ -21,7 +21,7 @@ pub enum Kind {
     EcdsaOf(u32),
     /// `ssh-rsa` with this many bits
     Rsa(u32),
-    /// `ssh-dss`, which newer releases of OpenSSH do not make any more
+    /// `ssh-dss`, which newer releases of OpenSSH no longer make
     Dsa,
 }
 
@@ -46,8 +46,8 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// An Ed25519 pair in OpenSSH's encoding, without a passphrase: what most partners hand out. The only kind that
-    /// is made without `ssh-keygen`, so that the embedded partner needs nothing of OpenSSH's.
+    /// An Ed25519 pair in OpenSSH's encoding, without a passphrase: what most partners use. It is made without
+    /// `ssh-keygen`, so that the embedded partner works without OpenSSH.
     pub fn ed25519() -> Result<Self> {
         let mut seed = [0; 32];
         File::open("/dev/urandom")?.read_exact(&mut seed)?;
@@ -75,7 +75,7 @@ impl KeyPair {
             Kind::Dsa => vec!["-t", "dsa"],
         };
         ssh_keygen(&path, &[&arguments[..], &["-q", "-C", "", "-N", passphrase]].concat())?;
-        // A key is made in OpenSSH's encoding and rewritten: ssh-keygen has no other way for all kinds.
+        // ssh-keygen makes keys in OpenSSH's encoding, and rewrites them.
         let format = match encoding {
             Encoding::OpenSsh => None,
             Encoding::Pem => Some("PEM"),
@@ -104,7 +104,7 @@ impl KeyPair {
         Ok(std::fs::read_to_string(folder.path().join("subject-cert.pub"))?.trim().to_owned())
     }
 
-    /// Writes the private key, for nobody else to read: OpenSSH insists on it.
+    /// Writes the private key to a file that other users cannot read. OpenSSH insists on that.
     pub fn write_private(&self, path: &Path) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         std::fs::write(path, &self.private)?;

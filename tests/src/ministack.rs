@@ -1,7 +1,7 @@
 //! MiniStack, the local AWS: S3, EventBridge, Step Functions, Lambda, CloudFormation on one loopback port.
 //!
-//! Nothing here can reach a real AWS account: the environment is built from nothing, the credentials are dummies and
-//! every client is given the endpoint by hand.
+//! Nothing here can reach a real AWS account: the environment starts empty, the credentials are dummies, and every client
+//! gets the local endpoint.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use crate::process::{Leashed, free_port, tail};
 use crate::tools;
 
-/// The region that everything local is said to be in: the one that S3 takes for granted.
+/// The region of everything local: S3's default.
 pub const REGION: &str = "us-east-1";
 
 /// A running MiniStack. Ends on drop, with its Lambda processes and its folder.
@@ -24,7 +24,7 @@ pub const REGION: &str = "us-east-1";
 pub struct MiniStack {
     /// `http://127.0.0.1:PORT`
     pub endpoint: String,
-    /// What it and the functions print to their standard output.
+    /// The standard output of MiniStack and of the functions.
     pub log: PathBuf,
     folder: PathBuf,
     process: Leashed,
@@ -33,9 +33,9 @@ pub struct MiniStack {
 /// How to run it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// By what the waits of state machines and retriers are multiplied.
+    /// Factor for the waits of state machines and retriers.
     pub wait_scale: f64,
-    /// Whether functions have no more permissions than their roles. Who has the credentials of this file may do all.
+    /// Whether functions have only the permissions of their roles. The credentials of this file may do everything.
     pub auth: bool,
 }
 
@@ -47,17 +47,16 @@ impl Default for Options {
 
 static SHARED: OnceCell<MiniStack> = OnceCell::const_new();
 
-/// One MiniStack for all the tests of a test binary: use names of your own in it. Its leash ends it with the
-/// test binary.
+/// One MiniStack for all tests of a test binary. Each test uses names of its own. It ends with the test binary.
 pub async fn shared() -> &'static MiniStack {
     SHARED.get_or_init(async || MiniStack::start(Options::default()).await.unwrap()).await
 }
 
 impl MiniStack {
-    /// Installs it if need be, starts it on a free port and waits until it answers.
+    /// Installs it unless it is there, starts it on a free port and waits until it answers.
     pub async fn start(options: Options) -> Result<Self> {
         let tool = tools::ministack().await?;
-        // Kept apart from TempDir: the leash removes it, also when this process has no time to.
+        // The leash removes the folder, even if this process is killed.
         let folder = tempfile::Builder::new().prefix("ministack-").tempdir()?.keep();
         let port = free_port()?;
         let endpoint = format!("http://127.0.0.1:{port}");
@@ -68,7 +67,7 @@ impl MiniStack {
         let mut command = Leashed::command(Some(&folder));
         command.arg(tool.program("ministack")).env_clear().current_dir(&folder);
         command.env("PATH", tool.path()).envs(environment(&endpoint, &folder));
-        // The functions get MiniStack's environment: where it points is where they send their requests.
+        // The functions inherit MiniStack's environment, and send their requests where it points.
         command.env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
         command.env("GATEWAY_PORT", port.to_string()).env("MINISTACK_REGION", REGION);
         command.env("AUTH", options.auth.to_string());
@@ -91,13 +90,13 @@ impl MiniStack {
         Ok(())
     }
 
-    /// Forgets everything: buckets, functions, executions.
+    /// Deletes everything: buckets, functions, executions.
     pub async fn reset(&self) -> Result<()> {
         self.request("POST", "/_ministack/reset", "", "").await.map(drop)
     }
 
-    /// Everything that functions and state machines have logged, a line per event, group by group. By hand: an SDK
-    /// crate for two calls would cost more than it gives.
+    /// Everything that functions and state machines have logged, one line per event, group by group. Without an SDK
+    /// crate: two calls are not worth one.
     pub async fn logs(&self) -> Result<String> {
         let call = async |operation: &str, body: Value| -> Result<Value> {
             let headers = format!(
@@ -130,9 +129,8 @@ impl MiniStack {
         Ok(text)
     }
 
-    /// What one state does when its task answers so or fails so: TestState with a mock. By hand, because the SDK's
-    /// client sends it to a host of its own. MiniStack evaluates no JSONata of a Task here; what is to be believed is
-    /// `status`, `error` and `nextState`.
+    /// Runs one state with a mocked task: TestState. Without the SDK, whose client sends this call to a host of its own.
+    /// MiniStack evaluates no JSONata of a Task here: only `status`, `error` and `nextState` are reliable.
     pub async fn test_state(
         &self,
         definition: &Value,
@@ -180,12 +178,12 @@ impl MiniStack {
         Ok(body.to_owned())
     }
 
-    /// What a program needs in its otherwise empty environment to use this AWS and no other.
+    /// The environment of a program that uses this AWS and no other.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         environment(&self.endpoint, &self.folder)
     }
 
-    /// The same without home and temporary folder, for programs that have a home of their own.
+    /// The same without home and temporary folder, for programs with a home of their own.
     pub(crate) fn environment_of_clients(&self) -> Vec<(&'static str, String)> {
         self.environment().into_iter().filter(|(name, _)| name.starts_with("AWS_")).collect()
     }
@@ -243,7 +241,7 @@ pub(crate) fn environment(endpoint: &str, home: &Path) -> Vec<(&'static str, Str
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_DEFAULT_REGION", REGION.to_owned()),
-        // Neither the user's profiles nor a cloud machine's role may be asked for anything.
+        // Ignores the user's profiles and the role of a cloud machine.
         ("AWS_CONFIG_FILE", format!("{home}/none")),
         ("AWS_SHARED_CREDENTIALS_FILE", format!("{home}/none")),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),

@@ -1,4 +1,4 @@
-//! A partner: an SFTP server on loopback which serves a folder of this machine.
+//! A partner: an SFTP server on loopback that serves a folder of this machine.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ use crate::tools::{self, Sshd};
 pub struct Partner {
     /// `127.0.0.1`
     pub host: String,
-    /// The same for as long as the partner lives, through stops and starts.
+    /// It stays the same when the server is stopped and started again.
     pub port: u16,
     /// The user who may log in.
     pub user: String,
     /// The key with which the user may log in.
     pub client_key: KeyPair,
-    /// The server's own key; its `public` line is what clients are to trust.
+    /// The server's key. Clients trust its `public` line.
     pub host_key: KeyPair,
-    /// The folder that it serves, which is also where a session begins.
+    /// The folder that it serves. Sessions start in it.
     pub root: PathBuf,
     engine: Engine,
     folder: TempDir,
@@ -40,16 +40,16 @@ enum Engine {
     Scripted { script: Script, server: Option<Embedded> },
 }
 
-/// How a partner differs from the ordinary one.
+/// How a partner differs from the default.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The kind of the server's host key.
     pub host_key: Kind,
-    /// The key with which the user may log in; one is made if none is given.
+    /// The key with which the user may log in. `None`: a new one.
     pub client_key: Option<KeyPair>,
-    /// More lines for `sshd_config`. They stand first: sshd heeds the first of two equal settings.
+    /// More lines for `sshd_config`. They come first, since sshd uses the first of two equal settings.
     pub settings: String,
-    /// Where its folder is made; among the temporary files if not said.
+    /// The parent of its folder. `None`: the folder for temporary files.
     pub parent: Option<PathBuf>,
 }
 
@@ -60,7 +60,7 @@ impl Default for Options {
 }
 
 impl Partner {
-    /// OpenSSH, or the embedded server where OpenSSH is not to be had.
+    /// OpenSSH, or the embedded server if OpenSSH is not available.
     pub async fn start() -> Result<Self> {
         match tools::sshd().await? {
             Some(sshd) => Self::open_ssh(sshd, Options::default()).await,
@@ -68,7 +68,7 @@ impl Partner {
         }
     }
 
-    /// OpenSSH's server, the one that most partners run.
+    /// OpenSSH's server, which most partners run.
     pub async fn open_ssh(sshd: Sshd, options: Options) -> Result<Self> {
         let engine = Engine::OpenSsh { sshd, settings: options.settings.clone(), process: None };
         Self::with_engine(engine, options).await
@@ -79,19 +79,19 @@ impl Partner {
         Self::with_engine(Engine::Program { software, process: None }, options).await
     }
 
-    /// The server inside this process, with quirks if wanted.
+    /// The server inside this process.
     pub async fn embedded(quirks: Quirks) -> Result<Self> {
         Self::with_engine(Engine::Embedded { quirks: Box::new(quirks), server: None }, Options::default())
             .await
     }
 
-    /// The same, with a key of the user's own.
+    /// The same, with this key of the user.
     pub async fn embedded_for(client_key: KeyPair, quirks: Quirks) -> Result<Self> {
         let options = Options { client_key: Some(client_key), ..Options::default() };
         Self::with_engine(Engine::Embedded { quirks: Box::new(quirks), server: None }, options).await
     }
 
-    /// Another node of a partner's server: it knows the same user and has the same host key, and keeps its own files.
+    /// Another node of a partner's server: the same user, the same host key, other files.
     pub async fn embedded_as(other: &Self, quirks: Quirks) -> Result<Self> {
         let mut partner = Self::embedded_for(other.client_key.clone(), quirks).await?;
         partner.host_key = other.host_key.clone();
@@ -99,7 +99,7 @@ impl Partner {
         Ok(partner)
     }
 
-    /// A server inside this process that does with each SFTP channel what the script says, and keeps no files.
+    /// A server inside this process that runs a script for each SFTP channel and keeps no files.
     pub async fn scripted(script: Script) -> Result<Self> {
         Self::with_engine(Engine::Scripted { script, server: None }, Options::default()).await
     }
@@ -186,18 +186,18 @@ impl Partner {
         }
     }
 
-    /// Starts the server again with a host key that nobody has seen before.
+    /// Starts the server again with a new host key.
     pub async fn change_host_key(&mut self) -> Result<()> {
         self.host_key = KeyPair::ed25519()?;
         self.start_again().await
     }
 
-    /// A file with the private key with which the user may log in.
+    /// The file with the user's private key.
     pub fn client_key_file(&self) -> PathBuf {
         self.folder.path().join("client_key")
     }
 
-    /// What the partner is, for people.
+    /// The kind of server, for people.
     pub fn kind(&self) -> &'static str {
         match self.engine {
             Engine::OpenSsh { .. } => "OpenSSH",
@@ -207,14 +207,14 @@ impl Partner {
         }
     }
 
-    /// What the server has logged.
+    /// The server's log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("sshd.log")).unwrap_or_default()
     }
 }
 
-/// The client's and the server's folders belong to whoever runs the tests, so sshd's doubts about owners and
-/// modes are off. Nothing here limits clients: that is for a test to ask for.
+/// sshd does not check owners and modes of files, since the files belong to the user of the tests. Nothing here limits
+/// clients; a test may add limits.
 const SSHD_CONFIG: &str = "
 ListenAddress 127.0.0.1
 Port PORT

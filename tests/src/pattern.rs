@@ -1,5 +1,5 @@
-//! Bytes of any length that say where they belong: noise, with every page's number at its start. A hole, a byte that
-//! changed and a page that went astray all show, and nothing has to be kept in memory or on disk to see them.
+//! Bytes of any length that show where they belong: noise, with the page's number at the start of each page. A hole, a
+//! changed byte and a misplaced page are all found, and nothing has to be kept in memory or on disk for that.
 
 use std::io::{ErrorKind, Read};
 use std::sync::OnceLock;
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crc_fast::{CrcAlgorithm, Digest};
 
 const PAGE: usize = 4096;
-/// The noise repeats after this many bytes: it stays in the processor's cache.
+/// The noise repeats after this many bytes, so that it stays in the processor's cache.
 const BLOCK: usize = 256 * 1024;
 
 /// Fills the buffer with the pattern's bytes from `offset` on.
@@ -50,8 +50,8 @@ pub fn write(mut to: impl std::io::Write, length: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Compares with the pattern's first `length` bytes: the offset of the first difference, which may be an end that
-/// came too early or not at all.
+/// Compares with the pattern's first `length` bytes. Returns the offset of the first difference. Too few or too many
+/// bytes are a difference.
 pub fn difference(mut from: impl Read, length: u64) -> std::io::Result<Option<u64>> {
     let (mut expected, mut found) = (vec![0; BLOCK], vec![0; BLOCK]);
     let mut offset = 0;
@@ -96,16 +96,21 @@ fn block() -> &'static [u8] {
     BLOCK_OF_NOISE.get_or_init(|| noise(BLOCK))
 }
 
-/// Bytes that look random, the same ones in every run; a multiple of eight.
+/// Bytes that look random and are the same in every run.
 pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    noise_of(0, length)
+}
+
+/// The same, with other bytes for each number.
+pub fn noise_of(number: u64, length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ number;
     let words = std::iter::repeat_with(|| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         state.to_le_bytes()
     });
-    words.take(length / 8).flatten().collect()
+    words.take(length.div_ceil(8)).flatten().take(length).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Servers that partners run beside OpenSSH's, each over a folder of this machine.
+//! Servers other than OpenSSH's that partners run. Each serves a folder of this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::tools::{self, Unpacked, workspace};
 pub enum Server {
     /// ProFTPD with mod_sftp.
     ProFtpd,
-    /// Dropbear, which leaves SFTP to OpenSSH's `sftp-server`.
+    /// Dropbear with OpenSSH's `sftp-server`.
     Dropbear,
     /// Dropbear with Green End's `gesftpserver`.
     GreenEnd,
@@ -23,11 +23,11 @@ pub enum Server {
     TinySsh,
     /// AsyncSSH's, in Python.
     AsyncSsh,
-    /// The same, where every password has expired and nothing else is taken.
+    /// The same, where every password has expired and no other method is accepted.
     AsyncSshExpired,
     /// Paramiko's, in Python.
     Paramiko,
-    /// Paramiko's, taught SHA-256 and the name that the draft gives to the request for it.
+    /// The same, with SHA-256 and the draft's name of the request for it.
     ParamikoSha256,
     /// Twisted Conch's, in Python.
     Conch,
@@ -35,7 +35,7 @@ pub enum Server {
     Ssh2,
     /// The server of Go's pkg/sftp over a folder.
     PkgSftp,
-    /// `rclone serve sftp`, which is Go's pkg/sftp, before an object store: files are written in one go.
+    /// `rclone serve sftp`, which is Go's pkg/sftp, in front of an object store: a file is written from start to end.
     Rclone,
     /// The same with a cache on disk: files can be written as on any disk.
     RcloneCached,
@@ -45,16 +45,16 @@ pub enum Server {
 #[derive(Clone, Debug)]
 pub struct Software {
     server: Server,
-    /// What it is and in which version, for people.
+    /// Its name and version, for people.
     pub version: String,
     program: PathBuf,
-    /// What it needs of other packages.
+    /// Its libraries from other packages.
     libraries: Option<PathBuf>,
-    /// What answers for SFTP, where the SSH server leaves that to another program.
+    /// The program for SFTP, if the SSH server needs one.
     sftp_server: PathBuf,
 }
 
-/// Where a server is to run, and for whom.
+/// Where a server runs, and for which user.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// Its own folder.
@@ -63,7 +63,7 @@ pub struct Place<'a> {
     pub root: &'a Path,
     /// Its port on the loopback interface.
     pub port: u16,
-    /// Who may log in: whoever runs this process.
+    /// The user who may log in: the user of this process.
     pub user: &'a str,
     /// Its host key, an Ed25519 one.
     pub host_key: &'a KeyPair,
@@ -72,7 +72,7 @@ pub struct Place<'a> {
 }
 
 impl Server {
-    /// Installs it into the tools' folder; `None` where it is not to be had.
+    /// Installs it into the tools' folder; `None` if it is not available here.
     pub async fn install(self) -> Result<Option<Software>> {
         match self {
             Self::ProFtpd => {
@@ -253,12 +253,12 @@ impl Software {
         Ok(())
     }
 
-    /// What the user's shell is to run when SFTP is asked for.
+    /// The command that the user's shell runs for SFTP.
     fn sftp_command(&self, place: &Place<'_>) -> String {
         format!("cd {} && exec {}", place.root.display(), self.sftp_server.display())
     }
 
-    /// For servers that look for the user's keys in the user's home and nowhere else: they are told another one.
+    /// For servers that look for the user's keys only in the user's home: gives them another home.
     fn give_home(&self, place: &Place<'_>, command: &mut Command) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let home = place.folder.join("home");
@@ -282,7 +282,7 @@ impl Software {
         Self::arguments(place, command.arg(&self.program).arg(script(name)))
     }
 
-    /// What our own servers are told.
+    /// The configuration of our own servers.
     fn arguments(place: &Place<'_>, command: &mut Command) -> Result<()> {
         let host_key = write(place, "host_key", &place.host_key.private)?;
         let authorized = write(place, "authorized", &place.client_key.public)?;
@@ -333,7 +333,7 @@ SFTPAuthMethods publickey
 SFTPKeyBlacklist none
 ";
 
-/// Whose folder it is: ours.
+/// The owner of the folder: the user of this process.
 fn owner(folder: &Path) -> Result<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(folder)?;
@@ -344,7 +344,7 @@ fn script(name: &str) -> PathBuf {
     workspace().join("tests/servers").join(name)
 }
 
-/// Writes a file into the server's folder, which others may not read.
+/// Writes a file into the server's folder that other users may not read.
 fn write(place: &Place<'_>, name: &str, text: &str) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let path = place.folder.join(name);

@@ -1,4 +1,4 @@
-//! A connection that is cut at one of the requests: put on between the server and the client.
+//! Cuts the connection at one of the requests. It sits between the server and the client.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 
 use crate::wire::{Request, packet};
 
-/// Counts the requests of all connections, and cuts the connection at one of them. What is asked for later is served.
+/// Counts the requests of all connections and cuts the connection at one of them. Later requests are served.
 #[derive(Clone, Debug, Default)]
 pub struct Cut(Arc<Mutex<State>>);
 
@@ -16,21 +16,21 @@ struct State {
     /// The type of each request so far.
     seen: Vec<u8>,
     at: Option<(usize, Moment)>,
-    /// The id of the request whose answer is to be lost.
+    /// The id of the request whose answer gets lost.
     unanswered: Option<u32>,
 }
 
-/// When it is cut.
+/// When the connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The request has not been carried out.
+    /// Before the request is carried out.
     Before,
-    /// It has been carried out, and its answer is lost.
+    /// After the request was carried out. Its answer is lost.
     After,
 }
 
 impl Cut {
-    /// Cuts at the request of this number, from 0 and counted from now on.
+    /// Cuts at the request with this number. The count starts now, with 0.
     pub fn at(&self, number: usize, moment: Moment) {
         *self.0.lock().unwrap() = State { at: Some((number, moment)), ..State::default() };
     }
@@ -40,7 +40,7 @@ impl Cut {
         self.0.lock().unwrap().seen.clone()
     }
 
-    /// Whether this request is to be handed on.
+    /// Whether this request is passed on.
     fn passes(&self, request: &Request) -> bool {
         let mut state = self.0.lock().unwrap();
         state.seen.push(request.kind);
@@ -60,7 +60,7 @@ impl Cut {
         self.0.lock().unwrap().unanswered.take_if(|id| *id == answer.id).is_some()
     }
 
-    /// Carries packets until one side ends, or it is cut.
+    /// Passes packets on until one side ends or the connection is cut.
     pub(super) async fn run(
         self,
         client: impl AsyncRead + AsyncWrite + Unpin,

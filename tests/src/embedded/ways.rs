@@ -1,5 +1,4 @@
-//! Servers that say things their own way: what they answer to OPEN and RENAME, which names they take, and what they tell
-//! of a file's size.
+//! Servers with answers of their own: to OPEN and RENAME, which names they accept, and which size STAT returns.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -8,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 use russh_sftp::protocol::{Attrs, OpenFlags, StatusCode};
 use russh_sftp::server::StatusReply;
 
-/// In what the server differs from a well-behaved one when it opens, renames and shows files.
+/// How the server differs from a well-behaved one when it opens, renames and shows files.
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
-    /// An OPEN that fails is answered with this, whatever the reason. STAT still says what is there.
+    /// The answer to each OPEN that fails, whatever the reason. STAT still finds what exists.
     pub open_answers: Option<StatusCode>,
     /// What the server does with the flag TRUNC.
     pub truncation: Truncation,
@@ -19,11 +18,11 @@ pub struct Ways {
     pub names: Names,
     /// `posix-rename@openssh.com` is announced and refuses a name that exists.
     pub posix_rename_keeps: bool,
-    /// Something holds a file for a while after it was written: it cannot be renamed.
+    /// A lock on a file that was just written: it cannot be renamed.
     pub lock: Option<Lock>,
-    /// What STAT tells of a file's size.
+    /// Which size STAT returns.
     pub sizes: Sizes,
-    /// Announced beside the others, and not done.
+    /// An extension that is announced but not implemented.
     pub announces: Option<&'static str>,
 }
 
@@ -37,25 +36,25 @@ pub enum Truncation {
     Required,
     /// An OPEN with the flag is refused.
     Refused,
-    /// A file is emptied whenever it is opened.
+    /// Every OPEN empties the file.
     Always,
 }
 
 /// Which names files may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Names {
-    /// Any that the file system takes.
+    /// All that the file system accepts.
     #[default]
     Any,
-    /// None that begins with a dot.
+    /// Names that do not begin with a dot.
     NoLeadingDot,
-    /// At most this many bytes.
+    /// Names of at most this many bytes.
     AtMost(usize),
-    /// Only those that end like this.
+    /// Names that end like this.
     EndingWith(&'static str),
 }
 
-/// A file cannot be renamed until this long after somebody first tried.
+/// A file cannot be renamed until this long after the first attempt.
 #[derive(Clone, Debug)]
 pub struct Lock {
     lasts: Duration,
@@ -63,7 +62,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// For this long.
+    /// Lasts this long.
     pub fn lasting(lasts: Duration) -> Self {
         Self { lasts, since: Arc::default() }
     }
@@ -73,13 +72,13 @@ impl Lock {
     }
 }
 
-/// What STAT tells of a file's size.
+/// Which size STAT returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sizes {
-    /// What it is.
+    /// The real one.
     #[default]
     Told,
-    /// Zero, always.
+    /// Always zero.
     Zero,
     /// Zero until this long after the last write.
     LateBy(Duration),
@@ -101,12 +100,12 @@ impl Ways {
         }
     }
 
-    /// What a refused OPEN is answered with.
+    /// The answer to a refused OPEN.
     pub(super) fn refuse_open(&self, refused: StatusReply) -> StatusReply {
         self.open_answers.map_or(refused, StatusReply::from)
     }
 
-    /// Whether the file may be called this.
+    /// Whether a file may have this name.
     pub(super) fn takes(&self, path: &Path) -> Result<(), StatusReply> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_taken = match self.names {
@@ -129,7 +128,7 @@ impl Ways {
         self.takes(to)
     }
 
-    /// What is told of a file.
+    /// What STAT returns for a file.
     pub(super) fn told(&self, path: &Path, mut attributes: Attrs) -> Attrs {
         let is_late = |by| {
             let modified = path.metadata().and_then(|metadata| metadata.modified());

@@ -168,3 +168,38 @@ async fn follow(command: &Command, name: &str, summary: &mut Summary) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Crates that are small, and that only tests and benchmarks of other crates ask for more of.
+    const SMALL: [&str; 3] = ["either ", "regex-automata ", "regex-syntax "];
+
+    /// The crates of other projects with their features.
+    fn features(selection: &[&str]) -> BTreeSet<String> {
+        let mut tree = cargo(&["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}"]);
+        let output = tree.args(selection).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().map(|line| line.trim_end_matches(" (*)").to_owned());
+        lines.filter(|line| !line.contains("(/") && !line.is_empty()).collect()
+    }
+
+    /// The tests' own build, xtask and the command line share their dependencies, or cargo would compile the AWS SDK three
+    /// times. `tests/Cargo.toml` turns on what is missing.
+    #[test]
+    fn dependencies_are_built_once() {
+        let tests = features(&["--workspace", "--edges", "normal,build,dev"]);
+        let command_line: Vec<_> = cli::PACKAGES.iter().flat_map(|package| ["--package", package]).collect();
+        for selection in [&["--package", "xtask"][..], &command_line] {
+            let built = features(&[selection, &["--edges", "normal,build"]].concat());
+            let more: Vec<_> = built.difference(&tests).collect();
+            let large: Vec<_> =
+                more.iter().filter(|line| !SMALL.iter().any(|small| line.starts_with(small))).collect();
+            assert!(built.len() > 100 && large.is_empty(), "{selection:?}: {large:#?}");
+        }
+    }
+}
