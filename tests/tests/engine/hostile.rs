@@ -317,7 +317,7 @@ async fn costs_no_memory(flood: &str, delivery: &Delivery) -> String {
 
 #[tokio::test]
 async fn a_flood_costs_no_memory() {
-    // Endless replies that nobody asked for; and one that is announced, and comes byte by byte.
+    // Endless replies without requests, and a reply that is announced and arrives byte by byte.
     let floods = [packet(kind::STATUS, 0xffff_fff0, &[&[0; 4]]), vec![0]];
     for (number, flood) in floods.into_iter().enumerate() {
         let delivery = to(Script::new(move |mut channel| {

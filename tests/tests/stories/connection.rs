@@ -38,7 +38,7 @@ async fn story_09_the_host_key_changed_unknown_or_second_of_two() {
 #[tokio::test]
 async fn story_09_a_pinned_ed25519_key_is_asked_for_although_the_server_has_others() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
+        return skip("kinds of keys and settings of OpenSSH: it is not available here");
     };
     let rsa = tempfile::tempdir().unwrap();
     let rsa_key = rsa.path().join("rsa");
@@ -127,7 +127,7 @@ async fn story_12_silence_is_noticed() {
     let started = Instant::now();
     let progress = bridge.transfer(&event, &credential, None, 0).await.unwrap();
     assert_eq!(progress.checkpoint.unwrap().status, Status::InProgress);
-    // Four keepalives, then as many tries to connect again as there are, each of which hears nothing.
+    // Four keepalives, then all attempts to reconnect, which get no answer.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
@@ -171,7 +171,7 @@ async fn story_13_a_server_that_cannot_be_reached_says_where() {
 #[tokio::test]
 async fn story_17_kinds_and_encodings_of_private_keys() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
+        return skip("kinds of keys and settings of OpenSSH: it is not available here");
     };
     for (kind, encoding, passphrase) in [
         (Kind::Ed25519, Encoding::OpenSsh, "correct horse"),

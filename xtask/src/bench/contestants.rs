@@ -14,14 +14,14 @@ use tokio::net::TcpListener;
 use super::measure::{self, Sample};
 use super::place::{BUCKET, CREDENTIAL, MANY, MANY_COUNT, MANY_SIZE, Place, built};
 
-/// What is to be done.
+/// The work of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// One file of so many bytes to the server.
+    /// Copies one file of this many bytes to the server.
     Copy(u64),
     /// [`MANY_COUNT`] files of [`MANY_SIZE`] bytes to the server.
     CopyMany,
-    /// A file of so many bytes that is on the server already: its hash.
+    /// Computes the hash of a file of this many bytes on the server.
     Hash(u64),
     /// No more than an SFTP session.
     Connect,
@@ -34,7 +34,7 @@ pub(crate) enum Work {
 pub(crate) enum Contestant {
     /// The bridge with its defaults.
     Bridge,
-    /// The bridge with at most so many connections.
+    /// The bridge with at most this many connections.
     BridgeWith(u32),
     /// OpenSSH's `sftp` and `ssh` with their defaults.
     OpenSsh,

@@ -50,7 +50,7 @@ impl Place {
             match tools::sshd().await? {
                 Some(sshd) => Ok((sshd.clone(), format!("OpenSSH's server: {}", sshd.program.display()))),
                 None => bail!(
-                    "OpenSSH's server is neither installed nor to be had (apt-get install openssh-server)"
+                    "OpenSSH's server is neither installed nor available (apt-get install openssh-server)"
                 ),
             }
         });
