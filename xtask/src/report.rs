@@ -51,6 +51,11 @@ pub(crate) fn paragraph(text: &str) {
     print!("{}", wrapped("  ", "  ", text));
 }
 
+/// Prints an item of a list.
+pub(crate) fn item(text: &str) {
+    print!("{}", wrapped("  - ", "    ", text));
+}
+
 /// Prints a value with its name. Nothing if there is no value.
 pub(crate) fn field(indent: &str, name: &str, value: &str) {
     if !value.is_empty() {

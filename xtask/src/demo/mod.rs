@@ -13,7 +13,7 @@ use integration_tests::partner::Partner;
 use integration_tests::stack::{self, Priority, Stack};
 use integration_tests::tools;
 
-use crate::report::{paragraph, step};
+use crate::report::{item, paragraph, step};
 
 const NAME: &str = "s3-sftp-bridge-demo";
 const LOCATION: &str = "incoming";
@@ -43,11 +43,11 @@ fn introduce() {
          three ways that you will see:",
     );
     for difference in [
-        "- Pauses between retries take a hundredth of their time.",
-        "- Events carry no version id. The function asks S3 for the current version instead.",
-        "- Executions cannot be redriven. The demo starts a new one with the same input.",
+        "Pauses between retries take a hundredth of their time.",
+        "Events carry no version id. The function asks S3 for the current version instead.",
+        "Executions cannot be redriven. The demo starts a new one with the same input.",
     ] {
-        paragraph(difference);
+        item(difference);
     }
     println!();
 }
