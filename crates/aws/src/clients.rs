@@ -1,4 +1,4 @@
-//! Clients from whatever AWS configuration the environment gives; built once per process.
+//! AWS clients, configured from the environment and built once per process.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::error::chain;
 
 /// The configuration of the environment: region, credentials, `AWS_ENDPOINT_URL`.
 pub async fn config() -> SdkConfig {
-    // Short enough that an unreachable endpoint (a VPC without a NAT gateway or an S3 endpoint) is an error that
-    // names it and not a function that times out.
+    // Shorter than the function's time-out, so that an unreachable endpoint (a VPC without a NAT gateway or an S3 endpoint)
+    // is named in an error.
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
         .read_timeout(Duration::from_secs(20))
@@ -20,10 +20,10 @@ pub async fn config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await
 }
 
-/// The configuration of a person's environment, with the two things that it most often lacks.
+/// The configuration of a person's environment. Fails early if it lacks a region or credentials.
 ///
 /// # Errors
-/// `InvalidConfig` where there is no region or there are no credentials; says which, and how to give it.
+/// `InvalidConfig` without a region or without credentials. The message says how to set them.
 pub async fn complete_config() -> Result<SdkConfig> {
     let config = config().await;
     let mut problems = Vec::new();
@@ -42,18 +42,15 @@ pub async fn complete_config() -> Result<SdkConfig> {
             "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({why})"
         ));
     }
-    match problems.is_empty() {
-        true => Ok(config),
-        false => Err(ErrorName::InvalidConfig.error(problems.join("; "))),
-    }
+    if problems.is_empty() { Ok(config) } else { Err(ErrorName::InvalidConfig.error(problems.join("; "))) }
 }
 
-/// S3. With an endpoint of one's own, buckets are named in the path: local stacks have no DNS names for them.
+/// S3. With a custom endpoint, the bucket stands in the path: local stacks have no DNS names for buckets.
 pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
     let own_endpoint = config.endpoint_url().is_some();
     let config = aws_sdk_s3::config::Builder::from(config)
         .force_path_style(own_endpoint)
-        // The bridge compares checksums itself, over ranges and resumed reads, too.
+        // The bridge compares checksums itself, even of ranges and of resumed reads.
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .build();
     aws_sdk_s3::Client::from_conf(config)

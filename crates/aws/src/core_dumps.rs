@@ -1,16 +1,16 @@
-//! A core dump of a process that reads a private key would hold it.
+//! Core dumps, which would contain the private key.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Forbids core dumps of this process, and other processes of the same user to read its memory. Every binary that reads
-/// a credential calls it first. Where it is refused, the process goes on: a delivery is worth more.
+/// Disables core dumps of this process, and keeps other processes of the same user from reading its memory. Every binary
+/// that reads a credential calls this first. Failures are logged and otherwise ignored.
 pub fn forbid() {
-    // The hard limit as well: nothing that runs in this process can raise it again.
+    // Also the hard limit, so that nothing in this process can raise it again.
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
         tracing::warn!(%error, "core dumps could not be limited");
     }
-    // A core pattern that is a pipe (systemd-coredump) does not heed the limit.
+    // A core pattern that is a pipe (systemd-coredump) ignores the limit.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
     {

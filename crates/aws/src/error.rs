@@ -1,19 +1,19 @@
-//! What an AWS call's failure means for the bridge.
+//! Failed AWS calls.
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 
-/// A failed call, told apart and put into words.
-pub(crate) struct Failed {
-    /// HTTP status, if there was an answer.
+/// A failed call, classified and described.
+pub(crate) struct CallError {
+    /// The HTTP status, if there was an answer.
     pub(crate) status: Option<u16>,
     /// The service's error code, if it gave one.
     pub(crate) code: Option<String>,
     words: String,
 }
 
-/// Codes that the SDK retries as throttling although their HTTP status is below 500.
+/// Error codes that mean throttling although their HTTP status is below 500.
 const THROTTLED: &[&str] = &[
     "BandwidthLimitExceeded",
     "RequestLimitExceeded",
@@ -25,7 +25,8 @@ const THROTTLED: &[&str] = &[
     "TooManyRequestsException",
 ];
 
-impl Failed {
+impl CallError {
+    /// Classifies an error of the SDK.
     pub(crate) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.code().map(str::to_owned);
@@ -56,25 +57,25 @@ impl Failed {
         Self { status, code, words }
     }
 
-    /// Whether another try may succeed with nothing changed.
+    /// Whether the same call may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         let throttled = self.code.as_deref().is_some_and(|code| THROTTLED.contains(&code));
         self.status.is_none_or(|status| status >= 500 || status == 429) || throttled
     }
 }
 
-impl std::fmt::Display for Failed {
+impl std::fmt::Display for CallError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.words)
     }
 }
 
-/// An error with what it comes from: the SDK's outermost words say little (`other`, `dispatch failure`).
+/// An error with its causes. The outermost error of the SDK says little (`other`, `dispatch failure`).
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     let causes = std::iter::successors(Some(error), |error| error.source());
     for said in causes.map(ToString::to_string) {
-        // Many repeat what their source says.
+        // Many errors repeat their cause.
         match words.last_mut() {
             Some(last) if last.contains(&said) => {}
             Some(last) if said.contains(last.as_str()) => *last = said,
@@ -82,15 +83,12 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
     }
     words.retain(|said| said != "other");
-    match words.is_empty() {
-        true => "the request could not be sent".into(),
-        false => words.join(": "),
-    }
+    if words.is_empty() { "the request could not be sent".into() } else { words.join(": ") }
 }
 
-/// A failed call in words, for a message.
+/// Describes a failed call.
 pub fn in_words<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
-    Failed::of(error).to_string()
+    CallError::of(error).to_string()
 }
 
 #[cfg(test)]
@@ -113,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_error_comes_from_is_said_once() {
+    fn a_cause_is_said_once() {
         let innermost = Said("no providers in chain provided credentials", None);
         let middle = Said("the credential provider was not enabled", Some(Box::new(innermost)));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! From a handler to the Lambda runtime: the error's name becomes the `errorType` that Step Functions matches.
+//! Runs a handler in the Lambda runtime. The error's name becomes the `errorType` that Step Functions matches.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing::Instrument as _;
 
-/// A failed invocation: any name, because `record-failure` raises Lambda's own names, too.
+/// A failed invocation. It may have any name, because `record-failure` also raises names of Lambda.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// Lambda's `errorType`.
@@ -31,7 +31,7 @@ impl From<Failed> for Diagnostic {
 /// Runs a function until Lambda ends the process.
 ///
 /// # Errors
-/// When the runtime API cannot be reached.
+/// If the runtime API cannot be reached.
 pub async fn run<F, Fut>(handler: F) -> Result<(), lambda_runtime::Error>
 where
     F: Fn(Value, Deadline) -> Fut,
@@ -51,7 +51,7 @@ where
     .await
 }
 
-/// What every log line of an invocation says.
+/// The fields of every log line of an invocation.
 fn invocation_span(payload: &Value, request_id: &str) -> tracing::Span {
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let number = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
@@ -69,7 +69,7 @@ fn invocation_span(payload: &Value, request_id: &str) -> tracing::Span {
 /// The output as JSON.
 ///
 /// # Errors
-/// `Internal`; it does not happen with our types.
+/// `Internal`, which does not happen with the bridge's types.
 pub fn to_value<T: serde::Serialize>(output: &T) -> Result<Value, Failed> {
     serde_json::to_value(output)
         .map_err(|error| bridge::ErrorName::Internal.error(format!("encoding the output: {error}")).into())

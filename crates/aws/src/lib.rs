@@ -1,15 +1,15 @@
-//! What the functions share of AWS: the pinned object, the credential, logs and metrics, and the Lambda runtime.
+//! AWS for the functions and the command line: the pinned object, the credential, logs, metrics, and the Lambda runtime.
 
 pub mod afterwards;
 pub mod clients;
 pub mod core_dumps;
 pub mod credential;
 mod error;
+mod etag;
 pub mod lambda;
 pub mod metrics;
 mod object;
 mod reader;
-mod removal;
 pub mod telemetry;
 mod versions;
 
@@ -19,14 +19,14 @@ pub use error::in_words;
 pub use object::{Deliverable, Newer, Pin, Standing, pin, pin_newer, standing, superseded_by};
 pub use reader::ObjectReader;
 
-/// Now, RFC 3339, UTC.
+/// The present time in RFC 3339, UTC.
 pub fn now() -> String {
     let now = aws_sdk_s3::primitives::DateTime::from(std::time::SystemTime::now());
     let now = aws_sdk_s3::primitives::DateTime::from_millis(now.to_millis().unwrap_or_default());
     now.fmt(aws_sdk_s3::primitives::DateTimeFormat::DateTime).unwrap_or_default()
 }
 
-/// A moment in whole seconds, RFC 3339, UTC: for messages.
+/// A moment in RFC 3339, UTC, to the second. For messages.
 pub fn timestamp(moment: std::time::SystemTime) -> String {
     let moment = aws_sdk_s3::primitives::DateTime::from(moment).secs();
     let moment = aws_sdk_s3::primitives::DateTime::from_secs(moment);

@@ -1,5 +1,4 @@
-//! Metrics in CloudWatch Embedded Metric Format: a log line that CloudWatch turns into metrics, with no call to wait
-//! for. Source: "Specification: Embedded metric format" in the CloudWatch user guide.
+//! Metrics in CloudWatch's Embedded Metric Format: CloudWatch makes metrics of log lines, so no call is needed. Source: "Specification: Embedded metric format" in the CloudWatch user guide.
 
 use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,21 +8,21 @@ use serde_json::{Map, Value, json};
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "S3SftpBridge";
 
-/// One value, with CloudWatch's name of its unit.
+/// One value.
 pub struct Metric {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// `Count`, `Bytes`, `Seconds`.
+    /// CloudWatch's name of the unit: `Count`, `Bytes`, `Seconds`.
     pub unit: &'static str,
-    /// Its value.
+    /// The value.
     pub value: f64,
 }
 
-/// Writes metrics with these dimensions. Each combination of dimension values is billed as a metric of its own: no
-/// object keys and no execution names.
+/// Writes metrics with these dimensions. Do not use object keys or execution names as dimensions: each combination of
+/// values is billed as a separate metric.
 pub fn emit(dimensions: &[(&str, &str)], metrics: &[Metric]) {
     let line = document(dimensions, metrics).to_string();
-    // Whoever does not read standard output loses the metric, not the delivery.
+    // If standard output is closed, the metric is lost, but the delivery continues.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 

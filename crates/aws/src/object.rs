@@ -7,7 +7,7 @@ use bridge::{
     Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, ObjectHash, PinnedObject, Result,
 };
 
-use crate::error::Failed;
+use crate::error::CallError as Failed;
 use crate::versions::Versions;
 
 /// What became of the object between the event and now.

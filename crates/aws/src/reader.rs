@@ -1,4 +1,4 @@
-//! The pinned object's bytes, in order from any offset.
+//! Reads the bytes of a pinned object in order, from any offset.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,49 +11,51 @@ use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::error::Failed;
+use crate::error::CallError;
+use crate::etag::quoted;
 use crate::object::{missing, unreadable};
 
-/// Reads the pinned version in order. A body that breaks off is asked for again from where it broke.
+/// Reads the pinned version in order. If a body breaks off, the reader requests the rest.
 ///
-/// It begins with one request for all of it. Where that turns out to be what everyone waits for (a single connection to
-/// S3 carries about 90 MB/s), it goes on in ranges that are fetched side by side; they are what is kept in memory, at
-/// most `STREAMS_MAX` times `RANGE` bytes.
+/// It begins with one request for the whole object. If S3 is slower than the server (one connection to S3 carries about
+/// 90 MB/s), it continues with ranges that it fetches in parallel. Only these are kept in memory, at most `STREAMS_MAX`
+/// times `RANGE` bytes.
 pub struct ObjectReader {
     s3: Client,
     object: Arc<PinnedObject>,
-    /// Where the next bytes come from.
+    /// The offset of the next bytes.
     offset: u64,
     head: Source,
-    /// The ranges behind the head, in order.
+    /// The ranges after the head, in order.
     ahead: VecDeque<Source>,
-    /// Up to where ranges have been asked for.
+    /// The end of the last range that was requested.
     asked: u64,
     fetching: JoinSet<()>,
     streams: usize,
     streams_max: usize,
     pace: Pace,
-    /// Read, not yet handed out.
+    /// Bytes that were read but not returned yet.
     kept: Option<Bytes>,
 }
 
-/// One request for each; small enough to be kept whole, bytes.
+/// Size of a range, in bytes. A whole range is kept in memory.
 const RANGE: u64 = 4 * 1024 * 1024;
+/// Maximum number of parallel requests.
 const STREAMS_MAX: usize = 3;
-/// A source this fast does not get faster by being asked twice, bytes a second.
+/// Rate above which parallel requests do not help, in bytes per second.
 const FAST: f64 = 200e6;
-/// So many bodies may break off in a row without a single byte.
+/// Maximum number of consecutive bodies that break off without a single byte.
 const BROKEN_BODIES_MAX: u32 = 3;
 
 enum Source {
     Direct(Range),
-    /// Fetched by a task of its own, up to an offset.
+    /// Fetched by a task, up to an offset.
     Fetched(mpsc::UnboundedReceiver<std::result::Result<Bytes, Unread>>, u64),
 }
 
-/// Why a stretch was not read.
+/// Why a range was not read.
 enum Unread {
-    /// The store answered with the whole object.
+    /// The store returned the whole object.
     RangesIgnored,
     Failed(Error),
 }
@@ -64,7 +66,7 @@ impl From<Error> for Unread {
     }
 }
 
-/// How long the reader was waited for.
+/// How long the caller waits for the reader.
 struct Pace {
     since: Instant,
     waited: Duration,
@@ -76,7 +78,7 @@ impl Pace {
         Self { since: Instant::now(), waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// After so many bytes that it can be told: is it S3 that everyone waits for?
+    /// Whether S3 is the bottleneck. `None` until enough bytes were read to tell.
     fn is_slow(&self) -> Option<bool> {
         let elapsed = self.since.elapsed();
         let rate = self.bytes as f64 / elapsed.as_secs_f64().max(1e-6);
@@ -104,7 +106,7 @@ impl ObjectReader {
         }
     }
 
-    /// With the contents that came with the answer about the object.
+    /// From the beginning, with the body of the response that described the object.
     pub fn with_body(s3: &Client, object: &PinnedObject, body: Option<ByteStream>) -> Self {
         let mut reader = Self::new(s3, object, 0);
         if let Source::Direct(range) = &mut reader.head {
@@ -113,7 +115,7 @@ impl ObjectReader {
         reader
     }
 
-    /// The next bytes; `None` at the end.
+    /// The next bytes. `None` at the end.
     ///
     /// # Errors
     /// `ObjectReadInterrupted`, `ObjectUnreadable`, `ObjectChanged`.
@@ -129,7 +131,7 @@ impl ObjectReader {
                 Source::Fetched(bytes, end) => match bytes.recv().await {
                     Some(next) => next.map(Some),
                     None if self.offset == *end => Ok(None),
-                    // The task is gone: as if there were no ranges.
+                    // The task ended early: read the rest without ranges.
                     None => Err(Unread::RangesIgnored),
                 },
             };
@@ -141,7 +143,7 @@ impl ObjectReader {
                     self.adapt();
                     return Ok(Some(bytes));
                 }
-                // The rest comes in one piece.
+                // Read the rest with one request.
                 Err(Unread::RangesIgnored) => self.fall_back(),
                 Err(Unread::Failed(error)) => return Err(error),
                 Ok(None) => match self.ahead.pop_front() {
@@ -155,7 +157,7 @@ impl ObjectReader {
         }
     }
 
-    /// Reads up to `offset` without handing the bytes out.
+    /// Reads up to `offset` and passes the bytes to `passed`.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -179,7 +181,7 @@ impl ObjectReader {
             return;
         }
         self.streams += 1;
-        // The request for all of it is cut short where the first range begins.
+        // The request for the whole object ends where the first range begins.
         if let Source::Direct(range) = &mut self.head {
             let end = self.offset.saturating_add(RANGE).min(self.object.size);
             if end < range.end {
@@ -223,17 +225,17 @@ impl ObjectReader {
     }
 }
 
-/// A stretch of the object.
+/// A range of the object.
 struct Range {
     s3: Client,
     object: Arc<PinnedObject>,
     offset: u64,
     end: u64,
     body: Option<ByteStream>,
-    /// Bytes of the body that lie before `offset`.
+    /// Bytes of the body before `offset`.
     skip: u64,
     failures: u32,
-    /// A store that answers with the whole object instead is of no use.
+    /// Fail if the store returns the whole object instead.
     must_be_ranged: bool,
 }
 
@@ -271,7 +273,7 @@ impl Range {
                         );
                         return Err(ErrorName::ObjectChanged.error(message).into());
                     }
-                    // The body may go on behind the end: it was asked for before there was one.
+                    // The body may be longer than the range: the request was made before the range had an end.
                     let beyond = self.offset.saturating_sub(self.end) as usize;
                     bytes.truncate(bytes.len() - beyond);
                     return Ok(Some(bytes));
@@ -286,7 +288,7 @@ impl Range {
                     tracing::warn!(
                         offset = self.offset,
                         problem,
-                        "the object's body broke off; asking for the rest"
+                        "the object's body broke off; requesting the rest"
                     );
                     if self.failures >= BROKEN_BODIES_MAX {
                         let message = format!(
@@ -304,12 +306,12 @@ impl Range {
     async fn open(&mut self) -> std::result::Result<(), Unread> {
         let PinnedObject { bucket, object_key, etag, version_id, size, .. } = &*self.object;
         let request = self.s3.get_object().bucket(bucket).key(object_key).set_version_id(version_id.clone());
-        let request = request.if_match(format!("\"{etag}\""));
+        let request = request.if_match(quoted(etag));
         let whole = self.offset == 0 && self.end == *size;
         let range = (!whole).then(|| format!("bytes={}-{}", self.offset, self.end - 1));
         match request.set_range(range).send().await {
             Ok(object) => {
-                // Some S3-compatible stores ignore a range, MiniStack with a version id is one: then all of it comes.
+                // Some S3-compatible stores ignore a range and return the whole object (MiniStack with a version id).
                 let ranged = object.content_range.is_some();
                 if self.must_be_ranged && !ranged {
                     return Err(Unread::RangesIgnored);
@@ -318,7 +320,7 @@ impl Range {
                 self.body = Some(object.body);
                 Ok(())
             }
-            Err(error) => Err(match Failed::of(&error) {
+            Err(error) => Err(match CallError::of(&error) {
                 failed if failed.status == Some(412) => ErrorName::ObjectChanged
                     .error(format!("s3://{bucket}/{object_key} changed while it was read: {failed}")),
                 failed if failed.status == Some(404) => missing(bucket, object_key, version_id.as_deref()),

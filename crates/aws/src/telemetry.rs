@@ -1,15 +1,15 @@
-//! Structured logs: one JSON object a line on standard output, which is what CloudWatch Logs Insights reads best.
+//! Structured logs: one JSON object per line, for CloudWatch Logs Insights.
 
 use bridge::{LogLevel, Variables};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Starts logging at `LOG_LEVEL`.
+/// Starts logging to standard output at `LOG_LEVEL`.
 pub fn init() {
     init_to(std::io::stdout);
 }
 
-/// The same to another stream: standard output is the receipt's in the command line tool.
+/// Starts logging to another stream. The command line prints receipts to standard output.
 pub fn init_to<W>(writer: W)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -26,9 +26,9 @@ where
 }
 
 fn filter(variables: &Variables) -> EnvFilter {
-    // That a level is wrong is for the settings to say. Until then, and where nobody parses them, there are logs.
+    // `Settings::parse` reports a wrong level. Until then, the default applies.
     let level = LogLevel::of(variables).unwrap_or_default();
-    // russh logs every packet, and what it shows of them is not ours to promise. It stands last: nobody gets more of it.
+    // russh logs every packet, possibly with secrets. This directive is the last, so that no setting overrides it.
     EnvFilter::new(format!("{level},russh=warn"))
 }
 

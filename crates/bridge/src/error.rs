@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::printable::printable;
+
 /// A result whose error carries an [`ErrorName`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -163,14 +165,14 @@ impl Error {
     /// [printable](crate::printable()).
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
         let message = message.into();
-        let message = match crate::printable(&message) {
+        let message = match printable(&message) {
             Cow::Owned(escaped) => escaped,
             Cow::Borrowed(_) => message,
         };
         Self { name, message }
     }
 
-    /// What happened, without the name.
+    /// The message, without the name.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -115,6 +115,8 @@ mod tests {
 
     #[test]
     fn no_pattern_takes_long() {
+        // Trying each position for each `*` in turn would take minutes, even for the length of a host name.
+        assert!(!Glob::new(&"*a".repeat(20)).matches(&"a-".repeat(63)));
         assert!(!Glob::new(&"*a".repeat(200)).matches(&"a".repeat(1_024).replace("aaaaa", "aaaa/")));
     }
 }

@@ -181,7 +181,7 @@ mod tests {
         ("SFTP_LOCATION", "../in", true, "a directory such as incoming"),
         ("SFTP_SECRET_ID", "hunter#2", false, "a secret's name"),
         ("SFTP_S3_SSH_KEY", "hunter#3", false, "bucket/path/to/key"),
-        ("SFTP_TRUSTED_HOST_KEYS", "hunter#4", false, "`SHA256:…`"),
+        ("SFTP_TRUSTED_HOST_KEYS", "hunter#4", false, "`SHA256:...`"),
         ("SFTP_AUTHENTICATION", "hostbased", true, "publickey, password, keyboard-interactive"),
         ("SFTP_ALGORITHMS", "modern,-aes*,-chacha*", true, "at least one of aes128-gcm@openssh.com"),
         ("SFTP_CONNECT_TIMEOUT", "0", true, "a number from 1 to 300"),

@@ -1,11 +1,11 @@
-//! Which algorithms are offered to a server: a preset, and changes to it.
+//! The SSH algorithms to offer: a preset and changes to it.
 
-/// Algorithms by the names that SSH has for them, the best ones first.
+/// Algorithms by their names in SSH, in order of preference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithms {
-    /// Ways to agree on keys.
+    /// Key exchange.
     pub key_exchanges: Vec<&'static str>,
-    /// Signatures of host keys, and of a user's RSA key.
+    /// Signatures of host keys and of a user's RSA key.
     pub host_keys: Vec<&'static str>,
     /// Ciphers.
     pub ciphers: Vec<&'static str>,
@@ -13,20 +13,20 @@ pub struct Algorithms {
     pub macs: Vec<&'static str>,
 }
 
-/// A list of algorithms to start from.
+/// A predefined list of algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// What is considered safe.
+    /// Algorithms that are considered safe.
     Modern,
-    /// The same, and behind it what old servers need.
+    /// Those of `Modern`, then what old servers need.
     Legacy,
 }
 
 impl Preset {
-    /// Both, the safe one first.
+    /// All presets, the safest one first.
     pub const ALL: [Self; 2] = [Self::Modern, Self::Legacy];
 
-    /// As in `SFTP_ALGORITHMS`.
+    /// The word in `SFTP_ALGORITHMS`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Modern => "modern",
@@ -35,18 +35,18 @@ impl Preset {
     }
 }
 
-/// The algorithms of one kind: those of `modern`, and what `legacy` puts behind them.
+/// The algorithms of one kind: those of `modern`, and those that `legacy` appends.
 struct Known {
     kind: &'static str,
     modern: &'static [&'static str],
     legacy: &'static [&'static str],
 }
 
-/// In the order of the fields of [`Algorithms`]. No name stands in two of them, so that a name tells its kind.
+/// In the order of the fields of [`Algorithms`]. No name occurs in two lists, so a name determines its kind.
 const KNOWN: [Known; 4] = [
     Known {
         kind: "key exchange",
-        // Post-quantum first. The NIST curves stand behind Curve25519: some appliances offer nothing else.
+        // Post-quantum first. The NIST curves are for appliances that offer nothing else.
         modern: &[
             "mlkem768x25519-sha256",
             "curve25519-sha256",
@@ -81,7 +81,7 @@ const KNOWN: [Known; 4] = [
     },
     Known {
         kind: "cipher",
-        // AES-GCM first: every Lambda CPU has AES instructions.
+        // AES-GCM first, because every CPU of Lambda has AES instructions.
         modern: &[
             "aes128-gcm@openssh.com",
             "aes256-gcm@openssh.com",
@@ -111,7 +111,7 @@ impl Default for Algorithms {
 }
 
 impl Algorithms {
-    /// A preset as it is.
+    /// The algorithms of a preset.
     pub fn preset(preset: Preset) -> Self {
         let [key_exchanges, host_keys, ciphers, macs] = KNOWN.map(|known| match preset {
             Preset::Modern => known.modern.to_vec(),
@@ -120,14 +120,14 @@ impl Algorithms {
         Self { key_exchanges, host_keys, ciphers, macs }
     }
 
-    /// Parses `modern`, `legacy`, and changes to it, separated by commas or blanks: `+name` puts an algorithm at the end,
-    /// `^name` at the beginning, `-name` takes it out, and with a `*` at its end all that begin so.
+    /// Parses `modern` or `legacy`, then changes, separated by commas or white space: `+name` appends an algorithm, `^name`
+    /// prepends it, `-name` removes it, and `-name*` removes all whose names begin with `name`.
     ///
     /// # Errors
     /// What is expected, as a clause.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let is_between = |c: char| c == ',' || c.is_ascii_whitespace();
-        let mut words = text.split(is_between).filter(|word| !word.is_empty()).peekable();
+        let is_separator = |c: char| c == ',' || c.is_ascii_whitespace();
+        let mut words = text.split(is_separator).filter(|word| !word.is_empty()).peekable();
         let named = words.peek().and_then(|word| Preset::ALL.into_iter().find(|it| it.as_str() == *word));
         if named.is_some() {
             words.next();
@@ -168,11 +168,11 @@ impl Algorithms {
                 }
             }
         }
-        let all = || KNOWN.iter().flat_map(|known| known.modern.iter().chain(known.legacy)).copied();
-        match found {
-            true => Ok(()),
-            false => Err(format!("for {word:?}, expected one of {}", all().collect::<Vec<_>>().join(", "))),
+        if found {
+            return Ok(());
         }
+        let all = KNOWN.iter().flat_map(|known| known.modern.iter().chain(known.legacy)).copied();
+        Err(format!("for {word:?}, expected one of {}", all.collect::<Vec<_>>().join(", ")))
     }
 
     fn lists(&mut self) -> [&mut Vec<&'static str>; 4] {

@@ -1,27 +1,27 @@
-//! The host keys that are trusted: pinned, never learned.
+//! Trusted host keys. They are pinned by the settings and never learned from a server.
 
 use std::fmt;
 
 use ssh_key::{Fingerprint, HashAlg, PublicKey};
 
-/// One pinned host key, as its SHA-256 fingerprint and, where the whole key was given, its type.
+/// One pinned host key: its SHA-256 fingerprint and, if the whole key was given, its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedHostKey {
     fingerprint: Fingerprint,
     key_type: Option<String>,
-    /// Not a server's key, but that of an authority that signs servers' keys.
+    /// Whether it is the key of an authority that signs host keys, instead of a host key.
     is_authority: bool,
 }
 
-/// The marker of `known_hosts` before an authority's key.
+/// The marker in `known_hosts` for the key of an authority.
 const CERT_AUTHORITY: &str = "@cert-authority";
 
 impl TrustedHostKey {
-    /// Parses `ssh-ed25519 AAAA…` with or without a comment behind or a host name before it, or `SHA256:…`; each of
-    /// them behind `@cert-authority`, too. The host name is not looked at: the settings are those of one partner.
+    /// Parses `ssh-ed25519 AAAA...`, optionally with a host name before it and a comment after it, or `SHA256:...`; for an
+    /// authority, after `@cert-authority`. The host name is ignored: the settings are for one partner.
     ///
     /// # Errors
-    /// What is wrong with it, in a few words.
+    /// What is wrong with it, as a clause.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let (is_authority, text) = match text.strip_prefix(CERT_AUTHORITY) {
@@ -32,7 +32,7 @@ impl TrustedHostKey {
             return Err(format!("expected no marker but {CERT_AUTHORITY}"));
         }
         let words: Vec<&str> = text.split_whitespace().collect();
-        // Behind the marker a host name stands also before a fingerprint.
+        // After the marker, there may be a host name before a fingerprint, too.
         if let Some(word) = words.iter().take(1 + usize::from(is_authority)).find(|word| is_fingerprint(word))
         {
             let fingerprint = word.trim_end_matches('=').parse::<Fingerprint>();
@@ -41,10 +41,11 @@ impl TrustedHostKey {
             return Ok(Self { fingerprint, key_type: None, is_authority });
         }
         let pair = words.windows(2).take(2).find(|pair| is_key(pair[1]));
-        let pair = pair.ok_or("expected `ssh-ed25519 AAAA…`, `host ssh-ed25519 AAAA…` or `SHA256:…`")?;
-        // The library's words are left out: nobody knows what it read.
+        let pair =
+            pair.ok_or("expected `ssh-ed25519 AAAA...`, `host ssh-ed25519 AAAA...` or `SHA256:...`")?;
+        // The library's message is left out, because it may repeat a secret that was pasted here.
         let key = PublicKey::from_openssh(&pair.join(" ")).map_err(
-            |_| "expected a whole public key behind its type: it is cut off, altered or of an unknown kind",
+            |_| "expected a complete public key after its type: this one is cut off, altered or of an unknown type",
         )?;
         Ok(Self {
             fingerprint: key.fingerprint(HashAlg::Sha256),
@@ -64,10 +65,10 @@ fn is_key(word: &str) -> bool {
 
 impl fmt::Display for TrustedHostKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_authority {
-            true => write!(f, "{CERT_AUTHORITY} {}", self.fingerprint),
-            false => write!(f, "{}", self.fingerprint),
+        if self.is_authority {
+            write!(f, "{CERT_AUTHORITY} ")?;
         }
+        write!(f, "{}", self.fingerprint)
     }
 }
 
@@ -79,7 +80,7 @@ impl TrustedHostKeys {
     /// Parses keys separated by newlines or commas; blank lines and `#` comments are skipped.
     ///
     /// # Errors
-    /// One sentence for all that is wrong.
+    /// A clause for each entry that is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut keys = Vec::new();
         let mut problems = Vec::new();
@@ -89,32 +90,33 @@ impl TrustedHostKeys {
                 Err(problem) => problems.push(format!("entry {}: {problem}", index + 1)),
             }
         }
-        match (problems.is_empty(), keys.is_empty()) {
-            (false, _) => Err(problems.join("; ")),
-            (true, true) => Err("expected at least one host key".into()),
-            (true, false) => Ok(Self(keys)),
+        if !problems.is_empty() {
+            return Err(problems.join("; "));
         }
+        if keys.is_empty() {
+            return Err("expected at least one host key".into());
+        }
+        Ok(Self(keys))
     }
 
-    /// Whether the key with this SHA-256 fingerprint (`SHA256:…`) is pinned.
+    /// Whether the host key with this SHA-256 fingerprint (`SHA256:...`) is pinned.
     pub fn trusts(&self, fingerprint: &str) -> bool {
         self.pinned().any(|(pinned, _)| pinned.to_string() == fingerprint)
     }
 
-    /// The servers' keys: their fingerprints, and their types (`ssh-ed25519`, …) where more than the fingerprint is
-    /// known.
+    /// Fingerprints of the pinned host keys, and their types (`ssh-ed25519`) if the whole key was given.
     pub fn pinned(&self) -> impl Iterator<Item = (&Fingerprint, Option<&str>)> {
         let keys = self.0.iter().filter(|key| !key.is_authority);
         keys.map(|key| (&key.fingerprint, key.key_type.as_deref()))
     }
 
-    /// The fingerprints of the authorities whose word is taken for a server's key.
+    /// Fingerprints of the authorities that are trusted to sign host keys.
     pub fn authorities(&self) -> impl Iterator<Item = &Fingerprint> {
         self.0.iter().filter(|key| key.is_authority).map(|key| &key.fingerprint)
     }
 }
 
-/// Splits at newlines and commas, but keeps `known_hosts` lines whole: `host,192.0.2.1 ssh-ed25519 AAAA…`.
+/// Splits at newlines and commas, except the commas between hosts of `known_hosts`: `host,192.0.2.1 ssh-ed25519 AAAA...`.
 fn entries(text: &str) -> Vec<String> {
     let mut entries = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
