@@ -49,7 +49,7 @@ struct Extent {
     rounds: Option<u32>,
 }
 
-/// The same in a quick run: the time until a program has filled a long way counts for more in a smaller file.
+/// The same in a quick run: with a smaller file, the time until a connection is at full speed would count for more.
 const DISTANT: u64 = 256 * MIB;
 
 pub(crate) fn all(quick: bool, rounds: Option<u32>) -> Vec<Case> {
