@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// The leash: a shell that leads a process group of its own and holds the other end of a pipe. The pipe ends
-/// when its holder lets go or dies, whatever it died of; then the child's descendants (sshd's sessions leave the
-/// group) and the child get a TERM, and 5 s later the whole group gets a KILL. The child stands still until then: it
-/// starts no further ones, and the end of it, which ends the watcher, comes last. A server that has ended takes its
-/// group with it; a task's exit status is passed on.
+/// The leash: a shell that leads a process group of its own and reads from a pipe. The pipe ends when its holder closes
+/// it or dies, for whatever reason. Then the shell stops the child, so that it starts no further processes; sends TERM to
+/// the child's descendants (sshd's sessions leave the group) and to the child; and continues the child. After 5 s the
+/// whole group gets KILL. When a server ends, its group is killed. When a task ends, its exit status is passed on.
 const LEASH: &str = r#"
 exec 3<&0
 kind=$1 rubbish=$2; shift 2
