@@ -22,7 +22,7 @@ pub(super) enum Content {
 
 impl Object {
     /// The head of an answer with the object, or with a part of it.
-    fn head(&self, request: &Request, range: Option<(u64, u64)>) -> String {
+    pub(super) fn head(&self, request: &Request, range: Option<(u64, u64)>) -> String {
         let mut head = String::from("HTTP/1.1 ");
         head += if range.is_some() { "206 Partial Content" } else { "200 OK" };
         let (offset, length) = range.unwrap_or((0, self.length));
