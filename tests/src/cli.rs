@@ -11,14 +11,14 @@ use tokio::sync::OnceCell;
 
 use crate::tools;
 
-/// The end of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ran {
     /// Its exit status.
     pub status: i32,
     /// Its standard output.
     pub stdout: String,
-    /// Its standard error output.
+    /// Its standard error.
     pub stderr: String,
 }
 

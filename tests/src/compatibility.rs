@@ -1,5 +1,5 @@
-//! `docs/compatibility.md`, made from the results of the tests of each server. A test writes its rows into `target/`, and
-//! `cargo xtask compatibility` joins them.
+//! `docs/compatibility.md`, from the results of the tests of each server. A test writes its rows into `target/`;
+//! `cargo xtask compatibility` puts them together.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 
 use crate::tools::workspace;
 
-/// While this environment variable is set, results are not compared with the page, which is being written anew.
+/// While this environment variable is set, the results are not compared with the page, because it is being rewritten.
 pub const RENEWING: &str = "BRIDGE_COMPATIBILITY_RENEWING";
 
-/// What every server is tested for, and the heading of its column.
+/// The checks of every server, and the headings of their columns.
 pub const CHECKS: [&str; 14] = [
     "names",
     "empty",
@@ -63,13 +63,13 @@ pub const SERVERS: [&str; 26] = [
 pub struct Row {
     /// One of [`SERVERS`].
     pub name: &'static str,
-    /// Its software and version.
+    /// Which software it was.
     pub version: String,
     /// The result of each of [`CHECKS`].
     pub cells: Vec<String>,
-    /// Notes about settings, and about cells that are not just `ok`.
+    /// What a reader has to know about settings, and about cells that say more than `ok`.
     pub notes: Vec<String>,
-    /// Its cells in the second table. `None` for a server that is only simulated.
+    /// Of the second table: what else it told of itself. None for a server that is only played.
     pub facts: Option<[String; 3]>,
 }
 
@@ -78,9 +78,9 @@ pub struct Row {
 pub enum Comparison {
     /// The page says the same.
     Same,
-    /// The page is about another version of the server.
+    /// The page speaks of another version of the server.
     OtherVersion(String),
-    /// The page says something else about the same version.
+    /// The page says something else of the same version.
     Different,
 }
 
@@ -95,7 +95,7 @@ impl Row {
         lines
     }
 
-    /// Writes the results for the next page, and compares them with the present page.
+    /// Writes the results for the page, and compares them with the present page.
     pub fn record(&self) -> Result<Comparison> {
         let lines = self.lines();
         let folder = found();
@@ -126,7 +126,7 @@ fn file_name(name: &str) -> String {
     name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
-/// The folder for the results of the tests.
+/// Where the tests write their results.
 pub fn found() -> PathBuf {
     workspace().join("target/compatibility")
 }
@@ -136,8 +136,8 @@ pub fn page() -> PathBuf {
     workspace().join("docs/compatibility.md")
 }
 
-/// The page, made from the results of the tests. Servers that could not be tested here keep their former lines; their
-/// names are returned, too.
+/// The page, made of what the tests found; of a server that could not be tried here, what the page said before.
+/// Returns it with the names of those servers.
 pub fn renew() -> Result<(String, Vec<&'static str>)> {
     let former = std::fs::read_to_string(page()).unwrap_or_default();
     let mut kept = Vec::new();

@@ -1,5 +1,5 @@
-//! How clients log in to the embedded server: passwords, questions, two methods in a row, further host keys, other
-//! algorithms. It counts what it refuses.
+//! Logins of the embedded server: passwords, questions, several methods one after the other; and its host keys and
+//! algorithms. It counts the attempts that it refuses.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use russh::keys::{Certificate, PrivateKey};
 use russh::server::{Auth, Config};
 use russh::{MethodKind, MethodSet, Preferred};
 
-/// The way in. The default takes the account's key and nothing else.
+/// How clients log in. By default: with the account's key.
 #[derive(Clone, Debug, Default)]
 pub struct Door {
-    /// The methods that a client needs, in this order. Empty: the account's key.
+    /// The required methods, one after the other. Empty: the account's key.
     pub methods: Vec<MethodKind>,
     /// Whether one of the methods is enough.
     pub any: bool,
@@ -24,32 +24,32 @@ pub struct Door {
     pub host_keys: Vec<String>,
     /// Certificates of host keys.
     pub certificates: Vec<String>,
-    /// The algorithms that the server offers, instead of russh's defaults.
+    /// The algorithms, instead of russh's defaults.
     pub preferred: Option<Preferred>,
-    /// The server disconnects at the first attempt to log in.
+    /// Whether each login ends the connection.
     pub hangs_up: bool,
-    /// How long the server takes to check a key or a password.
+    /// How long it takes to check a key or a password.
     pub slow: Duration,
-    /// The banner before the log-in.
+    /// The banner.
     pub banner: Option<&'static str>,
-    /// The rounds of questions of keyboard-interactive: each question, and whether its answer may be shown. Empty: the
-    /// server asks for the password.
+    /// The rounds of questions of keyboard-interactive: each question, and whether its answer is shown. Empty: the server
+    /// asks for the password.
     pub questions: Vec<Vec<(&'static str, bool)>>,
     /// The answers to the questions, on all connections.
     pub answers: Arc<Mutex<Vec<String>>>,
-    /// What the server does when a client asks for SFTP.
+    /// What the server does when a client requests SFTP.
     pub start: Start,
-    /// Number of channels of each kind that the server opens to the client after it asked for SFTP.
+    /// Number of channels of each kind that the server opens to the client after the request for SFTP.
     pub opens: usize,
-    /// How many of the server's channels the client accepted, and how many it refused.
+    /// The server's channels that the client accepted, and those that it refused.
     pub opened: Arc<[AtomicUsize; 2]>,
-    /// Refused attempts, on all connections.
+    /// Attempts that were refused, on all connections.
     pub refused: Arc<AtomicUsize>,
-    /// Checked attempts, on all connections.
+    /// Attempts that were checked, on all connections.
     pub judged: Arc<AtomicUsize>,
 }
 
-/// What the server does when a client asks for SFTP.
+/// What the server does when a client requests SFTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// SFTP starts.
@@ -59,12 +59,12 @@ pub enum Start {
     Cut,
     /// SFTP is refused. Until SFTP has started, the channel takes no data.
     Refused,
-    /// These words go to the standard error output, and the channel is closed.
+    /// These words are sent as standard error, and the channel is closed.
     Words(&'static str),
 }
 
 impl Door {
-    /// Refused attempts since the last call.
+    /// Attempts that were refused since the last time.
     pub fn take_refused(&self) -> usize {
         self.refused.swap(0, Ordering::Relaxed)
     }
@@ -87,7 +87,7 @@ impl Door {
         Ok(config)
     }
 
-    /// The methods with which the client may continue.
+    /// The methods that the client may use next.
     fn left(&self, proved: &[MethodKind]) -> MethodSet {
         let all = match self.methods.is_empty() {
             true => &[MethodKind::PublicKey][..],
@@ -130,7 +130,7 @@ impl Door {
         Some(Auth::Partial { name: "".into(), instructions: "".into(), prompts: Cow::Owned(prompts) })
     }
 
-    /// Opens channels to the client, and counts what it says.
+    /// Opens channels to the client, and counts its answers.
     pub(crate) fn open_channels(&self, client: russh::server::Handle) {
         let (opens, opened) = (self.opens, Arc::clone(&self.opened));
         tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! A TCP proxy on loopback that can misbehave while connections run through it.
+//! A TCP proxy on loopback that can be told to misbehave while connections run through it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,27 +22,27 @@ pub enum Fault {
     None,
     /// Resets every connection when the client has sent this many bytes through it.
     CutAfter(u64),
-    /// Like [`Fault::CutAfter`], but only for the next connection that reaches this many bytes.
+    /// Like [`Fault::CutAfter`], for the next connection to reach that many bytes only.
     CutOnceAfter(u64),
-    /// Becomes [`Fault::Refuse`] when a client has sent this many bytes: the server is gone and stays away.
+    /// Becomes [`Fault::Refuse`] when a client has sent this many bytes through it: the server is gone, and stays away.
     RefuseAfter(u64),
-    /// Stops forwarding in both directions. Running connections fall silent; new ones are accepted and hear nothing.
-    /// This is how TCP sees a pulled cable.
+    /// Stops forwarding in both directions: connections fall silent, and new ones are accepted and get no answer. As if the
+    /// cable were unplugged.
     Swallow,
-    /// Becomes [`Fault::Swallow`] when a client has sent this many bytes.
+    /// Becomes [`Fault::Swallow`] when a client has sent this many bytes through it.
     SwallowAfter(u64),
-    /// Closes the port and resets all connections.
+    /// Closes the port and resets what runs through it.
     Refuse,
-    /// Delays every byte by this, in each direction, at full throughput.
+    /// Holds every byte this long, each way, without slowing the stream down.
     Delay(Duration),
     /// Forwards this many bytes a second in each direction of a connection.
     Rate(u64),
-    /// Serves at most this many connections at a time. Further ones are accepted and hear nothing.
+    /// Serves this many connections at the same time. A further one is accepted and gets no answer.
     Admit(u64),
 }
 
 impl Fault {
-    /// The number of bytes from a client after which the fault takes effect.
+    /// What becomes of the connections when a client has sent so many bytes, if there is such a number.
     fn limit(self) -> Option<u64> {
         match self {
             Self::CutAfter(limit)
@@ -53,7 +53,7 @@ impl Fault {
         }
     }
 
-    /// The fault after the limit was reached.
+    /// What follows when the limit is reached.
     fn next(self) -> Self {
         match self {
             Self::CutOnceAfter(_) => Self::None,
@@ -123,7 +123,7 @@ impl FaultProxy {
         Ok(Self { port, counters, fault, cut, orders, listening })
     }
 
-    /// Changes the behaviour, and returns when the change is in effect.
+    /// Misbehaves from now on; returns when the change has taken hold.
     pub async fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
         let (done, wait) = oneshot::channel();
@@ -132,7 +132,7 @@ impl FaultProxy {
         }
     }
 
-    /// Resets all connections. New ones are served.
+    /// Resets every connection that runs now; new ones are served.
     pub fn cut(&self) {
         self.cut.send_replace(());
     }
@@ -157,7 +157,7 @@ impl FaultProxy {
         self.counters.open.load(Ordering::Relaxed)
     }
 
-    /// Maximum number of connections that were open at the same time.
+    /// The highest number of connections that were open at the same time.
     pub fn open_max(&self) -> u64 {
         self.counters.open_max.load(Ordering::Relaxed)
     }
@@ -204,7 +204,7 @@ impl Server {
         }
     }
 
-    /// To refuse connections, the proxy stops listening.
+    /// A port that refuses is one on which nobody listens.
     async fn open_or_close(&self, listener: &mut Option<TcpListener>) {
         if *self.fault.borrow() == Fault::Refuse {
             *listener = None;
@@ -256,7 +256,7 @@ impl Server {
     }
 }
 
-/// Maximum number of queued bytes for each direction of a connection: enough for 500 MB/s with a delay of 100 ms.
+/// Of each direction of a connection: enough for 500 MB/s that are 100 ms late.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
 
 /// The connection is to be reset.
@@ -308,8 +308,8 @@ async fn pump(
     upward: bool,
     count: impl Fn(u64) -> u64,
 ) -> Result<(), Cut> {
-    // The queue holds delayed bytes. Its limit is a number of bytes, not of pieces: many small packets must be as late
-    // as large ones, and not slower.
+    // The queue is what holds delayed bytes. Bounded by them and not by their pieces, of which an answer a packet
+    // makes many: they are to be late and not slow.
     let (queue, mut pieces) = mpsc::unbounded_channel();
     let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
     let reader = async move {

@@ -1,5 +1,5 @@
 //! The deployed functions: their configuration, and what their processes use. MiniStack runs each `bootstrap` as a
-//! process of this machine, so `/proc` has the answers.
+//! process of this machine, so the system can be asked.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,17 +15,17 @@ use crate::process::memory_peak;
 pub struct FunctionProcess {
     /// Its id.
     pub id: u32,
-    /// Maximum memory so far, in bytes.
+    /// The highest memory use so far, in bytes.
     pub memory_peak: u64,
-    /// The files that it has open for writing, including deleted ones, without pipes and sockets.
+    /// The files that are open for writing, deleted ones included. Pipes and sockets do not count.
     pub writable: Vec<PathBuf>,
-    /// The number of bytes that it has written to files so far, including deleted ones. Files in memory do not count.
+    /// The bytes that it has written to files so far, deleted ones included. Files in memory do not count.
     pub written: u64,
 }
 
 impl MiniStack {
-    /// Sets the timeout of a deployed function, and adds variables, with `UpdateFunctionConfiguration`. The next invocation
-    /// starts a new process. Without an SDK crate, like `logs`.
+    /// Changes a deployed function as `UpdateFunctionConfiguration` does: its timeout, and variables beside those that
+    /// it has. The next invocation starts a new process. By hand, for the reason that `logs` has.
     pub async fn reconfigure(
         &self,
         function: &str,
@@ -54,7 +54,7 @@ impl MiniStack {
         for entry in fs::read_dir("/proc").context("this needs Linux's /proc")? {
             let folder = entry?.path();
             let Some(id) = folder.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
-            // Processes of other users, and those that have just ended, cannot be read.
+            // Processes of other users, and processes that are ending, cannot be read.
             let environment = fs::read(folder.join("environ")).unwrap_or_default();
             let variables: Vec<_> = environment.split(|byte| *byte == 0).collect();
             if marks.iter().all(|mark| variables.contains(&mark.as_bytes())) {
@@ -65,7 +65,7 @@ impl MiniStack {
     }
 }
 
-/// `None` if the process has ended.
+/// `None` if it has ended in the meantime.
 fn look_at(folder: &Path, id: u32) -> Option<FunctionProcess> {
     let counters = fs::read_to_string(folder.join("io")).ok()?;
     let written = counters.lines().find_map(|line| line.strip_prefix("write_bytes: "))?;
@@ -73,7 +73,7 @@ fn look_at(folder: &Path, id: u32) -> Option<FunctionProcess> {
     for handle in fs::read_dir(folder.join("fd")).ok()?.flatten() {
         let info = fs::read_to_string(folder.join("fdinfo").join(handle.file_name())).unwrap_or_default();
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
-        // In octal; of the last digit, one bit is O_WRONLY and the next O_RDWR.
+        // In octal. In the last digit, one bit is O_WRONLY and the next is O_RDWR.
         let is_writable = u32::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & 3 != 0);
         let is_file = fs::metadata(handle.path()).is_ok_and(|metadata| metadata.is_file());
         if is_writable && is_file {
@@ -97,7 +97,7 @@ mod tests {
         let look = || look_at(Path::new("/proc/self"), std::process::id()).unwrap();
         let is_open =
             |process: &FunctionProcess| process.writable.iter().any(|path| path.starts_with(&folder));
-        // Not in the folder for temporary files, which may be in memory. The file has no name.
+        // Not among the temporary files, which may lie in memory. It has no name, as careful temporary files have none.
         let mut file = tempfile::tempfile_in(&folder).unwrap();
         let before = look();
         file.write_all(&[7; 100_000]).unwrap();

@@ -1,5 +1,6 @@
-//! The harness of integration tests, demo and benchmarks: partner SFTP servers, a proxy that breaks connections, a fast
-//! source of objects, and the local AWS. Everything listens on a free port of loopback and ends with its owner.
+//! The harness of the integration tests, the demo and the benchmarks: partner SFTP servers, a proxy that breaks
+//! connections, a fast source of objects, and the local AWS. Everything listens on loopback on a free port, and ends with
+//! its owner.
 
 pub mod cases;
 pub mod cli;
@@ -20,10 +21,10 @@ pub mod stack;
 pub mod tools;
 pub mod wire;
 
-/// The environment variable with the file to which [`skip`] writes. `cargo xtask test` sets it.
+/// The environment variable that names the file where [`skip`] writes; `cargo xtask test` sets it.
 pub const SKIPPED_FILE: &str = "BRIDGE_SKIPPED_TESTS";
 
-/// Says why a test cannot run on this machine. The reason appears in the summary of `cargo xtask test`. A test that only
+/// Says why a test cannot run on this machine. The reason appears in the summary of `cargo xtask test`; a test that only
 /// returned would count as passed.
 pub fn skip(reason: &str) {
     use std::io::Write;

@@ -1,7 +1,7 @@
 //! MiniStack, the local AWS: S3, EventBridge, Step Functions, Lambda, CloudFormation on one loopback port.
 //!
-//! Nothing here can reach a real AWS account: the environment starts empty, the credentials are dummies, and every client
-//! gets the local endpoint.
+//! Nothing here can reach a real AWS account: the environment is built from nothing, the credentials are dummies, and each
+//! client gets its endpoint explicitly.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub const REGION: &str = "us-east-1";
 pub struct MiniStack {
     /// `http://127.0.0.1:PORT`
     pub endpoint: String,
-    /// The standard output of MiniStack and of the functions.
+    /// What it and the functions print to their standard output.
     pub log: PathBuf,
     folder: PathBuf,
     process: Leashed,
@@ -35,7 +35,7 @@ pub struct MiniStack {
 pub struct Options {
     /// Factor for the waits of state machines and retriers.
     pub wait_scale: f64,
-    /// Whether functions have only the permissions of their roles. The credentials of this file may do everything.
+    /// Whether functions have only the permissions of their roles. The credentials of this file permit everything.
     pub auth: bool,
 }
 
@@ -47,16 +47,16 @@ impl Default for Options {
 
 static SHARED: OnceCell<MiniStack> = OnceCell::const_new();
 
-/// One MiniStack for all tests of a test binary. Each test uses names of its own. It ends with the test binary.
+/// One MiniStack for all tests of a test binary, so each test uses names of its own. It ends with the test binary.
 pub async fn shared() -> &'static MiniStack {
     SHARED.get_or_init(async || MiniStack::start(Options::default()).await.unwrap()).await
 }
 
 impl MiniStack {
-    /// Installs it unless it is there, starts it on a free port and waits until it answers.
+    /// Installs it if needed, starts it on a free port, and waits until it answers.
     pub async fn start(options: Options) -> Result<Self> {
         let tool = tools::ministack().await?;
-        // The leash removes the folder, even if this process is killed.
+        // Not a TempDir: the leash removes it even if this process is killed.
         let folder = tempfile::Builder::new().prefix("ministack-").tempdir()?.keep();
         let port = free_port()?;
         let endpoint = format!("http://127.0.0.1:{port}");
@@ -67,7 +67,7 @@ impl MiniStack {
         let mut command = Leashed::command(Some(&folder));
         command.arg(tool.program("ministack")).env_clear().current_dir(&folder);
         command.env("PATH", tool.path()).envs(environment(&endpoint, &folder));
-        // The functions inherit MiniStack's environment, and send their requests where it points.
+        // The functions get MiniStack's environment, endpoint included.
         command.env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
         command.env("GATEWAY_PORT", port.to_string()).env("MINISTACK_REGION", REGION);
         command.env("AUTH", options.auth.to_string());
@@ -90,13 +90,13 @@ impl MiniStack {
         Ok(())
     }
 
-    /// Deletes everything: buckets, functions, executions.
+    /// Forgets everything: buckets, functions, executions.
     pub async fn reset(&self) -> Result<()> {
         self.request("POST", "/_ministack/reset", "", "").await.map(drop)
     }
 
-    /// Everything that functions and state machines have logged, one line per event, group by group. Without an SDK
-    /// crate: two calls are not worth one.
+    /// Everything that functions and state machines have logged, a line per event, group by group. By hand: an SDK
+    /// crate for two calls would cost more than it gives.
     pub async fn logs(&self) -> Result<String> {
         let call = async |operation: &str, body: Value| -> Result<Value> {
             let headers = format!(
@@ -129,8 +129,9 @@ impl MiniStack {
         Ok(text)
     }
 
-    /// Runs one state with a mocked task: TestState. Without the SDK, whose client sends this call to a host of its own.
-    /// MiniStack evaluates no JSONata of a Task here: only `status`, `error` and `nextState` are reliable.
+    /// What one state does when its task answers so or fails so: TestState with a mock. By hand, because the SDK's
+    /// client sends it to a host of its own. MiniStack evaluates no JSONata of a Task here; what is to be believed is
+    /// `status`, `error` and `nextState`.
     pub async fn test_state(
         &self,
         definition: &Value,
@@ -178,7 +179,7 @@ impl MiniStack {
         Ok(body.to_owned())
     }
 
-    /// The environment of a program that uses this AWS and no other.
+    /// The environment that a program needs to use this AWS and no other.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         environment(&self.endpoint, &self.folder)
     }
@@ -188,7 +189,7 @@ impl MiniStack {
         self.environment().into_iter().filter(|(name, _)| name.starts_with("AWS_")).collect()
     }
 
-    /// A client; made anew each time, since its connections belong to the runtime that uses it.
+    /// A new client each time, because its connections belong to the runtime that uses it.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -219,7 +220,7 @@ impl MiniStack {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
-    /// Makes a secret and returns its ARN.
+    /// Creates a secret, and returns its ARN.
     pub async fn create_secret(&self, name: &str, value: &str) -> Result<String> {
         let created = self.secrets().create_secret().name(name).secret_string(value).send().await?;
         created.arn.context("a secret without an ARN")
@@ -241,7 +242,7 @@ pub(crate) fn environment(endpoint: &str, home: &Path) -> Vec<(&'static str, Str
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_DEFAULT_REGION", REGION.to_owned()),
-        // Ignores the user's profiles and the role of a cloud machine.
+        // Neither the user's profiles nor a cloud machine's role may be used.
         ("AWS_CONFIG_FILE", format!("{home}/none")),
         ("AWS_SHARED_CREDENTIALS_FILE", format!("{home}/none")),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),

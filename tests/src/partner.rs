@@ -18,15 +18,15 @@ use crate::tools::{self, Sshd};
 pub struct Partner {
     /// `127.0.0.1`
     pub host: String,
-    /// It stays the same when the server is stopped and started again.
+    /// The same for as long as the partner lives, through stops and starts.
     pub port: u16,
     /// The user who may log in.
     pub user: String,
     /// The key with which the user may log in.
     pub client_key: KeyPair,
-    /// The server's key. Clients trust its `public` line.
+    /// The server's host key. Clients trust its `public` line.
     pub host_key: KeyPair,
-    /// The folder that it serves. Sessions start in it.
+    /// The folder that it serves. Sessions start there.
     pub root: PathBuf,
     engine: Engine,
     folder: TempDir,
@@ -40,16 +40,16 @@ enum Engine {
     Scripted { script: Script, server: Option<Embedded> },
 }
 
-/// How a partner differs from the default.
+/// How a partner differs from the ordinary one.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The kind of the server's host key.
     pub host_key: Kind,
     /// The key with which the user may log in. `None`: a new one.
     pub client_key: Option<KeyPair>,
-    /// More lines for `sshd_config`. They come first, since sshd uses the first of two equal settings.
+    /// More lines for `sshd_config`. They come first, because sshd uses the first of two equal settings.
     pub settings: String,
-    /// The parent of its folder. `None`: the folder for temporary files.
+    /// Where its folder is created. `None`: in the temporary folder.
     pub parent: Option<PathBuf>,
 }
 
@@ -68,7 +68,7 @@ impl Partner {
         }
     }
 
-    /// OpenSSH's server, which most partners run.
+    /// OpenSSH's server, the one that most partners run.
     pub async fn open_ssh(sshd: Sshd, options: Options) -> Result<Self> {
         let engine = Engine::OpenSsh { sshd, settings: options.settings.clone(), process: None };
         Self::with_engine(engine, options).await
@@ -79,19 +79,19 @@ impl Partner {
         Self::with_engine(Engine::Program { software, process: None }, options).await
     }
 
-    /// The server inside this process.
+    /// The embedded server, with quirks.
     pub async fn embedded(quirks: Quirks) -> Result<Self> {
         Self::with_engine(Engine::Embedded { quirks: Box::new(quirks), server: None }, Options::default())
             .await
     }
 
-    /// The same, with this key of the user.
+    /// The embedded server, with another key of the user.
     pub async fn embedded_for(client_key: KeyPair, quirks: Quirks) -> Result<Self> {
         let options = Options { client_key: Some(client_key), ..Options::default() };
         Self::with_engine(Engine::Embedded { quirks: Box::new(quirks), server: None }, options).await
     }
 
-    /// Another node of a partner's server: the same user, the same host key, other files.
+    /// Another node of a partner's server: it knows the same user and has the same host key, and keeps its own files.
     pub async fn embedded_as(other: &Self, quirks: Quirks) -> Result<Self> {
         let mut partner = Self::embedded_for(other.client_key.clone(), quirks).await?;
         partner.host_key = other.host_key.clone();
@@ -99,7 +99,7 @@ impl Partner {
         Ok(partner)
     }
 
-    /// A server inside this process that runs a script for each SFTP channel and keeps no files.
+    /// A server inside this process that runs a script on each SFTP channel, and keeps no files.
     pub async fn scripted(script: Script) -> Result<Self> {
         Self::with_engine(Engine::Scripted { script, server: None }, Options::default()).await
     }
@@ -192,12 +192,12 @@ impl Partner {
         self.start_again().await
     }
 
-    /// The file with the user's private key.
+    /// A file with the private key with which the user may log in.
     pub fn client_key_file(&self) -> PathBuf {
         self.folder.path().join("client_key")
     }
 
-    /// The kind of server, for people.
+    /// The partner's software, for people.
     pub fn kind(&self) -> &'static str {
         match self.engine {
             Engine::OpenSsh { .. } => "OpenSSH",
@@ -207,14 +207,14 @@ impl Partner {
         }
     }
 
-    /// The server's log.
+    /// What the server has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("sshd.log")).unwrap_or_default()
     }
 }
 
-/// sshd does not check owners and modes of files, since the files belong to the user of the tests. Nothing here limits
-/// clients; a test may add limits.
+/// The user of the tests owns the folders, so sshd does not check owners and modes. Nothing limits clients: tests add that
+/// if they need it.
 const SSHD_CONFIG: &str = "
 ListenAddress 127.0.0.1
 Port PORT

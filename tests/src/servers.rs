@@ -1,4 +1,4 @@
-//! Servers other than OpenSSH's that partners run. Each serves a folder of this machine.
+//! The servers that partners run besides OpenSSH. Each serves a folder of this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::tools::{self, Unpacked, workspace};
 pub enum Server {
     /// ProFTPD with mod_sftp.
     ProFtpd,
-    /// Dropbear with OpenSSH's `sftp-server`.
+    /// Dropbear, which leaves SFTP to OpenSSH's `sftp-server`.
     Dropbear,
     /// Dropbear with Green End's `gesftpserver`.
     GreenEnd,
@@ -23,11 +23,11 @@ pub enum Server {
     TinySsh,
     /// AsyncSSH's, in Python.
     AsyncSsh,
-    /// The same, where every password has expired and no other method is accepted.
+    /// The same, where every password has expired and nothing else is taken.
     AsyncSshExpired,
     /// Paramiko's, in Python.
     Paramiko,
-    /// The same, with SHA-256 and the draft's name of the request for it.
+    /// Paramiko's, taught SHA-256 and the name that the draft gives to the request for it.
     ParamikoSha256,
     /// Twisted Conch's, in Python.
     Conch,
@@ -35,7 +35,7 @@ pub enum Server {
     Ssh2,
     /// The server of Go's pkg/sftp over a folder.
     PkgSftp,
-    /// `rclone serve sftp`, which is Go's pkg/sftp, in front of an object store: a file is written from start to end.
+    /// `rclone serve sftp`, which is Go's pkg/sftp, before an object store: files are written in one go.
     Rclone,
     /// The same with a cache on disk: files can be written as on any disk.
     RcloneCached,
@@ -45,12 +45,12 @@ pub enum Server {
 #[derive(Clone, Debug)]
 pub struct Software {
     server: Server,
-    /// Its name and version, for people.
+    /// What it is and in which version, for people.
     pub version: String,
     program: PathBuf,
-    /// Its libraries from other packages.
+    /// Other packages that it needs.
     libraries: Option<PathBuf>,
-    /// The program for SFTP, if the SSH server needs one.
+    /// The program for SFTP, if the SSH server leaves that to another program.
     sftp_server: PathBuf,
 }
 
@@ -63,7 +63,7 @@ pub struct Place<'a> {
     pub root: &'a Path,
     /// Its port on the loopback interface.
     pub port: u16,
-    /// The user who may log in: the user of this process.
+    /// The user who may log in: the one who runs this process.
     pub user: &'a str,
     /// Its host key, an Ed25519 one.
     pub host_key: &'a KeyPair,
@@ -72,7 +72,7 @@ pub struct Place<'a> {
 }
 
 impl Server {
-    /// Installs it into the tools' folder; `None` if it is not available here.
+    /// Installs it into the tools' folder. `None` if it is not available.
     pub async fn install(self) -> Result<Option<Software>> {
         match self {
             Self::ProFtpd => {
@@ -253,12 +253,12 @@ impl Software {
         Ok(())
     }
 
-    /// The command that the user's shell runs for SFTP.
+    /// What the user's shell runs when a client requests SFTP.
     fn sftp_command(&self, place: &Place<'_>) -> String {
         format!("cd {} && exec {}", place.root.display(), self.sftp_server.display())
     }
 
-    /// For servers that look for the user's keys only in the user's home: gives them another home.
+    /// For servers that look for the user's keys only in the home directory: they get another home.
     fn give_home(&self, place: &Place<'_>, command: &mut Command) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let home = place.folder.join("home");
@@ -304,7 +304,7 @@ impl Software {
     }
 }
 
-/// Nothing here limits clients, writes outside of the folder, or asks the system who the user is.
+/// Nothing here limits clients, writes outside of the folder, or asks the system for the user.
 const PROFTPD_CONFIG: &str = "
 ModulePath MODULES
 LoadModule mod_sftp.c
@@ -333,7 +333,7 @@ SFTPAuthMethods publickey
 SFTPKeyBlacklist none
 ";
 
-/// The owner of the folder: the user of this process.
+/// The owner of the folder: this process's user.
 fn owner(folder: &Path) -> Result<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(folder)?;
@@ -344,7 +344,7 @@ fn script(name: &str) -> PathBuf {
     workspace().join("tests/servers").join(name)
 }
 
-/// Writes a file into the server's folder that other users may not read.
+/// Writes a file into the server's folder. Other users cannot read it.
 fn write(place: &Place<'_>, name: &str, text: &str) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let path = place.folder.join(name);

@@ -28,7 +28,7 @@ pub enum Priority {
     Low,
 }
 
-/// Builds the four functions with `sam build`, once per process. Unchanged ones are not built again.
+/// Builds the four functions with `sam build`, once per process. Unchanged functions are not built again.
 pub async fn build(priority: Priority) -> Result<()> {
     BUILT.get_or_try_init(|| build_now(priority)).await.copied()
 }
@@ -40,7 +40,7 @@ async fn build_now(priority: Priority) -> Result<()> {
     command.arg("--template-file").arg(workspace().join("sam/template.yaml"));
     command.arg("--build-dir").arg(build_folder());
     command.args(["--parameter-overrides", &format!("Architecture={}", architecture())]);
-    // The same code without link-time optimisation, which takes minutes. Cargo keeps both kinds of build.
+    // The same code without the minutes of link-time optimisation. Cargo keeps both kinds of build side by side.
     command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
     if priority == Priority::Low {
@@ -62,16 +62,16 @@ pub fn architecture() -> &'static str {
 /// A deployed bridge.
 #[derive(Debug)]
 pub struct Stack<'a> {
-    /// The AWS that runs it.
+    /// The AWS that it is deployed to.
     pub aws: &'a MiniStack,
     /// The outputs of the template.
     pub outputs: BTreeMap<String, String>,
 }
 
-/// The state of an execution.
+/// The end, or the present state, of an execution.
 #[derive(Clone, Debug)]
 pub struct Execution {
-    /// Its ARN.
+    /// Which one.
     pub arn: String,
     /// RUNNING, SUCCEEDED, FAILED...
     pub status: ExecutionStatus,
@@ -88,12 +88,12 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// The object's key.
+    /// The object to deliver.
     pub fn object_key(&self) -> &str {
         self.input["detail"]["object"]["key"].as_str().unwrap_or_default()
     }
 
-    /// The receipt. MiniStack ignores the Output of a Succeed state, so that the receipt is still inside the document.
+    /// The receipt. MiniStack ignores the Output of a Succeed state, so the receipt is in the document.
     pub fn receipt(&self) -> Option<&Value> {
         self.output.as_ref().map(|output| output.get("receipt").unwrap_or(output))
     }
@@ -104,22 +104,22 @@ impl Execution {
     }
 }
 
-/// The time of one state of an execution, with its retries and their pauses.
+/// How long a state of an execution took, retries and pauses included.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The state's name.
     pub state: String,
-    /// From its entry to its exit, or to the end of the execution.
+    /// From its entry to its exit, or to the execution's end if there was no exit.
     pub took: Duration,
 }
 
 impl<'a> Stack<'a> {
-    /// Builds and deploys the bridge with these parameters of the template.
+    /// Builds and deploys the bridge. `parameters` are the template's.
     pub async fn deploy(aws: &'a MiniStack, name: &str, parameters: &[(&str, &str)]) -> Result<Self> {
         build(Priority::Normal).await?;
         let sam = tools::sam().await?;
         let log = fresh_log(&format!("sam-deploy-{name}"))?;
-        // A bucket for the code of this stack. `--resolve-s3` would share one among all stacks.
+        // A bucket for the code. `--resolve-s3` would create one bucket for all, named after account and region.
         let code = format!("code-{name}");
         aws.s3().create_bucket().bucket(&code).send().await?;
         let mut command = sam_command(&sam, &["deploy"])?;
@@ -176,7 +176,7 @@ impl<'a> Stack<'a> {
         self.output("BucketName")
     }
 
-    /// Where failure records go.
+    /// The bucket for failure records.
     pub fn failure_bucket(&self) -> &str {
         self.output("FailureBucketName")
     }
@@ -186,7 +186,7 @@ impl<'a> Stack<'a> {
         self.output("StateMachineArn")
     }
 
-    /// Makes the functions that connect start in new processes, which remember no refusals and no failures of the partner.
+    /// Starts new processes for the functions that connect, so that they remember no refusals and failures of the partner.
     pub async fn start_anew(&self) -> Result<()> {
         for output in ["TransferFunctionName", "VerifyRemoteFunctionName"] {
             self.aws.reconfigure(self.output(output), 900, &[]).await?;
@@ -194,7 +194,7 @@ impl<'a> Stack<'a> {
         Ok(())
     }
 
-    /// Uploads an object. S3's event starts the delivery.
+    /// Uploads an object. S3's event starts the execution.
     pub async fn upload(&self, object_key: &str, body: impl Into<ByteStream>) -> Result<()> {
         let put = self.aws.s3().put_object().bucket(self.bucket()).key(object_key).body(body.into());
         put.send().await.with_context(|| format!("cannot upload {object_key}"))?;
@@ -219,7 +219,7 @@ impl<'a> Stack<'a> {
         Ok(executions)
     }
 
-    /// The present state of one execution.
+    /// One execution as it is now.
     pub async fn execution(&self, arn: &str) -> Result<Execution> {
         let found = self.aws.sfn().describe_execution().execution_arn(arn).send().await?;
         Ok(Execution {
@@ -248,7 +248,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Waits until the newest execution for an object has ended.
+    /// Waits until the newest execution of an object has ended.
     pub async fn wait_for_object(&self, object_key: &str, patience: Duration) -> Result<Execution> {
         let deadline = Instant::now() + patience;
         loop {
@@ -276,7 +276,7 @@ impl<'a> Stack<'a> {
         Ok(events.into_paginator().items().send().collect::<Result<_, _>>().await?)
     }
 
-    /// The states of an execution in order, and the time of each.
+    /// The states of an execution, in order, with the time that each took.
     pub async fn steps(&self, arn: &str) -> Result<Vec<Step>> {
         let mut steps: Vec<(String, SystemTime, Option<SystemTime>)> = Vec::new();
         let mut end = SystemTime::UNIX_EPOCH;
@@ -295,7 +295,7 @@ impl<'a> Stack<'a> {
         Ok(steps.map(|(state, from, to)| Step { state, took: took(from, to).unwrap_or_default() }).collect())
     }
 
-    /// The text of all failure records, by object key.
+    /// The failure records as they were written, by their object keys.
     pub async fn failure_records(&self) -> Result<BTreeMap<String, String>> {
         let s3 = self.aws.s3();
         let mut records = BTreeMap::new();
@@ -308,7 +308,7 @@ impl<'a> Stack<'a> {
         Ok(records)
     }
 
-    /// The text of the latest failure record of an execution.
+    /// The latest failure record of an execution, as it was written.
     pub async fn failure_record(&self, execution: &Execution) -> Result<Option<String>> {
         let records = self.failure_records().await?;
         Ok(records
@@ -318,7 +318,7 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// The SAM CLI without the user's AWS settings and without network access.
+/// The SAM CLI, without the user's AWS settings and without telemetry.
 pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
     let home = tools::folder().join("home");
     std::fs::create_dir_all(&home)?;
@@ -329,7 +329,7 @@ pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
     command.args(subcommand).arg("--config-file").arg(config).current_dir(workspace());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        // cargo sets variables about the package of the program that it runs. They do not concern the functions.
+        // cargo sets variables about the package of the program that it runs. The functions must not see them.
         if ["AWS_", "SAM_", "CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name);
         }

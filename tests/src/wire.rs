@@ -1,4 +1,4 @@
-//! SFTP packets for servers that follow a script, well-formed and otherwise.
+//! SFTP packets made by hand, for servers that follow a script: the answers of a well-behaved server, and any others.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -20,19 +20,19 @@ pub mod kind {
     pub const EXTENDED: u8 = 200;
 }
 
-/// A request, or an answer to one.
+/// A client's request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The packet's type.
     pub kind: u8,
-    /// The request's id. In an INIT, the version.
+    /// The request's number; the version in an INIT.
     pub id: u32,
     /// The rest.
     pub body: Vec<u8>,
 }
 
 impl Request {
-    /// Reads the next packet. `None` when the other side is gone.
+    /// The next one; `None` when the client is gone.
     pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> Option<Self> {
         let length = from.read_u32().await.ok()?;
         let kind = from.read_u8().await.ok()?;
@@ -57,7 +57,7 @@ impl Request {
         self.reply(kind::DATA, &[&string(data)])
     }
 
-    /// The offset and the length of a READ or WRITE.
+    /// Offset and length of a READ or WRITE.
     pub fn range(&self) -> (u64, u32) {
         let handle = u32::from_be_bytes(self.body[..4].try_into().unwrap()) as usize;
         let rest = &self.body[4 + handle..];
@@ -66,19 +66,18 @@ impl Request {
     }
 }
 
-/// A packet with its length in front of it.
+/// A packet, with its length in front.
 pub fn packet(kind: u8, id: u32, body: &[&[u8]]) -> Vec<u8> {
     let body = body.concat();
     [&(body.len() as u32 + 5).to_be_bytes()[..], &[kind], &id.to_be_bytes(), &body].concat()
 }
 
-/// A string with its length in front of it.
+/// A string, with its length in front.
 pub fn string(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
 }
 
-/// Serves a channel. What `answer` returns is sent unchanged. If it returns nothing, the answer is that of a server with
-/// one file, which holds zeros.
+/// Serves a channel. Sends what `answer` returns. If it returns `None`, answers like a server with a single file of zeros.
 pub async fn serve(
     mut channel: impl AsyncRead + AsyncWrite + Unpin,
     mut answer: impl FnMut(&Request) -> Option<Vec<u8>>,

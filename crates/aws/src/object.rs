@@ -4,7 +4,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ObjectVersion, ServerSideEncryption};
 use bridge::{
-    Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, ObjectHash, PinnedObject, Result,
+    Checksum, ChecksumAlgorithm, Error, ErrorName, ObjectCreated, ObjectHash, ObjectSummary, PinnedObject,
+    Result,
 };
 
 use crate::error::CallError as Failed;
@@ -24,8 +25,8 @@ pub enum Pin {
     Missing(Error),
     /// A newer upload has taken its place, and has an event of its own.
     Superseded {
-        /// What the event spoke of, as far as it said.
-        object: PinnedObject,
+        /// The upload that the event announced, as far as it is known.
+        object: ObjectSummary,
         /// What is there now, for the receipt.
         reason: String,
     },
@@ -109,16 +110,21 @@ async fn pin_version(
 ) -> Result<Pin> {
     let current = match current {
         Some((current, body)) if current.version_id.as_deref() == Some(version_id) => {
-            return Ok(Pin::Object { object: pinned(event, current), body: Some(body) });
+            return Ok(Pin::Object {
+                object: pinned(&event.bucket, &event.object_key, current),
+                body: Some(body),
+            });
         }
         other => other.map(|(current, _)| current),
     };
     let Some(wanted) = head(s3, &event.bucket, &event.object_key, Some(version_id)).await? else {
         return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, Some(version_id))));
     };
-    let object = pinned(event, wanted);
+    let object = pinned(&event.bucket, &event.object_key, wanted);
     Ok(match standing_among_versions(s3, &object, version_id, current.as_ref(), deliverable).await? {
-        Standing::Superseded(Newer { reason, .. }) => Pin::Superseded { object, reason },
+        Standing::Superseded(Newer { reason, .. }) => {
+            Pin::Superseded { object: ObjectSummary::from(&object), reason }
+        }
         Standing::Gone => Pin::Missing(missing(&event.bucket, &event.object_key, Some(version_id))),
         // Deleted meanwhile; the version is still there, and was owed.
         Standing::Newest => Pin::Object { object, body: None },
@@ -134,7 +140,7 @@ fn pin_current(
         return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, None)));
     };
     let (size, Newer { reason, .. }) = (current.size, superseded(&current));
-    let object = pinned(event, current);
+    let object = pinned(&event.bucket, &event.object_key, current);
     let Some(etag) = event.etag.as_ref().filter(|etag| **etag != object.etag) else {
         return Ok(Pin::Object { object, body: Some(body) });
     };
@@ -144,29 +150,28 @@ fn pin_current(
             event.bucket, event.object_key
         )));
     }
-    let object = PinnedObject {
-        etag: etag.clone(),
+    let object = ObjectSummary {
+        etag: Some(etag.clone()),
         version_id: None,
-        size: event.size.unwrap_or(size),
-        last_modified: None,
-        checksum: None,
-        hash: None,
-        ..object
+        size: event.size.or(Some(size)),
+        ..ObjectSummary::from(event)
     };
     Ok(Pin::Superseded { object, reason })
 }
 
-/// Pins the upload that is newer: this version of it, or on an unversioned bucket what is current now. `None` if it is gone.
+/// Pins the upload that is newer than `older`: this version of it, or on an unversioned bucket what is current now. `None`
+/// if it is gone.
 ///
 /// # Errors
 /// `ObjectUnreadable`, `ObjectReadInterrupted`.
 pub async fn pin_newer(
     s3: &Client,
-    event: &ObjectCreated,
+    older: &PinnedObject,
     version_id: Option<&str>,
 ) -> Result<Option<PinnedObject>> {
-    let newer = head(s3, &event.bucket, &event.object_key, version_id).await?;
-    Ok(newer.map(|newer| pinned(event, newer)))
+    let PinnedObject { bucket, object_key, .. } = older;
+    let newer = head(s3, bucket, object_key, version_id).await?;
+    Ok(newer.map(|newer| pinned(bucket, object_key, newer)))
 }
 
 /// An upload that has taken the place of a pinned one.
@@ -210,7 +215,7 @@ pub async fn standing(s3: &Client, object: &PinnedObject, deliverable: Deliverab
     })
 }
 
-/// What has taken the object's place, as a reason for the receipt, if anything is known to have.
+/// What has taken the object's place, if anything is known to have.
 ///
 /// # Errors
 /// As [`standing`].
@@ -218,9 +223,9 @@ pub async fn superseded_by(
     s3: &Client,
     object: &PinnedObject,
     deliverable: Deliverable,
-) -> Result<Option<String>> {
+) -> Result<Option<Newer>> {
     match standing(s3, object, deliverable).await? {
-        Standing::Superseded(newer) => Ok(Some(newer.reason)),
+        Standing::Superseded(newer) => Ok(Some(newer)),
         Standing::Newest | Standing::Gone => Ok(None),
     }
 }
@@ -282,11 +287,11 @@ fn superseded(current: &Stored) -> Newer {
     Newer { reason, version_id: current.version_id.clone() }
 }
 
-fn pinned(event: &ObjectCreated, stored: Stored) -> PinnedObject {
+fn pinned(bucket: &str, object_key: &str, stored: Stored) -> PinnedObject {
     let Stored { etag, version_id, size, last_modified, checksum, hash } = stored;
     PinnedObject {
-        bucket: event.bucket.clone(),
-        object_key: event.object_key.clone(),
+        bucket: bucket.to_owned(),
+        object_key: object_key.to_owned(),
         etag,
         version_id,
         size,

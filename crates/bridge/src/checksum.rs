@@ -51,8 +51,9 @@ pub struct Checksum {
     pub value: String,
 }
 
-/// The checksum of the bytes so far.
-#[derive(Clone, Debug)]
+/// The checksum of the bytes so far. Serialized, it is the [`Checksum`] of these bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Checksum", into = "Checksum")]
 pub struct RunningChecksum {
     algorithm: ChecksumAlgorithm,
     digest: crc_fast::Digest,
@@ -97,6 +98,28 @@ impl RunningChecksum {
         Checksum { algorithm: self.algorithm, value }
     }
 }
+
+impl From<RunningChecksum> for Checksum {
+    fn from(running: RunningChecksum) -> Self {
+        running.checksum()
+    }
+}
+
+impl TryFrom<Checksum> for RunningChecksum {
+    type Error = crate::error::Error;
+
+    fn try_from(checksum: Checksum) -> Result<Self> {
+        Self::resume(&checksum)
+    }
+}
+
+impl PartialEq for RunningChecksum {
+    fn eq(&self, other: &Self) -> bool {
+        self.checksum() == other.checksum()
+    }
+}
+
+impl Eq for RunningChecksum {}
 
 /// A hash of the bytes so far. Serialized, it is the state of the computation, so that another process can resume it.
 #[derive(Clone, Default)]

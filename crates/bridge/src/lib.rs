@@ -5,14 +5,13 @@ mod calendar;
 mod checksum;
 mod deadline;
 mod decode;
-mod digests;
 mod error;
 mod event;
 mod glob;
+mod paths;
 mod payload;
 mod printable;
 mod progress;
-mod remote_path;
 mod settings;
 mod ssh;
 mod sync;
@@ -23,18 +22,18 @@ pub use checksum::{
 };
 pub use deadline::Deadline;
 pub use decode::decode;
-pub use digests::{Digests, Mismatch, compare_with_stored};
 pub use error::{Error, ErrorName, Place, Result};
 pub use event::ObjectCreated;
 pub use glob::Glob;
+pub use paths::{NUMBER_MAX, PartialName, RemotePathTemplate, Route};
 pub use payload::{
-    Checkpoint, CredentialReference, CredentialVersion, Execution, Failure, FetchKeyInput, FetchKeyOutput,
-    Outcome, PinnedObject, Progress, Proof, Publication, ReadBack, ReadForHash, Receipt, RecordFailureInput,
-    SecretLocation, Status, TransferInput, VerifyRemoteInput,
+    Candidate, Checkpoint, Comparison, CredentialReference, CredentialVersion, Digests, Execution, Failure,
+    FetchKeyInput, FetchKeyOutput, ObjectSummary, Outcome, Parties, Phase, PinnedObject, Progress, Proof,
+    Proving, Publication, Publishing, Reached, ReadBack, Reading, Receipt, RecordFailureInput, Report,
+    Reread, SecretLocation, Sent, TransferInput, VerifyRemoteInput,
 };
 pub use printable::{is_unprintable, printable};
 pub use progress::OnProgress;
-pub use remote_path::{NUMBER_MAX, PartialName, RemotePathTemplate, RemotePaths};
 pub use settings::{
     AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
     LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,

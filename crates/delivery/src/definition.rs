@@ -1,8 +1,8 @@
 //! The states here and those of `statemachine/bridge.asl.json` follow each other in the same order.
 
 use bridge::{
-    Checkpoint, CredentialReference, ErrorName, Execution, Outcome, PinnedObject, Receipt, RemotePaths,
-    SecretLocation, Status,
+    Checkpoint, CredentialReference, ErrorName, Execution, Outcome, Parties, Phase, PinnedObject, Proof,
+    Publication, Reading, Receipt, Route, SecretLocation,
 };
 use serde_json::{Value, json};
 
@@ -10,14 +10,33 @@ use crate::document::Document;
 use crate::state::State;
 
 const TASKS: [State; 3] = [State::FetchKey, State::Transfer, State::VerifyRemote];
-const STATUSES: [Status; 4] = [Status::InProgress, Status::Complete, Status::Skipped, Status::Superseded];
+
+fn phases() -> [Phase; 6] {
+    let publication = Publication {
+        outcome: Outcome::Delivered,
+        path: "p".into(),
+        proof: Proof::ReadBack,
+        host_key_fingerprint: None,
+        marker: None,
+        unconfirmed: false,
+        is_newest: false,
+    };
+    [
+        Phase::Sending,
+        Phase::sent(),
+        Phase::found(),
+        Phase::Renaming { proof: Proof::ReadBack, reading: Reading::default() },
+        Phase::vanished(),
+        Phase::Published(publication),
+    ]
+}
 
 fn definition() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../statemachine/bridge.asl.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn document(status: Status, with_receipt: bool) -> Document {
+fn document(phase: Phase, with_receipt: bool) -> Document {
     let object = PinnedObject {
         bucket: "b".into(),
         object_key: "k".into(),
@@ -35,11 +54,12 @@ fn document(status: Status, with_receipt: bool) -> Document {
         public_key_fingerprint: None,
         previous: None,
     };
-    let start = Checkpoint::start(object, RemotePaths::nowhere(), "2026-11-27T00:00:00Z".into());
-    let checkpoint = Checkpoint { status, ..start };
+    let summary = (&object).into();
+    let route = Route::Direct { path: "p".into() };
+    let checkpoint = Checkpoint { phase, ..Checkpoint::start(object, route, "2026-11-27T00:00:00Z".into()) };
+    let parties = Parties { remote_host: "h", credential: &credential, execution: &Execution::default() };
     let ended = "2026-11-27T00:00:01Z".to_owned();
-    let receipt =
-        Receipt::new(Outcome::Delivered, &checkpoint, "h", &credential, &Execution::default(), ended);
+    let receipt = Receipt::new(Outcome::Delivered, summary, &checkpoint.report, parties, ended);
     Document {
         credential: Some(credential),
         checkpoint: Some(checkpoint),
@@ -99,16 +119,16 @@ fn after_each_result_the_same_state_follows_as_in_the_definition() {
     let definition = definition();
     let states = &definition["States"];
     for state in TASKS {
-        for status in STATUSES {
+        for phase in phases() {
             for with_receipt in [false, true] {
-                let document = document(status, with_receipt);
+                let document = document(phase.clone(), with_receipt);
                 let mut input = json!({"checkpoint": document.checkpoint});
                 if let Some(receipt) = &document.receipt {
                     input["receipt"] = json!(receipt);
                 }
                 let expected = follow(states, &states[state.name()]["Next"], &input);
                 let next = state.after_success(&document);
-                assert_eq!(next.name(), expected, "{state}, {status:?}, receipt: {with_receipt}");
+                assert_eq!(next.name(), expected, "{state}, {phase:?}, receipt: {with_receipt}");
             }
         }
     }
@@ -125,7 +145,7 @@ fn after_each_error_the_same_state_follows_as_in_the_definition() {
                 continue;
             }
             for resends in 0..3 {
-                let document = Document { resends, ..document(Status::Complete, false) };
+                let document = Document { resends, ..document(Phase::sent(), false) };
                 let catchers = states[state.name()]["Catch"].as_array().unwrap();
                 let catches = |catcher: &&Value| {
                     let names = catcher["ErrorEquals"].as_array().unwrap();

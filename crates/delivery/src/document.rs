@@ -7,7 +7,7 @@ use bridge::{Checkpoint, CredentialReference, ErrorName, Progress, Receipt, Resu
 pub struct Document {
     /// The pinned credential. `FetchKey` sets it.
     pub credential: Option<CredentialReference>,
-    /// What is known to be done. `None`: nothing.
+    /// How far the delivery has come. `None`: nothing is sent.
     pub checkpoint: Option<Checkpoint>,
     /// Present once the delivery has ended.
     pub receipt: Option<Receipt>,
@@ -17,13 +17,11 @@ pub struct Document {
 
 impl Document {
     /// Takes over what a call of `Transfer` or `VerifyRemote` returned.
-    pub(crate) fn merge(&mut self, progress: Progress) -> Result<()> {
-        if progress.checkpoint.is_none() && progress.receipt.is_none() {
-            return Err(ErrorName::Internal.error("the call returned neither a checkpoint nor a receipt"));
+    pub(crate) fn merge(&mut self, progress: Progress) {
+        match progress {
+            Progress::Checkpoint(checkpoint) => self.checkpoint = Some(*checkpoint),
+            Progress::Receipt(receipt) => self.receipt = Some(*receipt),
         }
-        self.checkpoint = progress.checkpoint.or(self.checkpoint.take());
-        self.receipt = progress.receipt.or(self.receipt.take());
-        Ok(())
     }
 
     pub(crate) fn credential(&self) -> Result<CredentialReference> {

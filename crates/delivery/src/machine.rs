@@ -117,12 +117,14 @@ impl StateMachine {
                 let (credential, checkpoint) = (document.credential()?, document.checkpoint.clone());
                 let resends = document.resends;
                 let input = TransferInput { execution, event, credential, checkpoint, resends };
-                document.merge(functions.transfer(input).await?)
+                document.merge(functions.transfer(input).await?);
+                Ok(())
             }
             State::VerifyRemote => {
                 let (credential, checkpoint) = (document.credential()?, document.checkpoint()?);
-                let input = VerifyRemoteInput { execution, event, credential, checkpoint };
-                document.merge(functions.verify_remote(input).await?)
+                let input = VerifyRemoteInput { execution, credential, checkpoint };
+                document.merge(functions.verify_remote(input).await?);
+                Ok(())
             }
             State::Delivered => Ok(()),
         }

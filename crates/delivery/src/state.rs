@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bridge::{ErrorName, Status};
+use bridge::ErrorName;
 
 use crate::document::Document;
 
@@ -37,8 +37,7 @@ impl State {
     pub(crate) fn after_success(self, document: &Document) -> Self {
         match self {
             Self::FetchKey => Self::Transfer,
-            Self::Transfer => after_transfer(document),
-            Self::VerifyRemote => after_verify_remote(document),
+            Self::Transfer | Self::VerifyRemote => after_call(document),
             Self::Delivered => Self::Delivered,
         }
     }
@@ -57,27 +56,13 @@ impl fmt::Display for State {
     }
 }
 
-/// The choice `IsTransferComplete`.
-fn after_transfer(document: &Document) -> State {
-    match status(document) {
-        Some(Status::Complete) => State::VerifyRemote,
-        Some(Status::Skipped | Status::Superseded) => State::Delivered,
-        Some(Status::InProgress) | None => State::Transfer,
-    }
-}
-
-/// The choice `IsVerified`.
-fn after_verify_remote(document: &Document) -> State {
+/// The choices `IsTransferComplete` and `IsVerified`: a newer upload that came during publishing is sent as well.
+fn after_call(document: &Document) -> State {
     if document.receipt.is_some() {
         return State::Delivered;
     }
-    match status(document) {
-        // A newer upload came during publishing. It is sent as well.
-        Some(Status::InProgress) => State::Transfer,
+    match &document.checkpoint {
+        Some(checkpoint) if checkpoint.is_sending() => State::Transfer,
         _ => State::VerifyRemote,
     }
-}
-
-fn status(document: &Document) -> Option<Status> {
-    document.checkpoint.as_ref().map(|checkpoint| checkpoint.status)
 }

@@ -66,7 +66,7 @@ impl Record {
         let object = event.as_ref().map(|event| format!("s3://{}/{}", event.bucket, event.object_key));
         let (redrive_command, console) = rerun(&execution.id, object.as_deref().unwrap_or_default());
         let pinned = checkpoint.as_ref().map(|checkpoint| &checkpoint.object);
-        let path = checkpoint.as_ref().map(|checkpoint| checkpoint.remote.path.as_str());
+        let path = checkpoint.as_ref().map(|checkpoint| checkpoint.route.path());
         let path = path.filter(|path| !path.is_empty()).or(settings.location.as_deref()).unwrap_or_default();
         let (attempts, attempts_problem) = match attempts {
             Ok(attempts) => (attempts, None),
@@ -85,7 +85,7 @@ impl Record {
                 .and_then(|object| object.version_id.clone())
                 .or_else(|| event.as_ref()?.version_id.clone()),
             size: pinned.map(|object| object.size).or_else(|| event.as_ref()?.size),
-            acknowledged: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.offset),
+            acknowledged: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.sent.offset),
             destination: format!("sftp://{}/{path}", settings.remote_host.as_deref().unwrap_or_default()),
             execution: execution.id.clone(),
             redrive_count: execution.redrive_count,

@@ -285,9 +285,9 @@ async fn story_84_twenty_long_files_to_a_partner_that_allows_one_connection() {
             executions.spawn_local(async move {
                 let transferring = async |process: &Process| process.transfer(&object_key, None, 0).await;
                 let progress = state("Transfer", &transfer, &failures, transferring).await;
-                let complete = progress.checkpoint.unwrap();
+                let complete = progress.checkpoint().unwrap();
                 let verifying = async |process: &Process| process.verify(&object_key, complete.clone()).await;
-                state("VerifyRemote", &verify, &failures, verifying).await.receipt.unwrap().outcome
+                state("VerifyRemote", &verify, &failures, verifying).await.receipt().unwrap().outcome
             });
         }
         while let Some(outcome) = executions.join_next().await {

@@ -44,7 +44,7 @@ async fn story_15_a_burst_to_a_partner_that_allows_one_connection() {
                 let transferred = transfer.transfer(&name, None, 0).await;
                 drop(permit);
                 match transferred {
-                    Ok(progress) => break progress.checkpoint.unwrap(),
+                    Ok(progress) => break progress.checkpoint().unwrap(),
                     Err(error) => retry(error, retries).await,
                 }
                 retries += 1;
@@ -54,7 +54,7 @@ async fn story_15_a_burst_to_a_partner_that_allows_one_connection() {
                 let verified = verify.verify(&name, checkpoint.clone()).await;
                 drop(permit);
                 match verified {
-                    Ok(progress) => return progress.receipt.unwrap().outcome,
+                    Ok(progress) => return progress.receipt().unwrap().outcome,
                     Err(error) => retry(error, retries).await,
                 }
             }
@@ -223,8 +223,8 @@ async fn a_file_that_cannot_be_continued_is_sent_again_from_its_beginning() {
     delivery.slice = Some(Duration::from_secs(5));
     delivery.put("long.bin", 64 * MIB);
     let process = delivery.process();
-    let checkpoint = process.transfer("long.bin", None, 0).await.unwrap().checkpoint;
-    let offset = checkpoint.as_ref().unwrap().offset;
+    let checkpoint = process.transfer("long.bin", None, 0).await.unwrap().checkpoint();
+    let offset = checkpoint.as_ref().unwrap().sent.offset;
     assert!(offset > 0);
     let (error, sent) = until_it_fails(&process, "long.bin", checkpoint).await;
     assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
@@ -239,9 +239,9 @@ async fn until_it_fails(
     mut checkpoint: Option<Checkpoint>,
 ) -> (Error, u64) {
     for _ in 0..10 {
-        let sent = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.bytes_sent);
+        let sent = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.report.bytes_sent);
         match process.transfer(object_key, checkpoint, 0).await {
-            Ok(progress) => checkpoint = progress.checkpoint,
+            Ok(progress) => checkpoint = progress.checkpoint(),
             Err(error) => return (error, sent),
         }
     }
@@ -262,10 +262,10 @@ async fn what_nobody_can_continue_is_sent_twice_at_most() {
             delivery.slice = Some(Duration::from_secs(4));
             delivery.put("long.bin", 64 * MIB);
             let process = delivery.process();
-            let first = process.transfer("long.bin", None, 0).await.unwrap().checkpoint.unwrap();
-            assert!(first.offset > MIB && first.restarts == 0, "{number}: {first:?}");
-            let second = process.transfer("long.bin", Some(first), 0).await.unwrap().checkpoint.unwrap();
-            assert_eq!((second.restarts, second.warnings.len()), (1, 1), "{number}: {second:?}");
+            let first = process.transfer("long.bin", None, 0).await.unwrap().checkpoint().unwrap();
+            assert!(first.sent.offset > MIB && first.sent.restarts == 0, "{number}: {first:?}");
+            let second = process.transfer("long.bin", Some(first), 0).await.unwrap().checkpoint().unwrap();
+            assert_eq!((second.sent.restarts, second.report.warnings.len()), (1, 1), "{number}: {second:?}");
             let (error, _) = until_it_fails(&process, "long.bin", Some(second)).await;
             assert_eq!(error.name, ErrorName::RemoteFailure, "{number}: {error}");
             assert!(error.message().contains("second time"), "{number}: {error}");

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge::{Checkpoint, Outcome, Progress, Proof, Receipt, Status};
+use bridge::{Checkpoint, Outcome, Progress, Proof, Receipt};
 use integration_tests::embedded::{Cut, Moment, Quirks};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::object_source::Pace;
@@ -76,14 +76,12 @@ async fn retried(delivery: &Delivery, object_key: &str, length: u64) -> Receipt 
     let (mut checkpoint, mut tries) = (None::<Checkpoint>, 0);
     let receipt = loop {
         let progress = match &checkpoint {
-            Some(complete) if complete.status == Status::Complete => {
-                process.verify(object_key, complete.clone()).await
-            }
+            Some(complete) if !complete.is_sending() => process.verify(object_key, complete.clone()).await,
             started => process.transfer(object_key, started.clone(), 0).await,
         };
         match progress {
-            Ok(Progress { receipt: Some(receipt), .. }) => break receipt,
-            Ok(progress) => checkpoint = progress.checkpoint,
+            Ok(Progress::Receipt(receipt)) => break *receipt,
+            Ok(progress) => checkpoint = progress.checkpoint(),
             Err(error) => {
                 assert!(error.name.is_connection_failure() && tries < 2, "{error}");
                 tries += 1;

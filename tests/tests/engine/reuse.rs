@@ -167,9 +167,9 @@ async fn what_happens_in_s3_is_no_reason_to_connect_again() {
     };
     let (progress, ()) = tokio::join!(process.transfer("changes.bin", None, 0), overwriting);
     wait_until("all files are closed", || delivery.held_open() == 0).await;
-    let checkpoint = progress.unwrap().checkpoint;
+    let checkpoint = progress.unwrap().checkpoint();
     let superseded = process.transfer("changes.bin", checkpoint, 0).await.unwrap();
-    assert_eq!(superseded.receipt.unwrap().outcome, Outcome::Superseded);
+    assert_eq!(superseded.receipt().unwrap().outcome, Outcome::Superseded);
     assert_eq!((delivery.partials(), proxy.connections(), proxy.open()), (Vec::new(), 1, 1));
     process.partner.disconnect().await;
 }

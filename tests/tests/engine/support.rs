@@ -179,10 +179,10 @@ impl Process {
     }
 
     /// One call of VerifyRemote.
-    pub(crate) async fn verify(&self, object_key: &str, checkpoint: Checkpoint) -> Result<Progress, Error> {
-        let (execution, event) = (Execution::default(), event(object_key));
+    pub(crate) async fn verify(&self, _object_key: &str, checkpoint: Checkpoint) -> Result<Progress, Error> {
+        let execution = Execution::default();
         let credential = self.fetch_key().await;
-        self.handlers().verify_remote(VerifyRemoteInput { execution, event, credential, checkpoint }).await
+        self.handlers().verify_remote(VerifyRemoteInput { execution, credential, checkpoint }).await
     }
 
     /// Transfer until it is complete. The second number counts the calls.

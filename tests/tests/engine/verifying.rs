@@ -21,8 +21,8 @@ async fn what_was_read_back_is_not_read_again_after_a_failure() {
     let process = delivery.process();
     let (complete, _) = process.transfer_all("file.bin", 0).await.unwrap();
     let progress = process.verify("file.bin", complete).await.unwrap();
-    let checkpoint = progress.checkpoint.unwrap();
-    let read = checkpoint.read_back.as_ref().unwrap().offset;
+    let mut checkpoint = progress.checkpoint().unwrap();
+    let read = checkpoint.phase.reading().unwrap().read_back.as_ref().unwrap().offset;
     assert!((8 * MIB..=16 * MIB).contains(&read), "{read}");
     let (receipt, calls) = process.verify_all("file.bin", checkpoint).await.unwrap();
     assert_eq!((receipt.outcome, receipt.proof, calls), (Outcome::Delivered, Some(Proof::ReadBack), 1));
@@ -40,12 +40,12 @@ async fn what_was_compared_is_not_compared_again_after_a_failure() {
     let process = delivery.process();
     let (complete, _) = process.transfer_all("file.bin", 0).await.unwrap();
     let theirs = delivery.partner.root.join("file.bin");
-    std::fs::copy(delivery.partner.root.join(&complete.remote.partial), &theirs).unwrap();
+    std::fs::copy(delivery.partner.root.join(complete.route.upload_path()), &theirs).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&theirs).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"?", LENGTH - 1).unwrap();
     let progress = process.verify("file.bin", complete).await.unwrap();
-    let checkpoint = progress.checkpoint.unwrap();
-    let compared = checkpoint.comparing.as_ref().unwrap().offset;
+    let checkpoint = progress.checkpoint().unwrap();
+    let compared = checkpoint.name.compared.as_ref().unwrap().offset;
     assert!((8 * MIB..=16 * MIB).contains(&compared), "{compared}");
     let (receipt, _) = process.verify_all("file.bin", checkpoint).await.unwrap();
     assert_eq!(receipt.remote_path.as_deref(), Some("file.1.bin"));
@@ -79,7 +79,7 @@ async fn a_demanded_hash_that_was_not_computed_on_the_way_resumes() {
     delivery.set("SFTP_PROOF", "size");
     delivery.put("file.bin", LENGTH);
     let (complete, _) = delivery.process().transfer_all("file.bin", 0).await.unwrap();
-    assert!(complete.sha256.is_none());
+    assert!(complete.sent.digests.sha256.is_none());
     delivery.set("SFTP_PROOF", "hash");
     // Slow enough for a few calls.
     delivery.source.pace(Pace { first_byte_delay: Duration::ZERO, bytes_per_second: Some(6_000_000) });

@@ -136,7 +136,7 @@ impl Checker {
             Outcome::Delivered | Outcome::AlreadyDelivered => {
                 // An execution that met a newer upload delivers that one, and says so.
                 let spoken_of =
-                    receipt.object.etag.strip_prefix("etag-").and_then(|number| number.parse().ok());
+                    receipt.object.etag.as_ref().and_then(|etag| etag.strip_prefix("etag-")?.parse().ok());
                 if !self.published.contains(&spoken_of.unwrap_or(upload)) {
                     return broken(
                         "every receipt is true",

@@ -9,8 +9,8 @@ use std::time::Duration;
 use aws::afterwards::{Copying, move_to};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use bridge::{
-    Checkpoint, CredentialReference, Deadline, Demand, ErrorName, ObjectCreated, Outcome, PinnedObject,
-    Publication, Receipt,
+    Checkpoint, CredentialReference, Deadline, Demand, ErrorName, ObjectCreated, Outcome, Phase,
+    PinnedObject, Progress, Publication, Receipt,
 };
 use integration_tests::embedded::{LostAnswer, Quirks, Setstat};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
@@ -174,13 +174,13 @@ async fn story_23_a_file_that_another_execution_has_published_meanwhile_is_no_re
     bridge.set("SFTP_FILE_MODE", "0604");
     let event = bridge.put("file.txt", b"x".to_vec()).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
-    let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint.unwrap();
+    let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint().unwrap();
     bridge.verify_all(&event, &credential, complete.clone()).await.unwrap();
     let gone = sftp::Attributes { permissions: Some(0o604), ..sftp::Attributes::default() };
     let reached = bridge.reached();
     let set = reached.with_session(&credential, None, async |session| {
-        let (sftp, partial) = (session.sftp(), &complete.remote.partial);
-        let of = AttributesOf::PartialFile { rename_requested: complete.publishing };
+        let (sftp, partial) = (session.sftp(), complete.route.upload_path());
+        let of = AttributesOf::PartialFile { rename_requested: complete.phase.is_renaming() };
         set_attributes(sftp, partial, gone, Demand::Require, "SFTP_FILE_MODE", of).await
     });
     assert_eq!(set.await.unwrap(), None);
@@ -238,8 +238,8 @@ async fn a_marker_has_the_hash_of_a_file_that_was_sent_or_read_in_pieces() {
     std::fs::remove_file(bridge.partner.root.join("file.bin")).unwrap();
     std::fs::remove_file(bridge.partner.root.join("file.bin.sha256")).unwrap();
     bridge.set("SFTP_MARKER", "none");
-    let checkpoint = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint.unwrap();
-    assert!(checkpoint.sha256.is_none());
+    let checkpoint = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint().unwrap();
+    assert!(checkpoint.sent.digests.sha256.is_none());
     bridge.set("SFTP_MARKER", "sha256");
     let credential = bridge.fetch_key(&event).await.unwrap();
     let (receipt, _) = bridge.verify_all(&event, &credential, checkpoint.clone()).await.unwrap();
@@ -257,8 +257,8 @@ async fn a_marker_has_the_hash_of_a_file_that_was_sent_or_read_in_pieces() {
     bridge.slice = Some(Duration::from_secs(2));
     let event = json!({"detail": {"bucket": {"name": bridge.bucket}, "object": {"key": "file.bin"}}});
     let progress = bridge.transfer_all(&event, 0).await.unwrap().0;
-    let checkpoint = progress.checkpoint.unwrap();
-    assert!(checkpoint.already_there, "{checkpoint:?}");
+    let checkpoint = progress.checkpoint().unwrap();
+    assert!(matches!(checkpoint.phase, Phase::Found(_)), "{checkpoint:?}");
     let (receipt, calls) = bridge.verify_all(&event, &credential, checkpoint).await.unwrap();
     assert_eq!(receipt.outcome, Outcome::AlreadyDelivered);
     assert!(calls > 1, "{calls}");
@@ -297,15 +297,14 @@ impl Bridge {
         credential: &CredentialReference,
         complete: Checkpoint,
     ) -> Checkpoint {
-        let remote = complete.remote.clone();
         let (receipt, _) = self.verify_all(event, credential, complete.clone()).await.unwrap();
         let Receipt { outcome, proof, host_key_fingerprint, marker, .. } = receipt;
-        let (path, proof) = (remote.path, proof.unwrap());
+        let (path, proof) = (complete.final_path(), proof.unwrap());
         let (unconfirmed, is_newest) = (false, true);
         let publication =
             Publication { outcome, path, proof, host_key_fingerprint, marker, unconfirmed, is_newest };
         self.set_tags(&complete.object.object_key, &[]).await;
-        Checkpoint { publication: Some(publication), ..complete }
+        Checkpoint { phase: Phase::Published(publication), ..complete }
     }
 
     async fn delivers_with_marker(&self, object_key: &str, body: &[u8]) -> Receipt {
@@ -324,14 +323,14 @@ async fn story_10_a_failure_between_file_and_marker_is_repaired_and_no_second_fi
         bridge.set("SFTP_MARKER", kind);
         let event = bridge.put("file.txt", b"sent once".to_vec()).await;
         let credential = bridge.fetch_key(&event).await.unwrap();
-        let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint.unwrap();
+        let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint().unwrap();
         let obstacle = bridge.partner.root.join(format!("file.txt.{kind}"));
         std::fs::create_dir_all(obstacle.join("not-empty")).unwrap();
 
         // That the file is published is progress, and is remembered; that its marker is missing is an error.
         let progress = bridge.verify_remote(&event, &credential, complete.clone()).await.unwrap();
-        assert!(progress.receipt.is_none());
-        let published = progress.checkpoint.unwrap();
+        assert!(progress.clone().receipt().is_none());
+        let published = progress.checkpoint().unwrap();
         assert_eq!(bridge.remote("file.txt").unwrap(), b"sent once");
         let error = bridge.verify_remote(&event, &credential, published.clone()).await.unwrap_err();
         assert!(error.name == ErrorName::RemoteFailure && error.name.retryable(), "{error}");
@@ -343,7 +342,7 @@ async fn story_10_a_failure_between_file_and_marker_is_repaired_and_no_second_fi
         let (receipt, _) = bridge.verify_all(&event, &credential, published).await.unwrap();
         assert_eq!((receipt.outcome, receipt.remote_path.as_deref()), (Outcome::Delivered, Some("file.txt")));
         assert_eq!(bridge.remote_files(), [format!("file.txt.{kind}")]);
-        assert_eq!((receipt.checksum, receipt.proof.is_some()), (Some(complete.checksum.clone()), true));
+        assert_eq!((receipt.checksum, receipt.proof.is_some()), (Some(complete.checksum()), true));
         assert!(receipt.host_key_fingerprint.is_some());
 
         // A call that was killed between the two remembers nothing: it finds the file.
@@ -364,8 +363,8 @@ async fn story_10_a_connection_cut_around_the_marker() {
     bridge.set("SFTP_MARKER", "sha256");
     let event = bridge.put("file.txt", b"sent once".to_vec()).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
-    let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint.unwrap();
-    let partial = bridge.partner.root.join(&complete.remote.partial);
+    let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint().unwrap();
+    let partial = bridge.partner.root.join(complete.route.upload_path());
     let before = proxy.bytes_up();
     bridge.verify_all(&event, &credential, complete.clone()).await.unwrap();
     let whole = proxy.bytes_up() - before;
@@ -377,10 +376,8 @@ async fn story_10_a_connection_cut_around_the_marker() {
         let mut checkpoint = complete.clone();
         let receipt = loop {
             match bridge.verify_remote(&event, &credential, checkpoint.clone()).await {
-                Ok(progress) => match progress.receipt {
-                    Some(receipt) => break receipt,
-                    None => checkpoint = progress.checkpoint.unwrap(),
-                },
+                Ok(Progress::Receipt(receipt)) => break receipt,
+                Ok(Progress::Checkpoint(more)) => checkpoint = *more,
                 Err(error) => assert!(error.name.retryable(), "{cut}: {error}"),
             }
         };
@@ -433,7 +430,7 @@ async fn a_delivered_object_is_tagged_beside_the_tags_it_has() {
         // A newer upload between publishing and tagging is not what was delivered.
         let older = bridge.put("b.txt", b"older".to_vec()).await;
         let credential = bridge.fetch_key(&older).await.unwrap();
-        let complete = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint.unwrap();
+        let complete = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint().unwrap();
         let published = bridge.published(&older, &credential, complete).await;
         bridge.put("b.txt", b"newer".to_vec()).await;
         let (receipt, _) = bridge.verify_all(&older, &credential, published).await.unwrap();
@@ -479,13 +476,16 @@ async fn a_delivered_object_is_deleted_or_moved_and_no_other() {
             // A newer upload, between publishing and deleting, stays.
             let event = bridge.put("b.txt", b"older".to_vec()).await;
             let credential = bridge.fetch_key(&event).await.unwrap();
-            let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint.unwrap();
+            let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint().unwrap();
             let progress = bridge.verify_remote(&event, &credential, complete).await.unwrap();
-            assert!(progress.receipt.is_none(), "the document has to say first that it is published");
+            assert!(
+                progress.clone().receipt().is_none(),
+                "the document has to say first that it is published"
+            );
             assert!(bridge.object("b.txt").await.is_some());
             bridge.put("b.txt", b"newer".to_vec()).await;
             let (receipt, _) =
-                bridge.verify_all(&event, &credential, progress.checkpoint.unwrap()).await.unwrap();
+                bridge.verify_all(&event, &credential, progress.checkpoint().unwrap()).await.unwrap();
             assert_eq!(receipt.outcome, Outcome::Delivered);
             assert_eq!(bridge.object("b.txt").await.unwrap(), b"newer", "{policy}, versioned: {versioned}");
         }
@@ -524,9 +524,9 @@ async fn a_retry_or_a_rerun_after_the_object_was_taken_away() {
             bridge.set("SFTP_MARKER", "done");
             let mut event = bridge.put("file.txt", b"once".to_vec()).await;
             let credential = bridge.fetch_key(&event).await.unwrap();
-            let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint.unwrap();
+            let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint().unwrap();
             let progress = bridge.verify_remote(&event, &credential, complete.clone()).await.unwrap();
-            let published = progress.checkpoint.unwrap();
+            let published = progress.checkpoint().unwrap();
             // The answer of each call is lost, so each is made again; from before the publishing, too.
             for checkpoint in [&published, &published, &complete] {
                 let (receipt, _) = bridge.verify_all(&event, &credential, checkpoint.clone()).await.unwrap();
@@ -560,10 +560,10 @@ async fn a_duplicate_that_is_under_way_when_the_object_is_taken_away() {
     let event = bridge.put("file.bin", bytes(4_000_000)).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
     proxy.set(Fault::RefuseAfter(2_000_000)).await;
-    let half = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint;
+    let half = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint();
     proxy.set(Fault::None).await;
     assert_eq!(bridge.deliver(&event).await.unwrap().after_delivery.as_deref(), Some("deleted"));
-    let receipt = bridge.transfer(&event, &credential, half, 0).await.unwrap().receipt.unwrap();
+    let receipt = bridge.transfer(&event, &credential, half, 0).await.unwrap().receipt().unwrap();
     assert_eq!(receipt.outcome, Outcome::AlreadyDelivered);
     assert_eq!(bridge.remote_files(), ["file.bin"]);
 }

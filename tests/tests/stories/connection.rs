@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bridge::{ErrorName, Outcome, Status};
+use bridge::{ErrorName, Outcome, Phase};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::keys::{Encoding, KeyPair, Kind};
 use integration_tests::partner::{Options, Partner};
@@ -38,7 +38,7 @@ async fn story_09_the_host_key_changed_unknown_or_second_of_two() {
 #[tokio::test]
 async fn story_09_a_pinned_ed25519_key_is_asked_for_although_the_server_has_others() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("kinds of keys and settings of OpenSSH: it is not available here");
+        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
     };
     let rsa = tempfile::tempdir().unwrap();
     let rsa_key = rsa.path().join("rsa");
@@ -73,9 +73,9 @@ async fn story_10_a_connection_cut_in_the_middle_resumes() {
         proxy.set(Fault::CutOnceAfter(4_000_000)).await;
 
         let (progress, calls) = bridge.transfer_all(&event, 0).await.unwrap();
-        let checkpoint = progress.checkpoint.unwrap();
-        assert_eq!((calls, checkpoint.resumes, proxy.connections()), (1, 1, 2));
-        let sent_again = checkpoint.bytes_sent - 8_000_000;
+        let checkpoint = progress.checkpoint().unwrap();
+        assert_eq!((calls, checkpoint.report.resumes, proxy.connections()), (1, 1, 2));
+        let sent_again = checkpoint.report.bytes_sent - 8_000_000;
         assert!(sent_again < 2_000_000, "only what was in flight is sent again: {sent_again}");
         assert!(bridge.remote("cut.bin").is_none());
         let credential = bridge.fetch_key(&event).await.unwrap();
@@ -96,18 +96,22 @@ async fn story_10_a_server_that_stays_away_leaves_a_checkpoint() {
 
         let credential = bridge.fetch_key(&event).await.unwrap();
         let progress = bridge.transfer(&event, &credential, None, 0).await.unwrap();
-        let checkpoint = progress.checkpoint.unwrap();
-        assert_eq!(checkpoint.status, Status::InProgress, "progress was made, so it is no error");
-        assert!(checkpoint.offset > 1_000_000 && checkpoint.offset < 4_000_000, "{}", checkpoint.offset);
+        let checkpoint = progress.checkpoint().unwrap();
+        assert_eq!(checkpoint.phase, Phase::Sending, "progress was made, so it is no error");
+        assert!(
+            checkpoint.sent.offset > 1_000_000 && checkpoint.sent.offset < 4_000_000,
+            "{}",
+            checkpoint.sent.offset
+        );
         assert!(bridge.remote("cut.bin").is_none());
 
         proxy.set(Fault::None).await;
         let before = proxy.bytes_up();
         let progress = bridge.transfer(&event, &credential, Some(checkpoint.clone()), 0).await.unwrap();
         let sent = proxy.bytes_up() - before;
-        assert!(sent < 8_000_000 - checkpoint.offset + 200_000, "only the rest is sent: {sent}");
+        assert!(sent < 8_000_000 - checkpoint.sent.offset + 200_000, "only the rest is sent: {sent}");
         let (receipt, _) =
-            bridge.verify_all(&event, &credential, progress.checkpoint.unwrap()).await.unwrap();
+            bridge.verify_all(&event, &credential, progress.checkpoint().unwrap()).await.unwrap();
         assert_eq!(receipt.outcome, Outcome::Delivered);
         assert!(bridge.remote("cut.bin").unwrap() == body);
         bridge.assert_no_partial_files();
@@ -126,8 +130,8 @@ async fn story_12_silence_is_noticed() {
     proxy.set(Fault::SwallowAfter(2_000_000)).await;
     let started = Instant::now();
     let progress = bridge.transfer(&event, &credential, None, 0).await.unwrap();
-    assert_eq!(progress.checkpoint.unwrap().status, Status::InProgress);
-    // Four keepalives, then all attempts to reconnect, which get no answer.
+    assert_eq!(progress.checkpoint().unwrap().phase, Phase::Sending);
+    // Four keepalives, then as many tries to connect again as there are, each of which hears nothing.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
@@ -171,7 +175,7 @@ async fn story_13_a_server_that_cannot_be_reached_says_where() {
 #[tokio::test]
 async fn story_17_kinds_and_encodings_of_private_keys() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("kinds of keys and settings of OpenSSH: it is not available here");
+        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
     };
     for (kind, encoding, passphrase) in [
         (Kind::Ed25519, Encoding::OpenSsh, "correct horse"),

@@ -126,7 +126,7 @@ async fn story_06_a_newer_upload_between_transfer_and_publishing() {
     let (progress, _) = bridge.transfer_all(&older, 0).await.unwrap();
     let newer = bridge.put("report.csv", b"newer".to_vec()).await;
     let credential = bridge.fetch_key(&older).await.unwrap();
-    let (receipt, _) = bridge.verify_all(&older, &credential, progress.checkpoint.unwrap()).await.unwrap();
+    let (receipt, _) = bridge.verify_all(&older, &credential, progress.checkpoint().unwrap()).await.unwrap();
     assert_eq!(receipt.outcome, Outcome::Superseded);
     assert!(bridge.remote_files().is_empty(), "neither published nor left behind");
     assert_eq!(bridge.deliver(&newer).await.unwrap().outcome, Outcome::Delivered);
@@ -140,12 +140,12 @@ async fn story_06_a_newer_upload_in_the_middle_of_a_transfer_leaves_nothing_behi
     let older = bridge.put("report.bin", bytes(4_000_000)).await;
     let credential = bridge.fetch_key(&older).await.unwrap();
     proxy.set(Fault::RefuseAfter(2_000_000)).await;
-    let checkpoint = bridge.transfer(&older, &credential, None, 0).await.unwrap().checkpoint;
+    let checkpoint = bridge.transfer(&older, &credential, None, 0).await.unwrap().checkpoint();
     assert_eq!(bridge.remote_files().len(), 1, "a partial file");
     proxy.set(Fault::None).await;
     bridge.put("report.bin", b"newer".to_vec()).await;
     let progress = bridge.transfer(&older, &credential, checkpoint, 0).await.unwrap();
-    assert_eq!(progress.receipt.unwrap().outcome, Outcome::Superseded);
+    assert_eq!(progress.receipt().unwrap().outcome, Outcome::Superseded);
     assert!(bridge.remote_files().is_empty());
 }
 

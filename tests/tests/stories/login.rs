@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bridge::{CredentialVersion, ErrorName, Status};
+use bridge::{CredentialVersion, ErrorName, Phase};
 use integration_tests::door::Door;
 use integration_tests::embedded::Quirks;
 use integration_tests::keys::{Encoding, KeyPair, Kind};
@@ -303,9 +303,9 @@ async fn story_18_a_partner_who_follows_in_the_middle_of_a_delivery() {
     let event = bridge.put("file.txt", b"x".to_vec()).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
     let progress = bridge.transfer(&event, &credential, None, 0).await.unwrap();
-    let checkpoint = progress.checkpoint.unwrap();
-    assert_eq!(checkpoint.status, Status::Complete);
-    assert!(checkpoint.credential_version_id.is_some());
+    let checkpoint = progress.checkpoint().unwrap();
+    assert_eq!(checkpoint.phase, Phase::sent());
+    assert!(checkpoint.report.credential_version_id.is_some());
     bridge.partner.client_key = new;
     bridge.partner.start_again().await.unwrap();
     door.take_refused();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bridge::{ErrorName, Outcome, Status};
+use bridge::{ErrorName, Outcome, Phase};
 use integration_tests::cases::at_once;
 use integration_tests::embedded::{Quirks, Reading};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
@@ -87,10 +87,10 @@ async fn story_05_a_doubled_event_in_the_middle_leaves_one_file_whatever_the_pol
         let checkpoint = loop {
             match bridge.transfer(&first, &credential, None, 0).await {
                 Err(error) if error.name == ErrorName::ConnectionLost => {}
-                progress => break progress.unwrap().checkpoint,
+                progress => break progress.unwrap().checkpoint(),
             }
         };
-        assert_eq!(checkpoint.as_ref().unwrap().status, Status::InProgress, "{policy}");
+        assert_eq!(checkpoint.as_ref().unwrap().phase, Phase::Sending, "{policy}");
         bridge.slice = None;
         bridge.set("SFTP_PORT", port);
 
@@ -98,10 +98,10 @@ async fn story_05_a_doubled_event_in_the_middle_leaves_one_file_whatever_the_pol
         assert_eq!(second, Outcome::Delivered, "{policy}");
         // The first goes on where it was.
         let mut progress = bridge.transfer(&first, &credential, checkpoint, 0).await.unwrap();
-        while progress.checkpoint.as_ref().unwrap().status == Status::InProgress {
-            progress = bridge.transfer(&first, &credential, progress.checkpoint, 0).await.unwrap();
+        while progress.clone().checkpoint().unwrap().is_sending() {
+            progress = bridge.transfer(&first, &credential, progress.checkpoint(), 0).await.unwrap();
         }
-        let checkpoint = progress.checkpoint.unwrap();
+        let checkpoint = progress.checkpoint().unwrap();
         let (receipt, _) = bridge.verify_all(&first, &credential, checkpoint).await.unwrap();
         let outcome = receipt.outcome;
         assert!(matches!(outcome, Outcome::Delivered | Outcome::AlreadyDelivered), "{policy}: {outcome:?}");
@@ -153,7 +153,7 @@ async fn story_06_of_two_versions_that_are_sent_the_newer_is_published_whatever_
         for body in [bytes(300_000), vec![b'n'; 300_000]] {
             let event = bridge.put("report.bin", body).await;
             let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
-            sent.push((event, progress.checkpoint.unwrap()));
+            sent.push((event, progress.checkpoint().unwrap()));
         }
         let verify = async |(event, checkpoint)| {
             let credential = bridge.fetch_key(&event).await.unwrap();
@@ -243,7 +243,7 @@ async fn story_06_an_older_version_does_not_come_after_a_newer_one_that_was_dele
     assert_eq!(deliver(&bridge, &newer).await, Outcome::Delivered);
     bridge.remove("report.csv").await;
     let credential = bridge.fetch_key(&older).await.unwrap();
-    let (receipt, _) = bridge.verify_all(&older, &credential, progress.checkpoint.unwrap()).await.unwrap();
+    let (receipt, _) = bridge.verify_all(&older, &credential, progress.checkpoint().unwrap()).await.unwrap();
     assert_eq!(receipt.outcome, Outcome::Superseded, "{receipt:?}");
     // Nor at the start.
     assert_eq!(deliver(&bridge, &older).await, Outcome::Superseded);
@@ -262,7 +262,7 @@ async fn story_06_what_is_gone_without_versions_replaces_nothing() {
     let bridge = Bridge::new().await;
     let older = bridge.put("report.csv", b"older".to_vec()).await;
     let (progress, _) = bridge.transfer_all(&older, 0).await.unwrap();
-    let complete = progress.checkpoint.unwrap();
+    let complete = progress.checkpoint().unwrap();
     let newer = bridge.put("report.csv", b"is newer".to_vec()).await;
     assert_eq!(deliver(&bridge, &newer).await, Outcome::Delivered);
     bridge.remove("report.csv").await;
@@ -282,7 +282,7 @@ async fn story_06_what_is_gone_without_versions_replaces_nothing() {
     let event = bridge.put("gone.csv", b"gone".to_vec()).await;
     let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
     bridge.remove("gone.csv").await;
-    let (receipt, _) = bridge.verify_all(&event, &credential, progress.checkpoint.unwrap()).await.unwrap();
+    let (receipt, _) = bridge.verify_all(&event, &credential, progress.checkpoint().unwrap()).await.unwrap();
     assert_eq!(receipt.outcome, Outcome::Delivered);
     assert_eq!(bridge.remote("gone.csv").unwrap(), b"gone");
 }
@@ -302,9 +302,9 @@ async fn story_26_another_file_of_the_same_size_is_not_taken_for_ours() {
         std::fs::write(bridge.partner.root.join("fixed.dat"), b"yesterday").unwrap();
         let event = bridge.put("fixed.dat", b"today, I.".to_vec()).await;
         let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
-        let complete = progress.checkpoint.unwrap();
-        if !complete.already_there {
-            std::fs::remove_file(bridge.partner.root.join(&complete.remote.partial)).unwrap();
+        let complete = progress.checkpoint().unwrap();
+        if !matches!(complete.phase, Phase::Found(_)) {
+            std::fs::remove_file(bridge.partner.root.join(complete.route.upload_path())).unwrap();
         }
         let credential = bridge.fetch_key(&event).await.unwrap();
         let error = bridge.verify_all(&event, &credential, complete).await.unwrap_err();
@@ -326,7 +326,7 @@ async fn story_22_a_rename_that_finds_no_directory_comes_to_an_end() {
         let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
         std::fs::remove_dir(bridge.partner.root.join("in")).unwrap();
         let credential = bridge.fetch_key(&event).await.unwrap();
-        let verifying = bridge.verify_all(&event, &credential, progress.checkpoint.unwrap());
+        let verifying = bridge.verify_all(&event, &credential, progress.checkpoint().unwrap());
         let error = tokio::time::timeout(Duration::from_secs(90), verifying).await.unwrap().unwrap_err();
         assert_eq!(error.name, ErrorName::RemotePathRejected, "{if_exists}: {error}");
         assert!(error.message().contains("stays"), "{if_exists}: {error}");
@@ -360,8 +360,8 @@ async fn story_05_a_duplicate_ends_although_the_object_went_away_meanwhile() {
     let marker = bridge.remote("report.csv.sha256").unwrap();
     bridge.set("S3_AFTER_DELIVERY", "delete");
     let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
-    let complete = progress.checkpoint.unwrap();
-    assert!(complete.already_there);
+    let complete = progress.checkpoint().unwrap();
+    assert!(matches!(complete.phase, Phase::Found(_)));
     bridge.remove("report.csv").await;
     let credential = bridge.fetch_key(&event).await.unwrap();
     let (receipt, _) = bridge.verify_all(&event, &credential, complete).await.unwrap();

@@ -69,7 +69,7 @@ async fn story_143_a_rename_that_outlives_its_session_is_not_undone_by_the_next_
         let bridge = quirky(Quirks { lost_answer, no_posix_rename, ..Quirks::default() }).await;
         let event = bridge.put("report.csv", b"once".to_vec()).await;
         let credential = bridge.fetch_key(&event).await.unwrap();
-        let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint.unwrap();
+        let complete = bridge.transfer_all(&event, 0).await.unwrap().0.checkpoint().unwrap();
         let (receipt, _) = bridge.verify_all(&event, &credential, complete).await.unwrap();
         assert_eq!(receipt.outcome, Outcome::Delivered);
         assert_eq!(bridge.remote_files(), ["report.csv"]);

@@ -32,10 +32,10 @@ impl Bridge {
     /// Publishes, does something, and then sees to the object.
     async fn delivers_and(&self, event: &Value, between: impl AsyncFnOnce()) -> Receipt {
         let credential = self.fetch_key(event).await.unwrap();
-        let complete = self.transfer_all(event, 0).await.unwrap().0.checkpoint.unwrap();
+        let complete = self.transfer_all(event, 0).await.unwrap().0.checkpoint().unwrap();
         let progress = self.verify_remote(event, &credential, complete).await.unwrap();
         between().await;
-        let published = progress.checkpoint.expect("the document has to say first that it is published");
+        let published = progress.checkpoint().expect("the document has to say first that it is published");
         self.verify_all(event, &credential, published).await.unwrap().0
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bridge::{ErrorName, Outcome, Status};
+use bridge::{ErrorName, Outcome, Phase, Progress};
 use integration_tests::embedded::{Late, Quirks, Reading, Truncation, Ways};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
@@ -22,9 +22,9 @@ async fn begun(quirks: Quirks) -> (Bridge, Value, bridge::CredentialReference, b
     let port = bridge.variables["SFTP_PORT"].clone();
     bridge.set("SFTP_PORT", proxy.port.to_string());
     bridge.slice = Some(Duration::from_secs(5));
-    let checkpoint = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint.unwrap();
-    assert_eq!(checkpoint.status, Status::InProgress);
-    assert!(checkpoint.offset > 0);
+    let checkpoint = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint().unwrap();
+    assert_eq!(checkpoint.phase, Phase::Sending);
+    assert!(checkpoint.sent.offset > 0);
     bridge.slice = None;
     bridge.set("SFTP_PORT", port);
     (bridge, event, credential, checkpoint)
@@ -37,8 +37,8 @@ async fn ends_whole(
     checkpoint: bridge::Checkpoint,
 ) {
     let mut checkpoint = Some(checkpoint);
-    while checkpoint.as_ref().unwrap().status == Status::InProgress {
-        checkpoint = bridge.transfer(event, credential, checkpoint, 0).await.unwrap().checkpoint;
+    while checkpoint.as_ref().unwrap().is_sending() {
+        checkpoint = bridge.transfer(event, credential, checkpoint, 0).await.unwrap().checkpoint();
     }
     let (receipt, _) = bridge.verify_all(event, credential, checkpoint.unwrap()).await.unwrap();
     assert_eq!(receipt.outcome, Outcome::Delivered);
@@ -66,7 +66,7 @@ async fn story_151_a_partial_file_that_is_emptied_as_it_is_opened_leaves_no_hole
 async fn story_152_a_partial_file_that_vanished_between_looking_and_opening_leaves_no_hole() {
     let (mut bridge, event, credential, checkpoint) = begun(Quirks::default()).await;
     bridge.set("SFTP_PROOF", "size");
-    std::fs::remove_file(bridge.partner.root.join(&checkpoint.remote.partial)).unwrap();
+    std::fs::remove_file(bridge.partner.root.join(checkpoint.route.upload_path())).unwrap();
     ends_whole(&bridge, &event, &credential, checkpoint).await;
 }
 
@@ -83,8 +83,8 @@ async fn story_153_a_file_that_a_lost_session_still_holds_is_waited_for() {
     bridge.set("SFTP_PORT", proxy.port.to_string());
     proxy.set(Fault::CutOnceAfter(3_000_000)).await;
     let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
-    let checkpoint = progress.checkpoint.unwrap();
-    assert_eq!(checkpoint.restarts, 0, "{:?}", checkpoint.warnings);
+    let checkpoint = progress.checkpoint().unwrap();
+    assert_eq!(checkpoint.sent.restarts, 0, "{:?}", checkpoint.report.warnings);
     let (receipt, _) = bridge.verify_all(&event, &credential, checkpoint).await.unwrap();
     assert!(receipt.bytes_sent < SIZE as u64 * 3 / 2, "{}", receipt.bytes_sent);
     assert!(bridge.remote("report.bin").unwrap() == bytes(SIZE));
@@ -98,8 +98,8 @@ async fn story_154_a_refused_close_is_not_forgotten_between_calls() {
     bridge.set("SFTP_PROOF", "size");
     let event = bridge.put("report.bin", bytes(100_000)).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
-    let first = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint.unwrap();
-    assert_eq!((first.status, first.offset, first.distrusted), (Status::InProgress, 0, true));
+    let first = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint().unwrap();
+    assert_eq!((first.is_sending(), first.sent.offset, first.sent.distrusted), (true, 0, true));
     let error = bridge.transfer(&event, &credential, Some(first), 0).await.unwrap_err();
     assert!(matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemoteFull), "{error}");
     assert!(bridge.remote("report.bin").is_none());
@@ -113,7 +113,7 @@ async fn story_36_a_version_that_is_gone_itself_replaces_nothing() {
     bridge.set("S3_AFTER_DELIVERY", "delete");
     let older = bridge.put("report.csv", b"older".to_vec()).await;
     let credential = bridge.fetch_key(&older).await.unwrap();
-    let slow = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint.unwrap();
+    let slow = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint().unwrap();
     assert_eq!(bridge.deliver(&older).await.unwrap().outcome, Outcome::Delivered);
     let newer = bridge.put("report.csv", b"newer one".to_vec()).await;
     assert_eq!(bridge.deliver(&newer).await.unwrap().outcome, Outcome::Delivered);
@@ -175,19 +175,19 @@ async fn story_156_a_proof_that_the_server_cannot_give_is_said_before_anything_i
 /// The document after a call that published the file and then ended.
 async fn published(bridge: &Bridge, event: &Value, is_newest: bool) -> bridge::Checkpoint {
     let credential = bridge.fetch_key(event).await.unwrap();
-    let complete = bridge.transfer_all(event, 0).await.unwrap().0.checkpoint.unwrap();
+    let complete = bridge.transfer_all(event, 0).await.unwrap().0.checkpoint().unwrap();
     let progress = bridge.verify_remote(event, &credential, complete.clone()).await.unwrap();
-    let receipt = progress.receipt.unwrap();
+    let receipt = progress.receipt().unwrap();
     let publication = bridge::Publication {
         outcome: receipt.outcome,
-        path: complete.remote.path.clone(),
+        path: complete.final_path(),
         proof: receipt.proof.unwrap(),
         host_key_fingerprint: None,
         marker: None,
         unconfirmed: false,
         is_newest,
     };
-    bridge::Checkpoint { publication: Some(publication), ..complete }
+    bridge::Checkpoint { phase: Phase::Published(publication), ..complete }
 }
 
 /// Calls VerifyRemote with this document, and goes on as the state machine does.
@@ -195,13 +195,14 @@ async fn goes_on(bridge: &Bridge, event: &Value, checkpoint: bridge::Checkpoint)
     let credential = bridge.fetch_key(event).await.unwrap();
     let mut checkpoint = checkpoint;
     loop {
-        let progress = match checkpoint.status {
-            Status::Complete => bridge.verify_remote(event, &credential, checkpoint).await.unwrap(),
-            _ => bridge.transfer(event, &credential, Some(checkpoint), 0).await.unwrap(),
+        let progress = if checkpoint.is_sending() {
+            bridge.transfer(event, &credential, Some(checkpoint), 0).await.unwrap()
+        } else {
+            bridge.verify_remote(event, &credential, checkpoint).await.unwrap()
         };
-        match progress.receipt {
-            Some(receipt) => return receipt,
-            None => checkpoint = progress.checkpoint.unwrap(),
+        match progress {
+            Progress::Receipt(receipt) => return *receipt,
+            Progress::Checkpoint(more) => checkpoint = *more,
         }
     }
 }
@@ -242,7 +243,7 @@ async fn story_158_an_older_versions_marker_does_not_replace_the_newer_files() {
     let right = bridge.remote("report.csv.sha256").unwrap();
     let receipt = goes_on(&bridge, &older, late).await;
     assert_eq!(receipt.outcome, Outcome::AlreadyDelivered, "{receipt:?}");
-    assert_eq!(receipt.object.size, 5);
+    assert_eq!(receipt.object.size, Some(5));
     assert_eq!(bridge.remote("report.csv.sha256").unwrap(), right);
     assert_eq!(bridge.remote_files(), ["report.csv", "report.csv.sha256"]);
 }
@@ -252,8 +253,8 @@ async fn story_159_a_partial_file_that_differs_of_a_version_that_is_overtaken_is
     let bridge = Bridge::new().await;
     let older = bridge.put("report.csv", b"older".to_vec()).await;
     let credential = bridge.fetch_key(&older).await.unwrap();
-    let complete = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint.unwrap();
-    std::fs::write(bridge.partner.root.join(&complete.remote.partial), b"wrong").unwrap();
+    let complete = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint().unwrap();
+    std::fs::write(bridge.partner.root.join(complete.route.upload_path()), b"wrong").unwrap();
     bridge.put("report.csv", b"newer".to_vec()).await;
     let (receipt, _) = bridge.verify_all(&older, &credential, complete).await.unwrap();
     assert_eq!(receipt.outcome, Outcome::Superseded);
@@ -265,16 +266,18 @@ async fn story_159_a_partial_file_that_differs_of_a_version_that_is_overtaken_is
 async fn story_161_an_older_version_whose_rename_was_not_answered_is_replaced_again() {
     let bridge = Bridge::new().await.versioned().await;
     let older = bridge.put("report.csv", b"older".to_vec()).await;
-    let complete = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint.unwrap();
+    let complete = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint().unwrap();
     let newer = bridge.put("report.csv", b"newer".to_vec()).await;
     assert_eq!(bridge.deliver(&newer).await.unwrap().outcome, Outcome::Delivered);
     let root = &bridge.partner.root;
     for publishing in [true, false] {
         // Carried out late. With `false`, the call was killed before it wrote that down.
         std::fs::write(root.join("report.csv"), b"older").unwrap();
-        drop(std::fs::remove_file(root.join(&complete.remote.partial)));
-        let proved = publishing.then_some(bridge::Proof::ReadBack);
-        let unanswered = bridge::Checkpoint { publishing, proved, ..complete.clone() };
+        drop(std::fs::remove_file(root.join(complete.route.upload_path())));
+        let renaming =
+            Phase::Renaming { proof: bridge::Proof::ReadBack, reading: bridge::Reading::default() };
+        let phase = if publishing { renaming } else { Phase::sent() };
+        let unanswered = bridge::Checkpoint { phase, ..complete.clone() };
         let receipt = goes_on(&bridge, &older, unanswered).await;
         assert!(receipt.reason.as_ref().unwrap().contains("a newer upload"), "{receipt:?}");
         assert_eq!(bridge.remote("report.csv").unwrap(), b"newer");
@@ -310,7 +313,7 @@ async fn story_163_what_a_killed_call_left_is_sent_again_where_it_cannot_be_cont
     let body = bytes(20_000_000);
     let event = bridge.put("report.bin", body.clone()).await;
     let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
-    let partial = progress.checkpoint.unwrap().remote.partial;
+    let partial = progress.checkpoint().unwrap().route.upload_path().to_owned();
     std::fs::write(bridge.partner.root.join(&partial), &body[..19_000_000]).unwrap();
     let receipt = bridge.deliver_as(&execution(), &event).await.unwrap();
     assert_eq!(receipt.outcome, Outcome::Delivered);

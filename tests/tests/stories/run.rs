@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bridge::{ErrorName, Failure, Outcome, Proof, RecordFailureInput, RecordSettings, Status};
+use bridge::{ErrorName, Failure, Outcome, Phase, Proof, RecordFailureInput, RecordSettings};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use record_failure::{Output, Recorded};
 use serde_json::json;
@@ -22,9 +22,9 @@ async fn story_29_longer_than_one_invocation() {
 
     let (progress, transfers) = bridge.transfer_all(&event, 0).await.unwrap();
     assert!(transfers > 1, "{transfers}");
-    let checkpoint = progress.checkpoint.unwrap();
+    let checkpoint = progress.checkpoint().unwrap();
     // What is in flight when a call ends without having been able to wait for it is sent again: less than 2 MiB.
-    let sent_again = checkpoint.bytes_sent - 60_000_000;
+    let sent_again = checkpoint.report.bytes_sent - 60_000_000;
     assert!(sent_again < u64::from(transfers) * 2 * 1024 * 1024, "{sent_again}");
     assert!(bridge.remote("long.bin").is_none());
 
@@ -44,8 +44,8 @@ async fn story_30_a_redrive_goes_on_where_it_stopped() {
     let event = bridge.put("redriven.bin", bytes(6_000_000)).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
     proxy.set(Fault::RefuseAfter(3_000_000)).await;
-    let checkpoint = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint;
-    assert_eq!(checkpoint.as_ref().unwrap().status, Status::InProgress, "progress was made");
+    let checkpoint = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint();
+    assert_eq!(checkpoint.as_ref().unwrap().phase, Phase::Sending, "progress was made");
     let error = bridge.transfer(&event, &credential, checkpoint.clone(), 0).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ConnectFailed, "no progress was made, so it is an error");
 
@@ -54,12 +54,12 @@ async fn story_30_a_redrive_goes_on_where_it_stopped() {
     let credential = bridge.fetch_key(&event).await.unwrap();
     let before = proxy.bytes_up();
     let progress = bridge.transfer(&event, &credential, checkpoint.clone(), 0).await.unwrap();
-    assert!(proxy.bytes_up() - before < 6_200_000 - checkpoint.unwrap().offset);
-    let complete = progress.checkpoint.unwrap();
+    assert!(proxy.bytes_up() - before < 6_200_000 - checkpoint.unwrap().sent.offset);
+    let complete = progress.checkpoint().unwrap();
 
     // Failed at VerifyRemote and redriven: Transfer has nothing to do.
     let progress = bridge.transfer(&event, &credential, Some(complete.clone()), 0).await.unwrap();
-    assert_eq!(progress.checkpoint.as_ref(), Some(&complete));
+    assert_eq!(progress.checkpoint().as_ref(), Some(&complete));
     let (receipt, _) = bridge.verify_all(&event, &credential, complete.clone()).await.unwrap();
     assert_eq!(receipt.outcome, Outcome::Delivered);
 
@@ -237,8 +237,8 @@ async fn a_complete_checkpoint_is_asked_for_nothing() {
     let bridge = Bridge::new().await;
     let event = bridge.put("file.txt", b"x".to_vec()).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
-    let mut checkpoint = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint.unwrap();
-    checkpoint.status = Status::InProgress;
+    let mut checkpoint = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint().unwrap();
+    checkpoint.phase = Phase::Sending;
     let error = bridge.verify_remote(&event, &credential, checkpoint).await.unwrap_err();
     assert_eq!(error.name, ErrorName::InvalidInput);
 }

@@ -158,8 +158,8 @@ async fn story_26_a_file_that_was_altered_is_never_published() {
             [|content: &mut Vec<u8>| content.truncate(399_999), |content: &mut Vec<u8>| content[200_000] ^= 1]
         {
             let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
-            let checkpoint = progress.checkpoint.unwrap();
-            let partial = bridge.partner.root.join(&checkpoint.remote.partial);
+            let checkpoint = progress.checkpoint().unwrap();
+            let partial = bridge.partner.root.join(checkpoint.route.upload_path());
             let mut content = std::fs::read(&partial).unwrap();
             damage(&mut content);
             std::fs::write(&partial, content).unwrap();
@@ -176,7 +176,7 @@ async fn story_26_bytes_that_are_not_what_s3_stored_are_never_published() {
     let event = bridge.put("source.bin", bytes(100_000)).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
     let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
-    let mut checkpoint = progress.checkpoint.unwrap();
+    let mut checkpoint = progress.checkpoint().unwrap();
     let stored = checkpoint.object.checksum.as_mut().expect("the local S3 keeps the uploader's checksum");
     stored.value = "AAAAAA==".into();
     let error = bridge.verify_all(&event, &credential, checkpoint).await.unwrap_err();

@@ -138,12 +138,12 @@ impl Bridge {
     /// One call, in the same execution.
     pub(crate) async fn verify_remote(
         &self,
-        event: &Value,
+        _event: &Value,
         credential: &CredentialReference,
         checkpoint: Checkpoint,
     ) -> Result<Progress, Error> {
-        let (event, credential) = (event.clone(), credential.clone());
-        let input = VerifyRemoteInput { execution: execution(), event, credential, checkpoint };
+        let credential = credential.clone();
+        let input = VerifyRemoteInput { execution: execution(), credential, checkpoint };
         Calls(self).verify_remote(input).await
     }
 
@@ -154,7 +154,11 @@ impl Bridge {
         let mut machine = StateMachine::at(State::Transfer, execution(), event.clone(), document);
         machine.run_until(State::VerifyRemote, &mut Calls(self)).await.map_err(failed)?;
         let Document { checkpoint, receipt, .. } = machine.document().clone();
-        Ok((Progress { checkpoint, receipt }, machine.calls()))
+        let progress = match receipt {
+            Some(receipt) => Progress::Receipt(Box::new(receipt)),
+            None => Progress::Checkpoint(Box::new(checkpoint.unwrap())),
+        };
+        Ok((progress, machine.calls()))
     }
 
     /// The whole state machine without its retries, in an execution of its own.

@@ -9,7 +9,7 @@ use super::table::{
 };
 use super::variables::Variables;
 use crate::glob::Glob;
-use crate::remote_path::{PartialName, RemotePathTemplate, problem_of_directory};
+use crate::paths::{PartialName, RemotePathTemplate, problem_of_directory};
 
 /// What the partner agreed to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::pasted::may_be_secret;
 use super::problems::Problems;
 use super::table::{SFTP_HOST, SFTP_LOCATION, SFTP_USER};
 use super::variables::Variables;
-use crate::remote_path::problem_of_location;
+use crate::paths::problem_of_location;
 
 /// `SFTP_HOST`, if it is a host.
 pub(super) fn host<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v str> {

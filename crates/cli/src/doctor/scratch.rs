@@ -1,6 +1,6 @@
 //! The files and directories that the checks make on the server. Their names are unique, and all are removed again.
 
-use bridge::{DeliveryPolicy, PartialName, PinnedObject, Publish, RemotePathTemplate, RemotePaths};
+use bridge::{DeliveryPolicy, ObjectSummary, PartialName, Publish, RemotePathTemplate, Route};
 use sftp::Sftp;
 
 use super::configuration::EXAMPLE_TIME;
@@ -39,7 +39,8 @@ struct Example {
 impl Example {
     /// The final name that a delivery gives to the object of this key.
     fn of(policy: &DeliveryPolicy, object_key: &str) -> Self {
-        let path = remote_paths("", policy, object_key).map(|paths| paths.path).unwrap_or_default();
+        let path =
+            remote_paths("", policy, object_key).map(|paths| paths.path().to_owned()).unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
         let ending = name.rfind('.').filter(|dot| *dot > 0).map_or("", |dot| &name[dot..]);
         Self { ending: ending.to_owned(), length: name.len() }
@@ -47,18 +48,18 @@ impl Example {
 }
 
 /// The paths of a delivery of this object.
-fn remote_paths(location: &str, policy: &DeliveryPolicy, object_key: &str) -> Option<RemotePaths> {
-    let object = PinnedObject {
+fn remote_paths(location: &str, policy: &DeliveryPolicy, object_key: &str) -> Option<Route> {
+    let object = ObjectSummary {
         bucket: "bucket".into(),
         object_key: object_key.to_owned(),
-        etag: String::new(),
+        etag: None,
         version_id: None,
-        size: 0,
+        size: None,
         last_modified: None,
         checksum: None,
         hash: None,
     };
-    RemotePaths::new(location, policy, &object, "doctor", EXAMPLE_TIME).ok()
+    Route::new(location, policy, &object, "doctor", EXAMPLE_TIME).ok()
 }
 
 /// Beginning of our names, after the dot.
@@ -106,12 +107,12 @@ impl Scratch {
     /// The directories above partial files, outermost first.
     pub(super) fn above(&self) -> Vec<String> {
         let paths = self.policy.as_ref().and_then(|policy| self.paths(policy));
-        let directories = paths.iter().flat_map(RemotePaths::partial_directories);
+        let directories = paths.iter().flat_map(Route::upload_directories);
         directories.map(str::to_owned).collect()
     }
 
     /// The paths of an object that has our name as its key.
-    fn paths(&self, policy: &DeliveryPolicy) -> Option<RemotePaths> {
+    fn paths(&self, policy: &DeliveryPolicy) -> Option<Route> {
         remote_paths(&self.location, policy, &self.name(Form::Visible, ""))
     }
 
@@ -180,7 +181,7 @@ impl Scratch {
     fn partial_of(&mut self, policy: Option<DeliveryPolicy>) -> String {
         let paths = policy.and_then(|policy| self.paths(&policy));
         // With SFTP_PUBLISH=direct there is only the final name. Ours begins with a dot nevertheless.
-        let partial = paths.filter(|paths| !paths.is_direct()).map(|paths| paths.partial);
+        let partial = paths.as_ref().and_then(Route::partial).map(str::to_owned);
         let path = partial.unwrap_or_else(|| self.path(".partial"));
         self.remember(&path);
         path

@@ -1,6 +1,6 @@
 //! Opening the partial file.
 
-use bridge::{DeliveryPolicy, ErrorName, Mode, Publish, RemotePaths, Result, other_partial_names};
+use bridge::{DeliveryPolicy, ErrorName, Mode, Publish, Result, Route, other_partial_names};
 use sftp::{FileHandle, OpenFlags, Sftp, Status};
 
 use super::directories::{Directories, make_directories};
@@ -33,7 +33,7 @@ pub struct PartialFile<'a> {
     /// The session to open it on.
     pub sftp: &'a Sftp,
     /// Its path, and the final one.
-    pub remote: &'a RemotePaths,
+    pub remote: &'a Route,
     /// Whether missing directories are made, and which ones.
     pub policy: &'a DeliveryPolicy,
     /// The mode of the directories that are made.
@@ -51,12 +51,12 @@ impl PartialFile<'_> {
             // The partial file is elsewhere: that it can be opened says nothing about the directory of the final name.
             self.make_directories(&self.remote.directories(), &mut warn).await?;
         }
-        let mut opened = open(self.sftp, &self.remote.partial, open_as).await?;
+        let mut opened = open(self.sftp, self.remote.upload_path(), open_as).await?;
         if let Reply::Refused(_) = opened
             && let Directories::Made =
-                self.make_directories(&self.remote.partial_directories(), &mut warn).await?
+                self.make_directories(&self.remote.upload_directories(), &mut warn).await?
         {
-            opened = open(self.sftp, &self.remote.partial, open_as).await?;
+            opened = open(self.sftp, self.remote.upload_path(), open_as).await?;
         }
         match (opened, open_as) {
             (Reply::Done(file), _) => Ok(file),
@@ -78,15 +78,15 @@ impl PartialFile<'_> {
     async fn open_otherwise(&self, refusal: Status) -> Result<FileHandle> {
         let Self { sftp, remote, .. } = *self;
         // Without TRUNC, the end of a longer file would stay behind the new contents.
-        let may_be_there = match Reply::of(sftp.remove(&remote.partial).await)? {
+        let may_be_there = match Reply::of(sftp.remove(remote.upload_path()).await)? {
             Reply::Done(()) => false,
             Reply::Refused(status) => !status.is_not_found(),
         };
-        if may_be_there && holds_something(sftp, &remote.partial).await? {
+        if may_be_there && holds_something(sftp, remote.upload_path()).await? {
             // The server has accepted the name before.
             return Err(refused(refusal));
         }
-        match open(sftp, &remote.partial, OpenAs::Resume).await? {
+        match open(sftp, remote.upload_path(), OpenAs::Resume).await? {
             Reply::Done(file) => Ok(file),
             Reply::Refused(_) if remote.is_direct() => Err(refused(refusal)),
             Reply::Refused(_) => self.open_unless_it_is_the_name(refusal).await,
@@ -101,7 +101,7 @@ impl PartialFile<'_> {
         let Some(other) = find_name(sftp, remote).await? else { return Err(refused(refusal)) };
         // A lock passes, and a server that limits the number of open files also refuses one name and accepts the next.
         for _ in 0..CONFIRMATIONS {
-            if let Reply::Done(file) = unless_final(open_fresh(sftp, &remote.partial).await?)? {
+            if let Reply::Done(file) = unless_final(open_fresh(sftp, remote.upload_path()).await?)? {
                 return Ok(file);
             }
             if !other.is_accepted(sftp).await? {
@@ -112,8 +112,8 @@ impl PartialFile<'_> {
             // Other files were opened meanwhile: the reason may be their number.
             return Err(refused(refusal));
         }
-        let left = match sftp.stat(&other.path).await {
-            Ok(Some(_)) => {
+        let left = match look(sftp, &other.path).await {
+            Ok(Seen::File(_) | Seen::Directory) => {
                 format!(". {:?} was made to find this out, and could not be removed", other.path)
             }
             _ => String::new(),
@@ -136,8 +136,8 @@ pub async fn open_fresh(sftp: &Sftp, path: &str) -> sftp::Result<Reply<FileHandl
         reply => return Ok(reply),
     };
     match Reply::of(sftp.open(path, OpenAs::Resume.flags()).await)? {
-        Reply::Done(file) => Ok(Reply::Done(file)),
-        Reply::Refused(_) => Ok(Reply::Refused(refusal)),
+        Reply::Refused(status) if !is_final(&status) => Ok(Reply::Refused(refusal)),
+        reply => Ok(reply),
     }
 }
 
@@ -177,9 +177,9 @@ struct OtherName {
     path: String,
 }
 
-async fn find_name(sftp: &Sftp, remote: &RemotePaths) -> Result<Option<OtherName>> {
-    let name = remote.path.rsplit('/').next().unwrap_or_default();
-    let directory = remote.partial.rfind('/').map_or("", |slash| &remote.partial[..=slash]);
+async fn find_name(sftp: &Sftp, remote: &Route) -> Result<Option<OtherName>> {
+    let name = remote.path().rsplit('/').next().unwrap_or_default();
+    let directory = remote.upload_path().rfind('/').map_or("", |slash| &remote.upload_path()[..=slash]);
     // At least as long as that of a delivery.
     let id = format!("{:032x}", fastrand::u128(..));
     for template in other_partial_names(name) {
@@ -208,10 +208,10 @@ fn refused(refusal: Status) -> bridge::Error {
 }
 
 /// Explains a refused write: OpenSSH answers only `Failure` when the disk is full, so the free space is asked for.
-pub async fn explain(sftp: &Sftp, remote: &RemotePaths, error: bridge::Error) -> bridge::Error {
+pub async fn explain(sftp: &Sftp, remote: &Route, error: bridge::Error) -> bridge::Error {
     /// Less free space than this counts as a full disk, in bytes.
     const ALMOST_NOTHING: u64 = 64 * 1024;
-    match sftp.free_bytes(&remote.partial).await {
+    match sftp.free_bytes(remote.upload_path()).await {
         Some(free) if free < ALMOST_NOTHING => {
             ErrorName::RemoteFull.error(format!("{}; {free} bytes are free there", error.message()))
         }

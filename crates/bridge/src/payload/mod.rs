@@ -1,0 +1,22 @@
+//! What the functions say to each other. Payloads outlive a deployment: add optional fields, never rename.
+
+mod credential;
+mod delivery;
+mod digests;
+mod object;
+mod publication;
+mod receipt;
+mod wire;
+
+pub use credential::{CredentialReference, CredentialVersion, SecretLocation};
+pub use delivery::{
+    Candidate, Checkpoint, Phase, Proving, Publishing, Reached, ReadBack, Reading, Report, Reread, Sent,
+};
+pub use digests::{Comparison, Digests};
+pub use object::{ObjectSummary, PinnedObject};
+pub use publication::{Outcome, Proof, Publication};
+pub use receipt::{Parties, Receipt};
+pub use wire::{
+    Execution, Failure, FetchKeyInput, FetchKeyOutput, Progress, RecordFailureInput, TransferInput,
+    VerifyRemoteInput,
+};

@@ -1,0 +1,211 @@
+//! Proves that the file on the server is the pinned object.
+
+mod hash;
+pub(crate) mod hashes;
+mod read_back;
+
+use bridge::{Checkpoint, Comparison, Error, ErrorName, IfExists, Proof, ProofPolicy, Result};
+use partner::files::discard;
+
+use crate::find::{Place, Subject};
+use crate::prove::hash::Requirement;
+use crate::prove::read_back::Cursor;
+use crate::publish::{End, Turn};
+use crate::session::Work;
+
+/// Outcome of one way to prove the file.
+pub(crate) enum Attempt {
+    Proved {
+        proof: Proof,
+        warnings: Vec<String>,
+    },
+    /// The server does not offer it, or refuses; says why.
+    Refused(String),
+    /// It was cut short. The checkpoint says where.
+    OutOfTime,
+}
+
+impl Attempt {
+    fn proved(proof: Proof) -> Self {
+        Self::Proved { proof, warnings: Vec::new() }
+    }
+}
+
+/// Outcome of proving.
+pub(crate) enum Proved {
+    Yes(Proof),
+    No(Turn),
+}
+
+/// Outcome of comparing a file that may stay as it is.
+pub(crate) enum Compared {
+    Same(Proof),
+    Different,
+    /// It was cut short. The checkpoint says where.
+    OutOfTime,
+}
+
+impl Work<'_> {
+    /// Proves the file. A partial file that differs is removed, unless a newer upload takes its place.
+    pub(crate) async fn prove(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Proved> {
+        match self.try_to_prove(subject, checkpoint).await {
+            Ok(Attempt::Proved { proof, warnings }) => {
+                warnings.into_iter().for_each(|warning| checkpoint.warn(warning));
+                Ok(Proved::Yes(proof))
+            }
+            Ok(Attempt::OutOfTime) => Ok(Proved::No(Turn::Ended(End::OutOfTime))),
+            Ok(Attempt::Refused(why)) => Err(self.not_provable(subject, checkpoint, &why)),
+            Err(error) if error.name == ErrorName::RemoteMismatch => {
+                self.put_former_back(checkpoint).await?;
+                if let Some(newer) = self.superseded_by(checkpoint).await? {
+                    return Ok(Proved::No(Turn::Ended(self.give_way(checkpoint, newer).await)));
+                }
+                if subject.place == Place::Upload {
+                    discard(self.sftp, &subject.path).await;
+                }
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checks the size, if the server tells it; then the contents, as `SFTP_PROOF` asks.
+    async fn try_to_prove(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {
+        let expected = checkpoint.object.size;
+        let other_size = subject.size.filter(|size| *size != expected);
+        // Some servers report 0 for every file. Then the contents decide.
+        let reports_empty = other_size == Some(0) && subject.place == Place::Upload;
+        if let Some(size) = other_size.filter(|_| !reports_empty) {
+            return Err(ErrorName::RemoteMismatch
+                .error(format!("{:?} has {size} bytes on the server; {expected} were sent", subject.path)));
+        }
+        if let Some(Comparison::Different { ours, stored }) =
+            checkpoint.sent.digests.compare_with_stored(&checkpoint.object)
+        {
+            return Err(ErrorName::RemoteMismatch.error(format!(
+                "the bytes sent to {:?} have the checksum {ours}, but S3 stored {stored} for the object",
+                subject.path
+            )));
+        }
+        let policy = self.proof_policy(checkpoint);
+        let attempt = match policy {
+            ProofPolicy::None => Attempt::proved(Proof::Unverified),
+            ProofPolicy::Size => size_proof(subject),
+            ProofPolicy::Hash => self.server_hash(subject, checkpoint, Requirement::Required).await?,
+            ProofPolicy::ReadBack => self.read_back(subject, checkpoint, Cursor::Proving).await?,
+            ProofPolicy::Auto => self.best_proof(subject, checkpoint).await?,
+        };
+        if reports_empty { proof_without_size(attempt, policy, subject, checkpoint) } else { Ok(attempt) }
+    }
+
+    fn proof_policy(&self, checkpoint: &Checkpoint) -> ProofPolicy {
+        match self.call.settings().proof {
+            // Only its contents prove a file that someone else may have put there.
+            ProofPolicy::Size | ProofPolicy::None if checkpoint.phase.needs_contents() => {
+                ProofPolicy::ReadBack
+            }
+            policy => policy,
+        }
+    }
+
+    /// `auto`: the best that the server allows. What it does not allow becomes warnings.
+    async fn best_proof(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {
+        match self.server_hash(subject, checkpoint, Requirement::IfPossible).await? {
+            Attempt::Refused(_) => {}
+            proved_or_cut_short => return Ok(proved_or_cut_short),
+        }
+        let mut refusals = match self.read_back(subject, checkpoint, Cursor::Proving).await? {
+            Attempt::Refused(why) if !checkpoint.phase.needs_contents() => vec![why],
+            read_or_needed => return Ok(read_or_needed),
+        };
+        let proof = match size_proof(subject) {
+            Attempt::Refused(why) => {
+                refusals.push(why);
+                Proof::Unverified
+            }
+            _ => Proof::Size,
+        };
+        tracing::warn!(?proof, ?refusals, "the server does not let the contents be proved");
+        Ok(Attempt::Proved { proof, warnings: refusals })
+    }
+
+    fn not_provable(&self, subject: &Subject, checkpoint: &Checkpoint, why: &str) -> Error {
+        if checkpoint.phase.needs_contents() {
+            return ErrorName::RemoteMismatch.error(format!(
+                "{:?} may be this file already, but cannot be read to prove it",
+                subject.path
+            ));
+        }
+        let stands = if checkpoint.route.is_direct() {
+            "the file is there, and is not proved"
+        } else {
+            "nothing was published"
+        };
+        ErrorName::InvalidConfig.error(format!(
+            "SFTP_PROOF demands a proof that the server does not give: {why}; {stands}. Set it to auto, or to what the server gives"
+        ))
+    }
+
+    /// Compares the contents of a file that may stay as it is.
+    pub(crate) async fn compare(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Compared> {
+        let demand = match self.call.settings().proof {
+            ProofPolicy::Hash => Requirement::Required,
+            _ => Requirement::IfPossible,
+        };
+        let mut attempt = self.server_hash(subject, checkpoint, demand).await;
+        if demand == Requirement::IfPossible && matches!(attempt, Ok(Attempt::Refused(_))) {
+            attempt = self.read_back(subject, checkpoint, Cursor::Comparing).await;
+        }
+        match attempt {
+            Ok(Attempt::Proved { proof, .. }) => Ok(Compared::Same(proof)),
+            Ok(Attempt::OutOfTime) => Ok(Compared::OutOfTime),
+            Ok(Attempt::Refused(why)) => Err(cannot_compare(self.call.settings().policy.if_exists, &why)),
+            Err(error) if error.name == ErrorName::RemoteMismatch => Ok(Compared::Different),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The server does not show whether a file that exists is this very file.
+pub(crate) fn cannot_compare(if_exists: IfExists, why: &str) -> Error {
+    ErrorName::InvalidConfig.error(format!(
+        "SFTP_IF_EXISTS is {}, but the server does not let what exists be compared: {why}; nothing was published. Set it to replace",
+        if_exists.as_str()
+    ))
+}
+
+/// [`Work::try_to_prove`] has compared the size already, if there is one.
+fn size_proof(subject: &Subject) -> Attempt {
+    match subject.size {
+        Some(_) => Attempt::proved(Proof::Size),
+        None => Attempt::Refused("the server does not tell the size".into()),
+    }
+}
+
+/// The server reports size 0 for a file that was sent whole. That is not believed if the contents say otherwise, or if
+/// no proof is asked for.
+fn proof_without_size(
+    attempt: Attempt,
+    policy: ProofPolicy,
+    subject: &Subject,
+    checkpoint: &mut Checkpoint,
+) -> Result<Attempt> {
+    let expected = checkpoint.object.size;
+    match attempt {
+        Attempt::Proved { proof, mut warnings }
+            if matches!(proof, Proof::ServerHash | Proof::ReadBack) || policy == ProofPolicy::None =>
+        {
+            checkpoint.proving.sizes_unreliable = true;
+            warnings.push(format!(
+                "the server tells the size 0 of {:?}, where {expected} bytes were sent: its sizes were not believed",
+                subject.path
+            ));
+            Ok(Attempt::Proved { proof, warnings })
+        }
+        Attempt::OutOfTime => Ok(attempt),
+        Attempt::Proved { .. } | Attempt::Refused(_) => Err(ErrorName::RemoteMismatch.error(format!(
+            "{:?} has 0 bytes on the server; {expected} were sent. If the server tells 0 of every file and lets none be read, set SFTP_PROOF to none",
+            subject.path
+        ))),
+    }
+}

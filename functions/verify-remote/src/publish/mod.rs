@@ -1,0 +1,271 @@
+//! From the partial file to the final name: it is found, proved, and published.
+//!
+//! This is the only place where a final name comes into being, unless it is written to directly. A file under the final
+//! name is never removed before ours is there, unless the server refuses every other way.
+
+mod confirm;
+mod rename;
+mod replace;
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use aws::{Newer, Standing};
+use bridge::{Checkpoint, Error, ErrorName, IfExists, Outcome, Phase, Proof, Result};
+use partner::files::{AttributesOf, Discarded, Seen, discard, look, set_file_attributes};
+
+use crate::find::{Place, Subject};
+use crate::mark::MarkerFile;
+use crate::prove::Proved;
+use crate::prove::hashes::Known;
+use crate::publish::rename::Renamed;
+use crate::session::Work;
+
+/// How finding, proving and publishing ended.
+pub(crate) enum End {
+    Published(Published),
+    /// A newer upload takes the object's place; says which.
+    Superseded(String),
+    /// The stop came first. The next call continues.
+    OutOfTime,
+}
+
+/// The file is under its final name.
+pub(crate) struct Published {
+    pub(crate) outcome: Outcome,
+    pub(crate) proof: Proof,
+    /// It was not seen there.
+    pub(crate) unconfirmed: bool,
+    /// What S3 said after that, if it was asked.
+    pub(crate) standing: Option<Standing>,
+}
+
+impl Published {
+    pub(crate) fn new(outcome: Outcome, proof: Proof) -> Self {
+        Self { outcome, proof, unconfirmed: false, standing: None }
+    }
+
+    /// By us, but not seen.
+    pub(crate) fn unconfirmed(proof: Proof) -> Self {
+        Self { unconfirmed: true, ..Self::new(Outcome::Delivered, proof) }
+    }
+}
+
+/// What one look at the server led to.
+pub(crate) enum Turn {
+    Ended(End),
+    /// What is there has changed meanwhile: it is to be found and proved again.
+    LookAgain,
+}
+
+/// Maximum number of times that something else is found than the time before.
+const LOOKS_MAX: u32 = 10;
+/// Pause before the second look; it grows by this much with each.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
+
+pub(crate) const LOST_ANSWER: &str = "the answer to the rename was lost, and the server shows neither the partial file nor the final one: the file was published, and may have been taken away since. Ask the partner whether it arrived";
+
+impl Work<'_> {
+    /// Publishes what was sent, unless a newer upload or another file stands against it.
+    pub(crate) async fn publish_file(&self, checkpoint: &mut Checkpoint) -> Result<End> {
+        loop {
+            match Box::pin(self.turn(checkpoint)).await? {
+                Turn::Ended(end) => return Ok(end),
+                Turn::LookAgain => checkpoint.publishing.setbacks += 1,
+            }
+            let looks = checkpoint.publishing.setbacks;
+            if looks > LOOKS_MAX {
+                return Err(ErrorName::RemoteFailure.error(format!(
+                    "what lies at {:?} changed each of the {looks} times that it was looked at; nothing was published. Something else writes to this name: stop it",
+                    checkpoint.final_path()
+                )));
+            }
+            let pause = LOOK_PAUSE * looks;
+            if self.call.stop.remaining() <= pause {
+                return Ok(End::OutOfTime);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn turn(&self, checkpoint: &mut Checkpoint) -> Result<Turn> {
+        let subject = match self.find(checkpoint).await? {
+            ControlFlow::Continue(subject) => subject,
+            ControlFlow::Break(turn) => return Ok(turn),
+        };
+        let proof = match self.prove(&subject, checkpoint).await? {
+            Proved::Yes(proof) => proof,
+            Proved::No(turn) => return Ok(turn),
+        };
+        // Before the file is published: the partner must not wait for the marker while an object is read again.
+        let wanted = self.call.settings().marker.hashes();
+        if let Known::NotYet = self.know_hashes(checkpoint, wanted).await? {
+            return Ok(Turn::Ended(End::OutOfTime));
+        }
+        match subject.place {
+            Place::Final => self.found_in_place(checkpoint, &subject, proof).await.map(Turn::Ended),
+            Place::Upload => {
+                if let Some(turn) = self.overtaken(checkpoint).await? {
+                    return Ok(turn);
+                }
+                Box::pin(self.publish(checkpoint, &subject, proof)).await
+            }
+        }
+    }
+
+    /// What stands against publishing: a newer upload, or that nothing tells whether there was one. S3 is asked again
+    /// after publishing.
+    async fn overtaken(&self, checkpoint: &mut Checkpoint) -> Result<Option<Turn>> {
+        match self.call.standing(checkpoint).await? {
+            Standing::Superseded(newer) => Ok(Some(Turn::Ended(self.give_way(checkpoint, newer).await))),
+            Standing::Gone if !checkpoint.route.is_direct() && !self.keeps(checkpoint) => {
+                match self.permission_without_object(checkpoint).await? {
+                    Permission::Granted => Ok(None),
+                    // Perhaps another execution of the same event has delivered this very file.
+                    Permission::LookAgain | Permission::Superseded(_) => {
+                        checkpoint.phase = Phase::found();
+                        Ok(Some(Turn::LookAgain))
+                    }
+                }
+            }
+            Standing::Newest | Standing::Gone => Ok(None),
+        }
+    }
+
+    /// The upload that has taken the object's place, if there is one.
+    pub(crate) async fn superseded_by(&self, checkpoint: &Checkpoint) -> Result<Option<Newer>> {
+        match self.call.standing(checkpoint).await? {
+            Standing::Superseded(newer) => Ok(Some(newer)),
+            Standing::Newest | Standing::Gone => Ok(None),
+        }
+    }
+
+    /// A newer upload takes the object's place, so the partial file is removed. If it is gone already, a rename that was
+    /// requested before was carried out late, and may have replaced the newer file.
+    pub(crate) async fn give_way(&self, checkpoint: &Checkpoint, newer: Newer) -> End {
+        let Some(partial) = checkpoint.route.partial() else { return End::Superseded(newer.reason) };
+        let is_renamed = match discard(self.sftp, partial).await {
+            Discarded::Removed => false,
+            Discarded::Nothing => !matches!(checkpoint.phase, Phase::Found(_)),
+            Discarded::Refused => checkpoint.phase.is_renaming(),
+        };
+        if !is_renamed {
+            return End::Superseded(newer.reason);
+        }
+        let standing = Some(Standing::Superseded(newer));
+        End::Published(Published { standing, ..Published::unconfirmed(Proof::Unverified) })
+    }
+
+    async fn publish(&self, checkpoint: &mut Checkpoint, subject: &Subject, proof: Proof) -> Result<Turn> {
+        let settings = self.call.settings();
+        self.set_attributes(checkpoint, &subject.path).await?;
+        let marker = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())?;
+        if let Some(marker) = &marker {
+            if self.call.is_retry() {
+                marker.find_aside(self.sftp, checkpoint).await?;
+            }
+            marker.put_back(self.sftp, checkpoint).await?;
+        }
+        match self.give_final_name(checkpoint, proof, marker.as_ref()).await? {
+            Renamed::Now => {}
+            Renamed::LookAgain => return Ok(Turn::LookAgain),
+            Renamed::OutOfTime => return Ok(Turn::Ended(End::OutOfTime)),
+            Renamed::Superseded(newer) => {
+                return Ok(Turn::Ended(self.give_way(checkpoint, newer).await));
+            }
+        }
+        self.confirm_and_ask(checkpoint, proof).await.map(|published| Turn::Ended(End::Published(published)))
+    }
+
+    /// Both in the time of one: what is under the final name, and whether a newer upload has come since S3 was asked.
+    async fn confirm_and_ask(&self, checkpoint: &mut Checkpoint, proof: Proof) -> Result<Published> {
+        let before = checkpoint.clone();
+        let (confirmed, standing) = tokio::join!(self.confirm(checkpoint), self.call.standing(&before));
+        let standing = standing.map_err(|error| tracing::warn!(%error, "S3 will be asked again")).ok();
+        let is_overtaken = matches!(standing, Some(Standing::Superseded(_)));
+        let is_seen = match confirmed {
+            Ok(is_seen) => is_seen,
+            // It may be the newer one that was seen.
+            Err(error) if error.name == ErrorName::RemoteMismatch && is_overtaken => false,
+            Err(error) if error.name == ErrorName::RemoteMismatch => return Err(error),
+            Err(error) => {
+                // That it is published must not be forgotten.
+                tracing::warn!(%error, "the published file could not be looked at");
+                checkpoint.warn(format!("the published file could not be looked at: {error}"));
+                false
+            }
+        };
+        Ok(Published { unconfirmed: !is_seen, standing, ..Published::new(Outcome::Delivered, proof) })
+    }
+
+    /// The file has the final name already, and is proved.
+    async fn found_in_place(
+        &self,
+        checkpoint: &mut Checkpoint,
+        subject: &Subject,
+        proof: Proof,
+    ) -> Result<End> {
+        if !matches!(checkpoint.phase, Phase::Found(_)) {
+            // The answer to an earlier rename was lost, or the call that requested it was killed.
+            return Ok(End::Published(Published::new(Outcome::Delivered, proof)));
+        }
+        match checkpoint.route.partial() {
+            // What was sent before the file was found.
+            Some(partial) if checkpoint.sent.offset > 0 => drop(discard(self.sftp, partial).await),
+            Some(_) => {}
+            // A call that wrote to the final name may have been killed before it set mode and time.
+            None if self.call.settings().policy.if_exists != IfExists::Skip => {
+                self.set_attributes(checkpoint, &subject.path).await?;
+            }
+            None => {}
+        }
+        Ok(End::Published(Published::new(Outcome::AlreadyDelivered, proof)))
+    }
+
+    async fn set_attributes(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<()> {
+        let of = if checkpoint.route.is_direct() {
+            AttributesOf::FinalFile
+        } else {
+            AttributesOf::PartialFile { rename_requested: checkpoint.phase.is_renaming() }
+        };
+        let (wanted, modified) = (self.call.settings().attributes, checkpoint.object.last_modified);
+        let warnings = set_file_attributes(self.sftp, path, wanted, modified, of).await?;
+        warnings.into_iter().for_each(|warning| checkpoint.warn(warning));
+        Ok(())
+    }
+
+    /// Whether a file under the final name may be replaced now.
+    pub(crate) async fn permission(&self, checkpoint: &Checkpoint) -> Result<Permission> {
+        match self.call.standing(checkpoint).await? {
+            Standing::Newest => Ok(Permission::Granted),
+            Standing::Superseded(newer) => Ok(Permission::Superseded(newer)),
+            Standing::Gone => self.permission_without_object(checkpoint).await,
+        }
+    }
+
+    /// The object is gone, so S3 does not say whether there was a newer one. Under a free name nothing is overwritten.
+    async fn permission_without_object(&self, checkpoint: &Checkpoint) -> Result<Permission> {
+        let path = checkpoint.final_path();
+        match look(self.sftp, &path).await? {
+            Seen::Nothing => Ok(Permission::Granted),
+            Seen::File(Some(size)) if size == checkpoint.object.size => Ok(Permission::LookAgain),
+            _ => Err(cannot_tell(checkpoint, &path)),
+        }
+    }
+}
+
+/// Whether a file under the final name may be replaced.
+pub(crate) enum Permission {
+    Granted,
+    Superseded(Newer),
+    /// Another execution may have delivered this very file.
+    LookAgain,
+}
+
+/// The object is gone, and a file is there that may be newer.
+fn cannot_tell(checkpoint: &Checkpoint, path: &str) -> Error {
+    ErrorName::ObjectUnreadable.error(format!(
+        "s3://{}/{} was deleted before its file was published, and there is a {path:?} already: nobody can tell any more which of the two is newer. Nothing was published; {:?} stays. If it is this one, upload it again",
+        checkpoint.object.bucket, checkpoint.object.object_key, checkpoint.route.upload_path()
+    ))
+}

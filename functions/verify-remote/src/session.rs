@@ -1,0 +1,133 @@
+//! What needs a session with the partner's server. A lost session is followed by another.
+
+use aws::Standing;
+use bridge::{Checkpoint, Marker, Outcome, Phase, Publication, Receipt, Result};
+use partner::Persistence;
+use sftp::{Session, Sftp};
+
+use crate::Call;
+use crate::mark::Marked;
+use crate::publish::{End, Published};
+
+/// What comes after the work on the server.
+pub(crate) enum Next {
+    /// The file is published, and its marker, if there is to be one. The object is to be settled.
+    Settle,
+    /// The delivery has ended without a file of ours.
+    End(Box<Receipt>),
+    /// The state machine calls again. The checkpoint says how far the delivery has come, and of which upload it is.
+    CallAgain,
+}
+
+/// The work of a call within one session.
+pub(crate) struct Work<'a> {
+    pub(crate) call: &'a Call<'a>,
+    pub(crate) sftp: &'a Sftp,
+    host_key_fingerprint: &'a str,
+}
+
+/// Whether S3 has just said which upload is the newest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    JustNow,
+    NotYet,
+}
+
+impl Call<'_> {
+    /// Runs the phases that need a session.
+    pub(crate) async fn on_server(&self, checkpoint: &mut Checkpoint) -> Result<Next> {
+        let credential = &self.input.credential;
+        let mut persistence = Persistence::default();
+        loop {
+            let start = checkpoint.reached();
+            let accepted = checkpoint.report.credential_version_id.clone();
+            let outcome = self.deps.partner.with_session(credential, accepted.as_deref(), async |session| {
+                checkpoint.report.credential_version_id = credential.accepted(session.label());
+                Work::new(self, session).run(checkpoint).await
+            });
+            let error = match outcome.await {
+                Ok(next) => return Ok(next),
+                Err(error) => error,
+            };
+            let progress = checkpoint.reached() > start;
+            if self.stop.has_passed() || !persistence.goes_on(&error, progress, self.stop).await {
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl<'a> Work<'a> {
+    fn new(call: &'a Call<'a>, session: &'a Session) -> Self {
+        Self { call, sftp: session.sftp(), host_key_fingerprint: session.host_key_fingerprint() }
+    }
+
+    async fn run(&self, checkpoint: &mut Checkpoint) -> Result<Next> {
+        let mut asked = Asked::NotYet;
+        if checkpoint.phase.publication().is_none() {
+            let published = match Box::pin(self.publish_file(checkpoint)).await? {
+                End::Published(published) => published,
+                End::Superseded(reason) => return Ok(self.superseded_receipt(checkpoint, reason)),
+                End::OutOfTime => return Ok(Next::CallAgain),
+            };
+            if let Some(standing) = self.record(checkpoint, published) {
+                asked = Asked::JustNow;
+                if let Some(next) = self.follow(checkpoint, standing).await? {
+                    return Ok(next);
+                }
+            }
+        }
+        Box::pin(self.finish(checkpoint, asked)).await
+    }
+
+    /// From now on the checkpoint says that the file is published. Returns what S3 said after that, if it was asked.
+    fn record(&self, checkpoint: &mut Checkpoint, published: Published) -> Option<Standing> {
+        let Published { outcome, proof, unconfirmed, standing } = published;
+        checkpoint.phase = Phase::Published(Publication {
+            outcome,
+            path: checkpoint.final_path(),
+            proof,
+            host_key_fingerprint: Some(self.host_key_fingerprint.to_owned()),
+            marker: None,
+            unconfirmed,
+            // What was there before was not put there by us.
+            is_newest: outcome == Outcome::AlreadyDelivered,
+        });
+        standing
+    }
+
+    /// Sees to it that the newest upload is published, and puts the marker beside it.
+    async fn finish(&self, checkpoint: &mut Checkpoint, asked: Asked) -> Result<Next> {
+        let marker = self.call.settings().marker;
+        let publication = checkpoint.phase.publication();
+        let is_newest = publication.is_some_and(|publication| publication.is_newest);
+        let needs_marker =
+            marker != Marker::None && publication.is_some_and(|publication| publication.marker.is_none());
+        // A marker describes the file that is there: none is written for a file that was replaced since.
+        if !is_newest || needs_marker && asked == Asked::NotYet {
+            let standing = self.call.standing(checkpoint).await?;
+            if let Some(next) = self.follow(checkpoint, standing).await? {
+                return Ok(next);
+            }
+        }
+        self.clear_asides(checkpoint).await?;
+        if !needs_marker {
+            return Ok(Next::Settle);
+        }
+        match self.mark(checkpoint).await? {
+            Marked::Written => {
+                let standing = self.call.standing(checkpoint).await?;
+                Ok(self.follow(checkpoint, standing).await?.unwrap_or(Next::Settle))
+            }
+            Marked::AsItWas => Ok(Next::Settle),
+            Marked::OutOfTime => Ok(Next::CallAgain),
+        }
+    }
+
+    /// The delivery ends because a newer upload takes the object's place.
+    pub(crate) fn superseded_receipt(&self, checkpoint: &Checkpoint, reason: String) -> Next {
+        let receipt = self.call.receipt(Outcome::Superseded, checkpoint);
+        let host_key_fingerprint = Some(self.host_key_fingerprint.to_owned());
+        Next::End(Box::new(Receipt { reason: Some(reason), host_key_fingerprint, ..receipt }))
+    }
+}
