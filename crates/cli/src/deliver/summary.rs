@@ -1,25 +1,22 @@
-//! What `deliver` says to people, as lines.
+//! What `deliver` prints for people, as lines.
 
-use std::process::ExitCode;
-
-use bridge::{Error, ErrorName, Outcome, Place, Receipt, Settings};
+use bridge::{Error, Outcome, Receipt, Settings};
 
 use crate::location::Location;
 use crate::output;
-use crate::recursive::{NotTried, Summary};
 
-/// The partner's server in an address.
-pub(crate) struct Server {
+/// The partner's server, for addresses.
+pub(super) struct Server {
     host: String,
     port: u16,
 }
 
 impl Server {
-    pub(crate) fn of(settings: &Settings) -> Self {
+    pub(super) fn of(settings: &Settings) -> Self {
         Self { host: settings.host.clone(), port: settings.port }
     }
 
-    /// `sftp://HOST/PATH`, with the port where it is not SSH's own.
+    /// `sftp://HOST/PATH`, with the port unless it is 22.
     fn address(&self, path: &str) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         match self.port {
@@ -29,8 +26,8 @@ impl Server {
     }
 }
 
-/// What became of an object, and what a person should know.
-pub(crate) fn receipt(receipt: &Receipt, server: &Server) -> Vec<String> {
+/// How a delivery ended, and its warnings.
+pub(super) fn receipt(receipt: &Receipt, server: &Server) -> Vec<String> {
     let object = format!("s3://{}/{}", receipt.object.bucket, receipt.object.object_key);
     let reason = receipt.reason.as_deref().unwrap_or_default();
     let proof = receipt.proof.and_then(|proof| serde_json::to_value(proof).ok());
@@ -51,81 +48,36 @@ pub(crate) fn receipt(receipt: &Receipt, server: &Server) -> Vec<String> {
     [text].into_iter().chain(warnings).collect()
 }
 
-/// Says what failed and what to do.
-pub(crate) fn failure(error: &Error) -> ExitCode {
-    output::note(&failure_lines(error));
-    match error.name {
-        ErrorName::InvalidConfig => ExitCode::from(2),
-        _ => ExitCode::from(1),
-    }
-}
-
-fn failure_lines(error: &Error) -> Vec<String> {
-    let (hint, anchor) = (error.name.hint_for(Place::CommandLine), error.name.as_str().to_lowercase());
-    vec![error.to_string(), format!("{hint} (docs/errors.md#{anchor})")]
-}
-
-/// One of many that failed.
-pub(crate) fn not_delivered(object: &Location, error: &Error) -> String {
+/// One of many objects that failed.
+pub(super) fn not_delivered(object: &Location, error: &Error) -> String {
     format!("not delivered: {object}: {error}")
 }
 
-/// The last line of `--recursive`.
-pub(crate) fn counts(delivered: usize, others: usize, failed: usize, run: &Summary) -> String {
-    let mut text = format!("{delivered} delivered, {others} needed nothing, {failed} failed");
-    if run.moved > 0 {
-        text += &format!(", {} passed over below S3_MOVE_PREFIX", run.moved);
-    }
-    if run.cut_off > 0 {
-        text += &format!(", {} not finished", run.cut_off);
-    }
-    text
-}
-
-/// How many are left where the partner refuses all of them.
-pub(crate) fn not_tried(not_tried: &NotTried) -> String {
-    let at_least = if not_tried.at_least { "at least " } else { "" };
-    format!("stopped: {at_least}{} objects were not tried", not_tried.objects)
-}
-
-/// What a run that was stopped leaves; nothing where nobody reads it.
-pub(crate) fn stopped(are_states_kept: bool) -> Vec<String> {
-    match are_states_kept {
-        _ if output::is_closed() => Vec::new(),
-        true => vec!["stopped: run the same command again to go on where it was".into()],
-        false => vec!["stopped: a partial file may be left on the server".into()],
+/// What a stopped run leaves. No lines if nobody reads them.
+pub(super) fn stopped(are_states_kept: bool) -> Vec<String> {
+    if output::is_closed() {
+        Vec::new()
+    } else if are_states_kept {
+        vec!["stopped; to resume, run the same command again".into()]
+    } else {
+        vec!["stopped; a partial file may be left on the server".into()]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bridge::{CredentialReference, Execution, ObjectSummary, Parties, Proof, Report, SecretLocation};
+    use bridge::{ErrorName, Execution, Parties, Proof, Report};
     use proptest::prelude::*;
 
+    use super::super::samples;
     use super::*;
     use crate::output::tests::{assert_plain, hostile};
 
     fn receipt_of(text: &str, outcome: Outcome) -> Receipt {
-        let object = ObjectSummary {
-            bucket: "b".into(),
-            object_key: text.into(),
-            etag: Some("e".into()),
-            version_id: None,
-            size: Some(5),
-            last_modified: None,
-            checksum: None,
-            hash: None,
-        };
-        let credential = CredentialReference {
-            location: SecretLocation::SecretsManager { arn: "a".into(), version_id: "v".into() },
-            user_name: text.into(),
-            algorithm: None,
-            public_key_fingerprint: None,
-            previous: None,
-        };
+        let (object, credential) = (samples::object(text), samples::credential(text));
         let execution = Execution::default();
         let parties = Parties { remote_host: text, credential: &credential, execution: &execution };
-        let receipt = Receipt::new(outcome, object, &Report::default(), parties, String::new());
+        let receipt = Receipt::new(outcome, (&object).into(), &Report::default(), parties, String::new());
         Receipt {
             remote_path: Some(text.into()),
             reason: Some(text.into()),
@@ -158,9 +110,6 @@ mod tests {
                 assert_plain(&lines);
             }
             let error = ErrorName::RemoteFailure.error(text.clone());
-            prop_assert!(!error.message().contains(bridge::is_unprintable));
-            assert_plain(&failure_lines(&error));
-            prop_assert_eq!(failure_lines(&error).len(), 2);
             let object = Location { bucket: text.clone(), object_key: text };
             assert_plain(&[not_delivered(&object, &error)]);
         }

@@ -1,19 +1,25 @@
-//! Progress on a terminal; nothing elsewhere. A line is at most 79 columns wide.
+//! Progress on a terminal. A line is at most 79 columns wide.
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bridge::{OnProgress, printable};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use crate::deliver::Observers;
+/// How old a transfer must be for an estimate of the time left.
+const ESTIMATE_AFTER: Duration = Duration::from_secs(3);
 
-/// An estimate that is younger is a guess.
-const GUESSING: Duration = Duration::from_secs(3);
+/// Receives the progress of one delivery.
+#[derive(Clone)]
+pub(super) struct Observers {
+    pub(super) on_sent: OnProgress,
+    pub(super) on_read_back: OnProgress,
+}
 
-/// A bar on standard error for one file. indicatif draws nothing where that is no terminal.
-pub(crate) fn one_file() -> ProgressBar {
+/// A bar on standard error for one file. indicatif draws nothing if that is not a terminal.
+pub(super) fn one_file() -> ProgressBar {
     let bar = ProgressBar::no_length().with_message("sending");
     bar.set_style(style(
         "{msg:<9} [{bar:20}] {decimal_bytes:>10} of {decimal_total_bytes:>10} {decimal_bytes_per_sec:>12} {left:>8}",
@@ -21,8 +27,8 @@ pub(crate) fn one_file() -> ProgressBar {
     bar
 }
 
-/// For many files: how many are done, and below it which one was begun last.
-pub(crate) fn many_files() -> ProgressBar {
+/// A bar for many files: how many are finished, and below it the file that was started last.
+pub(super) fn many_files() -> ProgressBar {
     let bar = ProgressBar::no_length();
     bar.set_style(style(
         "{prefix} [{bar:8}] {decimal_bytes:>10} of {decimal_total_bytes:>10} {decimal_bytes_per_sec:>12} {left:>8}\n{wide_msg}",
@@ -30,14 +36,14 @@ pub(crate) fn many_files() -> ProgressBar {
     bar
 }
 
-/// Shows which file was begun last.
-pub(crate) fn begun(bar: &ProgressBar, object_key: &str) {
+/// Shows the file that was started last.
+pub(super) fn started(bar: &ProgressBar, object_key: &str) {
     bar.set_message(printable(object_key).into_owned());
 }
 
-/// Shows how many files are done.
-pub(crate) fn count(bar: &ProgressBar, done: usize, total: usize) {
-    bar.set_prefix(format!("{done}/{total} files"));
+/// Shows how many files are finished.
+pub(super) fn finished(bar: &ProgressBar, files: usize, total: usize) {
+    bar.set_prefix(format!("{files}/{total} files"));
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -45,10 +51,9 @@ fn style(template: &str) -> ProgressStyle {
     style.with_key("left", left).progress_chars("=> ")
 }
 
-/// The time that is left, as far as it can be known.
+/// Writes the time left, once it can be estimated.
 fn left(state: &ProgressState, text: &mut dyn Write) {
-    if state.elapsed() >= GUESSING && state.pos() > 0 {
-        // A line without an estimate is no reason to fail.
+    if state.elapsed() >= ESTIMATE_AFTER && state.pos() > 0 {
         let _ = text.write_str(&in_words(state.eta()));
     }
 }
@@ -62,25 +67,35 @@ fn in_words(left: Duration) -> String {
     }
 }
 
-/// For a single file: the bar shows what is being done with it.
-pub(crate) fn observers(bar: &ProgressBar) -> Observers {
-    let showing = |what: &'static str| -> OnProgress {
+/// For the bar of one file: shows the current step and its progress.
+pub(super) fn observers(bar: &ProgressBar) -> Observers {
+    let showing = |step: &'static str| -> OnProgress {
         let bar = bar.clone();
-        Arc::new(move |done, all| {
-            if bar.message() != what {
+        Arc::new(move |done, total| {
+            if bar.message() != step {
                 bar.reset();
-                bar.set_message(what);
+                bar.set_message(step);
             }
             let is_first = bar.length().is_none();
-            bar.set_length(all);
+            bar.set_length(total);
             bar.set_position(done);
             if is_first {
-                // What an earlier run has sent says nothing of the speed of this one.
+                // An earlier run sent these bytes: they say nothing about the speed of this run.
                 bar.reset_eta();
             }
         })
     };
-    Observers { sending: showing("sending"), verifying: showing("verifying") }
+    Observers { on_sent: showing("sending"), on_read_back: showing("verifying") }
+}
+
+/// For the bar of many files: adds what this file has sent, and counts it in `sent`.
+pub(super) fn adding(bar: &ProgressBar, sent: &Arc<AtomicU64>) -> Observers {
+    let (bar, sent) = (bar.clone(), Arc::clone(sent));
+    let on_sent: OnProgress = Arc::new(move |done, _| {
+        let before = sent.fetch_max(done, Ordering::Relaxed);
+        bar.inc(done.saturating_sub(before));
+    });
+    Observers { on_sent, on_read_back: Arc::new(|_, _| {}) }
 }
 
 #[cfg(test)]
@@ -92,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps what is drawn, on a terminal that has room for all of it.
+    /// A wide terminal that keeps what is drawn.
     #[derive(Clone, Debug, Default)]
     struct Screen(Arc<Mutex<Vec<String>>>);
 
@@ -153,8 +168,8 @@ mod tests {
             bar.set_position(most - 1);
         });
         let many = drawn(&many_files(), |bar| {
-            count(bar, 123_456, 200_000);
-            begun(bar, "in/\u{1b}[2Jräksmörgås.csv");
+            finished(bar, 123_456, 200_000);
+            started(bar, "in/\u{1b}[2Jräksmörgås.csv");
             bar.set_length(most);
             bar.set_position(most - 1);
         });
@@ -167,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_is_short_or_there_is_none() {
+    fn an_estimate_is_short_or_missing() {
         for (seconds, words) in
             [(5, "5s left"), (119, "119s left"), (600, "10m left"), (86_400, "24h left"), (u64::MAX, "")]
         {
