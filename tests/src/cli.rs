@@ -11,14 +11,14 @@ use tokio::sync::OnceCell;
 
 use crate::tools;
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ran {
     /// Its exit status.
     pub status: i32,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What else it printed.
+    /// Its standard error.
     pub stderr: String,
 }
 

@@ -1,4 +1,4 @@
-//! `docs/compatibility.md`: made of what the tests of each server found. A test writes its rows into `target/`;
+//! `docs/compatibility.md`, from the results of the tests of each server. A test writes its rows into `target/`;
 //! `cargo xtask compatibility` puts them together.
 
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 
 use crate::tools::workspace;
 
-/// What is found is not compared with the page while this environment variable is set: it is being made anew.
+/// While this environment variable is set, the results are not compared with the page, because it is being rewritten.
 pub const RENEWING: &str = "BRIDGE_COMPATIBILITY_RENEWING";
 
-/// What every server is asked to take, and the heading of its column.
+/// The checks of every server, and the headings of their columns.
 pub const CHECKS: [&str; 14] = [
     "names",
     "empty",
@@ -58,14 +58,14 @@ pub const SERVERS: [&str; 26] = [
     "quota, on CLOSE",
 ];
 
-/// What was found out about one server.
+/// The results of one server.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// One of [`SERVERS`].
     pub name: &'static str,
     /// Which software it was.
     pub version: String,
-    /// What became of each of [`CHECKS`].
+    /// The result of each of [`CHECKS`].
     pub cells: Vec<String>,
     /// What a reader has to know about settings, and about cells that say more than `ok`.
     pub notes: Vec<String>,
@@ -73,10 +73,10 @@ pub struct Row {
     pub facts: Option<[String; 3]>,
 }
 
-/// How what was found compares with the page.
+/// How the results compare with the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// The page says just this.
+    /// The page says the same.
     Same,
     /// The page speaks of another version of the server.
     OtherVersion(String),
@@ -95,7 +95,7 @@ impl Row {
         lines
     }
 
-    /// Keeps what was found for whoever makes the page, and compares it with the page as it is.
+    /// Writes the results for the page, and compares them with the present page.
     pub fn record(&self) -> Result<Comparison> {
         let lines = self.lines();
         let folder = found();
@@ -126,7 +126,7 @@ fn file_name(name: &str) -> String {
     name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
-/// Where the tests leave what they found.
+/// Where the tests write their results.
 pub fn found() -> PathBuf {
     workspace().join("target/compatibility")
 }

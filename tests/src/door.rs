@@ -1,5 +1,5 @@
-//! How one logs in to the embedded server, and what it agrees on: passwords, questions, two things one after the other,
-//! other host keys, other algorithms. It counts what it refuses.
+//! Logins of the embedded server: passwords, questions, several methods one after the other; and its host keys and
+//! algorithms. It counts the attempts that it refuses.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +11,12 @@ use russh::keys::{Certificate, PrivateKey};
 use russh::server::{Auth, Config};
 use russh::{MethodKind, MethodSet, Preferred};
 
-/// The way in. Without anything set: the account's key alone.
+/// How clients log in. By default: with the account's key.
 #[derive(Clone, Debug, Default)]
 pub struct Door {
-    /// What has to be proved, one after the other; none: the account's key.
+    /// The required methods, one after the other. Empty: the account's key.
     pub methods: Vec<MethodKind>,
-    /// Whether one of them is enough.
+    /// Whether one of the methods is enough.
     pub any: bool,
     /// The user's password.
     pub password: String,
@@ -24,32 +24,32 @@ pub struct Door {
     pub host_keys: Vec<String>,
     /// Certificates of host keys.
     pub certificates: Vec<String>,
-    /// What is offered, instead of russh's defaults.
+    /// The algorithms, instead of russh's defaults.
     pub preferred: Option<Preferred>,
-    /// Whoever tries to log in is hung up on.
+    /// Whether each login ends the connection.
     pub hangs_up: bool,
-    /// How long it takes to judge a key or a password.
+    /// How long it takes to check a key or a password.
     pub slow: Duration,
-    /// What it says before it judges.
+    /// The banner.
     pub banner: Option<&'static str>,
-    /// The rounds of questions of keyboard-interactive: each question, and whether its answer may be seen. None: the
-    /// server asks for the password.
+    /// The rounds of questions of keyboard-interactive: each question, and whether its answer is shown. Empty: the server
+    /// asks for the password.
     pub questions: Vec<Vec<(&'static str, bool)>>,
-    /// What was answered to the questions, on all connections.
+    /// The answers to the questions, on all connections.
     pub answers: Arc<Mutex<Vec<String>>>,
-    /// What becomes of a request for SFTP.
+    /// What the server does when a client requests SFTP.
     pub start: Start,
-    /// Number of channels of each kind that are opened to the client once SFTP was asked for.
+    /// Number of channels of each kind that the server opens to the client after the request for SFTP.
     pub opens: usize,
-    /// The channels of ours that the client took, and those that it refused.
+    /// The server's channels that the client accepted, and those that it refused.
     pub opened: Arc<[AtomicUsize; 2]>,
     /// Attempts that were refused, on all connections.
     pub refused: Arc<AtomicUsize>,
-    /// Attempts that were judged, on all connections.
+    /// Attempts that were checked, on all connections.
     pub judged: Arc<AtomicUsize>,
 }
 
-/// What becomes of a request for SFTP.
+/// What the server does when a client requests SFTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// SFTP starts.
@@ -59,7 +59,7 @@ pub enum Start {
     Cut,
     /// SFTP is refused. Until SFTP has started, the channel takes no data.
     Refused,
-    /// These words go to the standard error output, and the channel is closed.
+    /// These words are sent as standard error, and the channel is closed.
     Words(&'static str),
 }
 
@@ -87,7 +87,7 @@ impl Door {
         Ok(config)
     }
 
-    /// The methods with which one may go on.
+    /// The methods that the client may use next.
     fn left(&self, proved: &[MethodKind]) -> MethodSet {
         let all = match self.methods.is_empty() {
             true => &[MethodKind::PublicKey][..],
@@ -130,7 +130,7 @@ impl Door {
         Some(Auth::Partial { name: "".into(), instructions: "".into(), prompts: Cow::Owned(prompts) })
     }
 
-    /// Opens channels to the client, and counts what it says.
+    /// Opens channels to the client, and counts its answers.
     pub(crate) fn open_channels(&self, client: russh::server::Handle) {
         let (opens, opened) = (self.opens, Arc::clone(&self.opened));
         tokio::spawn(async move {

@@ -1,5 +1,5 @@
 //! An SFTP server inside this process: russh and russh-sftp's server over a real folder. It stands in where
-//! OpenSSH is not to be had, and is what partners with quirks are made of.
+//! OpenSSH is not available, and plays partners with quirks.
 
 mod cut;
 mod disguise;
@@ -38,29 +38,29 @@ pub use cut::{Cut, Moment};
 pub use late::Late;
 pub use ways::{Lock, Names, Sizes, Truncation, Ways};
 
-/// In what the server differs from a well-behaved one.
+/// How the server differs from a well-behaved one.
 #[derive(Clone, Debug, Default)]
 pub struct Quirks {
-    /// Renames onto an existing name are impossible: the extension for it is missing.
+    /// Renames onto an existing name are impossible: the extension is missing.
     pub no_posix_rename: bool,
     /// Files cannot grow beyond this many bytes: the disk is full.
     pub capacity: Option<u64>,
-    /// A drop box: nothing can be looked at or read.
+    /// A drop box: STAT and READ are refused.
     pub write_only: bool,
     /// Files are hashed on the server (`check-file`, as ProFTPD does).
     pub check_file: bool,
-    /// A file that is opened twice is kept apart: each open file is an upload of its own, and the one that ends last is
-    /// what stays. So are gateways to object stores made.
+    /// Each open of a file is an upload of its own, and the one that ends last wins. Gateways to object stores work like
+    /// this.
     pub apart: bool,
-    /// With `apart`: each upload is a whole object. It begins empty, and is thrown away if it is not closed.
+    /// With `apart`: each upload is a whole object. It begins empty, and is discarded unless it is closed.
     pub whole_objects: bool,
-    /// A second channel on a connection is the connection's end.
+    /// A second channel on a connection ends the connection.
     pub one_channel: bool,
-    /// Mode and time are the server's business.
+    /// What happens to requests to set mode or time.
     pub setstat: Setstat,
-    /// How one logs in, and with which algorithms.
+    /// Logins and algorithms.
     pub door: Door,
-    /// What was written stays.
+    /// Files cannot be removed.
     pub no_delete: bool,
     /// Nothing can be written.
     pub read_only: bool,
@@ -70,51 +70,52 @@ pub struct Quirks {
     pub rename_refused: Arc<AtomicBool>,
     /// The plain rename replaces what is there, as it does on many servers.
     pub rename_replaces: bool,
-    /// What was written takes this long to be closed.
+    /// How long CLOSE of a written file takes.
     pub slow_close: Duration,
-    /// One answer that never comes.
+    /// One answer that is never sent.
     pub lost_answer: Option<LostAnswer>,
-    /// Further connections than these are closed at once.
+    /// Maximum number of connections; further ones are closed at once.
     pub connections_max: Option<usize>,
-    /// Handles are random bytes, a STATUS that is OK has no strings, and codes are those of later drafts: 9, 11, 18.
+    /// Handles are random bytes, a STATUS of OK has no strings, and status codes come from later drafts: 9, 11, 18.
     pub later_codes: bool,
-    /// A file cannot be opened for reading and writing at once.
+    /// A file cannot be opened for reading and writing at the same time.
     pub no_mixed_open: bool,
-    /// Nothing can be looked at, but read.
+    /// Files can be read, but STAT is refused.
     pub no_stat: bool,
-    /// What can be looked at can be read.
+    /// What can be read.
     pub reading: Reading,
     /// Where the connection is cut.
     pub cut: Option<Cut>,
-    /// So many WRITEs a file.
+    /// Maximum number of WRITEs for a file.
     pub writes_max: Option<u64>,
-    /// A file is written from its beginning to its end, and not continued: so do gateways to object stores take it.
+    /// A file must be written from its start to its end, without gaps and without resuming, as for gateways to object
+    /// stores.
     pub in_one_go: bool,
-    /// WRITEs that begin here are acknowledged and lost.
+    /// WRITEs that begin in this range are acknowledged and lost.
     pub loses: Option<Range<u64>>,
-    /// Files of more bytes are refused when they are closed.
+    /// Maximum size of a file, in bytes; CLOSE of a larger one is refused.
     pub capacity_at_close: Option<u64>,
-    /// When files are taken away.
+    /// When the server moves files away.
     pub sweep: Option<Sweep>,
-    /// The first READ from here on fails.
+    /// One READ fails.
     pub hiccup: Option<Hiccup>,
-    /// Each directory is a file system of its own: nothing is renamed from one to another.
+    /// Each directory is a file system of its own: renames between directories fail.
     pub file_systems: bool,
-    /// What becomes of a rename that is answered otherwise.
+    /// Renames that do something else than their answer says.
     pub renaming: Renaming,
-    /// For some time after a file was closed, it is not seen.
+    /// For some time after a file was closed, it cannot be seen.
     pub seen_late: Option<Late>,
     /// A file whose session was cut cannot be opened for writing for some time.
     pub held_after_cut: Option<Late>,
     /// `fsync@openssh.com` is announced.
     pub fsync: Fsync,
-    /// What it says in its own way.
+    /// Answers that differ from those of other servers.
     pub ways: Ways,
-    /// No more files can be open at once in a session; it does not say so.
+    /// Maximum number of open files in a session. The server does not announce it.
     pub files_max: Option<usize>,
 }
 
-/// What a rename does beside what is asked for.
+/// What a rename does besides renaming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Renaming {
     /// Nothing.
@@ -128,13 +129,13 @@ pub enum Renaming {
     Quarantined,
 }
 
-/// Whether files are written to the disk on request.
+/// Whether the server writes files to its disk on request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fsync {
-    /// The request is not known.
+    /// The request is unknown.
     #[default]
     Unknown,
-    /// They are.
+    /// It does.
     Done,
     /// It is announced and refused.
     Refused,
@@ -154,7 +155,7 @@ impl Hiccup {
     }
 }
 
-/// What becomes of a request to set mode or time.
+/// What happens to a request to set mode or time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Setstat {
     /// It is done.
@@ -164,11 +165,11 @@ pub enum Setstat {
     Refused,
     /// It is answered with OK, and nothing is done.
     Ignored,
-    /// It is refused with the words that there is no such file.
+    /// It is refused with the message that there is no such file.
     NotFound,
 }
 
-/// Where it ends for whoever wants to read a file.
+/// How reading a file fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reading {
     /// It can be read.
@@ -176,11 +177,11 @@ pub enum Reading {
     Allowed,
     /// It cannot be opened.
     NotOpened,
-    /// It can be opened, but nothing comes out of it.
+    /// It can be opened, but not read.
     NothingRead,
 }
 
-/// The first request of a kind is carried out, and then nothing is heard on its channel any more.
+/// The first request of a kind is carried out, and then the channel falls silent.
 #[derive(Clone, Debug)]
 pub struct LostAnswer {
     to: &'static str,
@@ -194,21 +195,21 @@ impl LostAnswer {
     }
 }
 
-/// When a drop box takes a file away: it lies in [`TAKEN`] then.
+/// When a drop box moves a file to [`TAKEN`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sweep {
     /// As soon as it was written, whatever its name.
     AtClose,
     /// As soon as it was renamed.
     AfterRename,
-    /// As soon as it was written or renamed, unless its name begins with a dot; for good.
+    /// As soon as it was written or renamed, unless its name begins with a dot. The file is deleted.
     Visible,
 }
 
-/// Below the folder that is served: where a drop box keeps what it has taken.
+/// The folder for files that a drop box has taken, below the folder that is served.
 pub const TAKEN: &str = ".taken";
 
-/// A server that follows a script instead of keeping files: what it does with a channel on which SFTP was asked for.
+/// A server that follows a script instead of keeping files: what it does on a channel with SFTP.
 #[derive(Clone)]
 pub struct Script(Arc<dyn Fn(ChannelStream<Msg>) -> BoxFuture + Send + Sync>);
 
@@ -229,7 +230,7 @@ impl std::fmt::Debug for Script {
     }
 }
 
-/// Who may log in, and to what.
+/// The account of the server.
 #[derive(Debug)]
 pub struct Account<'a> {
     /// The server's private key.
@@ -255,7 +256,7 @@ impl Embedded {
         Self::serve(port, account, Service::Files(Box::new(files)), one_channel, connections_max, door).await
     }
 
-    /// Does with each channel what the script says.
+    /// Runs the script on each channel.
     pub async fn start_scripted(port: u16, account: Account<'_>, script: Script) -> Result<Self> {
         Self::serve(port, account, Service::Script(script), false, None, Door::default()).await
     }
@@ -286,7 +287,7 @@ impl Embedded {
             channels: HashMap::new(),
             socket: None,
         };
-        // A predecessor on this port is gone only when the runtime has got round to dropping it.
+        // A former server on this port is gone only after the runtime has dropped it.
         let mut tries = 0;
         let listener = loop {
             match TcpListener::bind(("127.0.0.1", port)).await {
@@ -301,7 +302,7 @@ impl Embedded {
             while let Ok((stream, _)) = listener.accept().await {
                 let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
                 let (config, mut session) = (config.clone(), session.another());
-                // russh runs the session in a task of its own, out of reach: what ends it is its socket.
+                // russh runs the session in a task of its own. Only its socket can end it.
                 let Ok(stream) = stream.into_std() else { continue };
                 let Ok(cut) = stream.try_clone().map(Arc::new).map(CutOnDrop) else { continue };
                 session.socket = Some(Arc::clone(&cut.0));
@@ -506,21 +507,21 @@ struct Files {
     quirks: Quirks,
     open: HashMap<String, Open>,
     opened: u64,
-    /// What is being written, by handle.
+    /// The paths of the files that are being written, by handle.
     written: HashMap<String, PathBuf>,
 }
 
 enum Open {
     File(File),
-    /// Being written, and what is known of that.
+    /// A file that is being written.
     Upload(Upload),
-    /// An upload of its own, which takes the place of what the path holds as soon as it ends, if it is to.
+    /// An upload of its own. When it ends, it replaces the file at its path if the flag is set.
     Apart(File, PathBuf, bool),
-    /// What READDIR has still to tell.
+    /// The entries that READDIR has not returned yet.
     Directory(Vec<Entry>),
 }
 
-/// How many WRITEs a file was made of.
+/// The number of WRITEs of 32 KiB that a file of this size takes.
 fn blocks(file: &File) -> u64 {
     file.metadata().map_or(0, |metadata| metadata.len().div_ceil(32 * 1024))
 }
@@ -528,7 +529,7 @@ fn blocks(file: &File) -> u64 {
 struct Upload {
     file: File,
     writes: u64,
-    /// Of what was written through this handle, bytes.
+    /// Number of bytes written through this handle.
     end: u64,
 }
 
@@ -540,7 +541,7 @@ impl Drop for Open {
     }
 }
 
-/// What an open file of a store begins with.
+/// The initial contents of an open file of a store.
 fn apart(path: &Path, flags: OpenFlags, whole: bool) -> IoResult<Open> {
     let mut content = tempfile::tempfile()?;
     if whole {
@@ -562,7 +563,7 @@ impl Files {
         Self { root, quirks, open: HashMap::new(), opened: 0, written: HashMap::new() }
     }
 
-    /// The client's path without its detours; nothing lies above the root.
+    /// Resolves `.` and `..` in the client's path. Nothing is above the root.
     fn normal(path: &str) -> String {
         let mut parts = Vec::new();
         for part in path.split('/') {
@@ -586,8 +587,8 @@ impl Files {
         Handle { id, handle }
     }
 
-    /// A file is as its sender wants it: a drop box takes it away.
-    /// What was asked for is done, and the answer may be lost.
+    /// The file is complete: a drop box moves it away.
+    /// The request was carried out. Its answer may be lost.
     async fn answered(&self, request: &str) {
         if let Some(LostAnswer { to, lost }) = &self.quirks.lost_answer
             && *to == request
@@ -631,7 +632,7 @@ impl Files {
         if self.quirks.no_stat { Err(StatusCode::PermissionDenied.into()) } else { self.look() }
     }
 
-    /// A drop box takes a file away, if that is when it does.
+    /// Moves a file away, if the drop box does that now.
     fn swept(&self, path: &Path, now: Sweep) -> IoResult<()> {
         let visible = path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
         let takes = self.quirks.sweep.is_some_and(|sweep| sweep == now || sweep == Sweep::Visible && visible);
@@ -866,7 +867,7 @@ impl russh_sftp::server::Handler for Files {
             Setstat::NotFound => return Err(StatusCode::NoSuchFile.into()),
         }
         let path = self.local(&path);
-        // A directory cannot be opened for writing, and only a size needs it.
+        // A directory cannot be opened for writing. Only setting a size needs that.
         let file = OpenOptions::new().read(true).write(attrs.size.is_some()).open(path);
         answer(id, file.and_then(|file| set(&file, &attrs)))
     }
@@ -923,7 +924,7 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.no_rename {
             return Err(self.unimplemented());
         }
-        // Version 3 of the protocol forbids to overwrite.
+        // Version 3 of the protocol forbids overwriting.
         if !self.quirks.rename_replaces && self.local(&new).symlink_metadata().is_ok() {
             return Err(StatusCode::Failure.with_message("the new name exists"));
         }
@@ -970,7 +971,7 @@ impl russh_sftp::server::Handler for Files {
     }
 }
 
-/// Takes one string off an SFTP packet.
+/// Takes one string from an SFTP packet.
 fn string(rest: &mut &[u8]) -> Option<String> {
     let (length, tail) = rest.split_first_chunk::<4>()?;
     let (string, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;

@@ -26,8 +26,8 @@ pub enum Fault {
     CutOnceAfter(u64),
     /// Becomes [`Fault::Refuse`] when a client has sent this many bytes through it: the server is gone, and stays away.
     RefuseAfter(u64),
-    /// Stops forwarding, both ways, without a word: running connections fall silent, new ones are accepted
-    /// and hear nothing. TCP's view of a pulled cable.
+    /// Stops forwarding in both directions: connections fall silent, and new ones are accepted and get no answer. As if the
+    /// cable were unplugged.
     Swallow,
     /// Becomes [`Fault::Swallow`] when a client has sent this many bytes through it.
     SwallowAfter(u64),
@@ -35,9 +35,9 @@ pub enum Fault {
     Refuse,
     /// Holds every byte this long, each way, without slowing the stream down.
     Delay(Duration),
-    /// Forwards so many bytes a second in each direction of a connection.
+    /// Forwards this many bytes a second in each direction of a connection.
     Rate(u64),
-    /// Serves so many connections at a time; a further one is accepted and hears nothing.
+    /// Serves this many connections at the same time. A further one is accepted and gets no answer.
     Admit(u64),
 }
 
@@ -157,7 +157,7 @@ impl FaultProxy {
         self.counters.open.load(Ordering::Relaxed)
     }
 
-    /// The most connections that were open at the same moment.
+    /// The highest number of connections that were open at the same time.
     pub fn open_max(&self) -> u64 {
         self.counters.open_max.load(Ordering::Relaxed)
     }

@@ -15,11 +15,11 @@ use crate::process::memory_peak;
 pub struct FunctionProcess {
     /// Its id.
     pub id: u32,
-    /// The most memory that it has had so far, in bytes.
+    /// The highest memory use so far, in bytes.
     pub memory_peak: u64,
-    /// The files that it has open to write to, wherever they are, deleted ones too. Pipes and sockets are none.
+    /// The files that are open for writing, deleted ones included. Pipes and sockets do not count.
     pub writable: Vec<PathBuf>,
-    /// The bytes that it has written to files so far, also to such as are gone. Files in memory do not count.
+    /// The bytes that it has written to files so far, deleted ones included. Files in memory do not count.
     pub written: u64,
 }
 
@@ -54,7 +54,7 @@ impl MiniStack {
         for entry in fs::read_dir("/proc").context("this needs Linux's /proc")? {
             let folder = entry?.path();
             let Some(id) = folder.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
-            // Other users' processes, and those that end just now, cannot be read.
+            // Processes of other users, and processes that are ending, cannot be read.
             let environment = fs::read(folder.join("environ")).unwrap_or_default();
             let variables: Vec<_> = environment.split(|byte| *byte == 0).collect();
             if marks.iter().all(|mark| variables.contains(&mark.as_bytes())) {
@@ -65,7 +65,7 @@ impl MiniStack {
     }
 }
 
-/// `None` if it has ended meanwhile.
+/// `None` if it has ended in the meantime.
 fn look_at(folder: &Path, id: u32) -> Option<FunctionProcess> {
     let counters = fs::read_to_string(folder.join("io")).ok()?;
     let written = counters.lines().find_map(|line| line.strip_prefix("write_bytes: "))?;
@@ -73,7 +73,7 @@ fn look_at(folder: &Path, id: u32) -> Option<FunctionProcess> {
     for handle in fs::read_dir(folder.join("fd")).ok()?.flatten() {
         let info = fs::read_to_string(folder.join("fdinfo").join(handle.file_name())).unwrap_or_default();
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
-        // In octal; of the last digit, one bit is O_WRONLY and the next O_RDWR.
+        // In octal. In the last digit, one bit is O_WRONLY and the next is O_RDWR.
         let is_writable = u32::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & 3 != 0);
         let is_file = fs::metadata(handle.path()).is_ok_and(|metadata| metadata.is_file());
         if is_writable && is_file {

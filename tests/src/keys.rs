@@ -1,4 +1,5 @@
-//! SSH keys for tests. All but the plainest are made by OpenSSH's own `ssh-keygen`: their encodings are the real ones.
+//! SSH keys for tests. `ssh-keygen` makes all of them except Ed25519 keys without a passphrase, so their encodings are
+//! the real ones.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,7 +11,7 @@ use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::keys::{HashAlg, PrivateKey, PublicKey};
 
-/// What kind of key to make.
+/// The kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `ssh-ed25519`
@@ -21,7 +22,7 @@ pub enum Kind {
     EcdsaOf(u32),
     /// `ssh-rsa` with this many bits
     Rsa(u32),
-    /// `ssh-dss`, which newer releases of OpenSSH do not make any more
+    /// `ssh-dss`; newer releases of OpenSSH cannot make it
     Dsa,
 }
 
@@ -46,8 +47,8 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// An Ed25519 pair in OpenSSH's encoding, without a passphrase: what most partners hand out. The only kind that
-    /// is made without `ssh-keygen`, so that the embedded partner needs nothing of OpenSSH's.
+    /// An Ed25519 pair in OpenSSH's encoding, without a passphrase, as most partners use it. Made without `ssh-keygen`, so
+    /// that the embedded partner does not need OpenSSH.
     pub fn ed25519() -> Result<Self> {
         let mut seed = [0; 32];
         File::open("/dev/urandom")?.read_exact(&mut seed)?;
@@ -75,7 +76,7 @@ impl KeyPair {
             Kind::Dsa => vec!["-t", "dsa"],
         };
         ssh_keygen(&path, &[&arguments[..], &["-q", "-C", "", "-N", passphrase]].concat())?;
-        // A key is made in OpenSSH's encoding and rewritten: ssh-keygen has no other way for all kinds.
+        // ssh-keygen makes the key in OpenSSH's encoding and then rewrites it. It has no other way for all kinds.
         let format = match encoding {
             Encoding::OpenSsh => None,
             Encoding::Pem => Some("PEM"),
@@ -104,7 +105,7 @@ impl KeyPair {
         Ok(std::fs::read_to_string(folder.path().join("subject-cert.pub"))?.trim().to_owned())
     }
 
-    /// Writes the private key, for nobody else to read: OpenSSH insists on it.
+    /// Writes the private key so that other users cannot read it, as OpenSSH requires.
     pub fn write_private(&self, path: &Path) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         std::fs::write(path, &self.private)?;

@@ -1,5 +1,6 @@
-//! What the integration tests, the demo and the benchmarks stand on: partner SFTP servers, a proxy that breaks
-//! connections, a fast source of objects, and the local AWS. Everything listens on loopback on a free port and ends with its owner.
+//! The harness of the integration tests, the demo and the benchmarks: partner SFTP servers, a proxy that breaks
+//! connections, a fast source of objects, and the local AWS. Everything listens on loopback on a free port, and ends with
+//! its owner.
 
 pub mod cases;
 pub mod cli;
@@ -23,8 +24,8 @@ pub mod wire;
 /// The environment variable that names the file where [`skip`] writes; `cargo xtask test` sets it.
 pub const SKIPPED_FILE: &str = "BRIDGE_SKIPPED_TESTS";
 
-/// Says why a test cannot do its work on this machine. The reason ends up in the summary of `cargo xtask test`; a
-/// test that only returned would count as passed.
+/// Says why a test cannot run on this machine. The reason appears in the summary of `cargo xtask test`; a test that only
+/// returned would count as passed.
 pub fn skip(reason: &str) {
     use std::io::Write;
     println!("skipped: {reason}");

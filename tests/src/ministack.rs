@@ -1,7 +1,7 @@
 //! MiniStack, the local AWS: S3, EventBridge, Step Functions, Lambda, CloudFormation on one loopback port.
 //!
-//! Nothing here can reach a real AWS account: the environment is built from nothing, the credentials are dummies and
-//! every client is given the endpoint by hand.
+//! Nothing here can reach a real AWS account: the environment is built from nothing, the credentials are dummies, and each
+//! client gets its endpoint explicitly.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use crate::process::{Leashed, free_port, tail};
 use crate::tools;
 
-/// The region that everything local is said to be in: the one that S3 takes for granted.
+/// The region of everything local: S3's default.
 pub const REGION: &str = "us-east-1";
 
 /// A running MiniStack. Ends on drop, with its Lambda processes and its folder.
@@ -33,9 +33,9 @@ pub struct MiniStack {
 /// How to run it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// By what the waits of state machines and retriers are multiplied.
+    /// Factor for the waits of state machines and retriers.
     pub wait_scale: f64,
-    /// Whether functions have no more permissions than their roles. Who has the credentials of this file may do all.
+    /// Whether functions have only the permissions of their roles. The credentials of this file permit everything.
     pub auth: bool,
 }
 
@@ -47,17 +47,16 @@ impl Default for Options {
 
 static SHARED: OnceCell<MiniStack> = OnceCell::const_new();
 
-/// One MiniStack for all the tests of a test binary: use names of your own in it. Its leash ends it with the
-/// test binary.
+/// One MiniStack for all tests of a test binary, so each test uses names of its own. It ends with the test binary.
 pub async fn shared() -> &'static MiniStack {
     SHARED.get_or_init(async || MiniStack::start(Options::default()).await.unwrap()).await
 }
 
 impl MiniStack {
-    /// Installs it if need be, starts it on a free port and waits until it answers.
+    /// Installs it if needed, starts it on a free port, and waits until it answers.
     pub async fn start(options: Options) -> Result<Self> {
         let tool = tools::ministack().await?;
-        // Kept apart from TempDir: the leash removes it, also when this process has no time to.
+        // Not a TempDir: the leash removes it even if this process is killed.
         let folder = tempfile::Builder::new().prefix("ministack-").tempdir()?.keep();
         let port = free_port()?;
         let endpoint = format!("http://127.0.0.1:{port}");
@@ -68,7 +67,7 @@ impl MiniStack {
         let mut command = Leashed::command(Some(&folder));
         command.arg(tool.program("ministack")).env_clear().current_dir(&folder);
         command.env("PATH", tool.path()).envs(environment(&endpoint, &folder));
-        // The functions get MiniStack's environment: where it points is where they send their requests.
+        // The functions get MiniStack's environment, endpoint included.
         command.env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
         command.env("GATEWAY_PORT", port.to_string()).env("MINISTACK_REGION", REGION);
         command.env("AUTH", options.auth.to_string());
@@ -180,17 +179,17 @@ impl MiniStack {
         Ok(body.to_owned())
     }
 
-    /// What a program needs in its otherwise empty environment to use this AWS and no other.
+    /// The environment that a program needs to use this AWS and no other.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         environment(&self.endpoint, &self.folder)
     }
 
-    /// The same without home and temporary folder, for programs that have a home of their own.
+    /// The same without home and temporary folder, for programs with a home of their own.
     pub(crate) fn environment_of_clients(&self) -> Vec<(&'static str, String)> {
         self.environment().into_iter().filter(|(name, _)| name.starts_with("AWS_")).collect()
     }
 
-    /// A client; made anew each time, since its connections belong to the runtime that uses it.
+    /// A new client each time, because its connections belong to the runtime that uses it.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -221,7 +220,7 @@ impl MiniStack {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
-    /// Makes a secret and returns its ARN.
+    /// Creates a secret, and returns its ARN.
     pub async fn create_secret(&self, name: &str, value: &str) -> Result<String> {
         let created = self.secrets().create_secret().name(name).secret_string(value).send().await?;
         created.arn.context("a secret without an ARN")
@@ -243,7 +242,7 @@ pub(crate) fn environment(endpoint: &str, home: &Path) -> Vec<(&'static str, Str
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_DEFAULT_REGION", REGION.to_owned()),
-        // Neither the user's profiles nor a cloud machine's role may be asked for anything.
+        // Neither the user's profiles nor a cloud machine's role may be used.
         ("AWS_CONFIG_FILE", format!("{home}/none")),
         ("AWS_SHARED_CREDENTIALS_FILE", format!("{home}/none")),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),

@@ -33,7 +33,7 @@ pub enum Body {
     Pattern(u64),
 }
 
-/// What the store says of an object's contents, true or not.
+/// What the store says about an object's contents, true or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The SHA-256 of the whole object, in base64.
@@ -42,33 +42,33 @@ pub enum Claim {
     Md5(String),
 }
 
-/// In what the store differs from a well-behaved one.
+/// How the store differs from a well-behaved one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
-    /// Every body breaks off after so many bytes.
+    /// Every body ends after this many bytes.
     pub break_after: Option<u64>,
     /// A request for a part of an object is answered with all of it.
     pub no_ranges: bool,
-    /// Of a listing, no page has more keys than these. S3 says 1,000 at most, and gives fewer as it pleases.
+    /// Maximum number of keys on a page of a listing. S3 returns at most 1,000, and may return fewer.
     pub keys_max: Option<usize>,
-    /// Whoever wants to change something is told to come back later, and not that it is forbidden.
+    /// Requests that change something are answered with a retryable error instead of a refusal.
     pub busy: bool,
-    /// As S3 answers who may not list the bucket: what is missing, and any version that is asked for by id, is forbidden.
+    /// Answers as S3 does without `s3:ListBucket`: 403 for what is missing, and for each request with a version id.
     pub no_listing: bool,
-    /// A listing breaks off after its first page.
+    /// A listing fails after its first page.
     pub one_page: bool,
 }
 
-/// How slowly it answers. Real S3 takes some 20 ms to the first byte and sends some 90 MB/s a connection.
+/// How slowly it answers. The real S3 takes about 20 ms to the first byte and sends about 90 MB/s on a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
     /// From a request to the first byte of its answer.
     pub first_byte_delay: Duration,
-    /// Of each body; none: as fast as it can.
+    /// Of each body. `None`: as fast as it can.
     pub bytes_per_second: Option<u64>,
 }
 
-/// A running object source; it ends, and its connections with it, on drop.
+/// A running object source. On drop it ends with its connections.
 #[derive(Debug)]
 pub struct ObjectSource {
     port: u16,
@@ -136,7 +136,7 @@ impl ObjectSource {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// A client; made anew each time, since its connections belong to the runtime that uses it.
+    /// A new client each time, because its connections belong to the runtime that uses it.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -147,26 +147,25 @@ impl ObjectSource {
         aws_sdk_s3::Client::from_conf(config.build())
     }
 
-    /// What a program needs in its otherwise empty environment to use this S3 and no other AWS. There is no folder
-    /// for temporary files.
+    /// The environment that a program needs to use this S3 and no other AWS. It names no folder for temporary files.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut environment = ministack::environment(&self.endpoint(), Path::new("/nowhere"));
-        // Nor is there one for what a run leaves to the next one.
+        // Nor a folder for the state of unfinished runs.
         environment.push(("XDG_STATE_HOME", "/dev/null/nowhere".to_owned()));
         environment
     }
 
-    /// Puts an object, which replaces one of that name, at `bucket/key`.
+    /// Puts an object at `bucket/key`, and replaces an existing one.
     pub fn put(&self, name: &str, body: Body) -> Result<()> {
         self.store.put(name, body, false)
     }
 
-    /// Puts an object that S3 has a CRC-64/NVME of.
+    /// Puts an object with a CRC-64/NVME.
     pub fn put_with_checksum(&self, name: &str, body: Body) -> Result<()> {
         self.store.put(name, body, true)
     }
 
-    /// Puts an object of which the store claims this and nothing else.
+    /// Puts an object with this claim and no checksum.
     pub fn put_claiming(&self, name: &str, body: Body, claim: Claim) -> Result<()> {
         let (content, length) = content(body)?;
         let (etag, checksum) = match claim {
@@ -182,12 +181,12 @@ impl ObjectSource {
         *self.store.quirks.write().unwrap() = quirks;
     }
 
-    /// What was asked for in each GET of an object so far.
+    /// The GET requests for objects so far.
     pub fn asked(&self) -> Vec<Range<u64>> {
         self.store.asked.lock().unwrap().clone()
     }
 
-    /// What was asked for so far that would change something, as `DELETE bucket/key`. All of it was refused.
+    /// The requests so far that would change something, such as `DELETE bucket/key`. All were refused.
     pub fn changes(&self) -> Vec<String> {
         self.store.changes.lock().unwrap().clone()
     }
@@ -207,7 +206,7 @@ impl ObjectSource {
         self.store.bytes.load(Ordering::Relaxed)
     }
 
-    /// The most bodies that were on their way at the same moment.
+    /// The highest number of bodies that were sent at the same time.
     pub fn bodies_max(&self) -> u64 {
         self.store.bodies_max.load(Ordering::Relaxed)
     }
@@ -216,7 +215,7 @@ impl ObjectSource {
 impl Drop for ObjectSource {
     fn drop(&mut self) {
         self.store.stopped.store(true, Ordering::Relaxed);
-        // Whoever waits for a connection wakes up with this one.
+        // This connection wakes up the thread that accepts.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         for stream in self.store.connections.lock().unwrap().values() {
             let _ = stream.shutdown(Shutdown::Both);
@@ -242,7 +241,7 @@ impl Store {
         self.objects.write().unwrap().insert(name.to_owned(), Arc::new(object));
     }
 
-    /// Like a multipart upload's: not taken for the MD5 of the contents by anyone.
+    /// Like that of a multipart upload: it cannot be mistaken for the MD5 of the contents.
     fn next_etag(&self) -> String {
         format!("\"{:032x}-1\"", self.puts.fetch_add(1, Ordering::Relaxed))
     }
@@ -276,7 +275,7 @@ impl Store {
                 true => error("503 Slow Down", "SlowDown")?,
                 false => error("405 Method Not Allowed", "MethodNotAllowed")?,
             }
-            // A body may follow, which nobody wants to read.
+            // Ignores a body that may follow.
             return Err(std::io::ErrorKind::Unsupported.into());
         }
         if let Some(bucket) = request.bucket() {
@@ -325,7 +324,7 @@ impl Store {
             head += &format!("\r\nContent-Range: bytes {offset}-{last}/{}", object.length);
         }
         let enabled = request.headers.get("x-amz-checksum-mode").is_some_and(|mode| mode == "ENABLED");
-        // Of a part of the object S3 has no checksum.
+        // S3 has no checksum of a part of the object.
         if let (Some((algorithm, checksum)), true, None) = (&object.checksum, enabled, range) {
             head +=
                 &format!("\r\nx-amz-checksum-{algorithm}: {checksum}\r\nx-amz-checksum-type: FULL_OBJECT");
@@ -345,7 +344,7 @@ impl Store {
         let served = quirks.break_after.map_or(length, |most| length.min(most));
         let sent = self.body(&object.content, offset, served, stream);
         self.bodies.fetch_sub(1, Ordering::Relaxed);
-        // The client, which was told a length, sees a body that breaks off.
+        // The client knows the length, so it sees a body that ends early.
         if served < length { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { sent }
     }
 
@@ -375,7 +374,7 @@ impl Store {
                     wanted
                 }
                 Content::File(file) => match sendfile(stream, file, Some(&mut at), wanted)? {
-                    // Somebody has cut the file: the client sees a body that breaks off.
+                    // The file became shorter: the client sees a body that ends early.
                     0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
                     written => written,
                 },
@@ -390,7 +389,7 @@ impl Store {
         Ok(())
     }
 
-    /// A bucket comes into being with its first object.
+    /// A bucket exists once it has an object.
     fn has_bucket(&self, bucket: &str) -> bool {
         let (objects, start) = (self.objects.read().unwrap(), format!("{bucket}/"));
         objects.range(start.clone()..).next().is_some_and(|(name, _)| name.starts_with(&start))
@@ -562,7 +561,7 @@ fn parse_range(range: &str, length: u64) -> Option<(u64, u64)> {
 
 const XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
 
-/// What S3 leaves as it is under `encoding-type=url`.
+/// The characters that S3 does not encode with `encoding-type=url`.
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 fn escape(text: &str) -> String {
@@ -573,7 +572,7 @@ fn escape(text: &str) -> String {
             '<' => escaped += "&lt;",
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
-            // XML would take it for a line end.
+            // XML parsers read it as a line end.
             '\r' => escaped += "&#13;",
             character => escaped.push(character),
         }

@@ -1,4 +1,4 @@
-//! A partner: an SFTP server on loopback which serves a folder of this machine.
+//! A partner: an SFTP server on loopback that serves a folder of this machine.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ pub struct Partner {
     pub user: String,
     /// The key with which the user may log in.
     pub client_key: KeyPair,
-    /// The server's own key; its `public` line is what clients are to trust.
+    /// The server's host key. Clients trust its `public` line.
     pub host_key: KeyPair,
-    /// The folder that it serves, which is also where a session begins.
+    /// The folder that it serves. Sessions start there.
     pub root: PathBuf,
     engine: Engine,
     folder: TempDir,
@@ -45,11 +45,11 @@ enum Engine {
 pub struct Options {
     /// The kind of the server's host key.
     pub host_key: Kind,
-    /// The key with which the user may log in; one is made if none is given.
+    /// The key with which the user may log in. `None`: a new one.
     pub client_key: Option<KeyPair>,
-    /// More lines for `sshd_config`. They stand first: sshd heeds the first of two equal settings.
+    /// More lines for `sshd_config`. They come first, because sshd uses the first of two equal settings.
     pub settings: String,
-    /// Where its folder is made; among the temporary files if not said.
+    /// Where its folder is created. `None`: in the temporary folder.
     pub parent: Option<PathBuf>,
 }
 
@@ -60,7 +60,7 @@ impl Default for Options {
 }
 
 impl Partner {
-    /// OpenSSH, or the embedded server where OpenSSH is not to be had.
+    /// OpenSSH, or the embedded server if OpenSSH is not available.
     pub async fn start() -> Result<Self> {
         match tools::sshd().await? {
             Some(sshd) => Self::open_ssh(sshd, Options::default()).await,
@@ -79,13 +79,13 @@ impl Partner {
         Self::with_engine(Engine::Program { software, process: None }, options).await
     }
 
-    /// The server inside this process, with quirks if wanted.
+    /// The embedded server, with quirks.
     pub async fn embedded(quirks: Quirks) -> Result<Self> {
         Self::with_engine(Engine::Embedded { quirks: Box::new(quirks), server: None }, Options::default())
             .await
     }
 
-    /// The same, with a key of the user's own.
+    /// The embedded server, with another key of the user.
     pub async fn embedded_for(client_key: KeyPair, quirks: Quirks) -> Result<Self> {
         let options = Options { client_key: Some(client_key), ..Options::default() };
         Self::with_engine(Engine::Embedded { quirks: Box::new(quirks), server: None }, options).await
@@ -99,7 +99,7 @@ impl Partner {
         Ok(partner)
     }
 
-    /// A server inside this process that does with each SFTP channel what the script says, and keeps no files.
+    /// A server inside this process that runs a script on each SFTP channel, and keeps no files.
     pub async fn scripted(script: Script) -> Result<Self> {
         Self::with_engine(Engine::Scripted { script, server: None }, Options::default()).await
     }
@@ -186,7 +186,7 @@ impl Partner {
         }
     }
 
-    /// Starts the server again with a host key that nobody has seen before.
+    /// Starts the server again with a new host key.
     pub async fn change_host_key(&mut self) -> Result<()> {
         self.host_key = KeyPair::ed25519()?;
         self.start_again().await
@@ -197,7 +197,7 @@ impl Partner {
         self.folder.path().join("client_key")
     }
 
-    /// What the partner is, for people.
+    /// The partner's software, for people.
     pub fn kind(&self) -> &'static str {
         match self.engine {
             Engine::OpenSsh { .. } => "OpenSSH",
@@ -213,8 +213,8 @@ impl Partner {
     }
 }
 
-/// The client's and the server's folders belong to whoever runs the tests, so sshd's doubts about owners and
-/// modes are off. Nothing here limits clients: that is for a test to ask for.
+/// The user of the tests owns the folders, so sshd does not check owners and modes. Nothing limits clients: tests add that
+/// if they need it.
 const SSHD_CONFIG: &str = "
 ListenAddress 127.0.0.1
 Port PORT

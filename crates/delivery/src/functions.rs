@@ -63,7 +63,7 @@ impl Functions for Handlers {
     async fn fetch_key(&mut self, input: FetchKeyInput) -> Result<FetchKeyOutput> {
         let Partner { settings, clients, .. } = &*self.partner;
         let deps = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
-        fetch_key::handle(&deps, input).await
+        Box::pin(fetch_key::handle(&deps, input)).await
     }
 
     async fn transfer(&mut self, input: TransferInput) -> Result<Progress> {

@@ -1,9 +1,9 @@
 //! Refused logins are not repeated at once: servers lock accounts and ban addresses after too many refusals.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use bridge::{CredentialReference, Error, ErrorName};
+use bridge::{CredentialReference, Error, ErrorName, lock};
 
 use crate::manners::Manners;
 
@@ -81,7 +81,7 @@ impl Refusals {
     }
 
     fn known(&self) -> MutexGuard<'_, Vec<Refusal>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

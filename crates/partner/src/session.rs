@@ -1,9 +1,9 @@
 //! The sessions of a process with the partner's server.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws::credential::Clients;
-use bridge::{CredentialReference, Error, Result, Settings};
+use bridge::{CredentialReference, Error, Result, Settings, lock};
 use sftp::{Caps, Lease, Session, SessionPool};
 
 use crate::learned::Learned;
@@ -63,7 +63,7 @@ impl Partner {
     }
 
     fn last_refusal(&self) -> MutexGuard<'_, Option<Error>> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.refusal)
     }
 
     /// How many connections and channels a transfer may use.

@@ -1,10 +1,10 @@
 //! Pauses between failed connections. All files of a process share them, so that a server that closes connections does not
 //! get one from each file.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, SystemTime};
 
-use bridge::{Error, Result};
+use bridge::{Error, Result, lock};
 use sftp::Session;
 
 use crate::manners::Manners;
@@ -107,7 +107,7 @@ impl Spacing {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

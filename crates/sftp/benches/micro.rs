@@ -1,8 +1,8 @@
-//! What the client itself costs for each request, without SSH, network or server: `cargo xtask bench --micro`.
+//! The cost of a request in the client itself, without SSH, network or server: `cargo xtask bench --micro`.
 //!
-//! Bytes a second are those of the file: most of them are passed on and never touched.
+//! Bytes per second are bytes of the file. Most of them are passed on without being read.
 
-#![allow(missing_docs, reason = "criterion's macros write no documentation")]
+#![allow(missing_docs, reason = "criterion's macros generate no documentation")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -12,18 +12,18 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use sftp::internals::{Decoder, Window, join_small, write};
 
 const KIB: usize = 1024;
-/// As long as OpenSSH's.
+/// As long as a handle of OpenSSH.
 const HANDLE: &[u8] = &[0; 4];
-/// What a channel's packet holds at most.
+/// Maximum length of a packet on a channel, in bytes.
 const PIECE: usize = 32 * KIB;
-/// So many at once, as they are in flight far away.
+/// Number of replies at once: as many as are in flight with a distant server.
 const REPLIES: u32 = 64;
 
 fn encode(c: &mut Criterion) {
     let mut group = c.benchmark_group("encode");
     for length in [32 * KIB, 255 * KIB] {
         let data = Bytes::from(vec![7; length]);
-        // Data comes in smaller pieces than a WRITE takes.
+        // Data comes in pieces that are smaller than a WRITE.
         let parts: Vec<_> =
             (0..length).step_by(PIECE).map(|start| data.slice(start..length.min(start + PIECE))).collect();
         group.throughput(Throughput::Bytes(length as u64));
@@ -61,7 +61,7 @@ fn decode(c: &mut Criterion) {
     }
     group.throughput(Throughput::Bytes(u64::from(REPLIES) * PIECE as u64));
     let data = stream(|id| [&[103][..], &id, &string(&[7; PIECE])].concat());
-    // With its head a reply is longer than a piece: each comes in two.
+    // A reply with its head is longer than a piece, so each reply comes in two pieces.
     let pieces = cut(&data, PIECE);
     group.bench_function("DATA of 32 KiB", |b| b.iter(|| decode_all(&pieces)));
     group.finish();

@@ -1,6 +1,6 @@
-//! How long it takes until SFTP is ready: `connect HOST PORT USER KEY_FILE HOST_KEY`.
+//! Measures how long it takes until SFTP is ready: `connect HOST PORT USER KEY_FILE HOST_KEY`.
 
-#![allow(clippy::print_stdout, reason = "it is what an example is for")]
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use std::time::Instant;
 

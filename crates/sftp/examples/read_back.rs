@@ -1,6 +1,6 @@
 //! Reads a file and computes its CRC-64/NVME: `read_back HOST PORT USER KEY_FILE HOST_KEY REMOTE_PATH`.
 
-#![allow(clippy::print_stdout, reason = "it is what an example is for")]
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let sftp = session.sftp();
     let file = sftp.open(path, OpenFlags::READ).await?;
-    let size = sftp.fstat(&file).await?.size.ok_or("the server tells no size")?;
+    let size = sftp.fstat(&file).await?.size.ok_or("the server does not report a size")?;
     let mut checksum = RunningChecksum::new(ChecksumAlgorithm::Crc64Nvme);
     let mut download = sftp.download(&file, 0, size);
     let mut read = 0;

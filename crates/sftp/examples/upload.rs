@@ -1,4 +1,4 @@
-//! Sends a file, and goes on where an earlier run of it was cut off. To see it, press Ctrl-C in the middle and run it again:
+//! Sends a file, and resumes where an earlier run was cut off. To see that, press Ctrl-C in the middle and run it again:
 //!
 //! ```sh
 //! cargo run --package sftp --example upload -- \
@@ -6,7 +6,7 @@
 //!     report.csv in/report.csv
 //! ```
 
-#![allow(clippy::print_stderr, reason = "it is for a terminal")]
+#![allow(clippy::print_stderr, reason = "it shows its progress in a terminal")]
 
 use std::error::Error;
 use std::fs::File;
@@ -19,10 +19,10 @@ use sftp::{
     AHEAD_MAX, Caps, Endpoint, Journal, Login, OpenFlags, Options, PrivateKey, Session, TrustedHostKeys,
 };
 
-/// What is read at once, bytes.
+/// Length of a piece that is read from the local file, in bytes.
 const PIECE: usize = 256 * 1024;
 
-/// Shows how far the server has acknowledged every byte.
+/// Shows up to where the server has acknowledged every byte.
 struct Progress {
     size: u64,
 }
@@ -41,9 +41,9 @@ impl Journal for Progress {
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [server, trusted, key_file, local, remote] = &arguments[..] else {
-        return Err("wanted: USER@HOST[:PORT] HOST-KEY KEY-FILE LOCAL-FILE REMOTE-FILE".into());
+        return Err("usage: upload USER@HOST[:PORT] HOST-KEY KEY-FILE LOCAL-FILE REMOTE-FILE".into());
     };
-    let (user, server) = server.split_once('@').ok_or("USER@HOST is wanted")?;
+    let (user, server) = server.split_once('@').ok_or("expected USER@HOST")?;
     let (host, port) = server.rsplit_once(':').unwrap_or((server, "22"));
     let endpoint = Endpoint { host: host.to_owned(), port: port.parse()? };
     let private_key = PrivateKey::parse(&std::fs::read_to_string(key_file)?.into(), None)?;
@@ -59,14 +59,14 @@ async fn upload(session: &Arc<Session>, local: &str, remote: &str) -> Result<(),
     let mut file = File::open(local)?;
     let metadata = file.metadata()?;
     let size = metadata.len();
-    // The name stands for this version of the file: what is found under it was sent by an earlier run.
+    // The name is unique for this version of the file: data under it was sent by an earlier run.
     let modified = metadata.modified()?.duration_since(UNIX_EPOCH)?.as_nanos();
     let partial = format!("{remote}.{size}-{modified:x}.partial");
 
     let sftp = session.sftp();
     let handle = sftp.open(&partial, OpenFlags::WRITE | OpenFlags::CREATE).await?;
     let held = sftp.fstat(&handle).await?.size.unwrap_or(0);
-    // Of so much that the server holds, all but the end is known to be without a gap.
+    // All but the last `AHEAD_MAX` bytes on the server are known to be without a gap.
     let offset = held.min(size).saturating_sub(AHEAD_MAX);
     file.seek(SeekFrom::Start(offset))?;
 
@@ -88,7 +88,7 @@ async fn upload(session: &Arc<Session>, local: &str, remote: &str) -> Result<(),
     if told.is_some_and(|told| told != size) {
         return Err(format!("{partial} has {told:?} bytes on the server, not {size}").into());
     }
-    // The final name appears when the file is whole.
+    // The file gets its final name when it is complete.
     sftp.rename(&partial, remote).await?;
     Ok(())
 }

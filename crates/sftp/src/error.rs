@@ -5,7 +5,8 @@ use bridge::{ErrorName, Preset};
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a call failed. Match on [`Refused`](Self::Refused) where a refusal is an answer: the session goes on after it.
+/// Why a call failed. [`Refused`](Self::Refused) is an answer of the server: the session can still be used. After the other
+/// errors it cannot.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -98,10 +99,6 @@ impl Error {
     pub fn is_status(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
-
-    pub(crate) fn lost(message: impl Into<String>) -> Self {
-        Self::Lost(message.into())
-    }
 }
 
 impl Status {
@@ -149,7 +146,6 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-/// An error that says why there is no session.
 impl From<bridge::Error> for Error {
     fn from(error: bridge::Error) -> Self {
         Self::Connect(ConnectError { error, remedy: None })
@@ -162,7 +158,7 @@ impl From<Error> for bridge::Error {
     }
 }
 
-/// A status code. Version 3 defines 0 to 8; servers send the codes of later drafts and their own.
+/// A status code. Version 3 of the protocol defines 0 to 8. Servers also send codes of later drafts, and their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusCode(pub u32);
 
@@ -196,7 +192,8 @@ impl StatusCode {
     /// SSH_FX_FILE_IS_A_DIRECTORY (draft 09 and later)
     pub const FILE_IS_A_DIRECTORY: Self = Self(24);
 
-    /// Servers say "failure" of many things, and put what it is into words, for which we look where the code says no more.
+    /// Many servers answer FAILURE whatever the reason, and give the reason in the message. It is read if the code does not
+    /// say more.
     fn error_name(self, words: &str, path: &str) -> ErrorName {
         match self {
             Self::NO_SPACE_ON_FILESYSTEM | Self::QUOTA_EXCEEDED => ErrorName::RemoteFull,
@@ -213,7 +210,8 @@ impl StatusCode {
     }
 }
 
-/// What stands in a path says nothing of the disk: neither in the one that was asked of nor in another one.
+/// Whether a server's message says that the disk is full. Words in paths do not count: neither in the path of the request
+/// nor in other ones.
 fn says_full(words: &str, path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let ours = [path, name].into_iter().filter(|part| !part.is_empty());

@@ -1,20 +1,26 @@
-//! What is private to the crate, as far as `fuzz/`, `benches/` and the search for races in `tests/` need it. No part of the API: it is built with the
-//! feature `internals` only, and changes without notice.
+//! Private parts of the crate that `fuzz/`, `benches/` and the race tests in `tests/` need. They are not part of the API:
+//! they exist only with the feature `internals`, and change without notice.
 
 use std::time::{Duration, Instant};
 
 use bridge::TrustedHostKeys;
 use bytes::Bytes;
 
-use crate::codec::{self, Malformed, Reply};
-use crate::{Attributes, Endpoint, Options, Result as SftpResult, Session, client, pieces, window};
+use crate::error::Result as SftpResult;
+use crate::options::{Endpoint, Options};
+use crate::protocol::attributes::Attributes;
+use crate::protocol::decode::{self, Malformed, Reply};
+use crate::protocol::{encode, extensions, pieces};
+use crate::session::Session;
+use crate::transfer::window;
+use crate::words;
 
-pub use crate::link::Ends;
+pub use crate::protocol::link::Ends;
 
-/// A session on a pair of queues, without SSH and without logging in.
+/// A session on a pair of queues, without SSH and without a login.
 ///
 /// # Errors
-/// What the other end does wrong when SFTP starts.
+/// The other end does not start SFTP correctly.
 pub async fn session(
     ends: Ends,
     endpoint: Endpoint,
@@ -24,18 +30,18 @@ pub async fn session(
     Session::without_ssh(ends, endpoint, trusted, options).await
 }
 
-/// A longer reply is refused.
-pub const REPLY_MAX: usize = codec::REPLY_MAX;
-/// A longer handle is refused.
-pub const HANDLE_MAX: usize = codec::HANDLE_MAX;
-/// So much is kept of an extended reply.
-pub const BODY_MAX: usize = codec::BODY_MAX;
-/// So much of what a server has to say is kept.
-pub const WORDS_MAX: usize = codec::WORDS_MAX;
-/// More pieces are joined.
-pub const PIECES_MAX: usize = codec::PIECES_MAX;
+/// Maximum length of a reply, in bytes.
+pub const REPLY_MAX: usize = decode::REPLY_MAX;
+/// Maximum length of a handle, in bytes.
+pub const HANDLE_MAX: usize = decode::HANDLE_MAX;
+/// Maximum length that is kept of an extended reply, in bytes.
+pub const BODY_MAX: usize = decode::BODY_MAX;
+/// Maximum length that is kept of a server's text, in bytes.
+pub const WORDS_MAX: usize = words::WORDS_MAX;
+/// Maximum number of pieces that are kept.
+pub const PIECES_MAX: usize = decode::PIECES_MAX;
 
-/// What a server answers.
+/// A reply of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Seen {
@@ -59,10 +65,11 @@ pub enum Broken {
 
 /// Cuts a byte stream into replies.
 #[derive(Default)]
-pub struct Decoder(codec::Decoder);
+#[allow(missing_debug_implementations)]
+pub struct Decoder(decode::Decoder);
 
 impl Decoder {
-    /// Adds bytes as they came.
+    /// Adds received bytes.
     pub fn push(&mut self, bytes: Bytes) {
         self.0.push(bytes);
     }
@@ -78,7 +85,7 @@ impl Decoder {
         }
     }
 
-    /// How many bytes are kept, and in how many pieces.
+    /// Number of bytes that are kept, and of their pieces.
     pub fn kept(&self) -> (usize, usize) {
         self.0.kept()
     }
@@ -96,24 +103,24 @@ fn seen(reply: Reply) -> Seen {
     }
 }
 
-/// Data in one READ and in one WRITE, of the answer to `limits@openssh.com`.
+/// Length of the data in one READ and in one WRITE, from the answer to `limits@openssh.com`.
 pub fn data_lengths(limits: Bytes) -> Option<(u32, u32)> {
-    client::data_lengths(limits)
+    extensions::data_lengths(limits).map(|lengths| (lengths.read, lengths.write))
 }
 
-/// Free bytes, of the answer to `statvfs@openssh.com`.
+/// Free bytes, from the answer to `statvfs@openssh.com`.
 pub fn available(fields: Bytes) -> Option<u64> {
-    client::available(fields)
+    extensions::available(fields)
 }
 
-/// The SHA-256, of the answer to `check-file-handle`.
+/// The SHA-256, from the answer to `check-file-handle`.
 pub fn server_hash(reply: Bytes) -> Option<[u8; 32]> {
-    client::server_hash(reply)
+    extensions::server_hash(reply)
 }
 
 /// A WRITE of the data in `parts`, as it is sent.
 pub fn write(id: u32, handle: &[u8], offset: u64, parts: Vec<Bytes>) -> Vec<Bytes> {
-    codec::write(id, handle, offset, parts)
+    encode::write(id, handle, offset, parts)
 }
 
 /// Small pieces copied together, as they are sent.
@@ -121,17 +128,17 @@ pub fn join_small(pieces: impl IntoIterator<Item = Bytes>) -> Vec<Bytes> {
     pieces::join_small(pieces)
 }
 
-/// How many bytes may be in flight.
+/// Limits the bytes in flight.
 #[derive(Debug)]
 pub struct Window(window::Window);
 
 impl Window {
-    /// For a server that answers within `round_trip`.
+    /// For a server with this round trip.
     pub fn new(round_trip: Duration) -> Self {
         Self(window::Window::new(round_trip))
     }
 
-    /// A request of `bytes`, sent at `sent_at`, was answered at `now`; returns what may be in flight from then on.
+    /// A request of `bytes`, sent at `sent_at`, was answered at `now`. Returns the new maximum in flight.
     pub fn answered(&mut self, sent_at: Instant, now: Instant, bytes: usize) -> usize {
         self.0.answered(sent_at, now, bytes);
         self.0.size()

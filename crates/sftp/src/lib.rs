@@ -1,44 +1,37 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_debug_implementations)]
 
-mod addresses;
-mod algorithms;
-mod authentication;
-mod client;
-mod codec;
-mod condition;
-mod download;
 mod error;
-mod greeting;
-mod host_key;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
-mod lanes;
-mod link;
-mod openssh;
-mod pem;
-mod pieces;
+mod options;
 mod pool;
-mod private_key;
 pub mod probe;
-mod questions;
+mod protocol;
 mod session;
-mod transport;
-mod upload;
-mod window;
+mod ssh;
+mod transfer;
+mod words;
 
-pub use authentication::{Login, MethodOutcome};
-/// What the API takes and returns of the crate `bridge`.
+/// Types of the crate `bridge` that the API takes and returns.
 pub use bridge::{
     Algorithms, Error as NamedError, ErrorName, Method, Methods, Preset, TrustedHostKey, TrustedHostKeys,
 };
-pub use client::{Closed, FileHandle, ServerLimits, Sftp};
-pub use codec::{Attributes, OpenFlags};
-pub use download::Download;
 pub use error::{ConnectError, Error, Remedy, Result, Status, StatusCode};
-pub use lanes::{Caps, Spread};
+pub use options::{Endpoint, Options};
 pub use pool::{Lease, SessionPool};
-pub use private_key::{Certificate, PrivateKey};
+pub use protocol::attributes::{Attributes, OpenFlags};
+pub use protocol::channel::Sftp;
+pub use protocol::extensions::ServerLimits;
+pub use protocol::handle::FileHandle;
+pub use protocol::requests::Closed;
 pub use secrecy::SecretString;
-pub use session::{Endpoint, Options, Session};
-pub use upload::{AHEAD_MAX, Journal, Unobserved, Upload, UploadBuilder};
+pub use session::Session;
+pub use ssh::authentication::MethodOutcome;
+pub use ssh::certificate::Certificate;
+pub use ssh::login::Login;
+pub use ssh::private_key::PrivateKey;
+pub use transfer::download::Download;
+pub use transfer::lanes::{Caps, Spread};
+pub use transfer::upload::{AHEAD_MAX, Journal, Unobserved, Upload, UploadBuilder};

@@ -1,25 +1,26 @@
-//! Keeping a connection for the next file.
+//! Keeping a session for the next file.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
+use bridge::lock;
 use tokio::runtime::Handle;
 
-use crate::Session;
+use crate::session::Session;
 
-/// Keeps one session, so that the next file needs no log-in: for as long as it is known to be alive, and only for whom
-/// it was made.
+/// Keeps one session, so that the next file needs no login. The session is kept while it is known to be alive, and used
+/// only with the identity for which it was opened.
 #[derive(Default)]
 pub struct SessionPool {
-    /// How long a session may be unused; zero keeps none.
+    /// Maximum time that a session may be unused. With zero, no session is kept.
     idle_max: Duration,
-    /// Held while connecting: whoever comes meanwhile waits for the same session.
+    /// Held while connecting. Other callers wait for the same session.
     connecting: tokio::sync::Mutex<()>,
     kept: Mutex<Option<Arc<Kept>>>,
 }
 
-/// A session, and who uses it.
+/// A session, and how it is used.
 struct Kept {
     identity: String,
     session: Arc<Session>,
@@ -27,29 +28,32 @@ struct Kept {
 }
 
 struct Usage {
-    /// Counted here. Whatever else holds the session, such as a channel that is being opened for a file that has ended,
-    /// has no say in how long it lasts.
+    /// Number of leases. Other owners of the session, such as a channel that is being opened for a file that has ended, do
+    /// not keep it alive.
     users: usize,
-    /// By the wall clock: a process that is frozen between two calls, as on Lambda, does not hear the other ones tick.
+    /// By the wall clock: other clocks stand still while a process is frozen between two calls, as on Lambda.
     used_at: SystemTime,
 }
 
-/// A session that was used so recently is not asked whether it is alive.
+/// A session that was used within this time is not checked.
 const FRESH: Duration = Duration::from_secs(1);
-/// A server that takes longer to answer than to be logged in to anew.
+/// Time limit for the check. A new login takes less time than this.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl SessionPool {
-    /// Keeps a session for `idle_max` after its last use.
+    /// A pool that keeps a session for `idle_max` after its last use.
     pub fn new(idle_max: Duration) -> Self {
         Self { idle_max, ..Self::default() }
     }
 
-    /// The kept session if it was made for the same `identity` (server, settings, credential), is not too old and
-    /// answers; else a new one. Callers side by side share one.
+    /// The kept session, if it was opened for the same `identity` (server, settings, credential), has not been unused for
+    /// too long, and answers; otherwise a new one. Callers at the same time share a session.
     ///
     /// # Errors
     /// Those of `connect`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe. A connection that was being opened is closed.
     pub async fn lease<E>(
         &self,
         identity: &str,
@@ -67,7 +71,7 @@ impl SessionPool {
         let kept = match former {
             Some(kept) if serves(&kept) && self.is_alive(&kept).await => kept,
             former => {
-                // Who still uses it says goodbye when he is done.
+                // A session that is still in use is disconnected by its last lease.
                 if let Some(unused) = former.filter(|kept| kept.usage().users == 0) {
                     unused.session.disconnect().await;
                 }
@@ -80,13 +84,13 @@ impl SessionPool {
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Arc<Kept>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 
-    /// One that nobody uses.
+    /// Whether an unused session can be used again.
     async fn is_alive(&self, kept: &Kept) -> bool {
         let used_at = kept.usage().used_at;
-        // A clock that was set back says nothing.
+        // The clock may have been set back.
         match SystemTime::now().duration_since(used_at) {
             Ok(idle) if idle <= FRESH.min(self.idle_max) => true,
             Ok(idle) => idle <= self.idle_max && kept.session.is_alive(PATIENCE).await,
@@ -99,7 +103,7 @@ impl SessionPool {
         Lease { pool: self, kept: Arc::clone(kept), is_over: false }
     }
 
-    /// A user less. Returns the session if it has to end: nobody uses it, and nobody will.
+    /// Ends a lease. Returns the session if it has to end: it is not used, and not kept.
     fn take_back(&self, kept: &Arc<Kept>, is_good: bool) -> Option<Arc<Session>> {
         let mut slot = self.kept();
         let is_unused = {
@@ -117,6 +121,9 @@ impl SessionPool {
     }
 
     /// Ends the kept session.
+    ///
+    /// # Cancel safety
+    /// Cancel safe. The session is closed in any case.
     pub async fn close(&self) {
         let kept = self.kept().take();
         if let Some(kept) = kept.filter(|kept| kept.usage().users == 0) {
@@ -132,12 +139,13 @@ impl Kept {
     }
 
     fn usage(&self) -> MutexGuard<'_, Usage> {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.usage)
     }
 }
 
-/// A session that is used, and has to be given back or discarded. One that is dropped was in the middle of something:
-/// nobody gets it any more.
+/// The right to use a session. It has to be given back or discarded.
+///
+/// Dropping it poisons the session, since something may have been interrupted.
 pub struct Lease<'a> {
     pool: &'a SessionPool,
     kept: Arc<Kept>,
@@ -153,12 +161,18 @@ impl Deref for Lease<'_> {
 }
 
 impl Lease<'_> {
-    /// It did its work, and may be kept.
+    /// The session can be used again.
+    ///
+    /// # Cancel safety
+    /// Cancel safe. A session that is not kept is closed in any case.
     pub async fn give_back(self) {
         self.end(true).await;
     }
 
-    /// It failed, or may have: nobody gets it any more. Others who still use it find out by themselves.
+    /// The session must not be used again. Other leases of it are not affected.
+    ///
+    /// # Cancel safety
+    /// Cancel safe. The session is closed in any case.
     pub async fn discard(self) {
         self.end(false).await;
     }
@@ -177,11 +191,27 @@ impl Drop for Lease<'_> {
             return;
         }
         self.kept.session.poison();
-        // Nobody waits for the goodbye, but whoever cut this off has something to do yet.
+        // Nobody waits for the disconnect.
         if let Some(session) = self.pool.take_back(&self.kept, false)
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(async move { session.disconnect().await });
         }
+    }
+}
+
+impl std::fmt::Debug for SessionPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let keeps_session = self.kept().is_some();
+        f.debug_struct("SessionPool")
+            .field("idle_max", &self.idle_max)
+            .field("keeps_session", &keeps_session)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Lease<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease").field("session", &self.kept.session).finish_non_exhaustive()
     }
 }

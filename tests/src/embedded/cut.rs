@@ -1,4 +1,4 @@
-//! A connection that is cut at one of the requests: put on between the server and the client.
+//! Cuts a connection at one of the requests. Sits between the server and the client.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 
 use crate::wire::{Request, packet};
 
-/// Counts the requests of all connections, and cuts the connection at one of them. What is asked for later is served.
+/// Counts the requests of all connections, and cuts the connection at one of them. Later requests are served.
 #[derive(Clone, Debug, Default)]
 pub struct Cut(Arc<Mutex<State>>);
 
@@ -16,7 +16,7 @@ struct State {
     /// The type of each request so far.
     seen: Vec<u8>,
     at: Option<(usize, Moment)>,
-    /// The id of the request whose answer is to be lost.
+    /// The id of the request whose answer gets lost.
     unanswered: Option<u32>,
 }
 
@@ -30,17 +30,17 @@ pub enum Moment {
 }
 
 impl Cut {
-    /// Cuts at the request of this number, from 0 and counted from now on.
+    /// Cuts at this request, counted from 0 from now on.
     pub fn at(&self, number: usize, moment: Moment) {
         *self.0.lock().unwrap() = State { at: Some((number, moment)), ..State::default() };
     }
 
-    /// The types of the requests so far, in the order in which they came.
+    /// The types of the requests so far, in their order.
     pub fn seen(&self) -> Vec<u8> {
         self.0.lock().unwrap().seen.clone()
     }
 
-    /// Whether this request is to be handed on.
+    /// Whether to forward this request.
     fn passes(&self, request: &Request) -> bool {
         let mut state = self.0.lock().unwrap();
         state.seen.push(request.kind);
@@ -60,7 +60,7 @@ impl Cut {
         self.0.lock().unwrap().unanswered.take_if(|id| *id == answer.id).is_some()
     }
 
-    /// Carries packets until one side ends, or it is cut.
+    /// Forwards packets until one side ends, or the connection is cut.
     pub(super) async fn run(
         self,
         client: impl AsyncRead + AsyncWrite + Unpin,

@@ -1,4 +1,4 @@
-//! What russh-sftp's server cannot say, as Apache MINA and IBM Sterling say it: put on between it and the client.
+//! Changes the answers of russh-sftp's server to those of Apache MINA and IBM Sterling. Sits between it and the client.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use crate::wire::{Request, kind, packet, string};
 /// The server's handles by the client's.
 type Handles = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
 
-/// Carries packets until one side ends.
+/// Forwards packets until one side ends.
 pub(super) async fn run(
     client: impl AsyncRead + AsyncWrite + Unpin,
     server: impl AsyncRead + AsyncWrite + Unpin,

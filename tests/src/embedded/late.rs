@@ -1,11 +1,11 @@
-//! What servers are late with: sizes after a file was closed, and letting go of a file whose session was cut.
+//! Servers that are late: with sizes after a file was closed, and with releasing a file whose session was cut.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For some time after something happened to a path, it is otherwise.
+/// Paths that behave differently for some time after an event.
 #[derive(Clone, Debug)]
 pub struct Late {
     lasts: Duration,

@@ -1,5 +1,5 @@
-//! Servers that say things their own way: what they answer to OPEN and RENAME, which names they take, and what they tell
-//! of a file's size.
+//! Servers that differ in their answers to OPEN and RENAME, in the names that they allow, and in the sizes of files that
+//! they report.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -8,22 +8,22 @@ use std::time::{Duration, Instant, SystemTime};
 use russh_sftp::protocol::{Attrs, OpenFlags, StatusCode};
 use russh_sftp::server::StatusReply;
 
-/// In what the server differs from a well-behaved one when it opens, renames and shows files.
+/// How the server differs from a well-behaved one when it opens, renames and shows files.
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
-    /// An OPEN that fails is answered with this, whatever the reason. STAT still says what is there.
+    /// An OPEN that fails is answered with this status, whatever the reason. STAT still works.
     pub open_answers: Option<StatusCode>,
     /// What the server does with the flag TRUNC.
     pub truncation: Truncation,
     /// Which names files may have.
     pub names: Names,
-    /// `posix-rename@openssh.com` is announced and refuses a name that exists.
+    /// `posix-rename@openssh.com` is announced, and refuses an existing name.
     pub posix_rename_keeps: bool,
-    /// Something holds a file for a while after it was written: it cannot be renamed.
+    /// For a while after it was written, a file is locked and cannot be renamed.
     pub lock: Option<Lock>,
-    /// What STAT tells of a file's size.
+    /// The size of a file in answers to STAT.
     pub sizes: Sizes,
-    /// Announced beside the others, and not done.
+    /// Announced like the others, but not supported.
     pub announces: Option<&'static str>,
 }
 
@@ -44,18 +44,18 @@ pub enum Truncation {
 /// Which names files may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Names {
-    /// Any that the file system takes.
+    /// All that the file system allows.
     #[default]
     Any,
     /// None that begins with a dot.
     NoLeadingDot,
     /// At most this many bytes.
     AtMost(usize),
-    /// Only those that end like this.
+    /// Only those with this ending.
     EndingWith(&'static str),
 }
 
-/// A file cannot be renamed until this long after somebody first tried.
+/// A file cannot be renamed until this long after the first try.
 #[derive(Clone, Debug)]
 pub struct Lock {
     lasts: Duration,
@@ -73,7 +73,7 @@ impl Lock {
     }
 }
 
-/// What STAT tells of a file's size.
+/// The size of a file in answers to STAT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sizes {
     /// What it is.
@@ -101,12 +101,12 @@ impl Ways {
         }
     }
 
-    /// What a refused OPEN is answered with.
+    /// The answer to a refused OPEN.
     pub(super) fn refuse_open(&self, refused: StatusReply) -> StatusReply {
         self.open_answers.map_or(refused, StatusReply::from)
     }
 
-    /// Whether the file may be called this.
+    /// Whether a file may have this name.
     pub(super) fn takes(&self, path: &Path) -> Result<(), StatusReply> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_taken = match self.names {

@@ -8,6 +8,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 mod documents;
+mod imports;
 mod settings;
 
 /// The name of each step: of its folder, package and binary; of its state and, with `Function`, its resource.

@@ -53,7 +53,7 @@ async fn log_in(partner: &Partner, login: &Login, options: &sftp::Options) -> Re
 }
 
 fn refused(connected: Result<Session, Error>) -> Error {
-    connected.err().expect("the login fails")
+    connected.expect_err("the login fails")
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Servers that are broken, or mean harm: each ends in a named error, soon, and costs no memory.
+//! Servers that are broken or malicious: each leads to a named error, soon, and takes no memory.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ async fn to(script: Script) -> Delivery {
     delivery
 }
 
-/// A server that is well-behaved but for some answers.
+/// A server that is well-behaved, except for some answers.
 fn answering(answer: impl Fn(&Request) -> Option<Vec<u8>> + Send + Sync + 'static) -> Script {
     let answer = Arc::new(answer);
     Script::new(move |channel| {
@@ -40,7 +40,7 @@ fn answering(answer: impl Fn(&Request) -> Option<Vec<u8>> + Send + Sync + 'stati
     })
 }
 
-/// What a transfer to it ends in; a second try on one channel included.
+/// The error of a transfer to it, including a second try on one channel.
 async fn transfer(script: Script) -> Error {
     let delivery = to(script).await;
     let started = Instant::now();
@@ -94,6 +94,29 @@ async fn scripted(script: Script) -> (Partner, sftp::Session) {
     (partner, session)
 }
 
+/// A session with the embedded server, through a proxy.
+struct Proxied {
+    partner: Partner,
+    proxy: FaultProxy,
+    session: sftp::Session,
+}
+
+async fn proxied(quirks: Quirks, options: sftp::Options) -> Proxied {
+    let partner = Partner::embedded(quirks).await.unwrap();
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    let session = session(&partner, proxy.port, options).await;
+    Proxied { partner, proxy, session }
+}
+
+/// With these options, a server counts as dead after 0.4 s of silence.
+fn impatient() -> sftp::Options {
+    sftp::Options {
+        keepalive_interval: Duration::from_millis(100),
+        stall_timeout: Duration::from_millis(300),
+        ..Default::default()
+    }
+}
+
 #[tokio::test]
 async fn story_62_a_close_that_is_answered_twice_does_not_end_the_session() {
     let twice = |request: &Request| [request.status(0, ""), request.status(0, "")].concat();
@@ -108,7 +131,7 @@ async fn story_62_a_close_that_is_answered_twice_does_not_end_the_session() {
     assert!(!sftp.is_poisoned());
 }
 
-/// To tolerate it is not to listen to it for ever.
+/// Some superfluous answers are tolerated, but not an unlimited number.
 #[tokio::test]
 async fn story_62_answers_without_end_end_the_session() {
     let many = |request: &Request| request.status(0, "").repeat(5000);
@@ -120,7 +143,7 @@ async fn story_62_answers_without_end_end_the_session() {
     assert!(error.message().contains("more answers"), "{error}");
 }
 
-/// It asks for the attributes in the same breath, and they may come later, or not at all.
+/// The client requests the attributes together with CLOSE. Their answer may come later, or not at all.
 #[tokio::test]
 async fn story_63_a_connection_that_is_cut_right_after_the_answer_to_close_has_closed_the_file() {
     for fstat_is_answered in [true, false] {
@@ -169,7 +192,7 @@ async fn no_answer_at_all() {
     for silent in [kind::INIT, kind::STAT, kind::OPEN, kind::WRITE] {
         silences.spawn(async move {
             let hears = AtomicBool::new(true);
-            // From that request on, it takes everything and says nothing.
+            // From that request on, it answers nothing.
             let error = transfer(answering(move |request| {
                 hears.fetch_and(request.kind != silent, Ordering::Relaxed);
                 (!hears.load(Ordering::Relaxed)).then(Vec::new)
@@ -184,13 +207,11 @@ async fn no_answer_at_all() {
     }
 }
 
-/// Some commit or copy a whole file when it is closed or renamed.
+/// Some servers commit or copy a whole file when it is closed or renamed.
 #[tokio::test]
 async fn closing_and_renaming_may_take_longer_than_anything_else() {
-    let partner = Partner::embedded(Quirks::default()).await.unwrap();
-    let proxy = FaultProxy::start(partner.port).await.unwrap();
     let options = sftp::Options { stall_timeout: Duration::from_millis(500), ..Default::default() };
-    let session = session(&partner, proxy.port, options).await;
+    let Proxied { partner: _partner, proxy, session } = proxied(Quirks::default(), options).await;
     let sftp = session.sftp();
     let file = sftp.open("a", OpenFlags::WRITE | OpenFlags::CREATE).await.unwrap();
     proxy.set(Fault::Delay(Duration::from_millis(400))).await;
@@ -203,29 +224,22 @@ async fn closing_and_renaming_may_take_longer_than_anything_else() {
     assert!(sftp.is_poisoned());
 }
 
-/// A server of a single thread does not even answer keepalives while it hashes.
+/// A server with a single thread does not answer keepalives while it hashes.
 #[tokio::test]
 async fn a_server_that_hashes_may_be_silent() {
-    let partner = Partner::embedded(Quirks { check_file: true, ..Quirks::default() }).await.unwrap();
+    let quirks = Quirks { check_file: true, ..Quirks::default() };
+    let Proxied { partner, proxy, session } = proxied(quirks, impatient()).await;
     std::fs::write(partner.root.join("a"), b"content").unwrap();
-    let proxy = FaultProxy::start(partner.port).await.unwrap();
-    // After 0.4 s of silence a server is taken for dead.
-    let options = sftp::Options {
-        keepalive_interval: Duration::from_millis(100),
-        stall_timeout: Duration::from_millis(300),
-        ..Default::default()
-    };
-    let session = session(&partner, proxy.port, options).await;
     let sftp = session.sftp();
     let file = sftp.open("a", OpenFlags::READ).await.unwrap();
     proxy.set(Fault::Delay(Duration::from_millis(500))).await;
-    // What others ask meanwhile has to wait as well.
+    // Other requests have to wait as well.
     let patience = Duration::from_secs(10);
     let (hash, meanwhile) = tokio::join!(sftp.sha256(&file, 7, patience), sftp.stat("a"));
     assert!(hash.unwrap().is_some() && meanwhile.unwrap().is_some());
     assert!(!sftp.is_poisoned());
 
-    // It has an end, too.
+    // This has a limit, too.
     let error = bridge::Error::from(sftp.sha256(&file, 7, Duration::from_millis(300)).await.unwrap_err());
     assert!(error.message().contains("check-file"), "{error}");
     assert!(sftp.is_poisoned());
@@ -233,41 +247,31 @@ async fn a_server_that_hashes_may_be_silent() {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_is_taken_for_dead() {
-    let partner = Partner::embedded(Quirks::default()).await.unwrap();
-    let proxy = FaultProxy::start(partner.port).await.unwrap();
     let options =
         sftp::Options { keepalive_interval: Duration::from_millis(300), ..sftp::Options::default() };
-    let session = session(&partner, proxy.port, options).await;
+    let Proxied { partner: _partner, proxy, session } = proxied(Quirks::default(), options).await;
     // While it answers keepalives, it lives.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(session.is_alive(PATIENCE).await);
     proxy.set(Fault::Swallow).await;
     let error = session.sftp().stat("a").await.unwrap_err().to_string();
-    assert!(error.contains("nothing was heard of the server"), "{error}");
+    assert!(error.contains("the server sent nothing for"), "{error}");
 }
 
-/// A server of a single thread that scans a file while it closes it says nothing else meanwhile.
+/// A server with a single thread that scans a file when it closes it answers nothing else in the meantime.
 #[tokio::test]
 async fn story_64_a_server_that_commits_a_file_may_be_silent() {
-    let partner = Partner::embedded(Quirks::default()).await.unwrap();
-    let proxy = FaultProxy::start(partner.port).await.unwrap();
-    // After 0.4 s of silence a server is taken for dead.
-    let options = sftp::Options {
-        keepalive_interval: Duration::from_millis(100),
-        stall_timeout: Duration::from_millis(300),
-        ..Default::default()
-    };
-    let session = session(&partner, proxy.port, options).await;
+    let Proxied { partner: _partner, proxy, session } = proxied(Quirks::default(), impatient()).await;
     let sftp = session.sftp();
     let file = sftp.open("a", OpenFlags::WRITE | OpenFlags::CREATE).await.unwrap();
     proxy.set(Fault::Delay(Duration::from_millis(700))).await;
     sftp.close(file).await.unwrap();
-    // What others ask meanwhile has to wait as well.
+    // Other requests have to wait as well.
     let (renamed, meanwhile) = tokio::join!(sftp.rename("a", "b"), sftp.stat("."));
     assert!(renamed.is_ok() && meanwhile.unwrap().is_some());
     assert!(!sftp.is_poisoned());
 
-    // It has an end, too: ten times what other requests may take.
+    // This has a limit, too: ten times the limit of other requests.
     proxy.set(Fault::Swallow).await;
     let started = Instant::now();
     let error = bridge::Error::from(sftp.rename("b", "c").await.unwrap_err());
@@ -294,7 +298,7 @@ async fn what_is_no_ssh_server() {
     }
 }
 
-/// Delivers in a process of its own, so that its memory can be told apart; returns what it says.
+/// Delivers in a process of its own, so that its memory can be measured. Returns its standard error.
 async fn costs_no_memory(flood: &str, delivery: &Delivery) -> String {
     let mut command = delivery.command(&["s3://b/file.bin"]).await;
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -318,7 +322,7 @@ async fn costs_no_memory(flood: &str, delivery: &Delivery) -> String {
 
 #[tokio::test]
 async fn a_flood_costs_no_memory() {
-    // Endless replies that nobody asked for; and one that is announced, and comes byte by byte.
+    // Endless replies without a request; and a reply that comes byte by byte.
     let floods = [packet(kind::STATUS, 0xffff_fff0, &[&[0; 4]]), vec![0]];
     for (number, flood) in floods.into_iter().enumerate() {
         let delivery = to(Script::new(move |mut channel| {
@@ -343,7 +347,7 @@ async fn a_flood_costs_no_memory() {
     }
 }
 
-/// A server that takes little at a time, so that many requests are in flight.
+/// A server with small limits, so that many requests are in flight.
 fn in_little_bites(request: &Request) -> Option<Vec<u8>> {
     const LIMITS: &str = "limits@openssh.com";
     match request.kind {
@@ -361,10 +365,10 @@ fn in_little_bites(request: &Request) -> Option<Vec<u8>> {
 const EXTENDED: u8 = 200;
 const EXTENDED_REPLY: u8 = 201;
 
-/// What comes before its turn is kept, but not more of it than was asked for.
+/// Answers out of order are kept, but not more of them than was requested.
 #[tokio::test]
 async fn long_answers_out_of_order_cost_no_memory() {
-    /// So many are asked for at once: a window of 512 KiB.
+    /// Number of requests at the same time: a window of 512 KiB.
     const AT_ONCE: usize = 512;
     let script = Script::new(|channel| async move {
         let mut asked = Vec::new();
@@ -386,13 +390,13 @@ async fn long_answers_out_of_order_cost_no_memory() {
     assert!(words.contains("wrong type for this request"), "{words}");
 }
 
-/// Each request that waits to be sent repeats the handle.
+/// Each request that waits to be sent contains the handle.
 #[tokio::test]
 async fn a_long_handle_costs_no_memory() {
     let script = Script::new(|mut channel| async move {
         while let Some(request) = Request::read(&mut channel).await {
             let reply = match request.kind {
-                // It listens no more.
+                // It stops reading.
                 kind::WRITE => std::future::pending().await,
                 kind::OPEN => request.reply(kind::HANDLE, &[&wire::string(&vec![7; 500 * 1024])]),
                 kind::STAT => request.status(2, "no such file"),
@@ -404,5 +408,5 @@ async fn a_long_handle_costs_no_memory() {
         }
     });
     let words = costs_no_memory("a long handle", &to(script).await).await;
-    assert!(words.contains("a handle of 512000 bytes"), "{words}");
+    assert!(words.contains("a handle has 512000 bytes"), "{words}");
 }

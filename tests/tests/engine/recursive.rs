@@ -41,7 +41,7 @@ async fn everything_below_a_prefix_over_one_connection() {
     }
     assert!(!delivery.partner.root.join("other").exists());
     assert_eq!(proxy.connections(), 1);
-    assert!(ran.stderr.contains("200 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("200 delivered, 0 not needed, 0 failed"), "{}", ran.stderr);
 }
 
 /// The listing that is delivered from waits for deliveries, and sees the last page when most files are sent.
@@ -54,8 +54,8 @@ async fn what_is_to_come_is_counted_ahead_of_the_deliveries() {
     command.env("LOG_LEVEL", "info");
     let ran = cli::run(command).await;
     assert_eq!(ran.status, 0, "{}", ran.stderr);
-    assert!(ran.stderr.contains("200 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
-    let (before, rest) = ran.stderr.split_once("that is all below the prefix").unwrap();
+    assert!(ran.stderr.contains("200 delivered, 0 not needed, 0 failed"), "{}", ran.stderr);
+    let (before, rest) = ran.stderr.split_once("all objects below the prefix are counted").unwrap();
     let bytes: u64 = (0..FILES).map(|number| 1 + (number * 997) % 40_000).sum();
     let counted = rest.lines().next().unwrap();
     assert!(counted.contains("200") && counted.contains(&bytes.to_string()), "{counted}");
@@ -77,7 +77,7 @@ async fn one_that_fails_does_not_stop_the_others() {
     delivery.set("SFTP_PORT", proxy.port);
     let ran = delivery.run(&["s3://b", "--recursive"]).await;
     assert_eq!(ran.status, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("40 delivered, 0 needed nothing, 41 failed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("40 delivered, 0 not needed, 41 failed"), "{}", ran.stderr);
     assert!(ran.stderr.contains("not delivered: s3://b/in/../x: RemotePathRejected"), "{}", ran.stderr);
     for number in 0..40 {
         delivery.assert_arrived(&format!("in/{number}"), 1000);
@@ -111,7 +111,7 @@ async fn story_44_each_failure_of_a_run_has_a_record_of_its_own() {
     }
     let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
     assert_eq!(ran.status, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("0 delivered, 0 needed nothing, 5 failed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("0 delivered, 0 not needed, 5 failed"), "{}", ran.stderr);
     let records: BTreeSet<String> = delivery.source.changes().into_iter().collect();
     assert!(records.iter().all(|record| record.starts_with("PUT failures/failures/")), "{records:?}");
     assert_eq!(records.len(), 5, "{records:?}");
@@ -127,7 +127,7 @@ async fn story_46_what_was_moved_after_its_delivery_is_not_delivered_again() {
     let ran = delivery.run(&["s3://b", "--recursive"]).await;
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("1 delivered, 0 needed nothing, 0 failed, 1 passed over below S3_MOVE_PREFIX"),
+        ran.stderr.contains("1 delivered, 0 not needed, 0 failed, 1 ignored below S3_MOVE_PREFIX"),
         "{}",
         ran.stderr
     );
@@ -145,7 +145,7 @@ async fn story_48_a_listing_that_breaks_off_cuts_off_no_delivery() {
     let _proxy = delivery.through_proxy(Fault::Rate(1_000_000)).await;
     let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
     assert_eq!(ran.status, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("4 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("4 delivered, 0 not needed, 0 failed"), "{}", ran.stderr);
     assert!(ran.stderr.contains("ObjectUnreadable: listing s3://b/in/"), "{}", ran.stderr);
     for number in 0..4 {
         delivery.assert_arrived(&format!("in/{number}"), 300_000);
@@ -162,7 +162,7 @@ async fn story_49_one_cut_connection_fails_no_small_file() {
         let proxy = delivery.through_proxy(Fault::CutOnceAfter(bytes)).await;
         let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
         assert_eq!(ran.status, 0, "{bytes}: {}", ran.stderr);
-        assert!(ran.stderr.contains("60 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("60 delivered, 0 not needed, 0 failed"), "{}", ran.stderr);
         for number in 0..60 {
             delivery.assert_arrived(&format!("in/{number}"), 1000);
         }
@@ -180,7 +180,7 @@ async fn story_50_a_server_that_lets_few_files_be_open() {
         }
         let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
         assert_eq!(ran.status, 0, "{files_max}: {}", ran.stderr);
-        assert!(ran.stderr.contains("40 delivered, 0 needed nothing, 0 failed"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("40 delivered, 0 not needed, 0 failed"), "{}", ran.stderr);
         for number in 0..40 {
             delivery.assert_arrived(&format!("in/{number}"), 100_000);
         }

@@ -15,33 +15,39 @@ use sftp::{Endpoint, Login};
 /// Arguments of `s3-sftp-bridge doctor`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Instead of SFTP_HOST.
+    /// Instead of SFTP_HOST
     #[arg(long)]
     host: Option<String>,
-    /// Instead of SFTP_PORT.
+    /// Instead of SFTP_PORT
     #[arg(long)]
     port: Option<u16>,
-    /// Instead of SFTP_USER.
+    /// Instead of SFTP_USER
     #[arg(long)]
     user: Option<String>,
-    /// Instead of SFTP_LOCATION.
+    /// Instead of SFTP_LOCATION
     #[arg(long)]
     location: Option<String>,
-    /// Instead of SFTP_TRUSTED_HOST_KEYS.
+    /// Instead of SFTP_TRUSTED_HOST_KEYS
     #[arg(long, value_name = "HOST_KEYS")]
     trusted_host_keys: Option<String>,
-    /// A file with the contents of the secret, instead of SFTP_SECRET_ID and SFTP_S3_SSH_KEY: a private key, or JSON
-    /// with `PrivateKey`, `Passphrase`, `Password`. With it, the doctor does not need AWS.
-    #[arg(long, value_name = "FILE")]
+    /// File with the private key, or JSON
+    ///
+    /// Instead of SFTP_SECRET_ID and SFTP_S3_SSH_KEY. JSON is as in the
+    /// secret, with `PrivateKey`, `Passphrase`, `Password`. No AWS is needed.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     key_file: Option<PathBuf>,
-    /// The key of an object like those that will be delivered, such as out/2026/report.csv: the doctor's files get names
-    /// with the same ending and length.
-    #[arg(long, value_name = "KEY")]
+    /// Key of a typical object
+    ///
+    /// For example, out/2026/report.csv. The test files get names with the
+    /// same ending and the same length.
+    #[arg(long, value_name = "KEY", verbatim_doc_comment)]
     pub(crate) object_key: Option<String>,
-    /// How many seconds to wait for a connection, and for an answer on one.
+    /// Seconds to wait
+    ///
+    /// For a connection, and for each answer.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
-    /// Print the findings as JSON, and nothing else, on standard output.
+    /// Print only the findings, as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

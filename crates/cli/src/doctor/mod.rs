@@ -71,7 +71,7 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
 async fn examine_all(doctor: &mut Doctor, stop: &Stop) -> bool {
     let interrupted = tokio::select! {
         _ = examine(doctor) => false,
-        () = stop.wanted() => true,
+        () = stop.requested() => true,
     };
     if let Some(finding) = checks::clean_up::check(doctor, interrupted).await {
         doctor.report.add("clean-up", finding);
@@ -81,7 +81,7 @@ async fn examine_all(doctor: &mut Doctor, stop: &Stop) -> bool {
     }
     tokio::select! {
         () = examine_connections(doctor) => false,
-        () = stop.wanted() => true,
+        () = stop.requested() => true,
     }
 }
 

@@ -112,8 +112,8 @@ impl PartialFile<'_> {
             // Other files were opened meanwhile: the reason may be their number.
             return Err(refused(refusal));
         }
-        let left = match sftp.stat(&other.path).await {
-            Ok(Some(_)) => {
+        let left = match look(sftp, &other.path).await {
+            Ok(Seen::File(_) | Seen::Directory) => {
                 format!(". {:?} was made to find this out, and could not be removed", other.path)
             }
             _ => String::new(),
@@ -136,8 +136,8 @@ pub async fn open_fresh(sftp: &Sftp, path: &str) -> sftp::Result<Reply<FileHandl
         reply => return Ok(reply),
     };
     match Reply::of(sftp.open(path, OpenAs::Resume.flags()).await)? {
-        Reply::Done(file) => Ok(Reply::Done(file)),
-        Reply::Refused(_) => Ok(Reply::Refused(refusal)),
+        Reply::Refused(status) if !is_final(&status) => Ok(Reply::Refused(refusal)),
+        reply => Ok(reply),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The partner's server, from the command line.
+//! The server, from the command line.
 
 use sftp::{Endpoint, Login, Options, PrivateKey, Session};
 
@@ -8,7 +8,7 @@ pub(crate) struct Partner {
     trusted: bridge::TrustedHostKeys,
 }
 
-/// `HOST PORT USER KEY_FILE HOST_KEY`, and what follows.
+/// Parses `HOST PORT USER KEY_FILE HOST_KEY`. Returns the remaining arguments as well.
 pub(crate) fn parse() -> Result<(Partner, Vec<String>), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut next = |name: &str| arguments.next().ok_or_else(|| format!("missing argument {name}"));

@@ -1,11 +1,11 @@
-//! Writes the seeds of the target `replies`: what servers say on good days and on some bad ones. The seed `openssh`
-//! is not made here: it is one session of OpenSSH 9.2's `sftp-server`, as captured.
+//! Writes the seeds of the target `replies`: usual replies of servers, and some unusual ones. The seed `openssh` is not
+//! written here: it was captured from a session with `sftp-server` of OpenSSH 9.2.
 //!
 //! `cargo run --example seeds -- seeds/replies`
 
 use std::path::PathBuf;
 
-/// One big piece after the other.
+/// Large pieces only.
 const WHOLE: [u16; 4] = [u16::MAX; 4];
 
 /// As in the target.

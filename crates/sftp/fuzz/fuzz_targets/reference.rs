@@ -1,4 +1,4 @@
-//! Replies read the plain way, from the draft: with the whole stream at hand, and everything copied.
+//! A simple reader of replies, written from the draft: it has the whole stream, and copies everything.
 
 use bytes::Bytes;
 use sftp::Attributes;
@@ -7,7 +7,7 @@ use sftp::internals::{BODY_MAX, Broken, HANDLE_MAX, REPLY_MAX, Seen, WORDS_MAX};
 /// A reply with the id of its request.
 pub type Outcome = Result<(u32, Seen), Broken>;
 
-/// What there is to be read from a stream, and after how many of its bytes.
+/// The replies in a stream, each with the number of bytes after which it is complete.
 pub fn replies(stream: &[u8]) -> Vec<(usize, Outcome)> {
     let mut replies = Vec::new();
     let mut rest = stream;
@@ -56,7 +56,7 @@ fn reply(mut body: &[u8]) -> Option<(u32, Seen)> {
     Some((id, seen))
 }
 
-/// As many characters as fit.
+/// As many characters as fit into the maximum length.
 fn beginning(words: &str) -> String {
     let mut length = 0;
     words
@@ -80,7 +80,7 @@ fn attributes(body: &mut &[u8]) -> Option<Attributes> {
     Some(Attributes { size, permissions, modified: accessed_and_modified.map(|times| times as u32) })
 }
 
-/// Data in one READ and in one WRITE: between 1 KiB and 255 KiB, and with room for the head of the packet.
+/// Length of the data in one READ and in one WRITE: between 1 KiB and 255 KiB, with room for the head of the packet.
 pub fn data_lengths(mut limits: &[u8]) -> Option<(u32, u32)> {
     let [packet, read, write] = [(); 3].map(|()| number(&mut limits, 8).map(i128::from));
     let unlimited = |number: i128| if number == 0 { i128::MAX } else { number };
@@ -96,7 +96,7 @@ pub fn available(mut fields: &[u8]) -> Option<u64> {
     (fragment? * available?).try_into().ok()
 }
 
-/// The name of the hash and the hash; before them, with some servers, the name of the extension.
+/// The name of the hash and the hash. Some servers put the name of the extension before them.
 pub fn server_hash(mut reply: &[u8]) -> Option<[u8; 32]> {
     let extension = b"\0\0\0\x0acheck-file";
     reply = reply.strip_prefix(extension).unwrap_or(reply);

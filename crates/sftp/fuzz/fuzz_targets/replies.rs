@@ -1,5 +1,5 @@
-//! Whatever a server sends, and in whatever pieces: what the client reads is what a plain reader reads, at the same
-//! byte, and it keeps no more than it must.
+//! For any bytes of a server, in any pieces: the client decodes the same replies as a simple reader, at the same byte, and
+//! keeps no more than it has to.
 
 #![no_main]
 
@@ -10,18 +10,19 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use sftp::internals::{self, Decoder, PIECES_MAX, REPLY_MAX, Seen};
 
-/// Nine bytes, then the stream as it is: see `examples/seeds.rs`.
+/// Nine bytes, then the stream: see `examples/seeds.rs`.
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
-    /// How long the pieces are, over and over. Before a zero comes an empty one.
+    /// Lengths of the pieces, repeated. A zero stands for an empty piece.
     cuts: [u16; 4],
-    /// How many pieces of zeros, less `ZEROS`, follow the stream: so a short input makes a long reply. Most have none.
+    /// Number of pieces of zeros after the stream, plus `ZEROS`. With them, a short input makes a long reply. Most inputs
+    /// have none.
     zeros: u8,
     stream: &'a [u8],
 }
 
 const PIECE_OF_ZEROS: usize = 32 * 1024;
-/// The rest up to 255 is more than the longest reply.
+/// The remaining pieces, up to 255, are more than the longest reply.
 const ZEROS: u8 = 236;
 
 fuzz_target!(|input: Input<'_>| {
@@ -72,7 +73,7 @@ fuzz_target!(|input: Input<'_>| {
                     assert_eq!(Ok((id, joined(seen))), expected);
                 }
                 Ok(None) => {
-                    // Whatever could be read was.
+                    // Every complete reply was decoded.
                     assert!(expected.peek().is_none_or(|(end, _)| *end > sent));
                     break;
                 }
@@ -80,7 +81,7 @@ fuzz_target!(|input: Input<'_>| {
                     let (end, expected) = expected.next().expect("nothing more to be read");
                     assert!(end <= sent);
                     assert_eq!(Err(broken), expected);
-                    // Nobody asks any more, but it must not matter.
+                    // Asking again must do no harm.
                     let _ = decoder.next();
                     return;
                 }
@@ -91,7 +92,7 @@ fuzz_target!(|input: Input<'_>| {
     assert_eq!(expected.next(), None);
 });
 
-/// Data in one piece.
+/// Joins the pieces of data.
 fn joined(seen: Seen) -> Seen {
     match seen {
         Seen::Data(pieces) => Seen::Data(vec![pieces.concat().into()]),
@@ -99,7 +100,7 @@ fn joined(seen: Seen) -> Seen {
     }
 }
 
-/// What the client reads from within a reply.
+/// Compares what is decoded from the body of a reply.
 fn look_into(seen: &Seen) {
     match seen {
         Seen::Extended(body) => {

@@ -1,0 +1,106 @@
+//! What all deliveries of one run of the command share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws::clients;
+use aws::credential::Clients;
+use bridge::{CredentialReference, FetchKeyInput, PinnedObject, RecordSettings, Result, Settings, Variables};
+use delivery::{Handlers, Recorder, State, StateError};
+use partner::{Manners, Partner};
+
+use super::object::ObjectDelivery;
+use super::progress::Observers;
+use super::state::States;
+use crate::location::Location;
+
+/// The connection, the credential and the settings of one run.
+pub(super) struct DeliveryRunner {
+    pub(super) states: States,
+    partner: Arc<Partner>,
+    credential: CredentialReference,
+    recorder: Recorder,
+}
+
+impl DeliveryRunner {
+    /// Reads the settings of the environment and the credential. If that fails, the failure is recorded for `object`.
+    pub(super) async fn start(object: &Location, state_directory: Option<PathBuf>) -> Result<Self> {
+        let variables = Variables::from_environment();
+        let settings = Settings::parse(&variables)?;
+        // Without a stack there may be no failure bucket.
+        let records = RecordSettings::parse_if_set(&variables)?;
+        let clients = Clients::new(&clients::complete_config().await?);
+        let recorder = Recorder::new(records, clients.s3.clone());
+        let states = States::new(state_directory, &settings);
+        let (execution, event) = (states.execution(), object.event());
+        let fetch_key = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
+        let input = FetchKeyInput { execution: execution.clone(), event: event.clone() };
+        let credential = match fetch_key::handle(&fetch_key, input).await {
+            Ok(output) => output.credential,
+            Err(error) => {
+                let failed = StateError { state: State::FetchKey, error };
+                recorder.record(&execution, &event, None, &failed).await;
+                return Err(failed.error);
+            }
+        };
+        let partner = Partner::new(settings, clients, sftp::Options::default());
+        let partner = Arc::new(partner.with_manners(Manners::COMMAND_LINE));
+        Ok(Self { states, partner, credential, recorder })
+    }
+
+    pub(super) fn s3(&self) -> &aws_sdk_s3::Client {
+        &self.partner.clients.s3
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.partner.settings
+    }
+
+    /// Logs in, and returns the maximum number of files that the server allows to be open at once, if it says so.
+    pub(super) async fn open_files_max(&self) -> Result<Option<usize>> {
+        let limits = self.partner.with_session(&self.credential, None, async |session| {
+            // Without an answer, no limit is known.
+            Ok(session.sftp().limits().await.ok().flatten())
+        });
+        let handles = limits.await?.map(|limits| limits.handles).filter(|handles| *handles > 0);
+        Ok(handles.map(|handles| usize::try_from(handles).unwrap_or(usize::MAX)))
+    }
+
+    /// The delivery of an object: a new one, or the unfinished one of an earlier run.
+    pub(super) async fn delivery(&self, object: &Location, observers: Observers) -> ObjectDelivery {
+        let mut journal = self.states.open(object);
+        if let Some(checkpoint) = &journal.checkpoint
+            && !self.is_newest(&checkpoint.object).await
+        {
+            journal.start_over(self.states.execution());
+        }
+        let Observers { on_sent, on_read_back } = observers;
+        ObjectDelivery {
+            event: object.event(),
+            credential: self.credential.clone(),
+            journal,
+            handlers: Handlers::new(Arc::clone(&self.partner)).with_progress(on_sent, on_read_back),
+            recorder: self.recorder.clone(),
+            failed: State::Transfer,
+        }
+    }
+
+    /// Whether the key still has this object. `true` if there is no object: the delivery itself may have removed it, and
+    /// the handlers find out.
+    async fn is_newest(&self, object: &PinnedObject) -> bool {
+        let PinnedObject { bucket, object_key, etag, version_id, .. } = object;
+        match self.s3().head_object().bucket(bucket).key(object_key).send().await {
+            Ok(head) => match version_id {
+                Some(version_id) => head.version_id() == Some(version_id),
+                None => head.e_tag().is_some_and(|current| current.trim_matches('"') == etag),
+            },
+            Err(_) => true,
+        }
+    }
+
+    /// Ends the session, if the server answers in time.
+    pub(super) async fn disconnect(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.partner.disconnect()).await;
+    }
+}

@@ -1,0 +1,217 @@
+//! Requests in flight: sending them, and matching the replies to them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bridge::lock;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::protocol::decode::Reply;
+use crate::protocol::encode;
+use crate::protocol::pieces::join_small;
+
+/// Number of replies without a request that are tolerated. A request may be answered twice, and some of the first ones
+/// more often.
+const SURPLUS_MAX: u64 = 16;
+
+/// Sends requests on one channel.
+pub(crate) struct Line {
+    /// Leads to the task that owns the writing half of the channel. A packet is sent whole, even if the future of its
+    /// sender is dropped.
+    outgoing: mpsc::UnboundedSender<Vec<Bytes>>,
+    waiting: Arc<Waiting>,
+}
+
+/// A request in flight.
+pub(crate) struct Pending {
+    pub(super) reply: oneshot::Receiver<Reply>,
+    pub(super) operation: &'static str,
+}
+
+impl Line {
+    pub(super) fn new(outgoing: mpsc::UnboundedSender<Vec<Bytes>>, waiting: Arc<Waiting>) -> Self {
+        Self { outgoing, waiting }
+    }
+
+    /// Sends a request. The reply is not waited for.
+    pub(super) fn begin(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Pending {
+        self.begin_read(0, operation, packet)
+    }
+
+    /// Sends a request whose reply has at most `data_max` bytes of data.
+    pub(super) fn begin_read(
+        &self,
+        data_max: usize,
+        operation: &'static str,
+        packet: impl FnOnce(u32) -> Bytes,
+    ) -> Pending {
+        let (sender, reply) = oneshot::channel();
+        let id = self.waiting.register(Waiter::One { sender, data_max });
+        self.send(vec![packet(id)]);
+        Pending { reply, operation }
+    }
+
+    /// Sends a WRITE. Its reply goes to `replies`, with `number`.
+    pub(super) fn begin_write(
+        &self,
+        handle: &[u8],
+        offset: u64,
+        parts: Vec<Bytes>,
+        replies: &WriteReplies,
+        number: u64,
+    ) {
+        let id = self.waiting.register(Waiter::Write { replies: replies.clone(), number });
+        self.send(encode::write(id, handle, offset, parts));
+    }
+
+    /// Closes a file without waiting for the reply.
+    pub(super) fn close(&self, handle: &[u8]) {
+        self.begin("close", |id| encode::close(id, handle));
+    }
+
+    /// If the session has ended, the waiter of the reply is told so.
+    fn send(&self, packet: Vec<Bytes>) {
+        let _ = self.outgoing.send(packet);
+    }
+}
+
+/// Where the replies to many WRITEs go, of this channel and of others.
+pub(crate) type WriteReplies = mpsc::UnboundedSender<WriteReply>;
+
+/// The reply to one of many WRITEs.
+pub(crate) struct WriteReply {
+    /// The number that was given to the request.
+    pub(crate) number: u64,
+    /// `None` if the session is lost.
+    pub(crate) reply: Option<Reply>,
+}
+
+/// Where a reply goes.
+pub(super) enum Waiter {
+    /// To the sender of one request. The reply has at most `data_max` bytes of data.
+    One { sender: oneshot::Sender<Reply>, data_max: usize },
+    /// To the sender of many WRITEs.
+    Write { replies: WriteReplies, number: u64 },
+}
+
+impl Waiter {
+    /// Returns the reply to a single request if nobody waits for it any more.
+    pub(super) fn tell(self, reply: Reply) -> Option<Reply> {
+        match self {
+            Self::One { sender, data_max } => sender.send(kept(reply, data_max)).err(),
+            Self::Write { replies, number } => {
+                drop(replies.send(WriteReply { number, reply: Some(kept(reply, 0)) }));
+                None
+            }
+        }
+    }
+
+    fn give_up(self) {
+        if let Self::Write { replies, number } = self {
+            drop(replies.send(WriteReply { number, reply: None }));
+        }
+    }
+}
+
+/// The part of a reply that is kept until it is processed. A server that answers out of order, with more than was asked
+/// for, or in tiny pieces does not fill our memory.
+fn kept(reply: Reply, data_max: usize) -> Reply {
+    match reply {
+        // A READ fails both with no data and with too much.
+        Reply::Data(pieces) if length(&pieces) > data_max => Reply::Data(Vec::new()),
+        Reply::Data(pieces) => Reply::Data(join_small(pieces)),
+        other => other,
+    }
+}
+
+fn length(pieces: &[Bytes]) -> usize {
+    pieces.iter().map(Bytes::len).sum()
+}
+
+/// The requests that have not been answered, by id.
+#[derive(Default)]
+pub(super) struct Waiting(Mutex<Requests>);
+
+#[derive(Default)]
+struct Requests {
+    last_id: u32,
+    made: u64,
+    /// Number of replies to requests that had been answered before.
+    surplus: u64,
+    by_id: HashMap<u32, Waiter>,
+    is_closed: bool,
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        lock(&self.0)
+    }
+
+    /// Returns the id for the request.
+    fn register(&self, waiter: Waiter) -> u32 {
+        let mut requests = self.lock();
+        requests.last_id = requests.last_id.wrapping_add(1);
+        requests.made += 1;
+        let id = requests.last_id;
+        if requests.is_closed {
+            drop(requests);
+            waiter.give_up();
+        } else {
+            requests.by_id.insert(id, waiter);
+        }
+        id
+    }
+
+    /// The waiter of this reply. `None` if the request was answered before: some servers answer a CLOSE twice.
+    ///
+    /// # Errors
+    /// Why the reply ends the session.
+    pub(super) fn answered(&self, id: u32) -> Result<Option<Waiter>, String> {
+        let mut requests = self.lock();
+        if let Some(waiter) = requests.by_id.remove(&id) {
+            return Ok(Some(waiter));
+        }
+        if u64::from(requests.last_id.wrapping_sub(id)) >= requests.made {
+            return Err(format!("the server answered a request {id} that was not made"));
+        }
+        requests.surplus += 1;
+        if requests.surplus > requests.made + SURPLUS_MAX {
+            return Err("the server sends more answers than there are requests".to_owned());
+        }
+        Ok(None)
+    }
+
+    /// Wakes all waiters.
+    pub(super) fn close(&self) {
+        let waiters = {
+            let mut requests = self.lock();
+            requests.is_closed = true;
+            std::mem::take(&mut requests.by_id)
+        };
+        for waiter in waiters.into_values() {
+            waiter.give_up();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_data_is_kept_than_was_asked_for() {
+        let data = |lengths: &[usize]| {
+            Reply::Data(lengths.iter().map(|length| Bytes::from(vec![7; *length])).collect())
+        };
+        assert_eq!(kept(data(&[30_000, 2]), 30_001), data(&[]));
+        assert_eq!(kept(data(&[30_000, 1]), 30_001), data(&[30_000, 1]));
+        assert_eq!(kept(data(&[1; 1000]), 1000), data(&[1000]), "in one piece");
+        assert_eq!(kept(data(&[1]), 0), data(&[]), "for a request that is not a READ");
+        // A small part of a packet would keep all of it in memory.
+        let packet = Bytes::from(vec![7; 30_000]);
+        let Reply::Data(pieces) = kept(Reply::Data(vec![packet.slice(..9)]), 9) else { panic!() };
+        assert_eq!(pieces, [&packet[..9]]);
+        assert_ne!(pieces[0].as_ptr(), packet.as_ptr());
+    }
+}

@@ -1,0 +1,108 @@
+//! The TCP stream under SSH.
+
+use std::io::{Error, ErrorKind, Result};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::ssh::condition::Condition;
+
+/// Size of the buffer, in bytes. russh reads a packet in two pieces; with a buffer, the second costs no system call.
+const BUFFER: usize = 128 * 1024;
+
+/// Reads through a buffer, and acknowledges received data at once. Until its session is open, sshd runs with Nagle's
+/// algorithm and would wait 40 ms for a delayed acknowledgement. Linux may reset the option at any time, so it is set
+/// again whenever there is nothing to read.
+///
+/// A server that has been silent for too long is taken for dead: reads and writes then return an error.
+pub(crate) struct Transport {
+    stream: BufReader<TcpStream>,
+    silence: Silence,
+}
+
+impl Transport {
+    /// `silence_max` does not apply while the server is at long work.
+    pub(crate) fn new(stream: TcpStream, silence_max: Duration, condition: &Condition) -> Self {
+        let silence = Silence {
+            max: silence_max,
+            heard_at: Instant::now(),
+            over: Box::pin(sleep(silence_max)),
+            condition: condition.clone(),
+        };
+        Self { stream: BufReader::with_capacity(BUFFER, stream), silence }
+    }
+
+    /// A pending read or write becomes an error once the server has been silent for too long.
+    fn unless_silent<T>(&mut self, context: &mut Context<'_>, poll: Poll<Result<T>>) -> Poll<Result<T>> {
+        if poll.is_ready() {
+            return poll;
+        }
+        self.silence.poll_over(context).map(Err)
+    }
+}
+
+struct Silence {
+    max: Duration,
+    heard_at: Instant,
+    over: Pin<Box<Sleep>>,
+    condition: Condition,
+}
+
+impl Silence {
+    /// Ready with the error once the silence has lasted too long.
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Error> {
+        loop {
+            ready!(self.over.as_mut().poll(context));
+            let now = Instant::now();
+            let since = if self.condition.is_at_long_work() { now } else { self.heard_at };
+            if now >= since + self.max {
+                let words = format!("the server sent nothing for {} s", self.max.as_secs());
+                return Poll::Ready(Error::new(ErrorKind::TimedOut, words));
+            }
+            self.over.as_mut().reset(since + self.max);
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let Poll::Ready(filled) = Pin::new(&mut this.stream).poll_fill_buf(context) else {
+            #[cfg(target_os = "linux")]
+            let _ = this.stream.get_ref().set_quickack(true);
+            return this.unless_silent(context, Poll::Pending);
+        };
+        let available = filled?;
+        let length = available.len().min(buffer.remaining());
+        buffer.put_slice(&available[..length]);
+        Pin::new(&mut this.stream).consume(length);
+        this.silence.heard_at = Instant::now();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.unless_silent(context, written)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.unless_silent(context, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
