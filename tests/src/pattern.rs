@@ -1,5 +1,5 @@
-//! A pattern of any length: noise, with each page's number at its start. It shows holes, changed bytes and misplaced
-//! pages, and takes no memory and no disk.
+//! Bytes of any length that show where they belong: noise, with the page's number at the start of each page. A hole, a
+//! changed byte and a misplaced page are all found, and nothing has to be kept in memory or on disk for that.
 
 use std::io::{ErrorKind, Read};
 use std::sync::OnceLock;
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crc_fast::{CrcAlgorithm, Digest};
 
 const PAGE: usize = 4096;
-/// The noise repeats after this many bytes: it stays in the processor's cache.
+/// The noise repeats after this many bytes, so that it stays in the processor's cache.
 const BLOCK: usize = 256 * 1024;
 
 /// Fills the buffer with the pattern's bytes from `offset` on.
@@ -50,7 +50,8 @@ pub fn write(mut to: impl std::io::Write, length: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Compares with the pattern's first `length` bytes. Returns the offset of the first difference; a wrong length is one.
+/// Compares with the pattern's first `length` bytes. Returns the offset of the first difference. Too few or too many
+/// bytes are a difference.
 pub fn difference(mut from: impl Read, length: u64) -> std::io::Result<Option<u64>> {
     let (mut expected, mut found) = (vec![0; BLOCK], vec![0; BLOCK]);
     let mut offset = 0;
@@ -95,16 +96,21 @@ fn block() -> &'static [u8] {
     BLOCK_OF_NOISE.get_or_init(|| noise(BLOCK))
 }
 
-/// Bytes that look random and are the same in every run. Their number is a multiple of eight.
+/// Bytes that look random and are the same in every run.
 pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    noise_of(0, length)
+}
+
+/// The same, with other bytes for each number.
+pub fn noise_of(number: u64, length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ number;
     let words = std::iter::repeat_with(|| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         state.to_le_bytes()
     });
-    words.take(length / 8).flatten().collect()
+    words.take(length.div_ceil(8)).flatten().take(length).collect()
 }
 
 #[cfg(test)]
@@ -137,7 +143,7 @@ mod tests {
         let mut changed = whole.clone();
         changed[BLOCK + 1] ^= 1;
         assert_eq!(found(&changed), Some(BLOCK as u64 + 1));
-        // The noise repeats after each block. The page's number does not.
+        // Noise repeats after a block; the page's number does not.
         let mut astray = whole.clone();
         astray.copy_within(..32 * 1024, BLOCK);
         assert_eq!(found(&astray), Some(BLOCK as u64));

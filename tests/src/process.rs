@@ -1,4 +1,4 @@
-//! Child processes that cannot outlive the process which started them.
+//! Child processes that cannot outlive the process that started them.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// The leash: a shell that leads a process group of its own and holds the other end of a pipe. The pipe ends
-/// when its holder lets go or dies, whatever it died of; then the child's descendants (sshd's sessions leave the
-/// group) and the child get a TERM, and 5 s later the whole group gets a KILL. The child stands still until then: it
-/// starts no further ones, and the end of it, which ends the watcher, comes last. A server that has ended takes its
-/// group with it; a task's exit status is passed on.
+/// The leash: a shell that leads a process group of its own and reads from a pipe. The pipe ends when its holder closes
+/// it or dies, for whatever reason. Then the shell stops the child, so that it starts no further processes; sends TERM to
+/// the child's descendants (sshd's sessions leave the group) and to the child; and continues the child. After 5 s the
+/// whole group gets KILL. When a server ends, its group is killed. When a task ends, its exit status is passed on.
 const LEASH: &str = r#"
 exec 3<&0
 kind=$1 rubbish=$2; shift 2
@@ -131,8 +130,8 @@ impl Drop for Leashed {
     }
 }
 
-/// A port of the loopback interface that nobody listens on, and that no outgoing connection takes before the server
-/// does: it lies below the range from which the kernel picks ports. No two calls of one process give the same port.
+/// A free port of the loopback interface. It is below the range from which the kernel picks ports, so that no outgoing
+/// connection takes it before the server does. Each call returns another port.
 pub fn free_port() -> Result<u16> {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     // Processes that run at the same time begin at different ports.
@@ -150,7 +149,7 @@ pub fn free_port() -> Result<u16> {
 /// Below Linux's default `net.ipv4.ip_local_port_range` (32768 to 60999) and above most servers' ports.
 const PORTS: Range<u16> = 12_000..32_000;
 
-/// Waits until something accepts connections on the port; fails early when the server has ended.
+/// Waits until something accepts connections on the port. Fails early if the server ends.
 pub(crate) async fn wait_for_port(server: &mut Leashed, port: u16, log: &Path) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(20);
     while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
@@ -162,7 +161,7 @@ pub(crate) async fn wait_for_port(server: &mut Leashed, port: u16, log: &Path) -
     Ok(())
 }
 
-/// The most memory that a process has had so far, in bytes; `None` if it has ended.
+/// Maximum memory of a process so far, in bytes. `None` if it has ended.
 pub fn memory_peak(id: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -61,7 +61,7 @@ async fn serves_stops_and_returns(mut partner: Partner) {
 #[tokio::test]
 async fn the_openssh_partner_serves_stops_and_returns() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        skip("OpenSSH as a partner: its server is neither installed nor to be had");
+        skip("OpenSSH as a partner: its server is neither installed nor available");
         return;
     };
     serves_stops_and_returns(Partner::open_ssh(sshd, Options::default()).await.unwrap()).await;

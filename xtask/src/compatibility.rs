@@ -1,4 +1,4 @@
-//! `cargo xtask compatibility`: asks every server, and writes `docs/compatibility.md` anew.
+//! `cargo xtask compatibility`: tests every server and writes `docs/compatibility.md`.
 
 use anyhow::Result;
 use integration_tests::compatibility::{self, RENEWING};

@@ -26,9 +26,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Shows the whole chain on this machine: upload, event, state machine, functions, SFTP server; a failure, too.
+    /// Shows the whole chain on this machine: upload, event, state machine, functions, SFTP server, and a failure.
     Demo {
-        /// Leave everything running until Ctrl-C, to upload more.
+        /// Leave everything running until Ctrl-C, for experiments.
         #[arg(long)]
         keep: bool,
     },
@@ -37,9 +37,9 @@ enum Task {
         /// Only the tests whose names contain this, and no lints.
         filter: Option<String>,
     },
-    /// Measures the bridge beside the tools that people would use instead, on this machine.
+    /// Compares the speed of the bridge with the tools that people would use instead, on this machine.
     Bench(bench::Options),
-    /// Asks every server that partners run for what it can, and writes docs/compatibility.md anew.
+    /// Tests every kind of server that partners run, and writes docs/compatibility.md.
     Compatibility,
     /// Generates docs/settings.md and the settings' parameters in sam/template.yaml.
     Docs {
@@ -78,7 +78,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What still runs has been ended by its owners, as they were dropped.
+/// All child processes have ended: their owners were dropped.
 fn stopped() -> ExitCode {
     eprintln!("\nstopped");
     ExitCode::from(130)

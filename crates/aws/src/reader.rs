@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::error::CallError;
 use crate::etag::quoted;
-use crate::object::{missing, unreadable};
+use crate::object::unreadable::{missing, unreadable};
 
 /// Reads the pinned version in order. If a body breaks off, the reader requests the rest.
 ///

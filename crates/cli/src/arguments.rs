@@ -41,8 +41,8 @@ pub(crate) enum Command {
     /// other keys.
     #[command(verbatim_doc_comment)]
     HostKey {
-        /// HOST, HOST:PORT or [IPV6]:PORT
-        #[arg(value_parser = host_key::parse)]
+        // Not a documentation comment: rustdoc would take the brackets for a link.
+        #[arg(value_parser = host_key::parse, help = "HOST, HOST:PORT or [IPV6]:PORT")]
         server: sftp::Endpoint,
         /// Print JSON
         #[arg(long)]

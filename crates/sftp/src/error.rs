@@ -94,11 +94,6 @@ impl Error {
     pub fn is_unsupported(&self) -> bool {
         matches!(self, Self::Refused(status) if status.is_unsupported())
     }
-
-    /// Whether the server refused the request.
-    pub fn is_status(&self) -> bool {
-        matches!(self, Self::Refused(_))
-    }
 }
 
 impl Status {

@@ -1,4 +1,4 @@
-//! Cuts a connection at one of the requests. Sits between the server and the client.
+//! Cuts the connection at one of the requests. It sits between the server and the client.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 
 use crate::wire::{Request, packet};
 
-/// Counts the requests of all connections, and cuts the connection at one of them. Later requests are served.
+/// Counts the requests of all connections and cuts the connection at one of them. Later requests are served.
 #[derive(Clone, Debug, Default)]
 pub struct Cut(Arc<Mutex<State>>);
 
@@ -20,27 +20,27 @@ struct State {
     unanswered: Option<u32>,
 }
 
-/// When it is cut.
+/// When the connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The request has not been carried out.
+    /// Before the request is carried out.
     Before,
-    /// It has been carried out, and its answer is lost.
+    /// After the request was carried out. Its answer is lost.
     After,
 }
 
 impl Cut {
-    /// Cuts at this request, counted from 0 from now on.
+    /// Cuts at the request with this number. The count starts now, with 0.
     pub fn at(&self, number: usize, moment: Moment) {
         *self.0.lock().unwrap() = State { at: Some((number, moment)), ..State::default() };
     }
 
-    /// The types of the requests so far, in their order.
+    /// The types of the requests so far, in the order in which they came.
     pub fn seen(&self) -> Vec<u8> {
         self.0.lock().unwrap().seen.clone()
     }
 
-    /// Whether to forward this request.
+    /// Whether this request is passed on.
     fn passes(&self, request: &Request) -> bool {
         let mut state = self.0.lock().unwrap();
         state.seen.push(request.kind);
@@ -60,7 +60,7 @@ impl Cut {
         self.0.lock().unwrap().unanswered.take_if(|id| *id == answer.id).is_some()
     }
 
-    /// Forwards packets until one side ends, or the connection is cut.
+    /// Passes packets on until one side ends or the connection is cut.
     pub(super) async fn run(
         self,
         client: impl AsyncRead + AsyncWrite + Unpin,

@@ -1,4 +1,5 @@
-//! Changes the answers of russh-sftp's server to those of Apache MINA and IBM Sterling. Sits between it and the client.
+//! Rewrites answers into forms that russh-sftp's server cannot produce but Apache MINA and IBM Sterling do. It sits
+//! between the server and the client.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,7 @@ use crate::wire::{Request, kind, packet, string};
 /// The server's handles by the client's.
 type Handles = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
 
-/// Forwards packets until one side ends.
+/// Passes packets on until one side ends.
 pub(super) async fn run(
     client: impl AsyncRead + AsyncWrite + Unpin,
     server: impl AsyncRead + AsyncWrite + Unpin,
@@ -56,7 +57,7 @@ fn uncovered(request: &Request, handles: &Handles) -> Vec<u8> {
     }
 }
 
-/// A reply with a handle that is no text, a bare OK, or another code.
+/// A reply with a handle that is not text, an OK without strings, or another status code.
 fn covered(reply: &Request, handles: &Handles) -> Vec<u8> {
     match reply.kind {
         kind::HANDLE => {

@@ -1,5 +1,4 @@
-//! Servers that differ in their answers to OPEN and RENAME, in the names that they allow, and in the sizes of files that
-//! they report.
+//! Servers with answers of their own: to OPEN and RENAME, which names they accept, and which size STAT returns.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -11,19 +10,19 @@ use russh_sftp::server::StatusReply;
 /// How the server differs from a well-behaved one when it opens, renames and shows files.
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
-    /// An OPEN that fails is answered with this status, whatever the reason. STAT still works.
+    /// The answer to each OPEN that fails, whatever the reason. STAT still finds what exists.
     pub open_answers: Option<StatusCode>,
     /// What the server does with the flag TRUNC.
     pub truncation: Truncation,
     /// Which names files may have.
     pub names: Names,
-    /// `posix-rename@openssh.com` is announced, and refuses an existing name.
+    /// `posix-rename@openssh.com` is announced and refuses a name that exists.
     pub posix_rename_keeps: bool,
-    /// For a while after it was written, a file is locked and cannot be renamed.
+    /// A lock on a file that was just written: it cannot be renamed.
     pub lock: Option<Lock>,
-    /// The size of a file in answers to STAT.
+    /// Which size STAT returns.
     pub sizes: Sizes,
-    /// Announced like the others, but not supported.
+    /// An extension that is announced but not implemented.
     pub announces: Option<&'static str>,
 }
 
@@ -37,25 +36,25 @@ pub enum Truncation {
     Required,
     /// An OPEN with the flag is refused.
     Refused,
-    /// A file is emptied whenever it is opened.
+    /// Every OPEN empties the file.
     Always,
 }
 
 /// Which names files may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Names {
-    /// All that the file system allows.
+    /// All that the file system accepts.
     #[default]
     Any,
-    /// None that begins with a dot.
+    /// Names that do not begin with a dot.
     NoLeadingDot,
-    /// At most this many bytes.
+    /// Names of at most this many bytes.
     AtMost(usize),
-    /// Only those with this ending.
+    /// Names that end like this.
     EndingWith(&'static str),
 }
 
-/// A file cannot be renamed until this long after the first try.
+/// A file cannot be renamed until this long after the first attempt.
 #[derive(Clone, Debug)]
 pub struct Lock {
     lasts: Duration,
@@ -63,7 +62,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// For this long.
+    /// Lasts this long.
     pub fn lasting(lasts: Duration) -> Self {
         Self { lasts, since: Arc::default() }
     }
@@ -73,13 +72,13 @@ impl Lock {
     }
 }
 
-/// The size of a file in answers to STAT.
+/// Which size STAT returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sizes {
-    /// What it is.
+    /// The real one.
     #[default]
     Told,
-    /// Zero, always.
+    /// Always zero.
     Zero,
     /// Zero until this long after the last write.
     LateBy(Duration),
@@ -129,7 +128,7 @@ impl Ways {
         self.takes(to)
     }
 
-    /// What is told of a file.
+    /// What STAT returns for a file.
     pub(super) fn told(&self, path: &Path, mut attributes: Attrs) -> Attrs {
         let is_late = |by| {
             let modified = path.metadata().and_then(|metadata| metadata.modified());

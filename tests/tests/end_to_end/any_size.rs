@@ -74,7 +74,7 @@ async fn story_28_a_20_gib_object_is_delivered_in_slices() {
 
 async fn is_delivered_in_slices(case: Case) {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("a large object in slices: OpenSSH is not to be had here");
+        return skip("a large object in slices: OpenSSH is not available here");
     };
     let Some(disk) = Disk::with_room_for(case.length) else {
         return skip(&format!("{} bytes in slices: the disk has no room for them", case.length));

@@ -108,7 +108,7 @@ async fn an_upload_arrives_and_a_failure_is_recorded_and_run_again() {
 async fn story_32_every_failure_is_named_and_recorded_and_no_secret_is_in_any_of_it() {
     let aws = ministack::shared().await;
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("the canary test: OpenSSH is not to be had here");
+        return skip("the canary test: OpenSSH is not available here");
     };
     let key = KeyPair::generate(Kind::Ed25519, Encoding::OpenSsh, "canary-passphrase").unwrap();
     let options = Options { client_key: Some(key.clone()), ..Options::default() };

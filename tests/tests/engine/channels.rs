@@ -72,7 +72,7 @@ async fn a_server_that_keeps_open_files_apart_gets_one_channel() {
     }
 }
 
-/// The size is right, and what was sent before is a hole: nobody would see it who does not read the file.
+/// The size is right, but the earlier data is a hole: only reading the file shows it.
 #[tokio::test]
 async fn story_133_a_server_that_empties_files_on_open_gets_one_channel() {
     let ways = Ways { truncation: Truncation::Always, ..Ways::default() };

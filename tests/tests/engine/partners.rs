@@ -218,7 +218,7 @@ async fn a_file_that_cannot_be_continued_is_sent_again_from_its_beginning() {
     let receipt = delivery.delivers("file.bin", 12 * MIB).await;
     assert!(receipt.resumes > 0 && receipt.bytes_sent > 16 * MIB, "{receipt:?}");
 
-    // One that takes longer than a call cannot arrive at all; that has to come to an end.
+    // A file that takes longer than a call can never arrive: the delivery must fail, not loop.
     proxy.set(Fault::Rate(2 * MIB)).await;
     delivery.slice = Some(Duration::from_secs(5));
     delivery.put("long.bin", 64 * MIB);

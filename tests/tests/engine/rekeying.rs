@@ -21,7 +21,7 @@ fn asked(delivery: &Delivery) -> Vec<Asked> {
     // The first keys of a connection are agreed on before anyone has logged in.
     let lists = log.lines().filter(|line| line.contains("SSH2_MSG_KEXINIT") && !line.contains("[preauth]"));
     let lists: Vec<&str> = lists.collect();
-    // Whoever asks sends a list of algorithms, and the other one answers with its own.
+    // The side that starts sends a list of algorithms, and the other side answers with its own.
     let first = lists.chunks(2).map(|pair| match pair[0].contains("KEXINIT sent") {
         true => Asked::ByTheServer,
         false => Asked::ByUs,

@@ -264,7 +264,7 @@ async fn nothing_is_kept_for_the_sake_of_what_was_aborted() {
     wait_until("it is closed", || proxy.open() == 0).await;
     drop(task_of_a_spread);
 
-    // One of two who share a session is cut off: the other one may go on, and nobody else.
+    // One of two calls that share a session is cut off: the other may continue, but no third may join.
     let [cut_off, other] =
         [pool.lease("one", connect()).await.unwrap(), pool.lease("one", connect()).await.unwrap()];
     assert!(Arc::ptr_eq(&cut_off, &other));
@@ -324,7 +324,7 @@ async fn a_partner_who_knows_neither_version_is_shown_the_current_one_alone_from
     assert_eq!(door.take_refused(), 0);
 }
 
-/// Its handle comes when whoever asked for it is gone.
+/// Its handle arrives after the call that asked for it has ended.
 #[tokio::test]
 async fn a_file_that_nobody_waits_for_is_closed() {
     let [opened, closed] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));

@@ -44,10 +44,10 @@ impl Delivery {
         Self::to(Partner::start().await.unwrap())
     }
 
-    /// To OpenSSH with these settings. `None` where it is not to be had.
+    /// To OpenSSH with these settings. `None` if it is not available.
     pub(crate) async fn to_open_ssh(settings: &str) -> Option<Self> {
         let Some(sshd) = tools::sshd().await.unwrap() else {
-            integration_tests::skip("settings of OpenSSH: it is not to be had here");
+            integration_tests::skip("settings of OpenSSH: it is not available here");
             return None;
         };
         let options = Options { settings: settings.to_owned(), ..Options::default() };
@@ -82,7 +82,7 @@ impl Delivery {
         proxy
     }
 
-    /// Puts an object of so many bytes of the pattern, of which S3 has a checksum.
+    /// Puts an object with this many bytes of the pattern and a checksum.
     pub(crate) fn put(&self, object_key: &str, length: u64) {
         self.source.put_with_checksum(&format!("b/{object_key}"), Body::Pattern(length)).unwrap();
     }

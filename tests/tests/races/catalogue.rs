@@ -78,7 +78,7 @@ fn same_version() -> Vec<Scenario> {
             Scenario::same_version(&format!("twice, {name}"), kind, 2).set("S3_AFTER_DELIVERY", "delete");
         match kind.stat {
             Allowed::Yes => twice,
-            // Nobody can tell that the file lies there, and the object is gone.
+            // The file cannot be seen, and the object is gone.
             Allowed::No => twice.may_fail(&["ObjectUnreadable", "RemoteFailure", "RemotePathRejected"]),
         }
     };

@@ -23,7 +23,7 @@ use scenario::Scenario;
 use schedule::Schedule;
 use search::{Budget, replay, search};
 
-/// Nothing is cut short in a search that is to be the same on every machine; this is for one that hangs.
+/// A limit for a search that hangs. No other limit depends on time, so that a search is the same on every machine.
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Searches the scenarios, on as many threads as there are processors, and fails with what was found.

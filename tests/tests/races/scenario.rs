@@ -1,5 +1,7 @@
 //! What is run: which server, bucket and settings, and who delivers what.
 
+use integration_tests::pattern;
+
 use crate::server::Kind;
 
 #[derive(Clone, Debug)]
@@ -82,18 +84,9 @@ impl Scenario {
     }
 }
 
-/// The contents of an upload: another one for each, that repeat nowhere.
+/// The contents of an upload: other bytes for each upload.
 fn contents(upload: usize, size: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (upload as u64 + 1);
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
+    pattern::noise_of(upload as u64 + 1, size)
 }
 
 /// The number that the partner's own file has among the uploads.

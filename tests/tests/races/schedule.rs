@@ -12,7 +12,7 @@ pub(crate) enum Actor {
     Upload,
     /// The user deletes the object.
     Delete,
-    /// Nothing happens until somebody who sleeps has something to ask.
+    /// Nothing happens until an execution that sleeps has a request.
     Time,
     /// A request whose session was cut before is carried out.
     Late,

@@ -17,7 +17,7 @@ use crate::world::World;
 /// How far schedules may differ from the usual order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
-    /// How often somebody else than usual is served.
+    /// Maximum number of times that another execution than the usual one is served.
     pub(crate) switches: usize,
     /// How often something goes wrong.
     pub(crate) faults: usize,

@@ -36,7 +36,7 @@ pub(crate) struct World {
     current: Actor,
     started: Instant,
     wake: Arc<Notify>,
-    /// What was done so far, if somebody wants to read it.
+    /// What was done so far, if it is recorded.
     pub(crate) trace: Option<Vec<String>>,
 }
 
@@ -402,7 +402,7 @@ impl World {
     }
 
     /// The limit that the design accepts: an execution was told that its version is the newest, and while it asked for the
-    /// rename, a newer one was uploaded, delivered, and deleted because of `S3_AFTER_DELIVERY`. Nobody can put that back.
+    /// rename, a newer one was uploaded, delivered, and deleted because of `S3_AFTER_DELIVERY`. That cannot be undone.
     fn replaces_what_is_gone(&self, number: usize) -> bool {
         let known = self.executions[number].uploads_known;
         let deletes = self.scenario.is_set("S3_AFTER_DELIVERY", "delete");
@@ -469,7 +469,7 @@ pub(crate) async fn connect(world: Arc<Mutex<World>>, execution: usize) -> bridg
     Ok(session?)
 }
 
-/// Nobody asks for it here.
+/// Unused here.
 pub(crate) const HOST_KEY: &str = "SHA256:EqgMOfjVVOCSBqe5WRx1ct2B5wdXFrsg9q2wJ/ot6oU";
 
 fn trusted() -> sftp::TrustedHostKeys {

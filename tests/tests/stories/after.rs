@@ -234,7 +234,7 @@ async fn a_marker_has_the_hash_of_a_file_that_was_sent_or_read_in_pieces() {
     assert_eq!((receipt.outcome, receipt.resumes), (Outcome::Delivered, 1));
     assert!(check(&bridge));
 
-    // Begun without a marker, and gone on with one after a deployment.
+    // Started without a marker, and continued with one after a deployment.
     std::fs::remove_file(bridge.partner.root.join("file.bin")).unwrap();
     std::fs::remove_file(bridge.partner.root.join("file.bin.sha256")).unwrap();
     bridge.set("SFTP_MARKER", "none");
@@ -501,7 +501,7 @@ async fn story_06_an_older_version_does_not_come_back_when_the_newer_one_is_take
         bridge.set("S3_MOVE_PREFIX", "old/");
         let older = bridge.put("report.csv", b"older".to_vec()).await;
         let newer = bridge.put("report.csv", b"newer".to_vec()).await;
-        bridge.put("report.csv.sig", b"another, of which the key is the beginning".to_vec()).await;
+        bridge.put("report.csv.sig", b"another, whose key begins the same".to_vec()).await;
         let receipt = bridge.deliver(&newer).await.unwrap();
         assert_eq!(receipt.outcome, Outcome::Delivered);
         assert!(receipt.warnings[0].contains("older version"), "{receipt:?}");
@@ -605,7 +605,7 @@ async fn a_large_object_is_moved_in_parts_with_its_metadata_and_tags() {
     }
 }
 
-/// What reads like a failed delivery and is none: the file is with the partner, only the bookkeeping is not done.
+/// Looks like a failed delivery but is not one: the partner has the file, and only the bookkeeping is missing.
 #[tokio::test]
 async fn the_upload_was_fine_and_the_bookkeeping_failed() {
     for (busy, policy, requests) in [(false, "delete", 1..=1), (true, "delete", 4..=9), (false, "tag", 0..=1)]

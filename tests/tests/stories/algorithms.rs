@@ -30,7 +30,7 @@ fn lists(message: &str) -> [&str; 2] {
 #[tokio::test]
 async fn story_16_only_old_algorithms_need_the_legacy_preset() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("old algorithms: OpenSSH is not to be had here");
+        return skip("old algorithms: OpenSSH is not available here");
     };
     let all = "KexAlgorithms diffie-hellman-group14-sha1\nCiphers aes128-cbc\nMACs hmac-sha1\n\
                HostKeyAlgorithms ssh-rsa\n";
@@ -107,7 +107,7 @@ async fn story_16_an_rsa_key_signs_with_sha1_for_old_servers_alone() {
 #[tokio::test]
 async fn story_16_a_dsa_host_key() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("old algorithms: OpenSSH is not to be had here");
+        return skip("old algorithms: OpenSSH is not available here");
     };
     if KeyPair::generate(Kind::Dsa, Encoding::OpenSsh, "").is_err() {
         return skip("this OpenSSH has no DSA any more");
@@ -123,7 +123,7 @@ async fn story_16_a_dsa_host_key() {
 #[tokio::test]
 async fn story_16_the_message_knows_which_preset_connects() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("settings of OpenSSH: it is not to be had here");
+        return skip("settings of OpenSSH: it is not available here");
     };
     let settings = "Ciphers chacha20-poly1305@openssh.com\n".to_owned();
     let options = Options { settings, ..Options::default() };

@@ -221,7 +221,7 @@ async fn doctor_logs_in_to_no_unknown_server() {
 #[tokio::test]
 async fn doctor_asks_for_the_key_whose_fingerprint_is_pinned() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("two host keys of OpenSSH: it is not to be had here");
+        return skip("two host keys of OpenSSH: it is not available here");
     };
     let folder = tempfile();
     let rsa = KeyPair::generate(Kind::Rsa(2048), Encoding::OpenSsh, "").unwrap();
@@ -444,7 +444,7 @@ async fn doctor_shows_no_key_that_was_pasted_into_a_setting() {
     ] {
         let mut variables = variables(&partner);
         variables.insert(name.into(), value);
-        // The credential is the file's, and nobody needs the setting: a run that tells secrets fails in there.
+        // The credential comes from the file, so the setting is unused. `examine` fails if a run shows secrets.
         let diagnosis = examine(&partner, &variables).await;
         assert_eq!(diagnosis.status, 2, "{:#}", diagnosis.json);
         assert!(diagnosis.of("settings")["found"].as_str().unwrap().contains(name));
@@ -780,7 +780,7 @@ async fn story_15_doctor_notices_that_one_connection_is_all() {
 async fn doctor_finds_the_directory_or_makes_it_for_a_moment() {
     let partner = quirky(Quirks::default()).await;
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("a path from the root: OpenSSH is not to be had here");
+        return skip("a path from the root: OpenSSH is not available here");
     };
     let mut variables = variables(&partner);
     variables.insert("SFTP_LOCATION".into(), "not/there/yet".into());
@@ -931,7 +931,7 @@ async fn story_127_doctor_notices_how_a_file_is_replaced() {
     }
 }
 
-/// `direct` gives up that nobody sees a part: it is not recommended for a virus scanner.
+/// With `direct`, others can see a part of a file: it is not recommended because of a virus scanner.
 #[tokio::test]
 async fn story_128_doctor_waits_for_a_lock_to_pass() {
     let lock = Some(Lock::lasting(Duration::from_millis(1500)));
@@ -987,7 +987,7 @@ async fn story_129_doctor_recommends_a_name_that_the_server_takes() {
     }
 }
 
-/// Nobody has said how long names are: a limit is told.
+/// Without an object key, the doctor says how long names may be.
 #[tokio::test]
 async fn story_129_doctor_says_how_long_names_may_be() {
     let partner = quirky(in_its_way(Ways { names: Names::AtMost(143), ..Ways::default() })).await;

@@ -19,7 +19,7 @@ use crate::support::Bridge;
 /// OpenSSH with these host keys beside its Ed25519 one, and more settings.
 async fn with_keys(keys: &[KeyPair], settings: &str) -> Option<(Bridge, TempDir)> {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        skip("kinds of keys and settings of OpenSSH: it is not to be had here");
+        skip("kinds of keys and settings of OpenSSH: it is not available here");
         return None;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +119,7 @@ async fn story_09_an_authority_vouches_for_host_keys() {
                 assert!(error.message().contains(problem), "{error}");
             }
         }
-        // Somebody else's authority, and an authority's key as if it were a server's.
+        // Another authority, and an authority's key in place of a server's.
         let event = bridge.put("file.txt", b"y".to_vec()).await;
         for trusted in [format!("@cert-authority {}", rsa.public), authority.public.clone()] {
             bridge.set("SFTP_TRUSTED_HOST_KEYS", trusted);

@@ -183,7 +183,7 @@ async fn story_17_a_connection_that_is_lost_on_the_way_in_is_no_refusal() {
 #[tokio::test]
 async fn story_17_a_server_that_hangs_up_on_a_wrong_key_has_refused_it() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("settings of OpenSSH: it is not to be had here");
+        return skip("settings of OpenSSH: it is not available here");
     };
     let options = Options { settings: "MaxAuthTries 1\n".into(), ..Options::default() };
     let mut bridge = Bridge::to(Partner::open_ssh(sshd, options).await.unwrap()).await;
@@ -198,7 +198,7 @@ async fn story_17_a_server_that_hangs_up_on_a_wrong_key_has_refused_it() {
 #[tokio::test]
 async fn story_17_certificates_of_users() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("certificates: OpenSSH is not to be had here");
+        return skip("certificates: OpenSSH is not available here");
     };
     let authority = KeyPair::ed25519().unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -83,7 +83,7 @@ async fn story_05_a_doubled_event_in_the_middle_leaves_one_file_whatever_the_pol
         proxy.set(Fault::Rate(1_500_000)).await;
         bridge.set("SFTP_PORT", proxy.port.to_string());
         bridge.slice = Some(Duration::from_secs(6));
-        // On a busy machine a call may come to its deadline before it has made progress.
+        // On a busy machine a call may reach its deadline before it makes progress.
         let checkpoint = loop {
             match bridge.transfer(&first, &credential, None, 0).await {
                 Err(error) if error.name == ErrorName::ConnectionLost => {}
@@ -145,7 +145,7 @@ async fn story_06_two_versions_at_the_same_instant_leave_the_newer_whatever_the_
     .await;
 }
 
-/// Each was the newest when it was sent; both are on the server when they are to be proved, at the same instant.
+/// Each was the newest when it was sent. Both are on the server when they are proved at the same time.
 #[tokio::test]
 async fn story_06_of_two_versions_that_are_sent_the_newer_is_published_whatever_the_policy() {
     whatever_the_policy(|policy, bridge| async move {
@@ -199,7 +199,7 @@ async fn story_06_an_older_version_that_is_overtaken_in_a_store_is_not_closed() 
 async fn is_overtaken(policy: String, mut bridge: Bridge) {
     let fast = Bridge {
         aws: bridge.aws,
-        // Nobody asks for it: what is reached is what the settings name.
+        // Unused: the settings name the server.
         partner: Partner::embedded(Quirks::default()).await.unwrap(),
         bucket: bridge.bucket.clone(),
         variables: bridge.variables.clone(),
@@ -256,7 +256,7 @@ async fn story_06_an_older_version_does_not_come_after_a_newer_one_that_was_dele
     assert_eq!(deliver(&bridge, &last).await, Outcome::Delivered);
 }
 
-/// Without versions nobody can tell whether there was a newer one.
+/// Without versions it is unknown whether there was a newer one.
 #[tokio::test]
 async fn story_06_what_is_gone_without_versions_replaces_nothing() {
     let bridge = Bridge::new().await;
@@ -314,8 +314,8 @@ async fn story_26_another_file_of_the_same_size_is_not_taken_for_ours() {
     }
 }
 
-/// The directory that a file is to be renamed into went away: an error, not a state machine that calls without end. A
-/// refusal is believed after half a minute, so all policies wait at the same time.
+/// The target directory of the rename was removed: an error, not an endless loop. A refusal is believed after half a
+/// minute, so all policies wait at the same time.
 #[tokio::test]
 async fn story_22_a_rename_that_finds_no_directory_comes_to_an_end() {
     at_once(["replace", "fail", "keep-both"], |if_exists| async move {

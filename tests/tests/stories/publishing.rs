@@ -137,7 +137,7 @@ async fn story_146_a_lock_that_passes_is_waited_for() {
     assert_eq!(bridge.remote_files(), ["report.csv"]);
 }
 
-/// A server that adds a suffix, or one that takes files away at once: nobody can tell the two apart.
+/// A server that adds a suffix, or one that moves files away at once: they look the same.
 #[tokio::test]
 async fn story_147_a_file_that_is_not_seen_after_publishing_keeps_its_object() {
     let elsewhere = || Quirks { renaming: Renaming::Elsewhere, ..Quirks::default() };

@@ -142,7 +142,7 @@ async fn story_103_the_receipt_says_deleted_only_of_what_it_deleted() {
         }
         assert_eq!(bridge.history("replaced.txt").await.0.len(), 1, "the newer upload stays");
 
-        // Somebody else has deleted it, for good.
+        // Another program has deleted all its versions.
         let event = bridge.put("gone.txt", b"x".to_vec()).await;
         let version_id = event["detail"]["object"]["version-id"].as_str().map(str::to_owned);
         let delete = async || {

@@ -45,7 +45,7 @@ async fn ends_whole(
     assert!(bridge.remote("report.bin").unwrap() == bytes(SIZE), "no hole");
 }
 
-/// With `size` and `none`, and where nothing can be read, nobody would notice a hole.
+/// With `size` and `none`, and where nothing can be read, a hole would not be noticed.
 #[tokio::test]
 async fn story_151_a_partial_file_that_is_emptied_as_it_is_opened_leaves_no_hole() {
     for (proof, reading) in
@@ -172,7 +172,7 @@ async fn story_156_a_proof_that_the_server_cannot_give_is_said_before_anything_i
     assert!(bridge.remote_files().is_empty());
 }
 
-/// The document of a call whose file was published, and of which nothing more is known.
+/// The document after a call that published the file and then ended.
 async fn published(bridge: &Bridge, event: &Value, is_newest: bool) -> bridge::Checkpoint {
     let credential = bridge.fetch_key(event).await.unwrap();
     let complete = bridge.transfer_all(event, 0).await.unwrap().0.checkpoint().unwrap();
@@ -271,7 +271,7 @@ async fn story_161_an_older_version_whose_rename_was_not_answered_is_replaced_ag
     assert_eq!(bridge.deliver(&newer).await.unwrap().outcome, Outcome::Delivered);
     let root = &bridge.partner.root;
     for publishing in [true, false] {
-        // Carried out late; with `false` by a call that was killed, so that nobody knows.
+        // Carried out late. With `false`, the call was killed before it wrote that down.
         std::fs::write(root.join("report.csv"), b"older").unwrap();
         drop(std::fs::remove_file(root.join(complete.route.upload_path())));
         let renaming =

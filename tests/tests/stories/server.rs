@@ -49,7 +49,7 @@ async fn story_21_a_full_disk_behind_openssh() {
 #[tokio::test]
 async fn a_read_only_directory_is_a_rejected_path() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
+        return skip("kinds of keys and settings of OpenSSH: it is not available here");
     };
     let settings = "ForceCommand internal-sftp -R -d FOLDER/files\n".into();
     let partner = Partner::open_ssh(sshd, Options { settings, ..Options::default() }).await.unwrap();
@@ -233,7 +233,7 @@ async fn story_27_a_reader_never_sees_a_part() {
 #[tokio::test]
 async fn story_27_a_reader_never_sees_a_part_behind_openssh() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("reading while OpenSSH writes: it is not to be had here");
+        return skip("reading while OpenSSH writes: it is not available here");
     };
     let partner = Partner::open_ssh(sshd, Options::default()).await.unwrap();
     a_reader_sees_whole_files_only(Bridge::to(partner).await).await;

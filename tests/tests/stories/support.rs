@@ -16,6 +16,7 @@ use delivery::{Document, Functions, Handlers, State, StateError, StateMachine};
 use integration_tests::ministack::{self, MiniStack};
 use integration_tests::object_source::ObjectSource;
 use integration_tests::partner::Partner;
+use integration_tests::pattern;
 use serde_json::{Value, json};
 
 /// An error and the state it came from.
@@ -235,16 +236,7 @@ pub(crate) fn execution() -> Execution {
 
 /// Bytes that are the same in every run and repeat nowhere near.
 pub(crate) fn bytes(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
+    pattern::noise(length)
 }
 
 fn failed(failed: StateError) -> Failed {

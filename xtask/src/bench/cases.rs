@@ -1,4 +1,4 @@
-//! What is measured, and what is to be reached: the ratios of docs/performance.md.
+//! What is measured, and the goals: the ratios of docs/performance.md.
 
 use std::time::Duration;
 
@@ -12,105 +12,136 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+#[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) work: Work,
     /// Round trip time to the server.
     pub(crate) rtt: Duration,
-    /// How slow S3 is.
+    /// How slowly S3 answers.
     pub(crate) pace: Pace,
     pub(crate) contestants: Vec<Contestant>,
     pub(crate) rounds: u32,
-    /// Whether a round goes before that does not count.
+    /// Whether the first round does not count.
     pub(crate) warm_up: bool,
-    /// Bytes of memory that have to be free for the files.
+    /// Free memory that the files need, in bytes.
     pub(crate) memory_needed: u64,
 }
 
 pub(crate) struct Goal {
-    /// Of the case; several cases for one that only starts so.
+    /// The name of the case, or the start of several names.
     pub(crate) case: &'static str,
     /// Added to the case's title.
     pub(crate) remark: &'static str,
     pub(crate) unit: Unit,
     pub(crate) who: Contestant,
-    /// None: `at_most` is not a ratio but in the unit.
+    /// `None`: `at_most` is in the unit instead of a ratio.
     pub(crate) against: Option<Contestant>,
     pub(crate) at_most: f64,
 }
 
+/// How much is measured.
+#[derive(Clone, Copy)]
+struct Extent {
+    quick: bool,
+    /// Replaces the rounds of every case.
+    rounds: Option<u32>,
+}
+
+/// The same in a quick run: with a smaller file, the time until a connection is at full speed would count for more.
+const DISTANT: u64 = 256 * MIB;
+
 pub(crate) fn all(quick: bool, rounds: Option<u32>) -> Vec<Case> {
-    let number = |usual: u32, quick_rounds: u32| rounds.unwrap_or(if quick { quick_rounds } else { usual });
-    let case = |name: &str, title: String, work, contestants: &[Contestant]| Case {
-        name: name.into(),
-        title,
-        work,
-        rtt: Duration::ZERO,
-        pace: Pace::default(),
-        contestants: contestants.to_vec(),
-        rounds: number(5, 3),
-        warm_up: true,
-        memory_needed: 0,
-    };
-    let long = |name: &str, title: String, work, contestants: &[Contestant]| Case {
-        rounds: number(3, 3),
-        warm_up: false,
-        ..case(name, title, work, contestants)
-    };
-    let copiers = [Bridge, OpenSsh, OpenSshAesGcm, Rclone, Predecessor];
-    let big = if quick { 256 * MIB } else { GIB };
-    // The same if quick: how soon a program fills a long way counts for more in a smaller file.
-    let distant = 256 * MIB;
-    let mut cases = vec![
-        case("64k", "64 KiB from S3".into(), Work::Copy(64 * KIB), &copiers),
-        case("10m", "10 MiB from S3".into(), Work::Copy(10 * MIB), &copiers),
-        long(
-            "1g",
-            format!("{} from S3", size(big)),
-            Work::Copy(big),
-            &[BridgeWith(1), BridgeWith(4), OpenSsh, OpenSshAesGcm, Rclone, Predecessor],
-        ),
-    ];
-    for rtt in [0, 20, 50] {
-        let mut contestants = vec![BridgeWith(1), BridgeWith(4), OpenSsh];
-        if !quick {
-            contestants.push(Rclone);
+    let extent = Extent { quick, rounds };
+    [extent.copies(), extent.at_a_distance(), extent.other_work(), extent.memory()].concat()
+}
+
+impl Extent {
+    fn rounds(self, usual: u32, quick: u32) -> u32 {
+        self.rounds.unwrap_or(if self.quick { quick } else { usual })
+    }
+
+    fn case(self, name: &str, title: String, work: Work, contestants: &[Contestant]) -> Case {
+        Case {
+            name: name.into(),
+            title,
+            work,
+            rtt: Duration::ZERO,
+            pace: Pace::default(),
+            contestants: contestants.to_vec(),
+            rounds: self.rounds(5, 3),
+            warm_up: true,
+            memory_needed: 0,
         }
-        let title = format!("{} at {rtt} ms", size(distant));
-        let case = long(&format!("rtt-{rtt}"), title, Work::Copy(distant), &contestants);
-        cases.push(Case { rtt: Duration::from_millis(rtt), ..case });
     }
-    // As S3 is from a Lambda function.
-    let pace = Pace { first_byte_delay: Duration::from_millis(20), bytes_per_second: Some(90_000_000) };
-    let title = format!("{} from S3 at 90 MB/s a connection", size(distant));
-    let slow = long("slow-s3", title, Work::Copy(distant), &[BridgeWith(1), BridgeWith(4), Rclone]);
-    cases.push(Case { pace, ..slow });
-    cases.push(case(
-        "many",
-        "1,000 files of 10 KiB from S3".into(),
-        Work::CopyMany,
-        &[Bridge, OpenSsh, Rclone],
-    ));
-    cases.push(long(
-        "hash",
-        format!("read back and hash {}", size(big)),
-        Work::Hash(big),
-        &[Bridge, OpenSsh],
-    ));
-    let connect = case("connect", "connect to SFTP ready".into(), Work::Connect, &[Bridge, OpenSsh]);
-    cases.push(Case { rounds: number(11, 7), ..connect });
-    for memory in [64 * MIB, GIB, 8 * GIB].into_iter().filter(|size| !quick || *size <= GIB) {
-        let name = format!("memory-{}m", memory / MIB);
-        let title = format!("resident memory, {}", size(memory));
-        let case = case(&name, title, Work::Copy(memory), &[Bridge]);
-        // The file, and room for the programs and the others on this machine.
-        cases.push(Case { rounds: 1, warm_up: false, memory_needed: memory + 2 * GIB, ..case });
+
+    /// A case with long rounds.
+    fn long(self, name: &str, title: String, work: Work, contestants: &[Contestant]) -> Case {
+        Case { rounds: self.rounds(3, 3), warm_up: false, ..self.case(name, title, work, contestants) }
     }
-    let title = "process start to first poll of the Lambda runtime API".into();
-    let start = case("start", title, Work::Start, &[Bridge, Predecessor]);
-    cases.push(Case { rounds: number(21, 11), ..start });
-    cases
+
+    fn big(self) -> u64 {
+        if self.quick { 256 * MIB } else { GIB }
+    }
+
+    fn copies(self) -> Vec<Case> {
+        let copiers = [Bridge, OpenSsh, OpenSshAesGcm, Rclone, Predecessor];
+        let all = [BridgeWith(1), BridgeWith(4), OpenSsh, OpenSshAesGcm, Rclone, Predecessor];
+        let title = format!("{} from S3", size(self.big()));
+        vec![
+            self.case("64k", "64 KiB from S3".into(), Work::Copy(64 * KIB), &copiers),
+            self.case("10m", "10 MiB from S3".into(), Work::Copy(10 * MIB), &copiers),
+            self.long("1g", title, Work::Copy(self.big()), &all),
+        ]
+    }
+
+    fn at_a_distance(self) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for rtt in [0, 20, 50] {
+            let mut contestants = vec![BridgeWith(1), BridgeWith(4), OpenSsh];
+            if !self.quick {
+                contestants.push(Rclone);
+            }
+            let title = format!("{} at {rtt} ms", size(DISTANT));
+            let case = self.long(&format!("rtt-{rtt}"), title, Work::Copy(DISTANT), &contestants);
+            cases.push(Case { rtt: Duration::from_millis(rtt), ..case });
+        }
+        // S3 as a Lambda function sees it.
+        let pace = Pace { first_byte_delay: Duration::from_millis(20), bytes_per_second: Some(90_000_000) };
+        let title = format!("{} from S3 at 90 MB/s a connection", size(DISTANT));
+        let contestants = [BridgeWith(1), BridgeWith(4), Rclone];
+        let slow = self.long("slow-s3", title, Work::Copy(DISTANT), &contestants);
+        cases.push(Case { pace, ..slow });
+        cases
+    }
+
+    fn other_work(self) -> Vec<Case> {
+        let many = "1,000 files of 10 KiB from S3".into();
+        let hash = format!("read back and hash {}", size(self.big()));
+        let connect = self.case("connect", "connect to SFTP ready".into(), Work::Connect, &[Bridge, OpenSsh]);
+        vec![
+            self.case("many", many, Work::CopyMany, &[Bridge, OpenSsh, Rclone]),
+            self.long("hash", hash, Work::Hash(self.big()), &[Bridge, OpenSsh]),
+            Case { rounds: self.rounds(11, 7), ..connect },
+        ]
+    }
+
+    /// Resident memory, and the start of a function.
+    fn memory(self) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for memory in [64 * MIB, GIB, 8 * GIB].into_iter().filter(|size| !self.quick || *size <= GIB) {
+            let name = format!("memory-{}m", memory / MIB);
+            let title = format!("resident memory, {}", size(memory));
+            let case = self.case(&name, title, Work::Copy(memory), &[Bridge]);
+            // The file, and room for other programs on this machine.
+            cases.push(Case { rounds: 1, warm_up: false, memory_needed: memory + 2 * GIB, ..case });
+        }
+        let title = "process start to first poll of the Lambda runtime API".into();
+        let start = self.case("start", title, Work::Start, &[Bridge, Predecessor]);
+        cases.push(Case { rounds: self.rounds(21, 11), ..start });
+        cases
+    }
 }
 
 pub(crate) fn goals() -> Vec<Goal> {

@@ -10,7 +10,7 @@ const PANEL: (f64, f64) = (380.0, 240.0);
 const LEFT: f64 = 64.0;
 const TOP: f64 = 48.0;
 
-/// A line: who, and megabytes a second at each place of the horizontal axis, from 0 to 1.
+/// A line: the program, and megabytes a second at each place of the horizontal axis, from 0 to 1.
 struct Line {
     who: Contestant,
     points: Vec<(f64, f64)>,
@@ -25,7 +25,7 @@ pub(crate) fn throughput(all: &[Measured]) -> String {
     };
     let by_size: Vec<_> = all.iter().filter(near).collect();
     let by_rtt: Vec<_> = all.iter().filter(|measured| measured.case.name.starts_with("rtt-")).collect();
-    // From 64 KiB to 1 GiB, each step as wide as the doubling.
+    // From 64 KiB to 1 GiB, on a logarithmic scale.
     let size_place = |measured: &Measured| (measured.size().unwrap_or(1) as f64 / 65536.0).log2() / 14.0;
     let rtt_place = |measured: &Measured| measured.case.rtt.as_secs_f64() / 0.05;
     let size_labels =
@@ -82,7 +82,7 @@ fn panel(left: f64, title: &str, lines: &[Line], labels: Labels) -> String {
     let values = lines.iter().flat_map(|line| &line.points).map(|(_, value)| *value);
     let (low, high) =
         values.fold((f64::MAX, 1.0_f64), |(low, high), value| (low.min(value), high.max(value)));
-    // Whole powers of ten around what was measured.
+    // Whole powers of ten around the measured values.
     let (low, high) = (low.min(high).log10().floor(), high.log10().ceil());
     let x = |place: f64| left + place * PANEL.0;
     let y = |value: f64| TOP + PANEL.1 * (1.0 - (value.log10() - low) / (high - low).max(1.0));

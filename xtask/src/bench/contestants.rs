@@ -1,4 +1,4 @@
-//! The programs that are compared, each as its users would run it, and tuned where it has knobs for the case.
+//! The compared programs. Each runs as its users would run it, tuned for the case if it has settings for that.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,27 +14,27 @@ use tokio::net::TcpListener;
 use super::measure::{self, Sample};
 use super::place::{BUCKET, CREDENTIAL, MANY, MANY_COUNT, MANY_SIZE, Place, built};
 
-/// What is to be done.
+/// The work of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// One file of so many bytes to the server.
+    /// Copies one file of this many bytes to the server.
     Copy(u64),
-    /// [`MANY_COUNT`] files of [`MANY_SIZE`] bytes to the server.
+    /// Copies [`MANY_COUNT`] files of [`MANY_SIZE`] bytes to the server.
     CopyMany,
-    /// A file of so many bytes that is on the server already: its hash.
+    /// Computes the hash of a file of this many bytes on the server.
     Hash(u64),
-    /// No more than an SFTP session.
+    /// Opens an SFTP session.
     Connect,
-    /// A process that is ready to work.
+    /// Starts a process that is ready to work.
     Start,
 }
 
-/// Who does it.
+/// The program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contestant {
     /// The bridge with its defaults.
     Bridge,
-    /// The bridge with at most so many connections.
+    /// The bridge with at most this many connections.
     BridgeWith(u32),
     /// OpenSSH's `sftp` and `ssh` with their defaults.
     OpenSsh,
@@ -60,7 +60,7 @@ impl Contestant {
         }
     }
 
-    /// Why it cannot do this yet, if it cannot.
+    /// Why the program cannot do this. `None` if it can.
     pub(crate) async fn cannot(self, work: Work) -> Option<String> {
         let example = |name: &str| {
             let there = workspace().join(format!("crates/sftp/examples/{name}.rs")).exists();
@@ -82,7 +82,7 @@ impl Contestant {
     }
 }
 
-/// One run, and the proof that it did what it was to do; the proof is not in its time.
+/// One run, and the proof that it did its work. The proof does not count in its time.
 pub(crate) async fn run(place: &Place, who: Contestant, work: Work, rtt: Duration) -> Result<Sample> {
     let at = At { place, port: place.port(rtt).await };
     let remote = |name: &str| place.partner.root.join(name);
@@ -138,7 +138,7 @@ async fn check(path: &Path, size: u64) -> Result<()> {
     }
 }
 
-/// Whether the JSON holds this CRC-64 in one of the ways in which one may write it.
+/// Whether the JSON holds this CRC-64, in any of its usual forms.
 fn says_crc(printed: &str, crc: u64) -> bool {
     use base64::Engine as _;
     let base64 = base64::prelude::BASE64_STANDARD.encode(crc.to_be_bytes());
@@ -150,14 +150,14 @@ fn says_crc(printed: &str, crc: u64) -> bool {
     })
 }
 
-/// The place, and where to connect to.
+/// The place and the server.
 struct At<'a> {
     place: &'a Place,
     port: u16,
 }
 
 impl At<'_> {
-    /// With nothing of the user's environment.
+    /// With an empty environment.
     fn command(&self, program: impl Into<PathBuf>) -> Command {
         let mut command = Command::new(program.into());
         let folder = &self.place.folder;
@@ -282,7 +282,7 @@ impl At<'_> {
         Ok(sftp)
     }
 
-    /// With every check, look and request left out that it lets one leave out, and more in flight than by default.
+    /// Without all checks and requests that it can omit, and with more in flight than by default.
     fn rclone(&self) -> Result<Command> {
         let partner = &self.place.partner;
         let config = self.place.folder.join("rclone.conf");
@@ -307,7 +307,7 @@ impl At<'_> {
     }
 }
 
-/// From the start of the Lambda function's process to its first question to the runtime API.
+/// From the start of the Lambda function's process to its first request to the runtime API.
 async fn lambda_start(at: &At<'_>) -> Result<Sample> {
     let api = TcpListener::bind(("127.0.0.1", 0)).await?;
     let mut function = at.command(built("transfer"));

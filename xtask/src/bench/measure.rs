@@ -1,4 +1,4 @@
-//! One run of one program: how long it took, what it cost, whether it succeeded.
+//! One run of one program: its time, its cost, and whether it succeeded.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -7,24 +7,24 @@ use anyhow::{Context, Result, bail};
 use integration_tests::process::memory_peak;
 use tokio::process::Command;
 
-/// A program that takes longer hangs.
+/// Maximum time of a run. A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How often the peak of the memory is looked up. It never falls, so that only the last moments are missed.
+/// Interval between two looks at the peak of the memory. The peak never falls, so only the last moments are missed.
 const SAMPLING: Duration = Duration::from_millis(10);
 
-/// What one run took.
+/// The cost of one run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
-    /// Seconds from its start to its end, or to what was waited for.
+    /// Seconds from its start to its end, or to the awaited event.
     pub(crate) wall: f64,
-    /// Seconds of processor time, of the program and what it started.
+    /// Seconds of processor time of the program and its children.
     pub(crate) cpu: f64,
-    /// Bytes of memory at the most, without what it started.
+    /// Maximum memory of the program without its children, in bytes.
     pub(crate) memory: u64,
 }
 
-/// Runs the program to its end; the second value is what it printed.
+/// Runs the program to its end. The second value is its output.
 pub(crate) async fn run(command: std::process::Command) -> Result<(Sample, String)> {
     let name = command.get_program().display().to_string();
     let mut command = Command::from(command);
@@ -51,10 +51,10 @@ pub(crate) async fn run(command: std::process::Command) -> Result<(Sample, Strin
     Ok((Sample { wall, cpu, memory }, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// Seconds of processor time of all children that have ended, and theirs. In hundredths, as Linux counts them.
+/// Seconds of processor time of all children that have ended, and of their children. Linux counts in hundredths.
 fn cpu_of_children() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // After the program's name, which may hold anything: state, ppid, … cutime, cstime.
+    // After the program's name, which may contain any character: state, ppid, … cutime, cstime.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: u64 = fields.skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Ok(ticks as f64 / 100.0)

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: the bridge beside the programs that people would use instead, on this machine. They take
-//! turns, round by round, so that whatever else the machine does meets all of them.
+//! `cargo xtask bench`: compares the bridge with the programs that people would use instead, on this machine. They take
+//! turns, round by round, so that other load on the machine affects all of them.
 
 mod cases;
 mod chart;
@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// Rounds of each case, instead of 3 (long ones) to 21 (short ones).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
-    /// Instead, what encoding, decoding and the window cost for each request, without SSH and network.
+    /// Measures instead the cost of encoding, decoding and the window for each request, without SSH and network.
     #[arg(long, exclusive = true)]
     micro: bool,
 }
@@ -98,7 +98,7 @@ async fn micro() -> Result<()> {
     Ok(())
 }
 
-/// All rounds of one case. A program that fails is out of the case; the others go on.
+/// All rounds of one case. A program that fails takes no further part in the case.
 async fn measure(place: &Place, case: Case) -> Result<Measured> {
     let mut series = Vec::new();
     let room = case.memory_needed <= place::memory_left();
@@ -112,7 +112,7 @@ async fn measure(place: &Place, case: Case) -> Result<Measured> {
         place.source.put(&format!("{BUCKET}/{size}"), Body::Pattern(size))?;
     }
     place.source.pace(case.pace);
-    // What is read from disk for the first time, and what a program sets up for itself once, is not compared.
+    // The first round reads files from disk and creates caches. It does not count.
     let rounds = case.rounds + u32::from(case.warm_up);
     for round in 0..rounds {
         for series in series.iter_mut().filter(|series| series.runs()) {
@@ -121,7 +121,7 @@ async fn measure(place: &Place, case: Case) -> Result<Measured> {
                 Ok(sample) => series.samples.push(sample),
                 Err(error) => {
                     series.failure = Some(format!("{error:#}"));
-                    // Half a file is not to be in the way of the others.
+                    // Removes the incomplete file.
                     place.clean()?;
                 }
             }

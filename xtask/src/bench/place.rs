@@ -1,4 +1,4 @@
-//! Where it is measured: programs built and installed, an object source, OpenSSH's server, a folder in memory.
+//! The place of the measurements: programs, an object source, OpenSSH's server, a folder in memory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,14 +17,14 @@ use crate::report::step;
 
 /// The bucket with the objects.
 pub(crate) const BUCKET: &str = "bench";
-/// Where the private key is, for `SFTP_S3_SSH_KEY`.
+/// The object key of the private key, for `SFTP_S3_SSH_KEY`.
 pub(crate) const CREDENTIAL: &str = "credentials/partner";
 /// The folder with many files, its name in S3 and on the servers.
 pub(crate) const MANY: &str = "many";
 pub(crate) const MANY_COUNT: u64 = 1000;
 pub(crate) const MANY_SIZE: u64 = 10 * 1024;
 
-/// The clock of the proxy wakes up to a millisecond late, each way.
+/// The proxy is up to a millisecond late in each direction.
 const CLOCK: Duration = Duration::from_micros(750);
 
 pub(crate) struct Place {
@@ -35,9 +35,9 @@ pub(crate) struct Place {
     pub(crate) peers: Tool,
     /// Files of the clients.
     pub(crate) folder: PathBuf,
-    /// In the folder, so that it is gone with it.
+    /// Inside the folder, so that it is removed with it.
     pub(crate) known_hosts: PathBuf,
-    /// Removes the folder, also if this process is killed: it may hold gigabytes of memory.
+    /// Removes the folder, even if this process is killed: it may hold gigabytes of memory.
     _guard: Leashed,
 }
 
@@ -50,7 +50,7 @@ impl Place {
             match tools::sshd().await? {
                 Some(sshd) => Ok((sshd.clone(), format!("OpenSSH's server: {}", sshd.program.display()))),
                 None => bail!(
-                    "OpenSSH's server is neither installed nor to be had (apt-get install openssh-server)"
+                    "OpenSSH's server is neither installed nor available (apt-get install openssh-server)"
                 ),
             }
         });
@@ -103,7 +103,7 @@ impl Place {
         Ok(Self { source, partner, proxy, peers, folder, known_hosts, _guard: guard })
     }
 
-    /// Where to connect to for this round trip time.
+    /// The port for this round trip time.
     pub(crate) async fn port(&self, rtt: Duration) -> u16 {
         if rtt.is_zero() {
             return self.partner.port;
@@ -112,7 +112,7 @@ impl Place {
         self.proxy.port
     }
 
-    /// A local file of that many bytes, made unless it is there.
+    /// A local file of this many bytes. It is made unless it exists.
     pub(crate) fn local_file(&self, size: u64) -> Result<PathBuf> {
         let path = self.folder.join("local").join(size.to_string());
         if !path.exists() {
@@ -134,7 +134,7 @@ impl Place {
         Ok(path)
     }
 
-    /// Removes every file, a client's and the server's, to make room for the next case.
+    /// Removes all files of clients and server, to make room for the next case.
     pub(crate) fn clean(&self) -> Result<()> {
         for folder in [self.folder.join("local"), self.folder.join("tmp"), self.partner.root.clone()] {
             for entry in std::fs::read_dir(folder)? {
@@ -145,7 +145,7 @@ impl Place {
         Ok(())
     }
 
-    /// Machine, versions and what else a reader of the numbers has to know.
+    /// Machine, versions and other facts that a reader of the numbers needs.
     pub(crate) async fn facts(&self) -> Map<String, Value> {
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -170,7 +170,7 @@ impl Place {
             let mut command = Command::new(program);
             command.args(arguments).current_dir(workspace());
             let Ok(output) = process::output(&command).await else { continue };
-            // OpenSSH tells its version on standard error.
+            // OpenSSH prints its version to standard error.
             let text = [output.stdout, output.stderr].concat();
             let line = String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned();
             facts.insert(name.into(), json!(line));
@@ -186,14 +186,14 @@ pub(crate) fn built(name: &str) -> PathBuf {
     target.join("release").join(name)
 }
 
-/// Bytes that may be written into memory without harm.
+/// How many bytes may safely be written into memory.
 pub(crate) fn memory_left() -> u64 {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
     line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// In memory if there is room for a file, its copy, a temporary one and the programs; else on disk.
+/// In memory if there is room for a file, its copy, a temporary one and the programs. Otherwise on disk.
 fn new_folder() -> Result<(PathBuf, bool)> {
     let shm = Path::new("/dev/shm");
     let in_memory = shm.is_dir() && memory_left() > 6 << 30;

@@ -18,7 +18,7 @@ pub(crate) enum Unit {
 pub(crate) struct Series {
     pub(crate) who: Contestant,
     pub(crate) samples: Vec<Sample>,
-    /// Why it was not run.
+    /// Why it did not run.
     pub(crate) not_available: Option<String>,
     pub(crate) failure: Option<String>,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Stats {
     pub(crate) max: f64,
 }
 
-/// A goal, and what became of it.
+/// A goal and its result.
 pub(crate) struct Reached {
     title: String,
     goal: Goal,
@@ -79,7 +79,7 @@ impl Reached {
         let ours = self.ours?;
         match self.goal.against {
             Some(_) => Some(ours.median / self.theirs?.median),
-            // What is used at the most may not be more than is allowed.
+            // A maximum is compared with the largest value.
             None if self.goal.unit == Unit::Bytes => Some(ours.max),
             None => Some(ours.median),
         }
@@ -94,7 +94,7 @@ impl Reached {
     }
 }
 
-/// What became of the goals whose cases were run.
+/// The results of the goals whose cases ran.
 pub(crate) fn goals(all: &[Measured]) -> Vec<Reached> {
     let reached = cases::goals().into_iter().filter_map(|goal| {
         let several = goal.case.ends_with('-');
@@ -144,7 +144,7 @@ pub(crate) fn lines(measured: &Measured) -> String {
     text
 }
 
-/// The goals as a table in Markdown that can be read at a terminal, too.
+/// The goals as a Markdown table that is also readable in a terminal.
 pub(crate) fn table(goals: &[Reached]) -> String {
     let mut rows =
         vec![["case", "bridge", "compared with", "its time", "ratio", "target", ""].map(str::to_owned)];
@@ -209,7 +209,7 @@ pub(crate) fn markdown(report: &Value, goals: &str, all: &[Measured]) -> String 
                 let stats = series.stats(unit).filter(|stats| stats.median > 0.0);
                 stats.map_or(String::new(), |stats| show(stats.median, unit))
             };
-            // Of a small file it is the connecting that takes the time.
+            // With a small file, connecting takes most of the time.
             let size = measured.size().filter(|size| *size >= 1 << 20);
             let rate = size.map(|size| format!("{:.0} MB/s", size as f64 / 1e6 / wall.median));
             text += &format!(

@@ -19,8 +19,13 @@ use crate::summary::Summary;
 
 use output::Output;
 
-/// Minimum number of tests that run at the same time. Most tests wait: for a server, a time limit, a pause.
-const THREADS_MIN: usize = 8;
+/// The tests of this binary wait most of the time: for a server, a time limit, a pause. Nothing in them measures time
+/// closely, so many of them run at the same time, and `sam build` beside them.
+const WAITING: &str = "stories";
+const WAITING_THREADS: usize = 8;
+
+/// Minimum number of tests of other binaries that run at the same time.
+const THREADS_MIN: usize = 4;
 
 /// The only test binary that needs what `sam build` makes.
 const END_TO_END: &str = "end_to_end";
@@ -61,28 +66,28 @@ async fn tests(filter: Option<&str>, summary: &mut Summary) -> Result<()> {
         Ok((binaries, done))
     })
     .await?;
-    let (last, first): (Vec<_>, Vec<_>) = binaries.into_iter().partition(|binary| binary.name == END_TO_END);
-    // The functions are compiled while other tests wait, and get in nobody's way.
-    let functions = match last.first() {
+    let (waiting, mut others): (Vec<_>, Vec<_>) =
+        binaries.into_iter().partition(|binary| binary.name == WAITING);
+    let functions = match others.iter().find(|binary| binary.name == END_TO_END) {
         Some(binary) if binary.has_tests(filter).await? => Some(tokio::spawn(stack::build(Priority::Low))),
         _ => None,
     };
-    for binary in &first {
+    for binary in &waiting {
+        binary.run(filter, &skipped, summary).await?;
+    }
+    if let Some(functions) = functions {
+        println!();
+        let done = "sam build, beside the tests above".to_owned();
+        let built = step("functions", "sam build", async { functions.await?.map(|()| ((), done)) }).await;
+        if let Err(error) = built {
+            summary.failed("sam build", &format!("{error:#}"));
+            others.retain(|binary| binary.name != END_TO_END);
+        }
+    }
+    for binary in &others {
         binary.run(filter, &skipped, summary).await?;
     }
     documentation(filter, summary).await?;
-    if let Some(functions) = functions {
-        let built = step("functions", "sam build", async {
-            Ok((functions.await?, "sam build, beside the tests above".to_owned()))
-        });
-        if let Err(error) = built.await? {
-            summary.failed("sam build", &format!("{error:#}"));
-        } else {
-            for binary in &last {
-                binary.run(filter, &skipped, summary).await?;
-            }
-        }
-    }
     summary.skipped.extend(std::fs::read_to_string(&skipped)?.lines().map(str::to_owned));
     Ok(())
 }
@@ -126,8 +131,9 @@ impl TestBinary {
         let mut command = self.command(filter);
         command.env(SKIPPED_FILE, skipped);
         if std::env::var_os("RUST_TEST_THREADS").is_none() {
-            let processors = std::thread::available_parallelism()?.get();
-            command.env("RUST_TEST_THREADS", processors.max(THREADS_MIN).to_string());
+            let least = if self.name == WAITING { WAITING_THREADS } else { THREADS_MIN };
+            let threads = std::thread::available_parallelism()?.get().max(least);
+            command.env("RUST_TEST_THREADS", threads.to_string());
         }
         follow(&command, &self.name, summary).await
     }
@@ -161,4 +167,39 @@ async fn follow(command: &Command, name: &str, summary: &mut Summary) -> Result<
         summary.failed(name, &format!("ended with {status}, and named no failed test"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Crates that are small, and that only tests and benchmarks of other crates ask for more of.
+    const SMALL: [&str; 3] = ["either ", "regex-automata ", "regex-syntax "];
+
+    /// The crates of other projects with their features.
+    fn features(selection: &[&str]) -> BTreeSet<String> {
+        let mut tree = cargo(&["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}"]);
+        let output = tree.args(selection).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().map(|line| line.trim_end_matches(" (*)").to_owned());
+        lines.filter(|line| !line.contains("(/") && !line.is_empty()).collect()
+    }
+
+    /// The tests' own build, xtask and the command line share their dependencies, or cargo would compile the AWS SDK three
+    /// times. `tests/Cargo.toml` turns on what is missing.
+    #[test]
+    fn dependencies_are_built_once() {
+        let tests = features(&["--workspace", "--edges", "normal,build,dev"]);
+        let command_line: Vec<_> = cli::PACKAGES.iter().flat_map(|package| ["--package", package]).collect();
+        for selection in [&["--package", "xtask"][..], &command_line] {
+            let built = features(&[selection, &["--edges", "normal,build"]].concat());
+            let more: Vec<_> = built.difference(&tests).collect();
+            let large: Vec<_> =
+                more.iter().filter(|line| !SMALL.iter().any(|small| line.starts_with(small))).collect();
+            assert!(built.len() > 100 && large.is_empty(), "{selection:?}: {large:#?}");
+        }
+    }
 }

@@ -193,7 +193,7 @@ impl Case {
         self.cell(self.through(&variables, object_key, 1000).await)
     }
 
-    /// Delivers so many bytes with this proof, or as it is set, and checks that they arrived, or that nothing did.
+    /// Delivers this many bytes with this proof or the setting's, and checks that all of them arrived or none.
     async fn deliver(
         &self,
         object_key: &str,

@@ -13,7 +13,7 @@ use crate::support::Delivery;
 
 async fn open_ssh(name: &'static str, options: Options, settings: SettingsOfRow) {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip(&format!("{name}: OpenSSH's server is not to be had here"));
+        return skip(&format!("{name}: OpenSSH's server is not available here"));
     };
     let partner = Partner::open_ssh(sshd, options).await.unwrap();
     let version = inspect::identification(&partner).await;
@@ -25,7 +25,7 @@ async fn open_ssh(name: &'static str, options: Options, settings: SettingsOfRow)
 async fn program(name: &'static str, server: Server, differs: Differs) {
     let Some(software) = server.install().await.unwrap() else {
         return skip(&format!(
-            "{name}: it is not to be had here, neither among the distribution's packages nor from npm"
+            "{name}: it is not available here, neither among the distribution's packages nor from npm"
         ));
     };
     let version = software.version.clone();
@@ -43,7 +43,7 @@ async fn program(name: &'static str, server: Server, differs: Differs) {
     case.run(Some(facts)).await;
 }
 
-/// A folder in which nobody but its owner and root may write, up to the root.
+/// A folder where only its owner and root may write, like all folders above it.
 fn private_folder() -> Option<PathBuf> {
     use std::os::unix::fs::MetadataExt;
     let folder = tools::workspace().join("target/partners");
@@ -91,7 +91,7 @@ async fn compatibility_proftpd() {
 #[tokio::test]
 async fn an_empty_file_is_proved_where_a_hash_is_demanded() {
     let Some(software) = Server::ProFtpd.install().await.unwrap() else {
-        return skip("an empty file and ProFTPD's hash: it is not to be had here");
+        return skip("an empty file and ProFTPD's hash: it is not available here");
     };
     let mut delivery = Delivery::to(Partner::program(software, Options::default()).await.unwrap());
     delivery.set("SFTP_PROOF", "hash");

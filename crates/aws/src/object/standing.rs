@@ -1,0 +1,134 @@
+//! Whether a newer upload supersedes the pinned one.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::ObjectVersion;
+use bridge::{PinnedObject, Result};
+
+use super::stored::{Stored, head};
+use super::unreadable::unlisted;
+use crate::versions::Versions;
+
+/// Which uploads are delivered, and so supersede an older one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deliverable {
+    /// Whether empty uploads are not delivered (`SFTP_SKIP_EMPTY`).
+    pub skip_empty: bool,
+}
+
+impl Deliverable {
+    /// Whether an upload of this size is delivered.
+    pub(super) fn includes(self, size: u64) -> bool {
+        size > 0 || !self.skip_empty
+    }
+}
+
+/// A newer upload, which supersedes the pinned one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newer {
+    /// Which upload it is, for the receipt.
+    pub reason: String,
+    /// Its version id, on versioned buckets.
+    pub version_id: Option<String>,
+}
+
+impl Newer {
+    /// The object that the key has now.
+    pub(super) fn stored(current: &Stored) -> Self {
+        let named = match &current.version_id {
+            Some(version_id) => format!("version {version_id}"),
+            None => format!("etag {}", current.etag),
+        };
+        Self::named(&named, current.version_id.as_deref())
+    }
+
+    fn version(version: &ObjectVersion) -> Self {
+        let version_id = version.version_id();
+        Self::named(&format!("version {}", version_id.unwrap_or_default()), version_id)
+    }
+
+    fn named(named: &str, version_id: Option<&str>) -> Self {
+        let reason = format!("a newer upload has taken its place, {named}, and has an event of its own");
+        Self { reason, version_id: version_id.map(str::to_owned) }
+    }
+}
+
+/// What happened to the pinned object since.
+#[derive(Debug)]
+pub enum Standing {
+    /// Nothing newer was uploaded. On a versioned bucket it may have been deleted, but it must still be delivered.
+    Newest,
+    /// A newer upload supersedes it.
+    Superseded(Newer),
+    /// The pinned version itself is gone, so it is not known whether there was a newer one.
+    Gone,
+}
+
+/// Asks S3 what happened to the pinned object. This is done just before publishing, and once more afterwards.
+///
+/// # Errors
+/// `ObjectUnreadable`, `ObjectReadInterrupted`.
+pub async fn standing(s3: &Client, object: &PinnedObject, deliverable: Deliverable) -> Result<Standing> {
+    let current = head(s3, &object.bucket, &object.object_key, None).await?;
+    if let Some(version_id) = &object.version_id {
+        if current.as_ref().is_some_and(|current| current.version_id.as_ref() == Some(version_id)) {
+            return Ok(Standing::Newest);
+        }
+        return standing_among_versions(s3, object, version_id, current.as_ref(), deliverable).await;
+    }
+    Ok(match current {
+        None => Standing::Gone,
+        Some(current) if current.etag == object.etag || !deliverable.includes(current.size) => {
+            Standing::Newest
+        }
+        Some(current) => Standing::Superseded(Newer::stored(&current)),
+    })
+}
+
+/// The upload that supersedes the object. `None` if there is none, or if it is not known.
+///
+/// # Errors
+/// As [`standing`].
+pub async fn superseded_by(
+    s3: &Client,
+    object: &PinnedObject,
+    deliverable: Deliverable,
+) -> Result<Option<Newer>> {
+    match standing(s3, object, deliverable).await? {
+        Standing::Superseded(newer) => Ok(Some(newer)),
+        Standing::Newest | Standing::Gone => Ok(None),
+    }
+}
+
+/// For a pinned version that is not the current one. The current one is newer if S3 stored it later. If both were stored in
+/// the same second, or if the current one is a delete marker, the list of versions decides, because it is in upload order.
+pub(super) async fn standing_among_versions(
+    s3: &Client,
+    object: &PinnedObject,
+    version_id: &str,
+    current: Option<&Stored>,
+    deliverable: Deliverable,
+) -> Result<Standing> {
+    if let Some(current) = current
+        && deliverable.includes(current.size)
+        && current.last_modified.zip(object.last_modified).is_some_and(|(newer, ours)| newer > ours)
+    {
+        return Ok(Standing::Superseded(Newer::stored(current)));
+    }
+    let (mut newer, mut is_later) = (None, false);
+    let mut versions = Versions::of(s3, &object.bucket, &object.object_key);
+    while let Some(page) = versions.page().await.map_err(|error| unlisted(object, &error))? {
+        for version in &page {
+            if version.version_id() == Some(version_id) {
+                return Ok(newer.map_or(Standing::Newest, Standing::Superseded));
+            }
+            let size = version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+            if newer.is_none() && deliverable.includes(size) {
+                newer = Some(Newer::version(version));
+                let stored_at = version.last_modified().map(|time| time.secs());
+                is_later = stored_at.zip(object.last_modified).is_some_and(|(newer, ours)| newer > ours);
+            }
+        }
+    }
+    // The pinned version is not in the list, so only the time tells whether another one is newer.
+    Ok(newer.filter(|_| is_later).map_or(Standing::Gone, Standing::Superseded))
+}

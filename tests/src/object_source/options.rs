@@ -1,0 +1,50 @@
+//! What the objects are, and how the store differs from a well-behaved one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What an object consists of.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A file, with the length that it has now.
+    File(PathBuf),
+    /// This many bytes of the [`pattern`](crate::pattern), which take no memory.
+    Pattern(u64),
+}
+
+/// What the store says about an object's contents, true or false.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The SHA-256 of the whole object, in base64.
+    Sha256(String),
+    /// The MD5, in hexadecimal: the entity tag, as of every object that was uploaded in one piece.
+    Md5(String),
+}
+
+/// How the store differs from a well-behaved one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quirks {
+    /// Maximum number of bytes of a body: it breaks off after them.
+    pub break_after: Option<u64>,
+    /// Range requests get the whole object.
+    pub no_ranges: bool,
+    /// Maximum number of keys on a page of a listing. S3 sends at most 1,000, and may send fewer.
+    pub keys_max: Option<usize>,
+    /// Requests that change something get 503 instead of 405.
+    pub busy: bool,
+    /// Without `s3:ListBucket`: a missing object, and every version that is asked for by its id, is 403.
+    pub no_listing: bool,
+    /// A listing fails after its first page.
+    pub one_page: bool,
+}
+
+/// How slowly it answers. Real S3 takes some 20 ms to the first byte and sends some 90 MB/s a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// Time from a request to the first byte of its answer.
+    pub first_byte_delay: Duration,
+    /// Rate of each body. `None`: no limit.
+    pub bytes_per_second: Option<u64>,
+}

@@ -1,0 +1,81 @@
+//! How deliveries are shown.
+
+use anyhow::{Result, ensure};
+use integration_tests::stack::{Execution, Stack};
+use serde_json::Value;
+
+use crate::report::{field, seconds};
+
+/// The heading of the lines that [`delivery`] prints.
+pub(super) fn columns() {
+    println!("  {:29} {:17} {:>8} {:>8} {:>12}", "object", "outcome", "FetchKey", "Transfer", "VerifyRemote");
+}
+
+/// A line with the outcome of a delivery and the times of its steps, and why it failed if it did.
+pub(super) async fn delivery(stack: &Stack<'_>, execution: &Execution) -> Result<()> {
+    let steps = stack.steps(&execution.arn).await?;
+    let took = |state: &str| {
+        let all: Vec<_> = steps.iter().filter(|step| step.state == state).map(|step| step.took).collect();
+        if all.is_empty() { "–".to_owned() } else { seconds(all.iter().sum()) }
+    };
+    println!(
+        "  {:29} {:17} {:>8} {:>8} {:>12}",
+        execution.object_key(),
+        outcome(execution),
+        took("FetchKey"),
+        took("Transfer"),
+        took("VerifyRemote")
+    );
+    field("    ", "error", execution.error.as_deref().unwrap_or_default());
+    field("    ", "cause", &cause(execution));
+    Ok(())
+}
+
+/// The receipt's outcome; the execution's status if there is no receipt.
+fn outcome(execution: &Execution) -> String {
+    let outcome = execution.receipt().and_then(|receipt| receipt["outcome"].as_str());
+    outcome.unwrap_or(execution.status.as_str()).to_owned()
+}
+
+/// The message of an error. Step Functions wraps what a function says into JSON.
+fn cause(execution: &Execution) -> String {
+    let cause = execution.cause.as_deref().unwrap_or_default();
+    let wrapped = serde_json::from_str::<Value>(cause).unwrap_or_default();
+    wrapped["errorMessage"].as_str().unwrap_or(cause).to_owned()
+}
+
+/// What an operator reads in a receipt.
+pub(super) fn receipt(receipt: &Value) {
+    let text = |path: &str| receipt.pointer(path).map(plain).unwrap_or_default();
+    let line = |name: &str, value: &str| field("    ", name, value);
+    line("outcome", &text("/outcome"));
+    line("reason", &text("/reason"));
+    line("version", &text("/object/version_id"));
+    if receipt.get("remote_path").is_some() && receipt.get("proof").is_some() {
+        line("delivered as", &format!("sftp://{}/{}", text("/remote_host"), text("/remote_path")));
+        line("proof", &text("/proof"));
+        line("checksum", &format!("{} {}", text("/checksum/algorithm"), text("/checksum/value")));
+        line("host key", &text("/host_key_fingerprint"));
+    }
+    for warning in receipt["warnings"].as_array().into_iter().flatten() {
+        line("warning", &plain(warning));
+    }
+}
+
+pub(super) fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Fails unless the delivery ended with one of these outcomes.
+pub(super) fn ensure_outcome(execution: &Execution, expected: &[&str]) -> Result<()> {
+    let found = outcome(execution);
+    ensure!(
+        expected.contains(&found.as_str()),
+        "the delivery of {} ended {found}, expected {}: {} {}",
+        execution.object_key(),
+        expected.join(" or "),
+        execution.error.as_deref().unwrap_or_default(),
+        cause(execution)
+    );
+    Ok(())
+}
