@@ -1,6 +1,8 @@
 //! What was tried, from the execution's history.
 
+use aws::lambda::Failed;
 use aws_sdk_sfn::types::HistoryEvent;
+use bridge::Failure;
 use serde::Serialize;
 
 /// One try that failed.
@@ -59,11 +61,19 @@ fn failed(events: &[HistoryEvent]) -> Vec<Attempt> {
             cause: cause.unwrap_or_default().to_owned(),
             redrive_count: 0,
         };
-        let original = crate::original(&failure);
+        let original = original(&failure);
         let at = event.timestamp().fmt(aws_sdk_sfn::primitives::DateTimeFormat::DateTime).unwrap_or_default();
         attempts.push(Attempt { state: failure.state, at, error: original.error, message: original.message });
     }
     attempts
+}
+
+/// The error as it was raised first. For a Lambda error, Step Functions' cause is JSON around the message; raising
+/// that JSON again would wrap it once more.
+pub(crate) fn original(failure: &Failure) -> Failed {
+    let message = serde_json::from_str::<serde_json::Value>(&failure.cause).ok();
+    let message = message.and_then(|cause| cause.get("errorMessage")?.as_str().map(str::to_owned));
+    Failed { error: failure.error.clone(), message: message.unwrap_or_else(|| failure.cause.clone()) }
 }
 
 #[cfg(test)]

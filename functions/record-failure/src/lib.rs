@@ -9,7 +9,7 @@ mod record;
 use aws::lambda::Failed;
 use aws::metrics::{self, Metric};
 use aws_sdk_s3::primitives::ByteStream;
-use bridge::{Failure, RecordFailureInput, RecordSettings};
+use bridge::{RecordFailureInput, RecordSettings};
 use serde::Serialize;
 
 pub use attempts::Attempt;
@@ -52,7 +52,7 @@ pub enum Recorded {
 /// # Errors
 /// When it is asked to raise: the original error, with its own name and message.
 pub async fn handle(deps: &Deps, input: RecordFailureInput) -> Result<Output, Failed> {
-    let original = original(&input.failure);
+    let original = attempts::original(&input.failure);
     if !input.raise {
         return Ok(Output::Record(record(deps, &input, &original).await));
     }
@@ -81,14 +81,6 @@ async fn record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> R
     }
 }
 
-/// The error as it was raised first. For a Lambda error, Step Functions' cause is JSON around the message; raising
-/// that JSON again would wrap it once more.
-fn original(failure: &Failure) -> Failed {
-    let message = serde_json::from_str::<serde_json::Value>(&failure.cause).ok();
-    let message = message.and_then(|cause| cause.get("errorMessage")?.as_str().map(str::to_owned));
-    Failed { error: failure.error.clone(), message: message.unwrap_or_else(|| failure.cause.clone()) }
-}
-
 /// Returns where the record lies. Tried again, it overwrites the same one.
 async fn write_record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> Result<String, String> {
     let settings = deps.settings.as_ref().map_err(ToString::to_string)?;
@@ -108,7 +100,10 @@ async fn write_record(deps: &Deps, input: &RecordFailureInput, original: &Failed
 
 #[cfg(test)]
 mod tests {
+    use bridge::Failure;
+
     use super::*;
+    use crate::attempts::original;
 
     fn failure(cause: &str) -> Failure {
         Failure {

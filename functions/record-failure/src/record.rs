@@ -4,7 +4,7 @@ use aws::lambda::Failed;
 use bridge::{Checkpoint, ErrorName, ObjectCreated, Place, RecordFailureInput, RecordSettings};
 use serde::Serialize;
 
-use crate::Attempt;
+use crate::attempts::Attempt;
 
 /// One failed execution, or one redrive of it. Written for a person; the fields are for programs, too.
 #[derive(Clone, Debug, PartialEq, Serialize)]

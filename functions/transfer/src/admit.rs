@@ -5,7 +5,7 @@ use bridge::{
     Checkpoint, CredentialLocation, ObjectSummary, Outcome, PinnedObject, Receipt, Report, Result, Route,
 };
 
-use crate::Call;
+use crate::call::Call;
 
 /// What the call has to do.
 pub(crate) enum Admission {

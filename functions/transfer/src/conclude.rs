@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws::{Newer, Standing};
 use bridge::{Checkpoint, Error, ErrorName, ObjectSummary, Outcome, Progress, Receipt, Result};
 
-use crate::Call;
+use crate::call::Call;
 use crate::send::Sending;
 
 /// Pause before a call that lost its session returns: a partner that cuts every connection is not called back at once.

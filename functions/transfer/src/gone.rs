@@ -5,7 +5,7 @@ use bridge::{Error, IfExists, NUMBER_MAX, ObjectSummary, Result, Route};
 use partner::files::{Reply, discard};
 use sftp::{Attributes, Sftp};
 
-use crate::Call;
+use crate::call::Call;
 
 impl Call<'_> {
     /// Whether the file is on the server: the reason for the receipt. Its size and time are all that is left to

@@ -4,7 +4,7 @@
 use bridge::{Checkpoint, Result};
 use partner::files::{Discarded, Seen, discard, look, put_back};
 
-use crate::session::Work;
+use crate::work::Work;
 
 impl Work<'_> {
     /// Before anything else is decided: what an earlier session or call left aside gets its name back, unless another

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bridge::{Checkpoint, Error, ErrorName, Progress, Receipt, Report, Result, Sent};
 
-use crate::Call;
+use crate::call::Call;
 
 /// Pause before a call that lost its session returns: a partner that cuts every connection is not called back at once.
 const PAUSE: Duration = Duration::from_secs(1);

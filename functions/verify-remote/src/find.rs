@@ -7,26 +7,9 @@ use bridge::{Checkpoint, ErrorName, IfExists, NUMBER_MAX, Outcome, Phase, Proof,
 use partner::files::{Discarded, Patience, Reply, Seen, discard, look, look_until};
 
 use crate::prove::{Compared, cannot_compare};
-use crate::publish::{End, LOST_ANSWER, Published, Turn};
-use crate::session::Work;
-
-/// The file to prove.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Subject {
-    pub(crate) path: String,
-    pub(crate) place: Place,
-    /// In bytes, if the server tells it.
-    pub(crate) size: Option<u64>,
-}
-
-/// Where the file to prove was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Where it was sent: the partial file, or the final one with a direct route.
-    Upload,
-    /// Under the final name, with a route that renames; or where a file was found before anything was sent.
-    Final,
-}
+use crate::subject::{Place, Subject};
+use crate::turn::{End, LOST_ANSWER, Published, Turn};
+use crate::work::Work;
 
 /// Outcome of the search among the files that must not be replaced.
 enum Search {

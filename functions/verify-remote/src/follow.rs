@@ -3,7 +3,7 @@
 use aws::{Newer, Standing};
 use bridge::{Checkpoint, ObjectSummary, Outcome, Report, Result, Route};
 
-use crate::session::{Next, Work};
+use crate::work::{Next, Work};
 
 impl Work<'_> {
     /// If S3 knows of a newer upload after something was written under a final name, this execution delivers that upload

@@ -2,6 +2,7 @@
 //! the object, and writes the receipt.
 
 mod asides;
+mod call;
 mod conclude;
 mod find;
 mod follow;
@@ -10,38 +11,16 @@ mod prove;
 mod publish;
 mod session;
 mod settle;
+mod subject;
+mod turn;
+mod work;
 
-use std::sync::Arc;
-use std::time::Duration;
+use bridge::{Checkpoint, Deadline, ErrorName, Progress, Receipt, Result, VerifyRemoteInput};
 
-use aws::{Deliverable, Standing};
-use bridge::{
-    Checkpoint, Deadline, Error, ErrorName, Marker, OnProgress, Outcome, Parties, Progress, Receipt, Result,
-    Settings, VerifyRemoteInput,
-};
-use partner::Partner;
+pub use crate::call::Deps;
 
-use crate::session::Next;
-
-/// What the handler works with.
-pub struct Deps {
-    /// The partner's server, with the settings and the clients.
-    pub partner: Arc<Partner>,
-    /// Is told how many bytes were read back, and of how many.
-    pub on_progress: OnProgress,
-}
-
-/// Time for publishing and the answer.
-const RESERVE: Duration = Duration::from_secs(20);
-
-/// One call: what it is asked to do, and how long it may take.
-struct Call<'a> {
-    deps: &'a Deps,
-    input: &'a VerifyRemoteInput,
-    deadline: Deadline,
-    /// Nothing that takes long is begun after this.
-    stop: Deadline,
-}
+use crate::call::{Call, RESERVE};
+use crate::work::Next;
 
 /// Proves and publishes. If reading back takes longer than the invocation may, returns a checkpoint instead of a receipt.
 ///
@@ -74,45 +53,5 @@ impl Call<'_> {
             }
         }
         self.settle(checkpoint).await
-    }
-
-    /// Whether the file and its marker are published, and S3 knew of no newer upload after that.
-    fn is_done_on_server(&self, checkpoint: &Checkpoint) -> bool {
-        checkpoint.phase.publication().is_some_and(|publication| {
-            let has_marker = publication.marker.is_some() || self.settings().marker == Marker::None;
-            publication.is_newest && has_marker
-        })
-    }
-
-    fn settings(&self) -> &Settings {
-        &self.deps.partner.settings
-    }
-
-    /// Whether an earlier call of this step may have been killed in the middle of publishing.
-    fn is_retry(&self) -> bool {
-        self.input.execution.retry_count > 0 || self.input.execution.redrive_count > 0
-    }
-
-    /// What S3 says of the pinned object now.
-    async fn standing(&self, checkpoint: &Checkpoint) -> Result<Standing> {
-        let deliverable = Deliverable { skip_empty: self.settings().policy.skip_empty };
-        aws::standing(&self.deps.partner.clients.s3, &checkpoint.object, deliverable).await
-    }
-
-    fn no_answer(&self) -> Error {
-        ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", self.settings().host))
-    }
-
-    /// The receipt without what was published.
-    fn receipt(&self, outcome: Outcome, checkpoint: &Checkpoint) -> Receipt {
-        tracing::info!(?outcome, path = checkpoint.final_path(), "the delivery has ended");
-        let parties = Parties {
-            remote_host: &self.settings().host,
-            credential: &self.input.credential,
-            execution: &self.input.execution,
-        };
-        let object = (&checkpoint.object).into();
-        let receipt = Receipt::new(outcome, object, &checkpoint.report, parties, aws::now());
-        Receipt { synced: checkpoint.sent.synced, ..receipt }
     }
 }

@@ -6,7 +6,7 @@ use partner::files::{self, Attempt, Onto, Reply, Seen, Swap, attempt, discard, l
 use sftp::{FileHandle, OpenFlags, Sftp, Status};
 
 use crate::prove::hashes::Known;
-use crate::session::Work;
+use crate::work::Work;
 
 /// Outcome of putting the marker beside the published file.
 pub(crate) enum Marked {

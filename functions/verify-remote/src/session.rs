@@ -1,30 +1,13 @@
 //! What needs a session with the partner's server. A lost session is followed by another.
 
 use aws::Standing;
-use bridge::{Checkpoint, Marker, Outcome, Phase, Publication, Receipt, Result};
+use bridge::{Checkpoint, Marker, Outcome, Phase, Publication, Result};
 use partner::Persistence;
-use sftp::{Session, Sftp};
 
-use crate::Call;
+use crate::call::Call;
 use crate::mark::Marked;
-use crate::publish::{End, Published};
-
-/// What comes after the work on the server.
-pub(crate) enum Next {
-    /// The file is published, and its marker, if there is to be one. The object is to be settled.
-    Settle,
-    /// The delivery has ended without a file of ours.
-    End(Box<Receipt>),
-    /// The state machine calls again. The checkpoint says how far the delivery has come, and of which upload it is.
-    CallAgain,
-}
-
-/// The work of a call within one session.
-pub(crate) struct Work<'a> {
-    pub(crate) call: &'a Call<'a>,
-    pub(crate) sftp: &'a Sftp,
-    host_key_fingerprint: &'a str,
-}
+use crate::turn::{End, Published};
+use crate::work::{Next, Work};
 
 /// Whether S3 has just said which upload is the newest.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,11 +40,7 @@ impl Call<'_> {
     }
 }
 
-impl<'a> Work<'a> {
-    fn new(call: &'a Call<'a>, session: &'a Session) -> Self {
-        Self { call, sftp: session.sftp(), host_key_fingerprint: session.host_key_fingerprint() }
-    }
-
+impl Work<'_> {
     async fn run(&self, checkpoint: &mut Checkpoint) -> Result<Next> {
         let mut asked = Asked::NotYet;
         if checkpoint.phase.publication().is_none() {
@@ -122,12 +101,5 @@ impl<'a> Work<'a> {
             Marked::AsItWas => Ok(Next::Settle),
             Marked::OutOfTime => Ok(Next::CallAgain),
         }
-    }
-
-    /// The delivery ends because a newer upload takes the object's place.
-    pub(crate) fn superseded_receipt(&self, checkpoint: &Checkpoint, reason: String) -> Next {
-        let receipt = self.call.receipt(Outcome::Superseded, checkpoint);
-        let host_key_fingerprint = Some(self.host_key_fingerprint.to_owned());
-        Next::End(Box::new(Receipt { reason: Some(reason), host_key_fingerprint, ..receipt }))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws::afterwards::{Copying, NotDone, delete, move_to, tag};
 use bridge::{AfterDelivery, Checkpoint, Comparison, Outcome, PinnedObject, Publication, Receipt, Result};
 
-use crate::Call;
+use crate::call::Call;
 
 /// Maximum number of attempts, after the SDK's own retries.
 const TRIES_MAX: u32 = 3;

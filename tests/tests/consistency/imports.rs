@@ -8,16 +8,6 @@ use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
 
-/// Crates that still have circles. The list only gets shorter.
-const UNFINISHED: [&str; 6] = [
-    "xtask",
-    "crates/bridge",
-    "crates/cli",
-    "functions/record-failure",
-    "functions/transfer",
-    "functions/verify-remote",
-];
-
 /// The module path below the crate root.
 type ModulePath = Vec<String>;
 
@@ -45,9 +35,6 @@ fn no_files_of_a_crate_import_each_other_in_a_circle() {
     assert!(roots.len() > 8, "{roots:?}");
     let circles: Vec<String> = roots
         .iter()
-        .filter(|root| {
-            !UNFINISHED.iter().any(|package| root.parent().unwrap().ends_with(format!("{package}/src")))
-        })
         .flat_map(|root| {
             let modules = modules_of(root);
             let circles = circles(&edges(&modules));
@@ -113,6 +100,9 @@ fn modules_of(root: &Path) -> BTreeMap<ModulePath, Module> {
 /// The modules that a file declares, and what it imports and names.
 fn parse(source: &str) -> (Vec<String>, Module) {
     let code = without_tests(&without_comments_and_strings(source));
+    // A restricted visibility names a module, and imports nothing.
+    let visibility = Regex::new(r"\bpub\s*\(\s*in\s+[\w:]+\s*\)").unwrap();
+    let code = visibility.replace_all(&code, "pub");
     let declaration = Regex::new(r"\bmod\s+(\w+)\s*;").unwrap();
     let declared = declaration.captures_iter(&code).map(|found| found[1].to_owned()).collect();
     let mut module = Module::default();

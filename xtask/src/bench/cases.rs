@@ -6,7 +6,6 @@ use integration_tests::object_source::Pace;
 
 use super::contestants::Contestant::{self, Bridge, BridgeWith, OpenSsh, OpenSshAesGcm, Predecessor, Rclone};
 use super::contestants::Work;
-use super::results::Unit;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -39,6 +38,14 @@ pub(crate) struct Goal {
     /// `None`: `at_most` is in the unit instead of a ratio.
     pub(crate) against: Option<Contestant>,
     pub(crate) at_most: f64,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Seconds,
+    ProcessorSeconds,
+    Bytes,
 }
 
 /// How much is measured.

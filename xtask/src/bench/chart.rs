@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::cases::size;
+use super::cases::{Unit, size};
 use super::contestants::Contestant;
-use super::results::{Measured, Unit};
+use super::results::Measured;
 
 const PANEL: (f64, f64) = (380.0, 240.0);
 const LEFT: f64 = 64.0;

@@ -17,11 +17,11 @@ use integration_tests::tools::workspace;
 
 use crate::commands::cargo;
 use crate::report::{heading, seconds};
-use cases::Case;
+use cases::{Case, Unit};
 use contestants::Work;
 use measure::Sample;
 use place::{BUCKET, Place};
-use results::{Measured, Series, Unit};
+use results::{Measured, Series};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {

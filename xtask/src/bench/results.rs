@@ -2,17 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::cases::{self, Case, Goal};
+use super::cases::{self, Case, Goal, Unit};
 use super::contestants::{Contestant, Work};
 use super::measure::Sample;
-
-/// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unit {
-    Seconds,
-    ProcessorSeconds,
-    Bytes,
-}
 
 /// One program in one case.
 pub(crate) struct Series {

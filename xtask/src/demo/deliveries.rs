@@ -7,7 +7,7 @@ use integration_tests::partner::Partner;
 use integration_tests::pattern;
 use integration_tests::stack::{Execution, Stack};
 
-use super::{LOCATION, PATIENCE, shown};
+use super::shown::{self, LOCATION, PATIENCE};
 use crate::report::{heading, paragraph, size};
 
 /// An object to upload.

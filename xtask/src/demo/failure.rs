@@ -5,7 +5,7 @@ use integration_tests::partner::Partner;
 use integration_tests::stack::{Execution, Stack};
 use serde_json::Value;
 
-use super::{LOCATION, PATIENCE, shown};
+use super::shown::{self, LOCATION, PATIENCE};
 use crate::report::{field, heading, paragraph};
 
 const OBJECT_KEY: &str = "invoice.txt";

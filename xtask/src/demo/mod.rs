@@ -5,19 +5,16 @@ mod failure;
 mod keep;
 mod shown;
 
-use std::time::Duration;
-
 use anyhow::Result;
 use integration_tests::ministack::{MiniStack, Options};
 use integration_tests::partner::Partner;
 use integration_tests::stack::{self, Priority, Stack};
 use integration_tests::tools;
 
+use self::shown::LOCATION;
 use crate::report::{item, paragraph, step};
 
 const NAME: &str = "s3-sftp-bridge-demo";
-const LOCATION: &str = "incoming";
-const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(crate) async fn run(keep: bool) -> Result<()> {
     introduce();

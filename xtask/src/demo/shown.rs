@@ -1,10 +1,17 @@
-//! How deliveries are shown.
+//! What the deliveries of the demo have in common, and how they are shown.
+
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use integration_tests::stack::{Execution, Stack};
 use serde_json::Value;
 
 use crate::report::{field, seconds};
+
+/// The partner's directory for deliveries.
+pub(super) const LOCATION: &str = "incoming";
+/// Maximum time to wait for a delivery.
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The heading of the lines that [`delivery`] prints.
 pub(super) fn columns() {

@@ -3,6 +3,7 @@
 mod credential;
 mod delivery;
 mod digests;
+mod execution;
 mod object;
 mod publication;
 mod receipt;
@@ -13,10 +14,10 @@ pub use delivery::{
     Candidate, Checkpoint, Phase, Proving, Publishing, Reached, ReadBack, Reading, Report, Reread, Sent,
 };
 pub use digests::{Comparison, Digests};
+pub use execution::Execution;
 pub use object::{ObjectSummary, PinnedObject};
 pub use publication::{Outcome, Proof, Publication};
 pub use receipt::{Parties, Receipt};
 pub use wire::{
-    Execution, Failure, FetchKeyInput, FetchKeyOutput, Progress, RecordFailureInput, TransferInput,
-    VerifyRemoteInput,
+    Failure, FetchKeyInput, FetchKeyOutput, Progress, RecordFailureInput, TransferInput, VerifyRemoteInput,
 };

@@ -1,37 +1,12 @@
 //! The inputs and outputs of the functions, as the state machine passes them on.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Checkpoint, CredentialReference, Receipt};
-
-/// The execution a call belongs to, from the state machine's context object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Execution {
-    /// The execution's ARN.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub id: String,
-    /// The execution's name.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub name: String,
-    /// When it started, RFC 3339.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub start_time: String,
-    /// The state machine's ARN.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub state_machine_id: String,
-    /// How often it was redriven. Absent on some engines: 0.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub redrive_count: u32,
-    /// How often the current state was retried.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub retry_count: u32,
-}
-
-/// Step Functions leaves an unknown context field out; local engines say `null`.
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(d)?.unwrap_or_default())
-}
+use super::credential::CredentialReference;
+use super::delivery::Checkpoint;
+use super::execution::{Execution, null_is_default};
+use super::receipt::Receipt;
 
 /// Input of `fetch-key`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,19 +113,4 @@ pub struct RecordFailureInput {
     pub failure: Failure,
     /// Whether to raise the error instead of recording it.
     pub raise: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::decode;
-
-    #[test]
-    fn a_missing_or_null_redrive_count_is_zero() {
-        for execution in [json!({}), json!({"redrive_count": null, "name": "n"})] {
-            assert_eq!(decode::<Execution>(execution).unwrap().redrive_count, 0);
-        }
-    }
 }

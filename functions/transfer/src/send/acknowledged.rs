@@ -2,10 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bridge::{Checkpoint, Digests, Hashes, OnProgress, Phase, Result, RunningChecksum};
+use bridge::{Checkpoint, Checksum, Digests, Hashes, OnProgress, Phase, Result, RunningChecksum};
 use bytes::Bytes;
-
-use crate::send::found::Found;
 
 /// **Invariant:** offset and digests cover the same bytes, all of them acknowledged without a gap.
 pub(crate) struct Acknowledged(Mutex<Checkpoint>);
@@ -15,6 +13,14 @@ pub(crate) struct Acknowledged(Mutex<Checkpoint>);
 pub(crate) struct Mark {
     restarts: u32,
     pub(crate) offset: u64,
+}
+
+/// A file that may be this object. `verify-remote` proves it before anything relies on it.
+pub(crate) struct Found {
+    /// See [`Route::numbered`].
+    pub(crate) number: u32,
+    /// What S3 stored of the object: what the file is proved by.
+    pub(crate) checksum: Checksum,
 }
 
 impl Acknowledged {

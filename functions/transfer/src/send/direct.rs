@@ -4,8 +4,8 @@ use bridge::{PinnedObject, Result, Route};
 use partner::files::Reply;
 use sftp::Sftp;
 
-use crate::send::Sending;
 use crate::send::resume::Reach;
+use crate::send::sending::Sending;
 
 /// How much of the final file is ours already.
 pub(crate) enum Prepared {

@@ -4,15 +4,8 @@ use bridge::{Checksum, ErrorName, IfExists, NUMBER_MAX, PinnedObject, Result, Ro
 use partner::files::{Reply, refuse_directory};
 use sftp::{Attributes, Sftp, Status};
 
-use crate::send::Sending;
-
-/// A file that may be this object. `verify-remote` proves it before anything relies on it.
-pub(crate) struct Found {
-    /// See [`Route::numbered`].
-    pub(crate) number: u32,
-    /// What S3 stored of the object: what the file is proved by.
-    pub(crate) checksum: Checksum,
-}
+use crate::send::acknowledged::Found;
+use crate::send::sending::Sending;
 
 /// What is decided about one name.
 enum Decision {

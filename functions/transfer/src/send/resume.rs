@@ -7,7 +7,7 @@ use bridge::{Checkpoint, PinnedObject, ProofPolicy, Result, Route};
 use partner::files::{OpenAs, Patience, Reply, Seen, look_until};
 use sftp::{AHEAD_MAX, Attributes, FileHandle, Sftp};
 
-use crate::send::Sending;
+use crate::send::sending::Sending;
 
 /// How far a file on the server reaches, in bytes; `None` if the server does not say. No file reaches 0 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use bridge::{Checkpoint, Demand, ErrorName, Hashes, PinnedObject, ProofPolicy, R
 use partner::files::{OpenAs, PartialFile, explain, look};
 use sftp::{Caps, Error, FileHandle, Session, Sftp, Upload};
 
-use crate::send::Sending;
 use crate::send::acknowledged::Journal;
 use crate::send::direct::Prepared;
 use crate::send::resume::Reach;
+use crate::send::sending::Sending;
 
 /// How a session's share of the object ended.
 #[derive(Clone, Copy, PartialEq, Eq)]

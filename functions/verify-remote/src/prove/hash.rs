@@ -6,10 +6,10 @@ use bridge::{Checkpoint, ErrorName, Hashes, Proof, Result, RunningSha256};
 use partner::files::Reply;
 use sftp::OpenFlags;
 
-use crate::find::Subject;
-use crate::prove::Attempt;
+use crate::prove::attempt::Attempt;
 use crate::prove::hashes::Known;
-use crate::session::Work;
+use crate::subject::Subject;
+use crate::work::Work;
 
 /// Whether the server's hash is the only proof that is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use aws::ObjectReader;
 use bridge::{Checkpoint, ErrorName, Hashes, Phase, Reread, Result};
 
-use crate::session::Work;
+use crate::work::Work;
 
 /// Whether the checkpoint has what is wanted.
 #[must_use]

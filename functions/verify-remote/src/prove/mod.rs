@@ -1,5 +1,6 @@
 //! Proves that the file on the server is the pinned object.
 
+mod attempt;
 mod hash;
 pub(crate) mod hashes;
 mod read_back;
@@ -7,29 +8,12 @@ mod read_back;
 use bridge::{Checkpoint, Comparison, Error, ErrorName, IfExists, Proof, ProofPolicy, Result};
 use partner::files::discard;
 
-use crate::find::{Place, Subject};
+use crate::prove::attempt::Attempt;
 use crate::prove::hash::Requirement;
 use crate::prove::read_back::Cursor;
-use crate::publish::{End, Turn};
-use crate::session::Work;
-
-/// Outcome of one way to prove the file.
-pub(crate) enum Attempt {
-    Proved {
-        proof: Proof,
-        warnings: Vec<String>,
-    },
-    /// The server does not offer it, or refuses; says why.
-    Refused(String),
-    /// It was cut short. The checkpoint says where.
-    OutOfTime,
-}
-
-impl Attempt {
-    fn proved(proof: Proof) -> Self {
-        Self::Proved { proof, warnings: Vec::new() }
-    }
-}
+use crate::subject::{Place, Subject};
+use crate::turn::{End, Turn};
+use crate::work::Work;
 
 /// Outcome of proving.
 pub(crate) enum Proved {

@@ -4,9 +4,9 @@ use bridge::{Checkpoint, Error, ErrorName, Proof, ReadBack, Result, RunningCheck
 use partner::files::Reply;
 use sftp::{FileHandle, OpenFlags};
 
-use crate::find::Subject;
-use crate::prove::Attempt;
-use crate::session::Work;
+use crate::prove::attempt::Attempt;
+use crate::subject::Subject;
+use crate::work::Work;
 
 /// Which of the checkpoint's cursors says how far the file was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use bridge::{Checkpoint, ErrorName, Result};
 use partner::files::{Patience, Seen, discard, look_until};
 
-use crate::session::Work;
+use crate::work::Work;
 
 impl Work<'_> {
     /// Returns whether the file is seen under its final name. If not, warns.

@@ -4,6 +4,7 @@
 //! name is never removed before ours is there, unless the server refuses every other way.
 
 mod confirm;
+mod permission;
 mod rename;
 mod replace;
 
@@ -11,59 +12,22 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use aws::{Newer, Standing};
-use bridge::{Checkpoint, Error, ErrorName, IfExists, Outcome, Phase, Proof, Result};
-use partner::files::{AttributesOf, Discarded, Seen, discard, look, set_file_attributes};
+use bridge::{Checkpoint, ErrorName, IfExists, Outcome, Phase, Proof, Result};
+use partner::files::{AttributesOf, Discarded, discard, set_file_attributes};
 
-use crate::find::{Place, Subject};
 use crate::mark::MarkerFile;
 use crate::prove::Proved;
 use crate::prove::hashes::Known;
+use crate::publish::permission::Permission;
 use crate::publish::rename::Renamed;
-use crate::session::Work;
-
-/// How finding, proving and publishing ended.
-pub(crate) enum End {
-    Published(Published),
-    /// A newer upload takes the object's place; says which.
-    Superseded(String),
-    /// The stop came first. The next call continues.
-    OutOfTime,
-}
-
-/// The file is under its final name.
-pub(crate) struct Published {
-    pub(crate) outcome: Outcome,
-    pub(crate) proof: Proof,
-    /// It was not seen there.
-    pub(crate) unconfirmed: bool,
-    /// What S3 said after that, if it was asked.
-    pub(crate) standing: Option<Standing>,
-}
-
-impl Published {
-    pub(crate) fn new(outcome: Outcome, proof: Proof) -> Self {
-        Self { outcome, proof, unconfirmed: false, standing: None }
-    }
-
-    /// By us, but not seen.
-    pub(crate) fn unconfirmed(proof: Proof) -> Self {
-        Self { unconfirmed: true, ..Self::new(Outcome::Delivered, proof) }
-    }
-}
-
-/// What one look at the server led to.
-pub(crate) enum Turn {
-    Ended(End),
-    /// What is there has changed meanwhile: it is to be found and proved again.
-    LookAgain,
-}
+use crate::subject::{Place, Subject};
+use crate::turn::{End, Published, Turn};
+use crate::work::Work;
 
 /// Maximum number of times that something else is found than the time before.
 const LOOKS_MAX: u32 = 10;
 /// Pause before the second look; it grows by this much with each.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
-
-pub(crate) const LOST_ANSWER: &str = "the answer to the rename was lost, and the server shows neither the partial file nor the final one: the file was published, and may have been taken away since. Ask the partner whether it arrived";
 
 impl Work<'_> {
     /// Publishes what was sent, unless a newer upload or another file stands against it.
@@ -233,39 +197,4 @@ impl Work<'_> {
         warnings.into_iter().for_each(|warning| checkpoint.warn(warning));
         Ok(())
     }
-
-    /// Whether a file under the final name may be replaced now.
-    pub(crate) async fn permission(&self, checkpoint: &Checkpoint) -> Result<Permission> {
-        match self.call.standing(checkpoint).await? {
-            Standing::Newest => Ok(Permission::Granted),
-            Standing::Superseded(newer) => Ok(Permission::Superseded(newer)),
-            Standing::Gone => self.permission_without_object(checkpoint).await,
-        }
-    }
-
-    /// The object is gone, so S3 does not say whether there was a newer one. Under a free name nothing is overwritten.
-    async fn permission_without_object(&self, checkpoint: &Checkpoint) -> Result<Permission> {
-        let path = checkpoint.final_path();
-        match look(self.sftp, &path).await? {
-            Seen::Nothing => Ok(Permission::Granted),
-            Seen::File(Some(size)) if size == checkpoint.object.size => Ok(Permission::LookAgain),
-            _ => Err(cannot_tell(checkpoint, &path)),
-        }
-    }
-}
-
-/// Whether a file under the final name may be replaced.
-pub(crate) enum Permission {
-    Granted,
-    Superseded(Newer),
-    /// Another execution may have delivered this very file.
-    LookAgain,
-}
-
-/// The object is gone, and a file is there that may be newer.
-fn cannot_tell(checkpoint: &Checkpoint, path: &str) -> Error {
-    ErrorName::ObjectUnreadable.error(format!(
-        "s3://{}/{} was deleted before its file was published, and there is a {path:?} already: nobody can tell any more which of the two is newer. Nothing was published; {:?} stays. If it is this one, upload it again",
-        checkpoint.object.bucket, checkpoint.object.object_key, checkpoint.route.upload_path()
-    ))
 }

@@ -8,8 +8,9 @@ use partner::files::{Attempt, Onto, Reply, Seen, attempt, discard, look};
 use sftp::{OpenFlags, Status};
 
 use crate::mark::MarkerFile;
-use crate::publish::{LOST_ANSWER, Permission};
-use crate::session::Work;
+use crate::publish::permission::Permission;
+use crate::turn::LOST_ANSWER;
+use crate::work::Work;
 
 /// How giving the file its final name ended.
 pub(crate) enum Renamed {
