@@ -8,6 +8,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 mod documents;
+mod functions;
 mod imports;
 mod settings;
 
