@@ -42,7 +42,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What becomes of the connections when a client has sent so many bytes, if there is such a number.
+    /// What happens to the connections after a client has sent a number of bytes.
     fn limit(self) -> Option<u64> {
         match self {
             Self::CutAfter(limit)

@@ -1,4 +1,4 @@
-//! Step `FetchKey`: reads and checks the credential, and pins its version. The key itself never leaves.
+//! Step `FetchKey`: reads and checks the credential, and pins its version. The private key never leaves the function.
 
 use aws::credential::{self, Clients};
 use bridge::{
@@ -15,13 +15,13 @@ pub struct Deps {
     pub clients: Clients,
 }
 
-/// Returns a pinned reference to the credential, the user name, and the public key's algorithm and fingerprint; and the
-/// same of the version before, for a partner who has not followed a rotation yet.
+/// Returns a pinned reference to the credential, with the user name and the public key's algorithm and fingerprint. The
+/// previous version is referenced as well: the partner may not have followed a rotation yet.
 ///
 /// # Errors
 /// `InvalidInput`, `InvalidConfig`, `SecretUnavailable`, `SecretUnreadable`, `InvalidPrivateKey`.
 pub async fn handle(deps: &Deps, input: FetchKeyInput) -> Result<FetchKeyOutput> {
-    // A bad event ends here, before anything is asked of anyone.
+    // A bad event ends here, before any request is sent.
     ObjectCreated::from_event(input.event)?;
     let Deps { settings, clients } = deps;
     let (current, previous) = tokio::join!(
@@ -32,16 +32,16 @@ pub async fn handle(deps: &Deps, input: FetchKeyInput) -> Result<FetchKeyOutput>
     let login = partner::login(settings, credential)?;
     if login.usable().next().is_none() {
         return Err(ErrorName::InvalidConfig.error(format!(
-            "SFTP_AUTHENTICATION permits {}, and the credential has nothing to do so with",
+            "SFTP_AUTHENTICATION permits {}, and the credential contains nothing for that. Add a private key or a password to the secret, or change the setting",
             settings.login.methods
         )));
     }
     tracing::info!(login.user_name, key = ?login.private_key, "the credential is pinned");
-    // One that is of no use, or the same in other words, is none.
+    // Ignore a previous version that cannot be parsed, cannot log in, or is identical.
     let previous = previous.and_then(|(location, credential)| {
         let previous = partner::login(settings, credential).ok()?;
-        let is_of_use = previous.usable().next().is_some() && !previous.is_same(&login);
-        is_of_use.then(|| Box::new(reference(location, &previous)))
+        let is_useful = previous.usable().next().is_some() && !previous.is_same(&login);
+        is_useful.then(|| Box::new(reference(location, &previous)))
     });
     Ok(FetchKeyOutput { credential: CredentialReference { previous, ..reference(location, &login) } })
 }

@@ -1,11 +1,11 @@
-//! What was tried, from the execution's history.
+//! The failed attempts, from the execution's history.
 
 use aws::lambda::Failed;
 use aws_sdk_sfn::types::HistoryEvent;
 use bridge::Failure;
 use serde::Serialize;
 
-/// One try that failed.
+/// One failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     /// The state.
@@ -18,9 +18,9 @@ pub struct Attempt {
     pub message: String,
 }
 
-/// So many of the last events are looked at: a page. A delivery that loops through many slices has more.
+/// Maximum number of events that are read, from the end of the history: one page. A delivery in many calls has more.
 const EVENTS_MAX: i32 = 1_000;
-/// So many attempts are kept, the last ones.
+/// Maximum number of attempts in the record: the last ones.
 const ATTEMPTS_MAX: usize = 50;
 
 pub(crate) async fn of(client: &aws_sdk_sfn::Client, execution_arn: &str) -> Result<Vec<Attempt>, String> {
@@ -34,7 +34,7 @@ pub(crate) async fn of(client: &aws_sdk_sfn::Client, execution_arn: &str) -> Res
     Ok(attempts)
 }
 
-/// The machine runs one state at a time: a failure belongs to the state entered last.
+/// The machine runs one state at a time, so a failure belongs to the state that was entered last.
 fn failed(events: &[HistoryEvent]) -> Vec<Attempt> {
     let mut state = String::new();
     let mut attempts = Vec::new();

@@ -1,7 +1,7 @@
-//! Steps `RecordFailure` and `RaiseOriginal`: the first call writes one record per failed execution and redrive, the
-//! second raises the original error, so that the execution fails at a Task and can be redriven. On a redrive the
-//! second call returns, and the run starts again at FetchKey. They are two, because retriers and catchers match names:
-//! in one state they could not tell a failure of this function from the failure that it raises.
+//! Steps `RecordFailure` and `RaiseOriginal`. The first writes one record for each failed execution and each redrive of it.
+//! The second raises the original error, so that the execution fails at a Task and can be redriven. On a redrive it
+//! returns instead, and the execution continues at FetchKey. There are two states because retriers and catchers match
+//! names: in one state they could not tell a failure of this function from the failure that it raises.
 
 mod attempts;
 mod record;
@@ -17,11 +17,11 @@ pub use record::Record;
 
 /// What the handler works with.
 pub struct Deps {
-    /// The settings. If they are wrong, the original error is raised all the same.
+    /// The settings. If they are wrong, the original error is raised nevertheless.
     pub settings: bridge::Result<RecordSettings>,
-    /// For the record.
+    /// Writes the record.
     pub s3: aws_sdk_s3::Client,
-    /// For the attempts; `None` where there is no execution to ask about.
+    /// Reads the attempts; `None` if there is no execution to read them from.
     pub step_functions: Option<aws_sdk_sfn::Client>,
     /// Whether to write the metric to standard output, where Lambda picks it up.
     pub metrics: bool,
@@ -31,26 +31,26 @@ pub struct Deps {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
-    /// Of the first call.
+    /// Output of `RecordFailure`.
     Record(Recorded),
-    /// Of the second call, on a redrive; always true.
+    /// Output of `RaiseOriginal` on a redrive; always true.
     Resumed(bool),
 }
 
-/// Whether there is a record. If there is not, the failure is raised all the same.
+/// Whether the record was written. If not, the failure is raised nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recorded {
-    /// Where it lies.
+    /// `s3://…` of the record.
     Location(String),
-    /// Why there is none.
+    /// Why it was not written.
     Error(String),
 }
 
 /// Records the failure, or raises it again.
 ///
 /// # Errors
-/// When it is asked to raise: the original error, with its own name and message.
+/// The original error, with its own name and message, if `input.raise` is set.
 pub async fn handle(deps: &Deps, input: RecordFailureInput) -> Result<Output, Failed> {
     let original = attempts::original(&input.failure);
     if !input.raise {
@@ -81,7 +81,7 @@ async fn record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> R
     }
 }
 
-/// Returns where the record lies. Tried again, it overwrites the same one.
+/// Returns the record's location. A retry overwrites the same record.
 async fn write_record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> Result<String, String> {
     let settings = deps.settings.as_ref().map_err(ToString::to_string)?;
     let attempts = match &deps.step_functions {

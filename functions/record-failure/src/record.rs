@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::attempts::Attempt;
 
-/// One failed execution, or one redrive of it. Written for a person; the fields are for programs, too.
+/// One failed execution, or one redrive of it. Written for a person; programs may read the fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
-    /// The error's name, a heading of the runbook.
+    /// The error's name: a heading of the runbook.
     pub error: String,
     /// What happened.
     pub cause: String,
@@ -21,7 +21,7 @@ pub struct Record {
     pub runbook: String,
     /// The command that finishes the job once the cause is gone, within 14 days.
     pub redrive_command: String,
-    /// The execution in the Step Functions console, with its Redrive button; none if it was run by hand.
+    /// The execution in the Step Functions console, with its Redrive button; absent if the command line delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
     /// `s3://…` of what was to be delivered, if the event says.
@@ -30,19 +30,19 @@ pub struct Record {
     pub version_id: Option<String>,
     /// Bytes, as far as known.
     pub size: Option<u64>,
-    /// Bytes that the partner's server has acknowledged; a redrive goes on there.
+    /// Bytes that the partner's server has acknowledged; a redrive resumes there.
     pub acknowledged: u64,
-    /// Where it was to go: host and path, or the directory if it did not come that far.
+    /// The destination: host and path, or the directory if the path is not known yet.
     pub destination: String,
     /// The execution's ARN.
     pub execution: String,
-    /// How often it had been redriven.
+    /// How often the execution had been redriven.
     pub redrive_count: u32,
     /// When the execution started, RFC 3339.
     pub started_at: String,
     /// When this was written, RFC 3339.
     pub recorded_at: String,
-    /// What was tried, the last ones; see `attempts_problem` if it is empty.
+    /// The last failed attempts; see `attempts_problem` if this is empty.
     pub attempts: Vec<Attempt>,
     /// Why the attempts could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]

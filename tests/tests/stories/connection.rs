@@ -38,7 +38,7 @@ async fn story_09_the_host_key_changed_unknown_or_second_of_two() {
 #[tokio::test]
 async fn story_09_a_pinned_ed25519_key_is_asked_for_although_the_server_has_others() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
+        return skip("this test needs OpenSSH's server, which is not available here");
     };
     let rsa = tempfile::tempdir().unwrap();
     let rsa_key = rsa.path().join("rsa");
@@ -175,7 +175,7 @@ async fn story_13_a_server_that_cannot_be_reached_says_where() {
 #[tokio::test]
 async fn story_17_kinds_and_encodings_of_private_keys() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
-        return skip("kinds of keys and settings of OpenSSH: it is not to be had here");
+        return skip("this test needs OpenSSH's server, which is not available here");
     };
     for (kind, encoding, passphrase) in [
         (Kind::Ed25519, Encoding::OpenSsh, "correct horse"),

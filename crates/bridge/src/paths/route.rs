@@ -203,7 +203,7 @@ fn digits(parts: &[&str]) -> String {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
-    digest.finalize().iter().take(ID_LENGTH / 2).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest.finalize()[..ID_LENGTH / 2])
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{
 pub struct Receipt {
     /// How it ended.
     pub outcome: Outcome,
-    /// Why, where that is not plain.
+    /// Why, if the outcome alone does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What was to be delivered.
@@ -79,7 +79,7 @@ pub struct Parties<'a> {
 }
 
 impl Receipt {
-    /// A receipt without a file: whoever published one adds what was published.
+    /// A receipt without a file. The step that published one adds what was published.
     pub fn new(
         outcome: Outcome,
         object: ObjectSummary,

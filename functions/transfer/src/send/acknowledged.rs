@@ -1,6 +1,6 @@
 //! What the server has acknowledged so far. It outlives the session, so a lost session loses nothing.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use bridge::{Checkpoint, Checksum, Digests, Hashes, OnProgress, Phase, Result, RunningChecksum};
 use bytes::Bytes;
@@ -29,7 +29,7 @@ impl Acknowledged {
     }
 
     fn lock(&self) -> MutexGuard<'_, Checkpoint> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        bridge::lock(&self.0)
     }
 
     pub(crate) fn checkpoint(&self) -> Checkpoint {

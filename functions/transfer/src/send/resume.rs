@@ -1,7 +1,5 @@
 //! Where to continue: what the partial file holds, and how much of it is believed.
 
-use std::sync::PoisonError;
-
 use aws::ObjectReader;
 use bridge::{Checkpoint, PinnedObject, ProofPolicy, Result, Route};
 use partner::files::{OpenAs, Patience, Reply, Seen, look_until};
@@ -93,7 +91,7 @@ impl Sending<'_> {
         self.ensure_reached(sftp, reach)?;
         let offset = self.acknowledged.offset();
         let s3 = &self.call.deps.partner.clients.s3;
-        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let body = bridge::lock(&self.body).take();
         let mut reader = match offset {
             0 => ObjectReader::with_body(s3, object, body),
             _ => ObjectReader::new(s3, object, offset),

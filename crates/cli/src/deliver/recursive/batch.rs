@@ -1,7 +1,7 @@
 //! The deliveries of a run: their retries, and when none can succeed any more.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bridge::{Error, ErrorName, Receipt, Result};
@@ -75,7 +75,7 @@ impl Batch {
     }
 
     fn fatal(&self) -> MutexGuard<'_, Option<Error>> {
-        self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
+        bridge::lock(&self.fatal)
     }
 
     /// Delivers one object, with retries.

@@ -1,6 +1,6 @@
 //! The limit of files that are open on the server at the same time.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
@@ -45,7 +45,7 @@ impl OpenFiles {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        bridge::lock(&self.counts)
     }
 }
 
