@@ -25,7 +25,7 @@ fn phases() -> [Phase; 6] {
         Phase::Sending,
         Phase::sent(),
         Phase::found(),
-        Phase::Renaming { proof: Proof::ReadBack, reading: Reading::default() },
+        Phase::Renaming { proof: Proof::ReadBack, had_vanished: false, reading: Reading::default() },
         Phase::vanished(),
         Phase::Published(publication),
     ]

@@ -28,7 +28,7 @@ const TAKEN: &str = "the file was gone before it could be proved: the server tak
 impl Work<'_> {
     /// Finds the file to prove, unless what the server shows decides the delivery already.
     pub(crate) async fn find(&self, checkpoint: &mut Checkpoint) -> Result<ControlFlow<Turn, Subject>> {
-        if !matches!(checkpoint.phase, Phase::Vanished(_)) {
+        if !checkpoint.phase.has_vanished() {
             self.restore_former(checkpoint).await?;
         }
         if self.keeps(checkpoint)
@@ -48,7 +48,10 @@ impl Work<'_> {
                 None => ControlFlow::Break(Turn::Ended(End::OutOfTime)),
             });
         }
-        if subject.place == Place::Final && matches!(checkpoint.phase, Phase::Sent(_)) {
+        // What was read back so far was read of the partial file.
+        let was_upload =
+            matches!(checkpoint.phase, Phase::Sent(_) | Phase::Renaming { had_vanished: true, .. });
+        if subject.place == Place::Final && was_upload {
             checkpoint.phase = Phase::vanished();
         }
         Ok(ControlFlow::Continue(subject))

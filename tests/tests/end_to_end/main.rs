@@ -252,7 +252,7 @@ async fn story_30_a_redrive_after_a_failure_in_the_middle_of_a_transfer() {
     let failed = stack.deliver("redriven.bin", body.clone()).await.unwrap();
     assert_failed(&stack, &partner, &failed, "ConnectFailed", "127.0.0.1").await;
     let document = document(&stack, &failed).await;
-    let acknowledged = document["checkpoint"]["offset"].as_u64().unwrap();
+    let acknowledged = document["checkpoint"]["sent"]["offset"].as_u64().unwrap();
     assert!(acknowledged > 500_000, "{document}");
     assert_eq!(record(&stack, &failed).await["acknowledged"], acknowledged);
 
@@ -305,7 +305,8 @@ async fn story_30_what_test_state_says_of_a_redrive() {
     let definition: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let failure =
         json!({"state": "Transfer", "error": "ConnectFailed", "cause": "refused", "redrive_count": 0});
-    let document = json!({"checkpoint": {"status": "in_progress", "offset": 5}, "failure": failure});
+    let document =
+        json!({"checkpoint": {"phase": {"name": "sending"}, "sent": {"offset": 5}}, "failure": failure});
     let test = async |state: &str, input: &Value, mock: Value| {
         aws.test_state(&definition, state, input, &mock).await.unwrap()
     };
@@ -340,10 +341,11 @@ async fn story_30_what_test_state_says_of_a_redrive() {
     );
 
     for (state, input, next) in [
-        ("IsTransferComplete", json!({"checkpoint": {"status": "in_progress"}}), "Transfer"),
-        ("IsTransferComplete", json!({"checkpoint": {"status": "complete"}}), "VerifyRemote"),
-        ("IsTransferComplete", json!({"checkpoint": {"status": "superseded"}}), "Delivered"),
-        ("IsVerified", json!({"checkpoint": {}}), "VerifyRemote"),
+        ("IsTransferComplete", json!({"checkpoint": {"phase": {"name": "sending"}}}), "Transfer"),
+        ("IsTransferComplete", json!({"checkpoint": {"phase": {"name": "sent"}}}), "VerifyRemote"),
+        ("IsTransferComplete", json!({"receipt": {"outcome": "superseded"}}), "Delivered"),
+        ("IsVerified", json!({"checkpoint": {"phase": {"name": "sent"}}}), "VerifyRemote"),
+        ("IsVerified", json!({"checkpoint": {"phase": {"name": "sending"}}}), "Transfer"),
         ("CanRecover", json!({"failure": {"error": "RemoteMismatch"}, "resends": 1}), "Transfer"),
         ("CanRecover", json!({"failure": {"error": "RemoteMismatch"}, "resends": 2}), "RecordFailure"),
         (

@@ -264,7 +264,18 @@ async fn story_159_a_partial_file_that_differs_of_a_version_that_is_overtaken_is
 /// The answer to the older one's rename was lost, and the newer one had been delivered before.
 #[tokio::test]
 async fn story_161_an_older_version_whose_rename_was_not_answered_is_replaced_again() {
-    let bridge = Bridge::new().await.versioned().await;
+    an_unanswered_rename_is_repaired(Bridge::new().await.versioned().await).await;
+}
+
+/// The contents of the file under the final name cannot be proved.
+#[tokio::test]
+async fn story_161_an_older_version_that_cannot_be_read_is_replaced_again() {
+    let quirks = Quirks { reading: Reading::NotOpened, ..Quirks::default() };
+    let bridge = Bridge::to(Partner::embedded(quirks).await.unwrap()).await;
+    an_unanswered_rename_is_repaired(bridge.versioned().await).await;
+}
+
+async fn an_unanswered_rename_is_repaired(bridge: Bridge) {
     let older = bridge.put("report.csv", b"older".to_vec()).await;
     let complete = bridge.transfer_all(&older, 0).await.unwrap().0.checkpoint().unwrap();
     let newer = bridge.put("report.csv", b"newer".to_vec()).await;
@@ -274,8 +285,8 @@ async fn story_161_an_older_version_whose_rename_was_not_answered_is_replaced_ag
         // Carried out late. With `false`, the call was killed before it wrote that down.
         std::fs::write(root.join("report.csv"), b"older").unwrap();
         drop(std::fs::remove_file(root.join(complete.route.upload_path())));
-        let renaming =
-            Phase::Renaming { proof: bridge::Proof::ReadBack, reading: bridge::Reading::default() };
+        let (proof, reading) = (bridge::Proof::ReadBack, bridge::Reading::default());
+        let renaming = Phase::Renaming { proof, had_vanished: false, reading };
         let phase = if publishing { renaming } else { Phase::sent() };
         let unanswered = bridge::Checkpoint { phase, ..complete.clone() };
         let receipt = goes_on(&bridge, &older, unanswered).await;

@@ -79,13 +79,13 @@ impl Route {
             return Err(ErrorName::RemotePathRejected
                 .error(format!("the marker's name {name:?} {problem}; nothing was sent")));
         }
-        Ok(match (self, &policy.publish) {
-            (Self::Rename { partial, .. }, Publish::Rename { partial_name, .. }) => {
-                let (directory, _) = split(partial);
-                let name = partial_name.of(name, &derived("marker", partial, &path));
+        Ok(match &policy.publish {
+            Publish::Direct => Self::Direct { path },
+            Publish::Rename { partial_name, .. } => {
+                let (directory, _) = split(self.upload_path());
+                let name = partial_name.of(name, &derived("marker", self.upload_path(), &path));
                 Self::Rename { partial: format!("{directory}{name}"), path }
             }
-            _ => Self::Direct { path },
         })
     }
 

@@ -45,6 +45,9 @@ pub enum Phase {
     Renaming {
         /// How the partial file was proved.
         proof: crate::Proof,
+        /// It was in phase `vanished` before.
+        #[serde(default, skip_serializing_if = "is_default")]
+        had_vanished: bool,
         /// How far the file was read back.
         #[serde(flatten)]
         reading: Reading,
@@ -56,13 +59,12 @@ pub enum Phase {
     Published(Publication),
 }
 
-/// A phase without what it carries, in the order of a delivery.
+/// What makes a delivery get further, in order. A rename that is refused leads back from `renaming` to `sent`, so these are
+/// one stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Sending,
-    Sent,
-    Found,
-    Renaming,
+    Unpublished,
     Vanished,
     Published,
 }
@@ -86,17 +88,20 @@ impl Phase {
     fn stage(&self) -> Stage {
         match self {
             Self::Sending => Stage::Sending,
-            Self::Sent(_) => Stage::Sent,
-            Self::Found(_) => Stage::Found,
-            Self::Renaming { .. } => Stage::Renaming,
-            Self::Vanished(_) => Stage::Vanished,
             Self::Published(_) => Stage::Published,
+            _ if self.has_vanished() => Stage::Vanished,
+            Self::Sent(_) | Self::Found(_) | Self::Renaming { .. } | Self::Vanished(_) => Stage::Unpublished,
         }
     }
 
     /// Whether the file may have been put there by somebody else: then only its contents prove it.
     pub fn needs_contents(&self) -> bool {
-        matches!(self, Self::Found(_) | Self::Vanished(_))
+        matches!(self, Self::Found(_)) || self.has_vanished()
+    }
+
+    /// Whether the partial file was gone at some time, although no rename of it was known.
+    pub fn has_vanished(&self) -> bool {
+        matches!(self, Self::Vanished(_) | Self::Renaming { had_vanished: true, .. })
     }
 
     /// Whether a rename was requested, and its answer is not known.

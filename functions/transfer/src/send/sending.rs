@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws::{ByteStream, Newer};
 use bridge::{Checkpoint, ErrorName, PinnedObject, Result, Settings};
-use partner::files::discard;
+use partner::files::Reply;
 use sftp::Session;
 
 use crate::call::Call;
@@ -58,10 +58,11 @@ impl<'a> Sending<'a> {
     pub(crate) async fn discard(&self) {
         let route = self.checkpoint().route;
         let Some(partial) = route.partial() else { return };
-        let removing = self.with_session(async |session| {
-            discard(session.sftp(), partial).await;
-            Ok(())
-        });
+        let removing =
+            self.with_session(async |session| match Reply::of(session.sftp().remove(partial).await)? {
+                Reply::Refused(refusal) if !refusal.is_not_found() => Err(sftp::Error::from(refusal).into()),
+                _ => Ok(()),
+            });
         let limit = DISCARD_MAX.min(self.call.limit.remaining());
         match tokio::time::timeout(limit, removing).await {
             Ok(Ok(())) => {}

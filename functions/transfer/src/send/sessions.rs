@@ -44,8 +44,7 @@ impl Sending<'_> {
         let mut had_session = self.call.input.checkpoint.is_some();
         loop {
             let session_start = self.acknowledged.mark();
-            let had_one = std::mem::replace(&mut had_session, true);
-            let Err(error) = self.one_session(caps, had_one).await else { return Ok(()) };
+            let Err(error) = self.one_session(caps, &mut had_session).await else { return Ok(()) };
             let progress = self.acknowledged.is_beyond(session_start);
             if matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemotePathRejected) {
                 self.after_refusal(error, session_start, progress, &mut refusals).await?;
@@ -62,9 +61,9 @@ impl Sending<'_> {
         }
     }
 
-    async fn one_session(&self, caps: Caps, had_session: bool) -> Result<()> {
+    async fn one_session(&self, caps: Caps, had_session: &mut bool) -> Result<()> {
         let sending = self.with_session(async |session| {
-            if had_session {
+            if std::mem::replace(had_session, true) {
                 self.acknowledged.resume();
             }
             let sent = Box::pin(self.send(session, caps)).await;

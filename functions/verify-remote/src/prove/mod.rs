@@ -21,6 +21,16 @@ pub(crate) enum Proved {
     No(Turn),
 }
 
+/// Outcome of all ways that `SFTP_PROOF` allows. That none of them proves the file is an error.
+enum Tried {
+    Proved {
+        proof: Proof,
+        warnings: Vec<String>,
+    },
+    /// It was cut short. The checkpoint says where.
+    OutOfTime,
+}
+
 /// Outcome of comparing a file that may stay as it is.
 pub(crate) enum Compared {
     Same(Proof),
@@ -33,12 +43,11 @@ impl Work<'_> {
     /// Proves the file. A partial file that differs is removed, unless a newer upload takes its place.
     pub(crate) async fn prove(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Proved> {
         match self.try_to_prove(subject, checkpoint).await {
-            Ok(Attempt::Proved { proof, warnings }) => {
+            Ok(Tried::Proved { proof, warnings }) => {
                 warnings.into_iter().for_each(|warning| checkpoint.warn(warning));
                 Ok(Proved::Yes(proof))
             }
-            Ok(Attempt::OutOfTime) => Ok(Proved::No(Turn::Ended(End::OutOfTime))),
-            Ok(Attempt::Refused(why)) => Err(self.not_provable(subject, checkpoint, &why)),
+            Ok(Tried::OutOfTime) => Ok(Proved::No(Turn::Ended(End::OutOfTime))),
             Err(error) if error.name == ErrorName::RemoteMismatch => {
                 self.put_former_back(checkpoint).await?;
                 if let Some(newer) = self.superseded_by(checkpoint).await? {
@@ -54,7 +63,7 @@ impl Work<'_> {
     }
 
     /// Checks the size, if the server tells it; then the contents, as `SFTP_PROOF` asks.
-    async fn try_to_prove(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {
+    async fn try_to_prove(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Tried> {
         let expected = checkpoint.object.size;
         let other_size = subject.size.filter(|size| *size != expected);
         // Some servers report 0 for every file. Then the contents decide.
@@ -79,7 +88,13 @@ impl Work<'_> {
             ProofPolicy::ReadBack => self.read_back(subject, checkpoint, Cursor::Proving).await?,
             ProofPolicy::Auto => self.best_proof(subject, checkpoint).await?,
         };
-        if reports_empty { proof_without_size(attempt, policy, subject, checkpoint) } else { Ok(attempt) }
+        let attempt =
+            if reports_empty { proof_without_size(attempt, policy, subject, checkpoint)? } else { attempt };
+        match attempt {
+            Attempt::Proved { proof, warnings } => Ok(Tried::Proved { proof, warnings }),
+            Attempt::OutOfTime => Ok(Tried::OutOfTime),
+            Attempt::Refused(why) => Err(self.not_provable(subject, checkpoint, &why)),
+        }
     }
 
     fn proof_policy(&self, checkpoint: &Checkpoint) -> ProofPolicy {

@@ -94,7 +94,7 @@ impl Work<'_> {
             // What was moved aside is removed once ours was seen.
             Ok(Renamed::Now) => {}
             // Whether ours is there is found out first.
-            Ok(Renamed::LookAgain) if matches!(checkpoint.phase, Phase::Vanished(_)) => {}
+            Ok(Renamed::LookAgain) if checkpoint.phase.has_vanished() => {}
             Err(error) if error.name.is_connection_failure() => checkpoint.publishing.setbacks += 1,
             _ => {
                 let file = self.put_former_back(checkpoint).await;
@@ -231,16 +231,19 @@ impl Renaming<'_, '_> {
 
     /// Records that the rename is requested, before it is. Returns whether an earlier request is unanswered.
     pub(super) fn request(&self, checkpoint: &mut Checkpoint) -> bool {
-        if checkpoint.phase.is_renaming() {
-            return true;
-        }
+        let requested_before = checkpoint.phase.is_renaming();
+        let had_vanished = checkpoint.phase.has_vanished();
         let reading = checkpoint.phase.reading().map(std::mem::take).unwrap_or_default();
-        checkpoint.phase = Phase::Renaming { proof: self.proof, reading };
-        false
+        checkpoint.phase = Phase::Renaming { proof: self.proof, had_vanished, reading };
+        requested_before
     }
 
     /// The partial file is known to be there.
     pub(super) fn not_renamed(&self, checkpoint: &mut Checkpoint) {
+        if checkpoint.phase.has_vanished() {
+            checkpoint.phase = Phase::vanished();
+            return;
+        }
         let reading = checkpoint.phase.reading().map(std::mem::take).unwrap_or_default();
         checkpoint.phase = Phase::Sent(reading);
     }
