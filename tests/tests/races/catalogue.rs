@@ -47,7 +47,9 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
             [together, alone()].concat()
         }
         Depth::FaultAndSwitch => {
-            among(two_versions(), &["two versions, posix", "two versions, target first, size"])
+            let names =
+                ["two versions, posix", "two versions, target first, size", "two versions, read denied"];
+            among(two_versions(), &names)
         }
         Depth::Everything => {
             [same_version(), two_versions(), policies(), alone(), three(), vec![never_renames()]].concat()
@@ -94,6 +96,7 @@ fn two_versions() -> Vec<Scenario> {
         two("target first", Kind::PLAIN),
         two("target first, size", Kind::PLAIN).set("SFTP_PROOF", "size"),
         two("posix, sha256", Kind::POSIX).set("SFTP_MARKER", "sha256"),
+        two("read denied", Kind { read: Allowed::No, ..Kind::POSIX }).versioned(),
         two("target first, sha256", Kind::PLAIN).set("SFTP_MARKER", "sha256"),
     ]
 }
