@@ -220,7 +220,7 @@ async fn story_17_certificates_of_users() {
 
         let other = KeyPair::ed25519().unwrap();
         for (certificate, state, name, words) in [
-            (certified(&["-V", "-2h:-1h"]), "FetchKey", ErrorName::InvalidPrivateKey, "run out"),
+            (certified(&["-V", "-2h:-1h"]), "FetchKey", ErrorName::InvalidPrivateKey, "has expired"),
             (certified(&["-h"]), "FetchKey", ErrorName::InvalidPrivateKey, "not a user's"),
             (
                 other.certificate(&authority, &["-n", &user]).unwrap(),
