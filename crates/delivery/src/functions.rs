@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws::credential::Clients;
 use bridge::{
-    Deadline, FetchKeyInput, FetchKeyOutput, OnProgress, Progress, Result, TransferInput, VerifyRemoteInput,
+    Deadline, FetchKeyInput, FetchKeyOutput, OnProgress, Progress, Result, Settings, TransferInput,
+    VerifyRemoteInput,
 };
 use partner::Partner;
 
@@ -30,6 +32,8 @@ pub trait Functions {
 /// The functions' own handlers, called in this process.
 #[derive(Clone)]
 pub struct Handlers {
+    settings: Arc<Settings>,
+    clients: Clients,
     partner: Arc<Partner>,
     on_sent: OnProgress,
     on_read_back: OnProgress,
@@ -38,8 +42,15 @@ pub struct Handlers {
 
 impl Handlers {
     /// With no time limit for a call.
-    pub fn new(partner: Arc<Partner>) -> Self {
-        Self { partner, on_sent: Arc::new(|_, _| {}), on_read_back: Arc::new(|_, _| {}), call_limit: None }
+    pub fn new(settings: Arc<Settings>, clients: Clients, partner: Arc<Partner>) -> Self {
+        Self {
+            settings,
+            clients,
+            partner,
+            on_sent: Arc::new(|_, _| {}),
+            on_read_back: Arc::new(|_, _| {}),
+            call_limit: None,
+        }
     }
 
     /// Tells how many bytes were sent, and how many were read back.
@@ -61,20 +72,28 @@ impl Handlers {
 
 impl Functions for Handlers {
     async fn fetch_key(&mut self, input: FetchKeyInput) -> Result<FetchKeyOutput> {
-        let Partner { settings, clients, .. } = &*self.partner;
-        let deps = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
+        let deps =
+            fetch_key::Deps { settings: Settings::clone(&self.settings), clients: self.clients.clone() };
         Box::pin(fetch_key::handle(&deps, input)).await
     }
 
     async fn transfer(&mut self, input: TransferInput) -> Result<Progress> {
-        let deps =
-            transfer::Deps { partner: Arc::clone(&self.partner), on_progress: Arc::clone(&self.on_sent) };
+        let deps = transfer::Deps {
+            settings: Arc::clone(&self.settings),
+            clients: self.clients.clone(),
+            partner: Arc::clone(&self.partner),
+            on_progress: Arc::clone(&self.on_sent),
+        };
         Box::pin(transfer::handle(&deps, input, self.deadline())).await
     }
 
     async fn verify_remote(&mut self, input: VerifyRemoteInput) -> Result<Progress> {
-        let (partner, on_progress) = (Arc::clone(&self.partner), Arc::clone(&self.on_read_back));
-        let deps = verify_remote::Deps { partner, on_progress };
+        let deps = verify_remote::Deps {
+            settings: Arc::clone(&self.settings),
+            clients: self.clients.clone(),
+            partner: Arc::clone(&self.partner),
+            on_progress: Arc::clone(&self.on_read_back),
+        };
         Box::pin(verify_remote::handle(&deps, input, self.deadline())).await
     }
 }

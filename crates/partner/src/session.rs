@@ -15,10 +15,6 @@ use crate::refusals::is_refusal;
 
 /// The partner's server, for all files of a process.
 pub struct Partner {
-    /// The settings.
-    pub settings: Settings,
-    /// Clients for the object and the credential.
-    pub clients: Clients,
     /// What this process has learned about the server.
     pub learned: Learned,
     caps: Caps,
@@ -30,15 +26,13 @@ pub struct Partner {
 
 impl Partner {
     /// Does not connect yet. `options` gives the values that the settings leave open.
-    pub fn new(settings: Settings, clients: Clients, options: sftp::Options) -> Self {
+    pub fn new(settings: &Settings, clients: Clients, options: sftp::Options) -> Self {
         Self {
             learned: Learned::default(),
             caps: Caps { connections: settings.max_connections, ..Caps::default() },
             pool: SessionPool::new(settings.keep_connection),
-            logins: Logins::new(Server::new(&settings, options), clients.clone(), Manners::LAMBDA),
+            logins: Logins::new(Server::new(settings, options), clients, Manners::LAMBDA),
             refusal: Mutex::default(),
-            settings,
-            clients,
         }
     }
 

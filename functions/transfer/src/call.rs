@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::Deliverable;
+use aws::credential::Clients;
 use bridge::{
     Deadline, Error, ErrorName, ObjectCreated, ObjectSummary, OnProgress, Outcome, Parties, Receipt, Report,
     Result, Settings, TransferInput,
@@ -12,7 +13,11 @@ use partner::Partner;
 
 /// What the handler works with.
 pub struct Deps {
-    /// The partner's server, with the settings and the clients.
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// Clients for the object.
+    pub clients: Clients,
+    /// The partner's server.
     pub partner: Arc<Partner>,
     /// Is told how many bytes the server has acknowledged, and of how many.
     pub on_progress: OnProgress,
@@ -43,7 +48,7 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn settings(&self) -> &Settings {
-        &self.deps.partner.settings
+        &self.deps.settings
     }
 
     /// The time that a date in the remote path is taken from: the same in every call of an execution.

@@ -34,7 +34,7 @@ impl Call<'_> {
     /// was faster and took the object away, or because it is refused, archived or out of reach.
     async fn explain_unreadable(&self, sending: &Sending<'_>, error: Error) -> Result<Progress> {
         let checkpoint = sending.checkpoint();
-        let s3 = &self.deps.partner.clients.s3;
+        let s3 = &self.deps.clients.s3;
         match aws::standing(s3, &checkpoint.object, self.deliverable()).await {
             Ok(Standing::Superseded(newer)) => Ok(self.superseded(sending, newer).await),
             // If this execution repairs what it overwrote, a file on the server proves nothing.

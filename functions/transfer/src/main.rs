@@ -39,10 +39,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
 impl Deps {
     fn new(settings: Settings, clients: Clients) -> Self {
-        let partner = Arc::new(Partner::new(settings, clients, sftp::Options::default()));
+        let partner = Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default()));
+        let settings = Arc::new(settings);
         Self {
-            transfer: transfer::Deps { partner: Arc::clone(&partner), on_progress: Arc::new(|_, _| {}) },
-            verify_remote: verify_remote::Deps { partner, on_progress: Arc::new(|_, _| {}) },
+            transfer: transfer::Deps {
+                settings: Arc::clone(&settings),
+                clients: clients.clone(),
+                partner: Arc::clone(&partner),
+                on_progress: Arc::new(|_, _| {}),
+            },
+            verify_remote: verify_remote::Deps {
+                settings,
+                clients,
+                partner,
+                on_progress: Arc::new(|_, _| {}),
+            },
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws::credential::Clients;
 use aws::{Deliverable, Standing};
 use bridge::{
     Checkpoint, Deadline, Error, ErrorName, Marker, OnProgress, Outcome, Parties, Receipt, Result, Settings,
@@ -12,7 +13,11 @@ use partner::Partner;
 
 /// What the handler works with.
 pub struct Deps {
-    /// The partner's server, with the settings and the clients.
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// Clients for the object.
+    pub clients: Clients,
+    /// The partner's server.
     pub partner: Arc<Partner>,
     /// Is told how many bytes were read back, and of how many.
     pub on_progress: OnProgress,
@@ -40,7 +45,7 @@ impl Call<'_> {
     }
 
     pub(crate) fn settings(&self) -> &Settings {
-        &self.deps.partner.settings
+        &self.deps.settings
     }
 
     /// Whether an earlier call of this step may have been killed in the middle of publishing.
@@ -51,7 +56,7 @@ impl Call<'_> {
     /// What S3 says of the pinned object now.
     pub(crate) async fn standing(&self, checkpoint: &Checkpoint) -> Result<Standing> {
         let deliverable = Deliverable { skip_empty: self.settings().policy.skip_empty };
-        aws::standing(&self.deps.partner.clients.s3, &checkpoint.object, deliverable).await
+        aws::standing(&self.deps.clients.s3, &checkpoint.object, deliverable).await
     }
 
     pub(crate) fn no_answer(&self) -> Error {

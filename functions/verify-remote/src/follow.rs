@@ -30,7 +30,7 @@ impl Work<'_> {
             self.clear_asides(checkpoint).await?;
             return Ok(Some(self.superseded_receipt(checkpoint, reason)));
         }
-        let s3 = &self.call.deps.partner.clients.s3;
+        let s3 = &self.call.deps.clients.s3;
         let Some(newest) = aws::pin_newer(s3, &checkpoint.object, version_id.as_deref()).await? else {
             checkpoint.warn(format!(
                 "{reason}; the newer upload was deleted meanwhile. Ask the partner whether the newer file arrived"

@@ -15,7 +15,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let clients = Clients::new(&clients::config().await);
     // Wrong settings are an answer to the invocation, not a crash at start.
     let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps {
-        partner: Arc::new(Partner::new(settings, clients, sftp::Options::default())),
+        partner: Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default())),
+        settings: Arc::new(settings),
+        clients,
         on_progress: Arc::new(|_, _| {}),
     });
     lambda::run(async |payload, deadline| {

@@ -96,7 +96,7 @@ impl Call<'_> {
         object: &PinnedObject,
         outcome: Outcome,
     ) -> std::result::Result<Option<String>, NotDone> {
-        let s3 = &self.deps.partner.clients.s3;
+        let s3 = &self.deps.clients.s3;
         match &self.settings().after_delivery {
             AfterDelivery::Keep => Ok(None),
             AfterDelivery::Tag => {

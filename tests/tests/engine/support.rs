@@ -35,6 +35,8 @@ pub(crate) struct Delivery {
 /// What a call of the handlers works with: like the state of a function that stays warm between calls.
 #[derive(Clone)]
 pub(crate) struct Process {
+    settings: Arc<Settings>,
+    clients: Clients,
     pub(crate) partner: Arc<partner::Partner>,
     slice: Option<Duration>,
 }
@@ -101,10 +103,8 @@ impl Delivery {
             secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets),
             s3: self.source.s3(),
         };
-        Process {
-            partner: Arc::new(partner::Partner::new(settings, clients, self.options.clone())),
-            slice: self.slice,
-        }
+        let partner = Arc::new(partner::Partner::new(&settings, clients.clone(), self.options.clone()));
+        Process { settings: Arc::new(settings), clients, partner, slice: self.slice }
     }
 
     /// Delivers an object that was [put](Self::put), in a process of its own, and checks that it arrived.
@@ -158,7 +158,8 @@ fn event(object_key: &str) -> Value {
 
 impl Process {
     fn handlers(&self) -> Handlers {
-        Handlers::new(Arc::clone(&self.partner)).with_call_limit(self.slice)
+        let (settings, clients) = (Arc::clone(&self.settings), self.clients.clone());
+        Handlers::new(settings, clients, Arc::clone(&self.partner)).with_call_limit(self.slice)
     }
 
     pub(crate) async fn fetch_key(&self) -> CredentialReference {
@@ -229,8 +230,9 @@ fn machine(state: State, object_key: &str, document: Document) -> StateMachine {
 
 /// The same process with other manners than those of a function.
 pub(crate) fn with_manners(process: Process, manners: partner::Manners) -> Process {
-    let (settings, clients) = (process.partner.settings.clone(), process.partner.clients.clone());
-    let partner = partner::Partner::new(settings, clients, sftp::Options::default()).with_manners(manners);
+    let options = sftp::Options::default();
+    let partner = partner::Partner::new(&process.settings, process.clients.clone(), options);
+    let partner = partner.with_manners(manners);
     Process { partner: Arc::new(partner), ..process }
 }
 

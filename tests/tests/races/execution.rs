@@ -66,8 +66,12 @@ impl Runner {
         let connector = Box::new(move || -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
             Box::pin(world::connect(Arc::clone(&world), number))
         });
-        let partner = Partner::new(self.settings.clone(), self.clients.clone(), options());
+        let partner = Partner::new(&self.settings, self.clients.clone(), options());
         Arc::new(partner.connecting_with(connector))
+    }
+
+    fn handlers(&self) -> Handlers {
+        Handlers::new(Arc::new(self.settings.clone()), self.clients.clone(), self.partner())
     }
 
     fn execution(&self) -> Execution {
@@ -96,7 +100,7 @@ impl Runner {
         }
         let mut retries = 0;
         loop {
-            let call = tokio::task::spawn_local(make(Handlers::new(self.partner()), retries));
+            let call = tokio::task::spawn_local(make(self.handlers(), retries));
             self.world.lock().unwrap().executions[self.number].call = Some(call.abort_handle());
             let outcome = call.await;
             self.world.lock().unwrap().executions[self.number].call = None;

@@ -119,7 +119,7 @@ impl Bridge {
 
     /// As a cold function reaches it.
     pub(crate) fn reached(&self) -> Arc<partner::Partner> {
-        Arc::new(partner::Partner::new(self.settings(), self.clients(), self.options.clone()))
+        Arc::new(partner::Partner::new(&self.settings(), self.clients(), self.options.clone()))
     }
 
     /// One call, in the execution that [`execution`] describes; [`deliver`](Self::deliver) has one of its own each time.
@@ -248,7 +248,8 @@ struct Calls<'a>(&'a Bridge);
 
 impl Calls<'_> {
     fn handlers(&self) -> Handlers {
-        Handlers::new(self.0.reached()).with_call_limit(self.0.slice)
+        let (settings, clients) = (Arc::new(self.0.settings()), self.0.clients());
+        Handlers::new(settings, clients, self.0.reached()).with_call_limit(self.0.slice)
     }
 }
 

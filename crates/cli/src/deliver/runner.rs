@@ -18,6 +18,8 @@ use crate::location::Location;
 /// The connection, the credential and the settings of one run.
 pub(super) struct DeliveryRunner {
     pub(super) states: States,
+    settings: Arc<Settings>,
+    clients: Clients,
     partner: Arc<Partner>,
     credential: CredentialReference,
     recorder: Recorder,
@@ -44,17 +46,22 @@ impl DeliveryRunner {
                 return Err(failed.error);
             }
         };
-        let partner = Partner::new(settings, clients, sftp::Options::default());
+        let partner = Partner::new(&settings, clients.clone(), sftp::Options::default());
         let partner = Arc::new(partner.with_manners(Manners::COMMAND_LINE));
-        Ok(Self { states, partner, credential, recorder })
+        Ok(Self { states, settings: Arc::new(settings), clients, partner, credential, recorder })
+    }
+
+    fn handlers(&self) -> Handlers {
+        let (settings, clients) = (Arc::clone(&self.settings), self.clients.clone());
+        Handlers::new(settings, clients, Arc::clone(&self.partner))
     }
 
     pub(super) fn s3(&self) -> &aws_sdk_s3::Client {
-        &self.partner.clients.s3
+        &self.clients.s3
     }
 
     pub(super) fn settings(&self) -> &Settings {
-        &self.partner.settings
+        &self.settings
     }
 
     /// Logs in, and returns the maximum number of files that the server allows to be open at once, if it says so.
@@ -80,7 +87,7 @@ impl DeliveryRunner {
             event: object.event(),
             credential: self.credential.clone(),
             journal,
-            handlers: Handlers::new(Arc::clone(&self.partner)).with_progress(on_sent, on_read_back),
+            handlers: self.handlers().with_progress(on_sent, on_read_back),
             recorder: self.recorder.clone(),
             failed: State::Transfer,
         }

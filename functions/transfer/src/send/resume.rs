@@ -90,7 +90,7 @@ impl Sending<'_> {
         let reaches = reach.bytes().unwrap_or_default();
         self.ensure_reached(sftp, reach)?;
         let offset = self.acknowledged.offset();
-        let s3 = &self.call.deps.partner.clients.s3;
+        let s3 = &self.call.deps.clients.s3;
         let body = bridge::lock(&self.body).take();
         let mut reader = match offset {
             0 => ObjectReader::with_body(s3, object, body),

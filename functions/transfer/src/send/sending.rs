@@ -50,7 +50,7 @@ impl<'a> Sending<'a> {
     /// The upload that has taken the object's place, if there is one.
     pub(crate) async fn superseded_by(&self) -> Result<Option<Newer>> {
         let object = self.checkpoint().object;
-        aws::superseded_by(&self.call.deps.partner.clients.s3, &object, self.call.deliverable()).await
+        aws::superseded_by(&self.call.deps.clients.s3, &object, self.call.deliverable()).await
     }
 
     /// Removes the partial file, which will not be published. Best effort: it does not have the final name. A file that
@@ -105,7 +105,7 @@ impl<'a> Sending<'a> {
 
     /// With a direct route, an older version would be written over a newer one.
     pub(super) async fn ensure_current(&self, object: &PinnedObject) -> Result<()> {
-        let s3 = &self.call.deps.partner.clients.s3;
+        let s3 = &self.call.deps.clients.s3;
         match aws::superseded_by(s3, object, self.call.deliverable()).await? {
             Some(newer) => Err(ErrorName::ObjectChanged.error(newer.reason)),
             None => Ok(()),

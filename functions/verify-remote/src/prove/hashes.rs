@@ -36,7 +36,7 @@ impl Work<'_> {
     }
 
     async fn reread(&self, checkpoint: &mut Checkpoint) -> Result<Known> {
-        let (s3, stop) = (&self.call.deps.partner.clients.s3, self.call.stop);
+        let (s3, stop) = (&self.call.deps.clients.s3, self.call.stop);
         let Checkpoint { object, proving, sent, .. } = checkpoint;
         // Kept in the checkpoint on the way: this future may be dropped at any moment.
         let reread = proving.reread.get_or_insert_with(Reread::default);
