@@ -113,7 +113,7 @@ const evaluate = async (template, states) => {
 
 // What the function record-failure promises.
 const recordFailure = ({ execution, failure, raise }) => {
-  if (!raise) return { record: { bucket: "failures", key: execution.name } };
+  if (!raise) return { record: { location: `s3://failures/${execution.name}` } };
   if (execution.redrive_count > failure.redrive_count) return { resumed: true };
   throw new Failure(failure.error, failure.cause);
 };

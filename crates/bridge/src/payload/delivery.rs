@@ -31,7 +31,7 @@ pub struct Checkpoint {
     pub report: Report,
 }
 
-/// The phases of a delivery, in their order.
+/// The phases of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum Phase {
@@ -174,7 +174,7 @@ pub struct Sent {
     pub synced: bool,
 }
 
-/// One of the names that are tried with `SFTP_IF_EXISTS=keep-both`; the first everywhere else.
+/// Which numbered name is the final one: always 0 unless `SFTP_IF_EXISTS=keep-both`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// See [`Route::numbered`].
