@@ -89,14 +89,12 @@ impl Door {
 
     /// The methods that the client may use next.
     fn left(&self, proved: &[MethodKind]) -> MethodSet {
-        let all = match self.methods.is_empty() {
-            true => &[MethodKind::PublicKey][..],
-            false => &self.methods,
-        };
+        let all = if self.methods.is_empty() { &[MethodKind::PublicKey][..] } else { &self.methods };
         let mut left = all.iter().filter(|method| !proved.contains(method));
-        match self.any {
-            true => all.into(),
-            false => left.next().map_or(MethodSet::empty(), |next| [*next].as_slice().into()),
+        if self.any {
+            all.into()
+        } else {
+            left.next().map_or(MethodSet::empty(), |next| [*next].as_slice().into())
         }
     }
 
@@ -108,9 +106,10 @@ impl Door {
         }
         proved.push(method);
         let left = self.left(proved);
-        match self.any || left.is_empty() {
-            true => Auth::Accept,
-            false => Auth::Reject { proceed_with_methods: Some(left), partial_success: true },
+        if self.any || left.is_empty() {
+            Auth::Accept
+        } else {
+            Auth::Reject { proceed_with_methods: Some(left), partial_success: true }
         }
     }
 

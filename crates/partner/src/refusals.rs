@@ -96,7 +96,7 @@ impl Refusal {
         let (at, until) = (aws::timestamp(self.at), aws::timestamp(self.at + self.rest));
         let words = self.error.message();
         self.error.name.error(format!(
-            "{words} (not tried again: this is the answer of {at}, and the server is asked again from {until} on)"
+            "{words} (not tried again: the attempt at {at} failed; the next one is possible from {until} on)"
         ))
     }
 
@@ -112,7 +112,7 @@ impl Refusal {
 /// The error if the server refused both versions of a credential.
 pub(crate) fn both_refused(first: &Error, second: &Error) -> Error {
     first.name.error(format!(
-        "{}; nor did the other version of the secret help: {}",
+        "{}; the other version of the secret failed, too: {}",
         first.message(),
         second.message()
     ))
@@ -172,7 +172,7 @@ mod tests {
         };
         let error = refusal("another key", 900).joined(refusal("the same", 60)).into_error();
         assert_eq!(error.name, ErrorName::HostKeyMismatch);
-        for words in ["another key", "the same", "of 2027-01-15T08:00:00Z", "from 2027-01-15T08:01:00Z on"] {
+        for words in ["another key", "the same", "at 2027-01-15T08:00:00Z", "from 2027-01-15T08:01:00Z on"] {
             assert!(error.message().contains(words), "{words}: {error}");
         }
     }

@@ -33,7 +33,7 @@ impl Call<'_> {
         let found = found.unwrap_or_else(|_| Err(self.no_answer()))?;
         if let Some(path) = found {
             return Ok(format!(
-                "the object is gone, as S3_AFTER_DELIVERY has it, and {path:?} is on the server with its size, and was written since"
+                "the object is no longer in S3, because S3_AFTER_DELIVERY removes delivered objects; {path:?} on the server has its size and is newer"
             ));
         }
         let path = route.path();

@@ -44,7 +44,7 @@ fn repair_again(checkpoint: Checkpoint, mismatch: &Error) -> Result<Progress> {
     let restarts = checkpoint.sent.restarts;
     if restarts >= REPAIRS_MAX {
         return Err(ErrorName::RemoteFailure.error(format!(
-            "an older version may lie over a newer one, which was sent {REPAIRS_MAX} times and differed: {}. Start a new execution with the newer upload's event",
+            "the final name may hold an older version. The newer one was sent {REPAIRS_MAX} times, and each time the file on the server differed: {}. Start a new execution with the newer upload's event",
             mismatch.message()
         )));
     }

@@ -26,7 +26,7 @@ impl Work<'_> {
             Known::NotYet => return Ok(Marked::OutOfTime),
             // The execution that delivered the file has put its marker there.
             Known::Never(why) => {
-                checkpoint.warn(format!("the marker was not looked at: {why}"));
+                checkpoint.warn(format!("the marker was not checked: {why}"));
                 return Ok(Marked::AsItWas);
             }
         }
@@ -136,7 +136,7 @@ impl MarkerFile {
         match self.write(sftp).await? {
             Reply::Done(()) => Ok(Marked::Written),
             Reply::Refused(refusal) => Err(ErrorName::RemoteFailure.error(format!(
-                "the file is published, and the marker {:?} that the partner waits for is not: {refusal}. The next try sends the marker only",
+                "the file is published, but the server refused its marker {:?}: {refusal}. The next attempt sends only the marker",
                 self.path()
             ))),
         }

@@ -83,7 +83,8 @@ impl Call<'_> {
                 Err(error) => {
                     tracing::warn!(why = error.why, tries, "S3_AFTER_DELIVERY failed; the delivery has not");
                     return Err(format!(
-                        "S3_AFTER_DELIVERY: the file is delivered, but this was not done with the object: {}",
+                        "S3_AFTER_DELIVERY: the file is delivered, but the object was not {}: {}",
+                        participle(&self.settings().after_delivery),
                         error.why
                     ));
                 }
@@ -116,5 +117,15 @@ impl Call<'_> {
                 Ok(Some(move_to(s3, object, &target, Copying::default(), deadline).await?.to_string()))
             }
         }
+    }
+}
+
+/// What S3_AFTER_DELIVERY asks for, as in "the object was not tagged".
+fn participle(after_delivery: &AfterDelivery) -> &'static str {
+    match after_delivery {
+        AfterDelivery::Keep => "kept",
+        AfterDelivery::Tag => "tagged",
+        AfterDelivery::Delete => "deleted",
+        AfterDelivery::Move { .. } => "moved",
     }
 }

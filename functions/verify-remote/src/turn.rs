@@ -40,4 +40,4 @@ pub(crate) enum Turn {
     LookAgain,
 }
 
-pub(crate) const LOST_ANSWER: &str = "the answer to the rename was lost, and the server shows neither the partial file nor the final one: the file was published, and may have been taken away since. Ask the partner whether it arrived";
+pub(crate) const LOST_ANSWER: &str = "the server did not answer the rename, and now shows neither the partial file nor the final one: the file was most likely published and then taken away. Ask the partner whether it arrived";

@@ -22,10 +22,9 @@ fn asked(delivery: &Delivery) -> Vec<Asked> {
     let lists = log.lines().filter(|line| line.contains("SSH2_MSG_KEXINIT") && !line.contains("[preauth]"));
     let lists: Vec<&str> = lists.collect();
     // The side that starts sends a list of algorithms, and the other side answers with its own.
-    let first = lists.chunks(2).map(|pair| match pair[0].contains("KEXINIT sent") {
-        true => Asked::ByTheServer,
-        false => Asked::ByUs,
-    });
+    let first = lists
+        .chunks(2)
+        .map(|pair| if pair[0].contains("KEXINIT sent") { Asked::ByTheServer } else { Asked::ByUs });
     first.collect()
 }
 

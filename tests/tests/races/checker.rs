@@ -122,15 +122,16 @@ impl Checker {
             None => return broken("every execution ends", "it is still running".into()),
         };
         let keeps_both = world.scenario.is_set("SFTP_IF_EXISTS", "keep-both");
-        let stands = match keeps_both {
-            true => FINAL.iter().any(|name| {
+        let stands = if keeps_both {
+            FINAL.iter().any(|name| {
                 world
                     .files
                     .contents(name)
                     .and_then(|data| whole(world, data))
                     .is_some_and(|it| is_as_new(it, upload))
-            }),
-            false => there.is_some_and(|it| is_as_new(it, upload)),
+            })
+        } else {
+            there.is_some_and(|it| is_as_new(it, upload))
         };
         match receipt.outcome {
             Outcome::Delivered | Outcome::AlreadyDelivered => {
@@ -194,9 +195,10 @@ impl Checker {
         let known = |name: &str| FINAL.iter().any(|known| name.starts_with(known));
         let left: Vec<&str> =
             world.files.names().filter(|name| !known(name) || name.ends_with(".partial")).collect();
-        match left.is_empty() {
-            true => Ok(()),
-            false => Err(Violation { promise: "nothing of ours is left behind", details: left.join(", ") }),
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(Violation { promise: "nothing of ours is left behind", details: left.join(", ") })
         }
     }
 }

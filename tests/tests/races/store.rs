@@ -94,9 +94,10 @@ impl Store {
 
     /// As a user does it, without naming a version.
     pub(crate) fn delete(&mut self, now: u32) {
-        match self.versioned {
-            true => self.add(None, Vec::new(), now),
-            false => self.entries.clear(),
+        if self.versioned {
+            self.add(None, Vec::new(), now);
+        } else {
+            self.entries.clear();
         }
     }
 

@@ -265,10 +265,13 @@ impl World {
                 }
                 faults
             }
-            Some(Parked::Store { question, .. }) => match question.changes() {
-                true => vec![Fault::Killed, Fault::KilledAfter, Fault::LostAnswer],
-                false => vec![Fault::Killed],
-            },
+            Some(Parked::Store { question, .. }) => {
+                if question.changes() {
+                    vec![Fault::Killed, Fault::KilledAfter, Fault::LostAnswer]
+                } else {
+                    vec![Fault::Killed]
+                }
+            }
             Some(Parked::Start(_)) | None => Vec::new(),
         }
     }

@@ -163,7 +163,10 @@ async fn story_23_no_such_file_where_nothing_can_be_seen() {
     bridge.options.stall_timeout = Duration::from_secs(2);
     bridge.set("SFTP_FILE_MODE", "0604");
     let receipt = bridge.delivers("file.txt", b"x").await;
-    assert!(receipt.warnings.iter().any(|warning| warning.contains("answer to the rename")), "{receipt:?}");
+    assert!(
+        receipt.warnings.iter().any(|warning| warning.contains("did not answer the rename")),
+        "{receipt:?}"
+    );
     assert_eq!(bridge.mode("file.txt"), 0o604);
 }
 

@@ -448,7 +448,10 @@ async fn story_24_a_lost_answer_to_a_rename_where_nothing_can_be_seen() {
     let bridge = quirky(Quirks { lost_answer, write_only: true, ..Quirks::default() }).await;
     let receipt = bridge.delivers("dropped.bin", &bytes(200_000)).await;
     assert_eq!(receipt.proof, Some(Proof::Unverified));
-    assert!(receipt.warnings.iter().any(|warning| warning.contains("answer to the rename")), "{receipt:?}");
+    assert!(
+        receipt.warnings.iter().any(|warning| warning.contains("did not answer the rename")),
+        "{receipt:?}"
+    );
 
     // Without such a rename before, a partial file that is gone is a failure.
     let bridge = quirky(Quirks { write_only: true, ..Quirks::default() }).await;

@@ -210,7 +210,7 @@ async fn story_150_a_server_that_tells_no_sizes_is_delivered_to_with_a_warning()
         match (bridge.deliver(&event).await, expected) {
             (Ok(receipt), Some(expected)) => {
                 assert_eq!((receipt.outcome, receipt.proof), (Outcome::Delivered, Some(expected)));
-                assert!(receipt.warnings[0].contains("sizes were not believed"), "{receipt:?}");
+                assert!(receipt.warnings[0].contains("sizes are ignored"), "{receipt:?}");
                 assert_eq!(bridge.remote("report.csv").unwrap(), b"content");
             }
             (Err((_, error)), None) => {

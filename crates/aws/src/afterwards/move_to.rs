@@ -45,7 +45,7 @@ pub async fn move_to(
         _ if size_of(s3, &object.bucket, object_key).await? == Some(object.size) => {
             return Ok(moved(Removal::AlreadyGone));
         }
-        Found::Gone => return Err(NotDone::because("the object is gone and was not moved")),
+        Found::Gone => return Err(NotDone::because("it is gone, and it was not moved before")),
         Found::Replaced => {
             return Err(NotDone::because("a newer upload has taken its place, and it was not moved before"));
         }

@@ -35,7 +35,7 @@ pub(super) async fn ensure_no_older_version(
     match versions.next().await.map_err(|error| NotDone::after("ListObjectVersions", &error))? {
         None => Ok(()),
         Some(older) => Err(NotDone::because(format!(
-            "without it, the older version {older} would be the newest upload again, and might be delivered over it"
+            "without this version, the older version {older} would become current and might be delivered"
         ))),
     }
 }

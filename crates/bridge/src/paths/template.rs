@@ -148,9 +148,9 @@ impl PartialName {
         let expected = if plain.contains(['{', '}']) {
             "expected no braces but {name} and {id}"
         } else if text.matches("{id}").count() != 1 || text.matches("{name}").count() > 1 {
-            "expected {id}, which tells the versions of an object apart, once, and {name} at most once"
+            "expected {id} exactly once and {name} at most once"
         } else if plain.contains('/') {
-            "expected a name, and for a directory of its own there is SFTP_STAGING_DIRECTORY"
+            "expected a name without a slash; for another directory set SFTP_STAGING_DIRECTORY"
         } else if plain.len() > COMPONENT_MAX / 2 {
             "expected no more than 127 bytes beside {name} and {id}"
         } else {

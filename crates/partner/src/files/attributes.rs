@@ -81,7 +81,7 @@ pub async fn set_attributes(
                 AttributesOf::Directory | AttributesOf::PartialFile { .. } => "nothing was published",
             };
             Err(ErrorName::InvalidConfig.error(format!(
-                "{setting} demands what the server does not do: {why}; {stands}. Let it be tried only, or set it to off"
+                "{setting} requires what the server does not do: {why}; {stands}. Use try, or off"
             )))
         }
     }

@@ -118,7 +118,7 @@ impl Sending<'_> {
             tracing::warn!(offset, ?reach, "the partial file does not reach the checkpoint; starting over");
             self.may_start_over(&match reach.bytes() {
                 Some(0) => "the partial file was gone, or empty".to_owned(),
-                Some(bytes) => format!("the partial file had no more than {bytes} of them"),
+                Some(bytes) => format!("the partial file had only {bytes} bytes"),
                 None => "the server does not tell how far the partial file reaches".to_owned(),
             })?;
         }

@@ -78,11 +78,12 @@ impl<'a> Sending<'a> {
         let offset = checkpoint.sent.offset;
         if checkpoint.sent.restarts > self.call.input.execution.redrive_count {
             return Err(ErrorName::RemoteFailure.error(format!(
-                "{:?} would have to be sent again from its beginning, for the second time, after {offset} bytes: {why}. To this server a file has to go without a break, in one call of at most 15 minutes",
+                "{:?} would have to be sent again from its beginning, for the second time, after {offset} bytes: {why}. This server accepts only files that can be sent without a break, on Lambda within 15 minutes",
                 checkpoint.route.upload_path()
             )));
         }
-        self.acknowledged.warn(format!("after {offset} bytes all was sent again from the beginning: {why}"));
+        self.acknowledged
+            .warn(format!("after {offset} bytes the file was sent again from the first byte: {why}"));
         Ok(())
     }
 

@@ -107,7 +107,10 @@ impl Sending<'_> {
     }
 
     async fn start_over(&self, refusal: &Error) -> Result<()> {
-        self.may_start_over(&format!("the server did not let it be continued: {}", refusal.message()))?;
+        self.may_start_over(&format!(
+            "the server refused to continue the partial file: {}",
+            refusal.message()
+        ))?;
         self.call.deps.partner.learned.set_never_continues(true);
         self.acknowledged.distrust();
         Box::pin(self.discard()).await;

@@ -168,7 +168,7 @@ impl Work<'_> {
 /// The server does not show whether a file that exists is this very file.
 pub(crate) fn cannot_compare(if_exists: IfExists, why: &str) -> Error {
     ErrorName::InvalidConfig.error(format!(
-        "SFTP_IF_EXISTS is {}, but the server does not let what exists be compared: {why}; nothing was published. Set it to replace",
+        "SFTP_IF_EXISTS is {}, but the server does not allow the existing file to be read and compared: {why}; nothing was published. Set it to replace",
         if_exists.as_str()
     ))
 }
@@ -196,14 +196,14 @@ fn proof_without_size(
         {
             checkpoint.proving.sizes_unreliable = true;
             warnings.push(format!(
-                "the server tells the size 0 of {:?}, where {expected} bytes were sent: its sizes were not believed",
+                "the server reports size 0 for {:?} after {expected} bytes were sent: its sizes are ignored",
                 subject.path
             ));
             Ok(Attempt::Proved { proof, warnings })
         }
         Attempt::OutOfTime => Ok(attempt),
         Attempt::Proved { .. } | Attempt::Refused(_) => Err(ErrorName::RemoteMismatch.error(format!(
-            "{:?} has 0 bytes on the server; {expected} were sent. If the server tells 0 of every file and lets none be read, set SFTP_PROOF to none",
+            "{:?} has 0 bytes on the server; {expected} were sent. If the server reports size 0 for every file and does not allow reading, set SFTP_PROOF to none",
             subject.path
         ))),
     }

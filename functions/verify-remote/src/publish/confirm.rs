@@ -36,9 +36,9 @@ impl Work<'_> {
             discard(self.sftp, &path).await;
             self.put_former_back(checkpoint).await?;
         }
-        let found = seen.size().map_or("no file".to_owned(), |size| format!("{size} bytes long"));
+        let found = seen.size().map_or("is not a file".to_owned(), |size| format!("has {size} bytes"));
         Err(ErrorName::RemoteMismatch.error(format!(
-            "the server accepted the rename, but {path:?} is {found} afterwards; {size} bytes were sent and proved. Ask the partner what changes files after a rename"
+            "the server accepted the rename, but afterwards {path:?} {found}; {size} bytes were sent and proved. Ask the partner what changes files after a rename"
         )))
     }
 }

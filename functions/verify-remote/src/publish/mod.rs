@@ -40,7 +40,7 @@ impl Work<'_> {
             let looks = checkpoint.publishing.setbacks;
             if looks > LOOKS_MAX {
                 return Err(ErrorName::RemoteFailure.error(format!(
-                    "what lies at {:?} changed each of the {looks} times that it was looked at; nothing was published. Something else writes to this name: stop it",
+                    "{:?} changed at each of {looks} checks; nothing was published. Another program writes to this name: stop it",
                     checkpoint.final_path()
                 )));
             }

@@ -38,7 +38,7 @@ impl Work<'_> {
 /// The object is gone, and a file is there that may be newer.
 fn cannot_tell(checkpoint: &Checkpoint, path: &str) -> Error {
     ErrorName::ObjectUnreadable.error(format!(
-        "s3://{}/{} was deleted before its file was published, and there is a {path:?} already: nothing tells any more which of the two is newer. Nothing was published; {:?} stays. If it is this one, upload it again",
+        "s3://{}/{} was deleted before its file was published, and {path:?} already exists: nothing tells which of the two is newer. Nothing was published; {:?} stays. If the deleted object is the newer one, upload it again",
         checkpoint.object.bucket, checkpoint.object.object_key, checkpoint.route.upload_path()
     ))
 }

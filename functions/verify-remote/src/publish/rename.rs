@@ -222,7 +222,7 @@ impl Renaming<'_, '_> {
             Reply::Done(file) => {
                 self.work.sftp.close(file).await?;
                 Err(ErrorName::RemoteMismatch.error(format!(
-                    "{refusal}, but {:?} is there, and the server does not let anyone see what it holds; nothing was published, and it is sent again once",
+                    "{refusal}, but {:?} exists, and the server does not show its size; nothing was published, and the file is sent once more",
                     self.partial
                 )))
             }

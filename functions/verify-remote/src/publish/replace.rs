@@ -55,7 +55,7 @@ impl Renaming<'_, '_> {
             return Ok(Try::Refused(refusal));
         }
         checkpoint.warn(format!(
-            "the server can neither replace {:?} nor move it aside: the former file was removed before",
+            "the server can neither replace {:?} nor move it aside: the former file was removed before the rename",
             self.path
         ));
         self.request(checkpoint);
