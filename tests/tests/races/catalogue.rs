@@ -47,9 +47,7 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
             [together, alone()].concat()
         }
         Depth::FaultAndSwitch => {
-            let names =
-                ["two versions, posix", "two versions, target first, size", "two versions, read denied"];
-            among(two_versions(), &names)
+            among(two_versions(), &["two versions, posix", "two versions, target first, size"])
         }
         Depth::Everything => {
             [same_version(), two_versions(), policies(), alone(), three(), vec![never_renames()]].concat()
