@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws::credential::Clients;
 use bridge::{
-    Checkpoint, CredentialReference, Error, Execution, FetchKeyInput, Progress, Receipt, Settings,
+    Checkpoint, CredentialReference, Error, ErrorName, Execution, FetchKeyInput, Progress, Receipt, Settings,
     TransferInput, Variables, VerifyRemoteInput,
 };
 use delivery::{Document, Functions, Handlers, State, StateMachine};
@@ -221,6 +221,23 @@ impl Process {
     pub(crate) async fn deliver(&self, object_key: &str) -> Result<Receipt, Error> {
         let mut machine = machine(State::FetchKey, object_key, Document::default());
         machine.run(&mut self.handlers()).await.map_err(|failed| failed.error)
+    }
+
+    /// The same, and a call that cannot connect is retried, as the state machine does: a server that allows one connection
+    /// may still be busy with one that was cut.
+    pub(crate) async fn deliver_with_retries(&self, object_key: &str) -> Result<Receipt, Error> {
+        const RETRIES: u32 = 10;
+        let mut machine = machine(State::FetchKey, object_key, Document::default());
+        let mut retries = 0;
+        loop {
+            match machine.run(&mut self.handlers()).await {
+                Err(failed) if failed.error.name == ErrorName::ConnectFailed && retries < RETRIES => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    retries += 1;
+                }
+                outcome => return outcome.map_err(|failed| failed.error),
+            }
+        }
     }
 }
 

@@ -215,7 +215,7 @@ impl Case {
         length: u64,
     ) -> Result<Receipt, bridge::Error> {
         let process = self.delivery.process_with(variables);
-        let delivered = process.deliver(object_key).await;
+        let delivered = process.deliver_with_retries(object_key).await;
         process.partner.disconnect().await;
         match &delivered {
             Ok(receipt) => {
