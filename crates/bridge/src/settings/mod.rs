@@ -204,7 +204,7 @@ mod tests {
         ("SFTP_STRIP_PREFIX", "a\0b", true, "the beginning of object keys"),
         ("SFTP_IF_EXISTS", "overwrite", true, "replace, skip, fail or keep-both"),
         ("SFTP_PUBLISH", "move", true, "rename or direct"),
-        ("SFTP_PARTIAL_NAME", "{name}.tmp", true, "{id}, which"),
+        ("SFTP_PARTIAL_NAME", "{name}.tmp", true, "{id} exactly once"),
         ("SFTP_STAGING_DIRECTORY", "stage//in", true, "a directory below SFTP_LOCATION"),
         ("SFTP_CREATE_DIRECTORIES", "no", true, "true or false"),
         ("FAILURE_BUCKET", "s3://failures", true, "3 to 63 lower case letters"),
