@@ -5,7 +5,7 @@ pub(crate) fn quoted(etag: &str) -> String {
     format!("\"{etag}\"")
 }
 
-/// The tag of a response, without quotes. Empty if there is none.
+/// The tag of a response, without quotes. Empty if the response has no tag.
 pub(crate) fn unquoted(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The moment at which Lambda ends the invocation. Outside Lambda there is none.
+/// The moment at which Lambda ends the invocation. Outside Lambda, nothing ends it.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Option<Instant>);
 

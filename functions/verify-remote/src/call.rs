@@ -6,8 +6,8 @@ use std::time::Duration;
 use aws::credential::Clients;
 use aws::{Deliverable, Standing};
 use bridge::{
-    Checkpoint, Deadline, Error, ErrorName, Marker, OnProgress, Outcome, Parties, Receipt, Result, Settings,
-    VerifyRemoteInput,
+    Checkpoint, Deadline, Error, ErrorName, Marker, OnProgress, Outcome, Parties, Publication, Receipt,
+    Result, Settings, VerifyRemoteInput,
 };
 use partner::Partner;
 
@@ -38,10 +38,15 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// Whether the file and its marker are published, and S3 knew of no newer upload after that.
     pub(crate) fn is_done_on_server(&self, checkpoint: &Checkpoint) -> bool {
-        checkpoint.phase.publication().is_some_and(|publication| {
-            let has_marker = publication.marker.is_some() || self.settings().marker == Marker::None;
-            publication.is_newest && has_marker
-        })
+        checkpoint
+            .phase
+            .publication()
+            .is_some_and(|publication| publication.is_newest && !self.needs_marker(publication))
+    }
+
+    /// Whether there is to be a marker that is not there yet.
+    pub(crate) fn needs_marker(&self, publication: &Publication) -> bool {
+        self.settings().marker != Marker::None && publication.marker.is_none()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -55,8 +60,11 @@ impl Call<'_> {
 
     /// What S3 says of the pinned object now.
     pub(crate) async fn standing(&self, checkpoint: &Checkpoint) -> Result<Standing> {
-        let deliverable = Deliverable { skip_empty: self.settings().policy.skip_empty };
-        aws::standing(&self.deps.clients.s3, &checkpoint.object, deliverable).await
+        aws::standing(&self.deps.clients.s3, &checkpoint.object, self.deliverable()).await
+    }
+
+    pub(crate) fn deliverable(&self) -> Deliverable {
+        Deliverable { skip_empty: self.settings().policy.skip_empty }
     }
 
     pub(crate) fn no_answer(&self) -> Error {

@@ -1,7 +1,7 @@
 //! A newer upload after this one was published: an older version must not stay over a newer one.
 
 use aws::{Newer, Standing};
-use bridge::{Checkpoint, ObjectSummary, Outcome, Report, Result, Route};
+use bridge::{Checkpoint, ObjectSummary, Outcome, Result, Route};
 
 use crate::work::{Next, Work};
 
@@ -48,14 +48,12 @@ impl Work<'_> {
         let route = Route::new(location, policy, &summary, &execution.id, &execution.start_time)?;
         let begun = Checkpoint::start(newest, route, aws::now());
         let former = std::mem::replace(checkpoint, begun).report;
-        checkpoint.report = Report {
-            repairs: Some(format!(
-                "{reason}. It came while an older one was being published, so this execution delivered the newer one as well"
-            )),
-            credential_version_id: former.credential_version_id,
-            bytes_sent: former.bytes_sent,
-            ..std::mem::take(&mut checkpoint.report)
-        };
+        let report = &mut checkpoint.report;
+        report.repairs = Some(format!(
+            "{reason}. It came while an older one was being published, so this execution delivered the newer one as well"
+        ));
+        report.credential_version_id = former.credential_version_id;
+        report.bytes_sent = former.bytes_sent;
         Ok(Some(Next::CallAgain))
     }
 }

@@ -1,7 +1,7 @@
 //! What needs a session with the partner's server. A lost session is followed by another.
 
 use aws::Standing;
-use bridge::{Checkpoint, Marker, Outcome, Phase, Publication, Result};
+use bridge::{Checkpoint, Outcome, Phase, Publication, Result};
 use partner::Persistence;
 
 use crate::call::Call;
@@ -77,11 +77,9 @@ impl Work<'_> {
 
     /// Sees to it that the newest upload is published, and puts the marker beside it.
     async fn finish(&self, checkpoint: &mut Checkpoint, asked: Asked) -> Result<Next> {
-        let marker = self.call.settings().marker;
         let publication = checkpoint.phase.publication();
         let is_newest = publication.is_some_and(|publication| publication.is_newest);
-        let needs_marker =
-            marker != Marker::None && publication.is_some_and(|publication| publication.marker.is_none());
+        let needs_marker = publication.is_some_and(|publication| self.call.needs_marker(publication));
         // A marker describes the file that is there: none is written for a file that was replaced since.
         if !is_newest || needs_marker && asked == Asked::NotYet {
             let standing = self.call.standing(checkpoint).await?;

@@ -20,7 +20,7 @@ use crate::summary::Summary;
 use output::Output;
 
 /// The tests of this binary wait most of the time: for a server, a time limit, a pause. Nothing in them measures time
-/// closely, so many of them run at the same time, and `sam build` beside them.
+/// closely, so eight of them run at the same time, with `sam build` beside them.
 const WAITING: &str = "stories";
 const WAITING_THREADS: usize = 8;
 

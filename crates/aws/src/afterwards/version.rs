@@ -94,7 +94,7 @@ async fn head(s3: &Client, object: &PinnedObject, id: Option<&str>) -> Result<Op
     }
 }
 
-/// Size of the object that a key has now, in bytes. `None` if there is none.
+/// Size of the object that a key has now, in bytes. `None` if there is no object.
 pub(super) async fn size_of(s3: &Client, bucket: &str, object_key: &str) -> Result<Option<u64>> {
     match s3.head_object().bucket(bucket).key(object_key).send().await {
         Ok(head) => Ok(head.content_length().and_then(|length| u64::try_from(length).ok())),

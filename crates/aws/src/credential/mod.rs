@@ -35,7 +35,7 @@ pub async fn pin(clients: &Clients, location: &CredentialLocation) -> Result<(Se
     }
 }
 
-/// Reads the version before the current one. `None` if there is none or if it is not usable: a delivery needs it only if
+/// Reads the version before the current one. `None` if it does not exist or is not usable: a delivery needs it only if
 /// the server refuses the current one.
 pub async fn pin_previous(
     clients: &Clients,

@@ -84,7 +84,7 @@ pub async fn standing(s3: &Client, object: &PinnedObject, deliverable: Deliverab
     })
 }
 
-/// The upload that supersedes the object. `None` if there is none, or if it is not known.
+/// The upload that supersedes the object. `None` if nothing supersedes it, or if that is not known.
 ///
 /// # Errors
 /// As [`standing`].

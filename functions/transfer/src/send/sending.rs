@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws::{ByteStream, Newer};
-use bridge::{Checkpoint, ErrorName, PinnedObject, Result, Settings};
+use bridge::{Checkpoint, ErrorName, Result, Settings};
 use partner::files::Reply;
 use sftp::Session;
 
@@ -105,9 +105,8 @@ impl<'a> Sending<'a> {
     }
 
     /// With a direct route, an older version would be written over a newer one.
-    pub(super) async fn ensure_current(&self, object: &PinnedObject) -> Result<()> {
-        let s3 = &self.call.deps.clients.s3;
-        match aws::superseded_by(s3, object, self.call.deliverable()).await? {
+    pub(super) async fn ensure_current(&self) -> Result<()> {
+        match self.superseded_by().await? {
             Some(newer) => Err(ErrorName::ObjectChanged.error(newer.reason)),
             None => Ok(()),
         }

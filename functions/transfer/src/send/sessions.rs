@@ -38,7 +38,9 @@ impl Sending<'_> {
     /// continue the file, it is sent once more from the start. On such a server, a file too large for one call fails.
     async fn over_sessions(&self) -> Result<()> {
         let mut persistence = Persistence::default();
-        let mut refusals = Refusals::new(self.call.deps.partner.learned.never_continues());
+        let known = self.call.deps.partner.learned.never_continues();
+        let mut pauses =
+            REFUSED_PAUSES.into_iter().take(if known { KNOWN_PAUSES } else { REFUSED_PAUSES.len() });
         let mut caps = self.call.deps.partner.caps();
         // In this call or in an earlier one.
         let mut had_session = self.call.input.checkpoint.is_some();
@@ -47,7 +49,7 @@ impl Sending<'_> {
             let Err(error) = self.one_session(caps, &mut had_session).await else { return Ok(()) };
             let progress = self.acknowledged.is_beyond(session_start);
             if matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemotePathRejected) {
-                self.after_refusal(error, session_start, progress, &mut refusals).await?;
+                self.after_refusal(error, session_start, progress, pauses.next()).await?;
                 continue;
             }
             // The server may have ended the session because of a second channel or connection, before it acknowledged
@@ -76,7 +78,8 @@ impl Sending<'_> {
         sending.await
     }
 
-    /// The server refused something. If that may be about continuing the file, waits for the next attempt.
+    /// The server refused something. If that may be about continuing the file, waits for the next attempt; without a
+    /// `pause`, the server has refused for long enough, and the file is sent from the start.
     ///
     /// # Errors
     /// `error`, if it is about something else.
@@ -85,7 +88,7 @@ impl Sending<'_> {
         error: Error,
         session_start: Mark,
         progress: bool,
-        refusals: &mut Refusals,
+        pause: Option<Duration>,
     ) -> Result<()> {
         if progress {
             // Most likely a quota.
@@ -99,7 +102,7 @@ impl Sending<'_> {
         }
         let offset = session_start.offset;
         tracing::warn!(%error, offset, "the server does not let the partial file be continued");
-        match refusals.next_pause() {
+        match pause {
             Some(pause) => tokio::time::sleep(pause.min(self.call.stop.remaining())).await,
             None => self.start_over(&error).await?,
         }
@@ -116,22 +119,5 @@ impl Sending<'_> {
         Box::pin(self.discard()).await;
         self.acknowledged.start_over(Hashes::default());
         Ok(())
-    }
-}
-
-/// Refusals to continue the file, in one call.
-struct Refusals {
-    pauses: std::iter::Take<std::array::IntoIter<Duration, { REFUSED_PAUSES.len() }>>,
-}
-
-impl Refusals {
-    fn new(is_known: bool) -> Self {
-        let count = if is_known { KNOWN_PAUSES } else { REFUSED_PAUSES.len() };
-        Self { pauses: REFUSED_PAUSES.into_iter().take(count) }
-    }
-
-    /// `None` if the server has refused for long enough.
-    fn next_pause(&mut self) -> Option<Duration> {
-        self.pauses.next()
     }
 }

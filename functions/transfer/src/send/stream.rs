@@ -28,7 +28,7 @@ impl Sending<'_> {
         let Checkpoint { object, route, sent, .. } = self.checkpoint();
         self.ensure_possible(sftp)?;
         if route.is_direct() {
-            self.ensure_current(&object).await?;
+            self.ensure_current().await?;
         }
         // Both in the time of one round trip. The file under the final name matters only while nothing is sent.
         let (found, partial) = tokio::join!(
@@ -122,7 +122,7 @@ impl Sending<'_> {
             other => other,
         }?;
         if streamed == Streamed::Completely && route.is_direct() {
-            self.ensure_current(&object).await?;
+            self.ensure_current().await?;
         }
         self.close(sftp, upload, &route, streamed).await
     }

@@ -80,28 +80,28 @@ impl Work<'_> {
     /// What stands against publishing: a newer upload, or that nothing tells whether there was one. S3 is asked again
     /// after publishing.
     async fn overtaken(&self, checkpoint: &mut Checkpoint) -> Result<Option<Turn>> {
-        match self.call.standing(checkpoint).await? {
-            Standing::Superseded(newer) => Ok(Some(Turn::Ended(self.give_way(checkpoint, newer).await))),
-            Standing::Gone if !checkpoint.route.is_direct() && !self.keeps(checkpoint) => {
-                match self.permission_without_object(checkpoint).await? {
-                    Permission::Granted => Ok(None),
-                    // Perhaps another execution of the same event has delivered this very file.
-                    Permission::LookAgain | Permission::Superseded(_) => {
-                        checkpoint.phase = Phase::found();
-                        Ok(Some(Turn::LookAgain))
-                    }
-                }
+        let replaces = !checkpoint.route.is_direct() && !self.keeps(checkpoint);
+        let permission = if replaces {
+            self.permission(checkpoint).await?
+        } else {
+            // Nothing is replaced by a rename, so it does not matter whether the object is still there.
+            self.superseded_by(checkpoint).await?.map_or(Permission::Granted, Permission::Superseded)
+        };
+        Ok(match permission {
+            Permission::Granted => None,
+            Permission::Superseded(newer) => Some(Turn::Ended(self.give_way(checkpoint, newer).await)),
+            // Perhaps another execution of the same event has delivered this very file.
+            Permission::LookAgain => {
+                checkpoint.phase = Phase::found();
+                Some(Turn::LookAgain)
             }
-            Standing::Newest | Standing::Gone => Ok(None),
-        }
+        })
     }
 
     /// The upload that has taken the object's place, if there is one.
     pub(crate) async fn superseded_by(&self, checkpoint: &Checkpoint) -> Result<Option<Newer>> {
-        match self.call.standing(checkpoint).await? {
-            Standing::Superseded(newer) => Ok(Some(newer)),
-            Standing::Newest | Standing::Gone => Ok(None),
-        }
+        let (s3, deliverable) = (&self.call.deps.clients.s3, self.call.deliverable());
+        aws::superseded_by(s3, &checkpoint.object, deliverable).await
     }
 
     /// A newer upload takes the object's place, so the partial file is removed. If it is gone already, a rename that was

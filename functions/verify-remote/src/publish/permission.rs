@@ -25,7 +25,7 @@ impl Work<'_> {
     }
 
     /// The object is gone, so S3 does not say whether there was a newer one. Under a free name nothing is overwritten.
-    pub(super) async fn permission_without_object(&self, checkpoint: &Checkpoint) -> Result<Permission> {
+    async fn permission_without_object(&self, checkpoint: &Checkpoint) -> Result<Permission> {
         let path = checkpoint.final_path();
         match look(self.sftp, &path).await? {
             Seen::Nothing => Ok(Permission::Granted),

@@ -6,7 +6,7 @@ use bridge::{CredentialLocation, Settings, TrustedHostKeys};
 pub(super) const HOST_KEYS_MAX: usize = 1900;
 
 /// The value of a setting in its plainest form, from the parsed settings: the patterns of the template accept no other,
-/// and a parsed value is none that somebody pasted by mistake.
+/// and a value that could be parsed is not a secret that somebody pasted by mistake.
 pub(super) fn plain(settings: &Settings, name: &str, value: &str) -> String {
     match name {
         "SFTP_PORT" => settings.port.to_string(),

@@ -171,7 +171,7 @@ fn problem(parameter: &str, value: &str) -> Option<String> {
     if let Some(allowed) = property("AllowedValues") {
         let mut allowed = allowed.trim_matches(['[', ']']).split(',');
         if !allowed.any(|word| word.trim().trim_matches('"') == value) {
-            return Some(format!("{parameter}={value} is none of the allowed values"));
+            return Some(format!("{parameter}={value} is not one of the allowed values"));
         }
     }
     if let Some(most) = property("MaxLength").and_then(|most| most.parse::<usize>().ok())
