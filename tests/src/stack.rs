@@ -177,8 +177,8 @@ impl<'a> Stack<'a> {
     }
 
     /// The bucket for failure records.
-    pub fn failure_bucket(&self) -> &str {
-        self.output("FailureBucketName")
+    pub fn record_bucket(&self) -> &str {
+        self.output("RecordBucketName")
     }
 
     /// The state machine.
@@ -299,9 +299,9 @@ impl<'a> Stack<'a> {
     pub async fn failure_records(&self) -> Result<BTreeMap<String, String>> {
         let s3 = self.aws.s3();
         let mut records = BTreeMap::new();
-        for object in s3.list_objects_v2().bucket(self.failure_bucket()).send().await?.contents() {
+        for object in s3.list_objects_v2().bucket(self.record_bucket()).send().await?.contents() {
             let object_key = object.key().unwrap_or_default();
-            let record = s3.get_object().bucket(self.failure_bucket()).key(object_key).send().await?;
+            let record = s3.get_object().bucket(self.record_bucket()).key(object_key).send().await?;
             let record = record.body.collect().await?.into_bytes();
             records.insert(object_key.to_owned(), String::from_utf8(record.into())?);
         }

@@ -12,6 +12,7 @@ mod paths;
 mod payload;
 mod printable;
 mod progress;
+mod records;
 mod settings;
 mod ssh;
 mod sync;
@@ -34,6 +35,7 @@ pub use payload::{
 };
 pub use printable::{is_unprintable, printable};
 pub use progress::OnProgress;
+pub use records::{DayReceiptKey, FailureKey, FailureState, ReceiptKey, VersionMark};
 pub use settings::{
     AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
     LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,

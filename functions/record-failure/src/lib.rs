@@ -9,7 +9,7 @@ mod record;
 use aws::lambda::Failed;
 use aws::metrics::{self, Metric};
 use aws_sdk_s3::primitives::ByteStream;
-use bridge::{RecordFailureInput, RecordSettings};
+use bridge::{FailureKey, RecordFailureInput, RecordSettings};
 use serde::Serialize;
 
 pub use attempts::Attempt;
@@ -89,13 +89,22 @@ async fn write_record(deps: &Deps, input: &RecordFailureInput, original: &Failed
         None => Ok(Vec::new()),
     };
     let record = Record::new(settings, input, original, attempts, aws::now());
-    let key = record.key(&settings.prefix);
+    let key = record.key();
+    let key = earlier(deps, &settings.bucket, &key).await.unwrap_or(key).to_string();
     let body = serde_json::to_vec_pretty(&record).map_err(|error| error.to_string())?;
     let put = deps.s3.put_object().bucket(&settings.bucket).key(&key).content_type("application/json");
     match put.body(ByteStream::from(body)).send().await {
         Ok(_) => Ok(format!("s3://{}/{key}", settings.bucket)),
         Err(error) => Err(format!("writing s3://{}/{key}: {}", settings.bucket, aws::in_words(&error))),
     }
+}
+
+/// The key under which an earlier call has recorded this failure.
+async fn earlier(deps: &Deps, bucket: &str, key: &FailureKey) -> Option<FailureKey> {
+    let prefix = key.folder();
+    let list = deps.s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await.ok()?;
+    let mut known = list.contents().iter().filter_map(|object| FailureKey::parse(object.key()?));
+    known.find(|known| (&known.execution, known.redrive_count) == (&key.execution, key.redrive_count))
 }
 
 #[cfg(test)]

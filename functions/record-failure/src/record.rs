@@ -1,7 +1,10 @@
 //! The record: what failed, why, what to do, and the command that reruns it.
 
 use aws::lambda::Failed;
-use bridge::{Checkpoint, ErrorName, ObjectCreated, Place, RecordFailureInput, RecordSettings};
+use bridge::{
+    Checkpoint, ErrorName, FailureKey, ObjectCreated, ObjectSummary, Place, RecordFailureInput,
+    RecordSettings, VersionMark,
+};
 use serde::Serialize;
 
 use crate::attempts::Attempt;
@@ -47,8 +50,12 @@ pub struct Record {
     /// Why the attempts could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts_problem: Option<String>,
-    /// The execution's name, part of this record's key.
-    execution_name: String,
+    /// The execution's name.
+    pub execution_name: String,
+    #[serde(skip)]
+    object_key: Option<String>,
+    #[serde(skip)]
+    version: VersionMark,
 }
 
 impl Record {
@@ -66,6 +73,11 @@ impl Record {
         let object = event.as_ref().map(|event| format!("s3://{}/{}", event.bucket, event.object_key));
         let (redrive_command, console) = rerun(&execution.id, object.as_deref().unwrap_or_default());
         let pinned = checkpoint.as_ref().map(|checkpoint| &checkpoint.object);
+        let version = match (pinned, &event) {
+            (Some(object), _) => VersionMark::from(&ObjectSummary::from(object)),
+            (None, Some(event)) => event.into(),
+            (None, None) => VersionMark::new(None, None, None),
+        };
         let path = checkpoint.as_ref().map(|checkpoint| checkpoint.route.path());
         let path = path.filter(|path| !path.is_empty()).or(settings.location.as_deref()).unwrap_or_default();
         let (attempts, attempts_problem) = match attempts {
@@ -94,15 +106,17 @@ impl Record {
             attempts,
             attempts_problem,
             execution_name: execution.name.clone(),
+            object_key: event.as_ref().map(|event| event.object_key.clone()),
+            version,
         }
     }
 
-    /// `{prefix}{day}/{execution}/{redrive count}.json`: found by day, one a redrive.
-    pub(crate) fn key(&self, prefix: &str) -> String {
-        let started_at = if self.started_at.is_empty() { &self.recorded_at } else { &self.started_at };
-        let day = started_at.get(..10).unwrap_or("undated");
-        let name = if self.execution_name.is_empty() { "unnamed" } else { &self.execution_name };
-        format!("{prefix}{day}/{name}/{}.json", self.redrive_count)
+    /// Where it is written.
+    pub(crate) fn key(&self) -> FailureKey {
+        let object_key = self.object_key.as_deref().unwrap_or_default();
+        let Self { version, recorded_at, error, cause, .. } = self;
+        FailureKey::open(object_key, version.clone(), recorded_at, error, cause)
+            .of_execution(&self.execution_name, self.redrive_count)
     }
 }
 
@@ -160,7 +174,6 @@ mod tests {
     fn record(event: serde_json::Value, document: serde_json::Value) -> Record {
         let settings = RecordSettings {
             bucket: "failures".into(),
-            prefix: "failures/".into(),
             remote_host: Some("sftp.example.com".into()),
             location: Some("in".into()),
         };
@@ -197,7 +210,9 @@ mod tests {
                 "--region eu-west-1 --execution-arn arn:aws:states:eu-west-1:1:execution:bridge:e1"
             )
         );
-        assert_eq!(record.key("failures/"), "failures/2026-11-23/e1/2.json");
+        let key = record.key().to_string();
+        assert!(key.starts_with("failures/open/a b.txt/unknown/20261124T000000Z,RemoteFull,"), "{key}");
+        assert!(key.ends_with(",e1,2.json"), "{key}");
         assert_eq!((record.runbook.as_str(), record.size), ("docs/errors.md#remotefull", Some(5)));
         assert_eq!(record.attempts_problem.as_deref(), Some("denied"));
     }

@@ -144,7 +144,7 @@ fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
             None if setting.name == "SFTP_KEEP_CONNECTION" => {
                 "!FindInMap [Connections, !Ref MaxConnections, KeepSeconds]".into()
             }
-            None if setting.name == "FAILURE_BUCKET" => "!Ref FailureBucket".into(),
+            None if setting.name == "RECORD_BUCKET" => "!Ref RecordBucket".into(),
             None => format!("!Ref {parameter}"),
         };
         assert_eq!(*value, expected, "{}", setting.name);
@@ -290,7 +290,6 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("SFTP_PARTIAL_NAME", &["", "{id}", "~{name} {id}.tmp"], &["{name}.tmp", "a/{id}", "{id}\\"]),
     ("SFTP_STAGING_DIRECTORY", &["", "stage", "/data/stage/"], &["a\\b"]),
     ("SFTP_CREATE_DIRECTORIES", &["true", "false"], &["no"]),
-    ("FAILURE_PREFIX", &["failures/", "a/(b)/c!_.-/"], &["failures", "/", "/failures/", "a//b/", "a b/"]),
     ("LOG_LEVEL", &["error", "warn", "info", "debug", "trace"], &["verbose"]),
 ];
 
@@ -355,7 +354,7 @@ fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
         match setting {
             // The maximum of DNS, and that of S3 for a bucket's name.
             "SFTP_HOST" => 253,
-            "FAILURE_BUCKET" => 63,
+            "RECORD_BUCKET" => 63,
             setting => {
                 let parameter = parameter_of(setting);
                 let mut lengths = constraints(&template, parameter).filter(|(name, _)| *name == "MaxLength");
@@ -363,13 +362,19 @@ fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
             }
         }
     };
-    let needed = ["SFTP_HOST", "SFTP_USER", "SFTP_LOCATION", "SFTP_SECRET_ID", "SFTP_TRUSTED_HOST_KEYS"];
-    let of_record_failure = ["FAILURE_BUCKET", "FAILURE_PREFIX"];
+    let needed = [
+        "SFTP_HOST",
+        "SFTP_USER",
+        "SFTP_LOCATION",
+        "SFTP_SECRET_ID",
+        "SFTP_TRUSTED_HOST_KEYS",
+        "RECORD_BUCKET",
+    ];
     let bytes: usize = SETTINGS
         .iter()
         .map(|setting| {
             let value = match setting.name {
-                name if needed.contains(&name) || of_record_failure.contains(&name) => longest(name),
+                name if needed.contains(&name) => longest(name),
                 _ => setting.default.unwrap_or_default().len(),
             };
             format!("\"{}\":\"\",", setting.name).len() + value

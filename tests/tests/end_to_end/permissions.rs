@@ -30,7 +30,7 @@ async fn story_108_the_roles_may_do_what_a_delivery_needs_and_no_more() {
     assert!(stack.state_machine().ends_with(":another-name"), "{}", stack.state_machine());
 
     // Both refuse requests without TLS, which all requests are here.
-    for bucket in [stack.bucket(), stack.failure_bucket()] {
+    for bucket in [stack.bucket(), stack.record_bucket()] {
         aws.s3().delete_bucket_policy().bucket(bucket).send().await.unwrap();
     }
 

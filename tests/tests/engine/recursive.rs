@@ -105,7 +105,7 @@ async fn story_45_a_prefix_that_matches_nothing_is_said() {
 #[tokio::test]
 async fn story_44_each_failure_of_a_run_has_a_record_of_its_own() {
     let mut delivery = Delivery::new().await;
-    delivery.set("FAILURE_BUCKET", "failures");
+    delivery.set("RECORD_BUCKET", "failures");
     for number in 0..5 {
         delivery.source.put(&format!("b/in/../{number}"), Body::Bytes(pattern::bytes(0, 10))).unwrap();
     }
@@ -113,7 +113,7 @@ async fn story_44_each_failure_of_a_run_has_a_record_of_its_own() {
     assert_eq!(ran.status, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("0 delivered, 0 not needed, 5 failed"), "{}", ran.stderr);
     let records: BTreeSet<String> = delivery.source.changes().into_iter().collect();
-    assert!(records.iter().all(|record| record.starts_with("PUT failures/failures/")), "{records:?}");
+    assert!(records.iter().all(|record| record.starts_with("PUT failures/failures/open/")), "{records:?}");
     assert_eq!(records.len(), 5, "{records:?}");
 }
 

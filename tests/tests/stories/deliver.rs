@@ -52,7 +52,7 @@ async fn errors_have_a_name_a_message_a_hint_and_a_record() {
     let mut bridge = Bridge::new().await;
     let failures = unique("failures");
     bridge.aws.s3().create_bucket().bucket(&failures).send().await.unwrap();
-    bridge.set("FAILURE_BUCKET", &failures);
+    bridge.set("RECORD_BUCKET", &failures);
     for (key, name) in [("../../x", "RemotePathRejected"), ("missing.txt", "ObjectUnreadable")] {
         let ran = run(&bridge, &[&format!("{}/{key}", bridge.bucket)]).await;
         assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{}", ran.stderr);

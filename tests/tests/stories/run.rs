@@ -119,7 +119,6 @@ async fn story_30_record_failure_records_raises_and_on_a_redrive_resumes() {
     let bridge = Bridge::new().await;
     let settings = RecordSettings {
         bucket: bridge.bucket.clone(),
-        prefix: "failures/".into(),
         remote_host: Some("sftp.example.com".into()),
         location: None,
     };
@@ -155,18 +154,16 @@ async fn story_30_record_failure_records_raises_and_on_a_redrive_resumes() {
         bridge.aws.s3().list_objects_v2().bucket(&bridge.bucket).prefix("failures/").send().await.unwrap();
     let keys: Vec<&str> = listed.contents().iter().filter_map(|object| object.key()).collect();
     assert_eq!(keys.len(), 2, "{keys:?}");
-    assert!(keys[0].ends_with("/0.json") && keys[1].ends_with("/1.json"), "{keys:?}");
+    assert!(
+        keys.iter().any(|key| key.ends_with(",0.json")) && keys.iter().any(|key| key.ends_with(",1.json")),
+        "{keys:?}"
+    );
 }
 
 #[tokio::test]
 async fn story_31_record_failure_itself_fails() {
     let bridge = Bridge::new().await;
-    let missing = RecordSettings {
-        bucket: unique("no-such-bucket"),
-        prefix: String::new(),
-        remote_host: None,
-        location: None,
-    };
+    let missing = RecordSettings { bucket: unique("no-such-bucket"), remote_host: None, location: None };
     let unset = RecordSettings::parse(&bridge::Variables::default());
     for settings in [Ok(missing), unset] {
         let deps =

@@ -68,12 +68,7 @@ async fn story_32_a_private_key_pasted_into_a_setting_goes_nowhere() {
 
 #[tokio::test]
 async fn deliver_says_all_that_is_wrong_at_once() {
-    let wrong = [
-        ("SFTP_PORT", "0"),
-        ("FAILURE_BUCKET", "Failures"),
-        ("FAILURE_PREFIX", "failures"),
-        ("LOG_LEVEL", "verbose"),
-    ];
+    let wrong = [("SFTP_PORT", "0"), ("RECORD_BUCKET", "Failures"), ("LOG_LEVEL", "verbose")];
     let ran = cli::run(cli::deliver(Vec::new(), &with(&wrong), &["bucket/key"]).await).await;
     assert_eq!(ran.status, 2, "{}", ran.stderr);
     assert!(ran.stderr.starts_with("InvalidConfig: SFTP_PORT is \"0\": "), "{}", ran.stderr);

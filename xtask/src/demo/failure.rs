@@ -42,7 +42,7 @@ async fn failure(stack: &Stack<'_>, partner: &mut Partner) -> Result<Execution> 
 async fn record(stack: &Stack<'_>, failed: &Execution) -> Result<Value> {
     let record = stack.failure_record(failed).await?.context("the failed execution left no record")?;
     println!();
-    paragraph(&format!("Its record, a JSON document in s3://{}:", stack.failure_bucket()));
+    paragraph(&format!("Its record, a JSON document in s3://{}:", stack.record_bucket()));
     println!();
     let record: Value = serde_json::from_str(&record)?;
     for (name, value) in record.as_object().context("a record that is no JSON object")? {

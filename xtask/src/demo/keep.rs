@@ -74,7 +74,7 @@ fn typed_lines() -> UnboundedReceiver<String> {
 }
 
 fn explain(stack: &Stack<'_>, partner: &Partner) {
-    let (bucket, failures, machine) = (stack.bucket(), stack.failure_bucket(), stack.state_machine());
+    let (bucket, failures, machine) = (stack.bucket(), stack.record_bucket(), stack.state_machine());
     heading("Everything stays up until Ctrl-C");
     paragraph("Stop the partner's server: type stop and Enter in this terminal. Start it again: start.");
     heading("In another terminal, talk to the local AWS with the AWS CLI");

@@ -16,6 +16,26 @@ pub enum Outcome {
     Superseded,
 }
 
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Delivered, Self::AlreadyDelivered, Self::Skipped, Self::Superseded];
+
+    /// As it is written in receipts and in their keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::AlreadyDelivered => "already_delivered",
+            Self::Skipped => "skipped",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    /// Reads what [`as_str`](Self::as_str) writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text)
+    }
+}
+
 /// How the contents were proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

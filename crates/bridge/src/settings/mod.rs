@@ -207,8 +207,7 @@ mod tests {
         ("SFTP_PARTIAL_NAME", "{name}.tmp", true, "{id} exactly once"),
         ("SFTP_STAGING_DIRECTORY", "stage//in", true, "a directory below SFTP_LOCATION"),
         ("SFTP_CREATE_DIRECTORIES", "no", true, "true or false"),
-        ("FAILURE_BUCKET", "s3://failures", true, "3 to 63 lower case letters"),
-        ("FAILURE_PREFIX", "/failures", true, "such as failures/"),
+        ("RECORD_BUCKET", "s3://failures", true, "3 to 63 lower case letters"),
         ("LOG_LEVEL", "verbose", true, "error, warn, info, debug or trace"),
     ];
 

@@ -310,19 +310,12 @@ settings! {
         stack: Parameter("SftpCreateDirectories"),
         description: "Create missing directories. With `false`, a missing directory is an error.",
     }
-    FAILURE_BUCKET {
+    RECORD_BUCKET {
         need: Usual,
         values: Text,
         default: None,
         stack: Chosen,
-        description: "Bucket for failure records. The stack creates it. `s3-sftp-bridge deliver` writes records only if this is set.",
-    }
-    FAILURE_PREFIX {
-        need: Rare,
-        values: Text,
-        default: Some("failures/"),
-        stack: Parameter("FailurePrefix"),
-        description: "Key prefix of the failure records, ending in a slash.",
+        description: "Bucket for receipts and failure records. The stack creates it. `s3-sftp-bridge deliver` writes them only if this is set.",
     }
     LOG_LEVEL {
         need: Usual,
