@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::machine::StateError;
 
-/// Writes records of failures, if there is a failure bucket.
+/// Writes records of failures, if there is a record bucket.
 #[derive(Clone)]
 pub struct Recorder {
     settings: Option<RecordSettings>,

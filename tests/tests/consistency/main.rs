@@ -118,7 +118,7 @@ fn one_name_a_step() {
 
 /// The settings in the template, with the value of each.
 fn environment(template: &str) -> Vec<(&str, &str)> {
-    let starts = ["SFTP_", "S3_", "FAILURE_", "LOG_LEVEL"];
+    let starts = ["SFTP_", "S3_", "RECORD_", "LOG_LEVEL"];
     let lines = template.lines().filter_map(|line| line.trim().split_once(": "));
     lines.filter(|(name, _)| starts.iter().any(|start| name.starts_with(start))).collect()
 }

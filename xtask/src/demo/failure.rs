@@ -38,7 +38,7 @@ async fn failure(stack: &Stack<'_>, partner: &mut Partner) -> Result<Execution> 
     Ok(failed)
 }
 
-/// Shows what a person finds in the failure bucket.
+/// Shows what a person finds in the record bucket.
 async fn record(stack: &Stack<'_>, failed: &Execution) -> Result<Value> {
     let record = stack.failure_record(failed).await?.context("the failed execution left no record")?;
     println!();

@@ -30,7 +30,7 @@ impl DeliveryRunner {
     pub(super) async fn start(object: &Location, state_directory: Option<PathBuf>) -> Result<Self> {
         let variables = Variables::from_environment();
         let settings = Settings::parse(&variables)?;
-        // Without a stack there may be no failure bucket.
+        // Without a stack there may be no record bucket.
         let records = RecordSettings::parse_if_set(&variables)?;
         let clients = Clients::new(&clients::complete_config().await?);
         let recorder = Recorder::new(records, clients.s3.clone());
