@@ -18,6 +18,7 @@ pub mod process;
 pub mod servers;
 pub mod settings_documents;
 pub mod stack;
+pub mod template;
 pub mod tools;
 pub mod wire;
 
