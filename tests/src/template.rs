@@ -39,6 +39,15 @@ pub fn queries(template: &str) -> Vec<Query> {
     parts.map(query).collect()
 }
 
+/// The queries in code blocks of the runbook, for those who have no saved ones.
+pub fn runbook_queries() -> Vec<Query> {
+    let runbook = std::fs::read_to_string(workspace().join("docs/errors.md")).unwrap();
+    let starts = ["fields ", "filter "];
+    let blocks = runbook.split("\n```").filter_map(|part| part.split_once('\n')).map(|(_, text)| text);
+    let texts = blocks.filter(|text| starts.iter().any(|start| text.starts_with(start)));
+    texts.map(|text| Query { name: "docs/errors.md".into(), text: text.to_owned() }).collect()
+}
+
 /// The lines that are indented by at least this number of spaces, without them.
 fn block(text: &str, indent: usize) -> String {
     let spaces = " ".repeat(indent);

@@ -7,7 +7,7 @@ use aws::metrics::{Metric, NAMESPACE};
 use integration_tests::ministack::{self, MiniStack};
 use integration_tests::partner::Partner;
 use integration_tests::stack::Stack;
-use integration_tests::template::{dashboard, queries, template};
+use integration_tests::template::{dashboard, queries, runbook_queries, template};
 use serde_json::Value;
 
 use crate::{PATIENCE, receipt};
@@ -91,7 +91,7 @@ async fn story_235_the_metrics_and_the_fields_of_the_queries_are_in_real_log_lin
 
     let mut known = BTreeSet::new();
     lines.iter().for_each(|line| fields(line, "", &mut known));
-    for query in queries(&template()) {
+    for query in queries(&template()).into_iter().chain(runbook_queries()) {
         let unknown: Vec<String> = query.fields().difference(&known).cloned().collect();
         assert!(unknown.is_empty(), "{:?} names {unknown:?}; there are {known:?}", query.name);
     }
