@@ -10,6 +10,7 @@ mod refusals;
 mod remedy;
 mod session;
 mod spacing;
+mod watch;
 
 pub use learned::Learned;
 #[cfg(feature = "internals")]
@@ -19,3 +20,4 @@ pub use manners::Manners;
 pub use persistence::Persistence;
 pub use remedy::with_setting;
 pub use session::Partner;
+pub use watch::{Begun, Watch};
