@@ -15,6 +15,7 @@ pub mod object_source;
 pub mod partner;
 pub mod pattern;
 pub mod process;
+pub mod retrier;
 pub mod servers;
 pub mod settings_documents;
 pub mod stack;
