@@ -89,7 +89,7 @@ for (const [name, state] of Object.entries(machine.States)) {
     if (retrier.Comment.includes("on average") && !says("on average", most / 2))
       problem(where, `the comment must say ${Math.round(most / 2)} s on average`);
     const least = most / 2 - 4 * Math.sqrt(sum(delays.map((delay) => delay ** 2 / 12)));
-    if (retrier.MaxDelaySeconds >= 600 && !says("at least", least))
+    if (most >= 24 * 3600 && !says("at least", least))
       problem(where, `the comment must say ${Math.round(least)} s at least`);
   }
   // A retry has three events: scheduled, started, failed. One pass of all states must leave room for loops and redrives.

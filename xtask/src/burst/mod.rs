@@ -22,9 +22,12 @@ pub(crate) struct Options {
     /// Files that are uploaded in the same moment.
     #[arg(long, default_value_t = 10_000)]
     files: u32,
-    /// How long each file uses a connection, in both steps together.
-    #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
+    /// How long Transfer uses a connection for each file.
+    #[arg(long, default_value_t = 0.5)]
+    sending: f64,
+    /// How long VerifyRemote uses one. As long as Transfer is the worst case: then both steps have a queue.
+    #[arg(long, default_value_t = 0.5)]
+    proving: f64,
     /// Connections at once: MaxConnections.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     cap: u32,
@@ -34,18 +37,12 @@ pub(crate) struct Options {
     /// Of the random numbers. The same seed gives the same result.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// IntervalSeconds, instead of the definition's.
-    #[arg(long)]
-    interval: Option<f64>,
-    /// BackoffRate, instead of the definition's.
-    #[arg(long)]
-    rate: Option<f64>,
-    /// MaxDelaySeconds, instead of the definition's.
-    #[arg(long)]
-    max_delay: Option<f64>,
-    /// MaxAttempts, instead of the definition's.
-    #[arg(long)]
-    max_attempts: Option<u32>,
+    /// Another retrier of Transfer than the definition's: IntervalSeconds,BackoffRate,MaxDelaySeconds,MaxAttempts.
+    #[arg(long, value_parser = retrier)]
+    transfer: Option<Retrier>,
+    /// The same for VerifyRemote.
+    #[arg(long, value_parser = retrier)]
+    verify_remote: Option<Retrier>,
     /// One line instead of a report, to compare many retriers.
     #[arg(long)]
     brief: bool,
@@ -73,45 +70,50 @@ impl StartsOption {
 
 impl Options {
     fn burst(&self) -> Burst {
-        let Self { files, seconds, cap, seed, .. } = *self;
-        Burst { files, seconds, cap, starts: self.starts.starts(), seed }
+        let Self { files, sending, proving, cap, seed, .. } = *self;
+        Burst { files, seconds: [sending, proving], cap, starts: self.starts.starts(), seed }
     }
 
     /// The shipped definition, changed as the options say.
     fn definition(&self) -> Result<Definition> {
         let shipped = Definition::shipped()?;
-        let changed = |retrier: Retrier| Retrier {
-            interval: self.interval.unwrap_or(retrier.interval),
-            rate: self.rate.unwrap_or(retrier.rate),
-            delay_max: self.max_delay.unwrap_or(retrier.delay_max),
-            attempts: self.max_attempts.unwrap_or(retrier.attempts),
-        };
-        let (transfer, verify_remote) = (changed(shipped.transfer), changed(shipped.verify_remote));
-        Ok(Definition { transfer, verify_remote, ..shipped })
+        Ok(Definition {
+            transfer: self.transfer.unwrap_or(shipped.transfer),
+            verify_remote: self.verify_remote.unwrap_or(shipped.verify_remote),
+            ..shipped
+        })
     }
 }
 
+/// `5,3,240,800`
+fn retrier(text: &str) -> Result<Retrier, String> {
+    let numbers: Vec<f64> = text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
+    let [interval, rate, delay_max, attempts] = numbers[..] else {
+        return Err("four numbers are needed: interval, rate, longest delay, attempts".to_owned());
+    };
+    Ok(Retrier { interval, rate, delay_max, attempts: attempts as u32 })
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
-    ensure!(options.seconds > 0.0, "--seconds must be more than 0");
+    ensure!(options.sending > 0.0 && options.proving > 0.0, "--sending and --proving must be more than 0");
     let (burst, definition) = (options.burst(), options.definition()?);
     let outcome = simulation::run(&burst, &definition);
     if options.brief {
-        brief(&burst, &definition.transfer, &outcome);
+        brief(&burst, &definition, &outcome);
     } else {
-        report(&burst, &definition.transfer, &outcome);
+        report(&burst, &definition, &outcome);
     }
     Ok(())
 }
 
-fn brief(burst: &Burst, retrier: &Retrier, outcome: &Outcome) {
+fn brief(burst: &Burst, definition: &Definition, outcome: &Outcome) {
     println!(
-        "{} s x{} to {} s, {} retries: {:.3} of the ideal, {:.1} retries a file (max {}), peak {}/{}, late {:.0} s, failed {}",
-        retrier.interval,
-        retrier.rate,
-        retrier.delay_max,
-        retrier.attempts,
+        "{} | {}: {:.3} of the ideal, {:.1} + {:.1} retries a file (max {}), peak {}/{}, late {:.0} s, failed {}",
+        delays(&definition.transfer),
+        delays(&definition.verify_remote),
         outcome.finish / burst.ideal(),
-        outcome.retries_mean,
+        outcome.retries[1],
+        outcome.retries[2],
         outcome.retries_max,
         outcome.peak_first,
         outcome.peak_later,
@@ -120,9 +122,11 @@ fn brief(burst: &Burst, retrier: &Retrier, outcome: &Outcome) {
     );
 }
 
-fn report(burst: &Burst, retrier: &Retrier, outcome: &Outcome) {
-    let Burst { files, seconds, cap, .. } = burst;
-    println!("{files} files, {seconds} s of a connection for each, {cap} connections\n");
+fn report(burst: &Burst, definition: &Definition, outcome: &Outcome) {
+    let Burst { files, seconds: [sending, proving], cap, .. } = burst;
+    println!(
+        "{files} files, {cap} connections, {sending} s in Transfer and {proving} s in VerifyRemote for each\n"
+    );
     paragraph(&match burst.starts {
         Starts::AtOnce => "All executions start in the same moment, which no region allows.".to_owned(),
         Starts::Limited { bucket, per_second } => format!(
@@ -130,31 +134,51 @@ fn report(burst: &Burst, retrier: &Retrier, outcome: &Outcome) {
              On AWS it retries throttled starts after growing pauses and in any order, so the last ones start later than here."
         ),
     });
-    heading("Retrier of Lambda.TooManyRequestsException");
-    row("delays", &format!("{} s, times {}, up to {} s, full jitter", retrier.interval, retrier.rate, retrier.delay_max));
-    row(
-        "patience",
-        &format!(
-            "{} retries: {}, on average {}, practically never less than {}",
-            retrier.attempts,
-            duration(retrier.at_most()),
-            duration(retrier.on_average()),
-            duration(retrier.at_least())
-        ),
-    );
+    heading("Retriers of Lambda.TooManyRequestsException");
+    for (state, retrier) in [("Transfer", &definition.transfer), ("VerifyRemote", &definition.verify_remote)]
+    {
+        row(state, &delays(retrier));
+        let Retrier { attempts, .. } = retrier;
+        let [most, average, least] =
+            [retrier.at_most(), retrier.on_average(), retrier.at_least()].map(duration);
+        row("", &format!("{attempts} retries: at most {most}, on average {average}, at least {least}"));
+    }
     heading("Result");
     let ideal = burst.ideal();
-    row("finished after", &format!("{}: {:.3} of the ideal {}", duration(outcome.finish), outcome.finish / ideal, duration(ideal)));
-    row("retries", &format!("{:.1} for each file, at most {}", outcome.retries_mean, outcome.retries_max));
+    row(
+        "finished after",
+        &format!(
+            "{}: {:.3} of the ideal {}",
+            duration(outcome.finish),
+            outcome.finish / ideal,
+            duration(ideal)
+        ),
+    );
+    let [_, transfer, verify_remote] = outcome.retries;
+    row(
+        "retries of a file",
+        &format!(
+            "{:.1}: {transfer:.1} in Transfer, {verify_remote:.1} in VerifyRemote; at most {}",
+            outcome.retries_mean(),
+            outcome.retries_max
+        ),
+    );
     let transitions = outcome.transitions;
     row("transitions", &format!("{transitions}: ${:.2}", transitions as f64 * PRICE));
-    row("most a second", &format!("{}; from a minute after the last start on {}", outcome.peak_first, outcome.peak_later));
+    row(
+        "most a second",
+        &format!("{}; from a minute after the last start on {}", outcome.peak_first, outcome.peak_later),
+    );
     let late = |part| duration(quantile(&outcome.late, part));
     row(
         "later than in order",
         &format!("median {}, 99 of 100 at most {}, worst {}", late(0.5), late(0.99), late(1.0)),
     );
     row("given up", &outcome.failed.to_string());
+}
+
+fn delays(retrier: &Retrier) -> String {
+    format!("{} s, times {}, up to {} s", retrier.interval, retrier.rate, retrier.delay_max)
 }
 
 fn row(name: &str, value: &str) {

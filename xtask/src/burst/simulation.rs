@@ -42,8 +42,8 @@ impl Starts {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Burst {
     pub(crate) files: u32,
-    /// How long each file uses a connection, half of it in each step.
-    pub(crate) seconds: f64,
+    /// How long Transfer and VerifyRemote use a connection for each file.
+    pub(crate) seconds: [f64; 2],
     /// Connections at once: `MaxConnections`.
     pub(crate) cap: u32,
     pub(crate) starts: Starts,
@@ -51,15 +51,25 @@ pub(crate) struct Burst {
 }
 
 impl Burst {
-    /// The time in which the connections could deliver everything, if none was ever idle.
+    /// The time in which everything could be delivered, if no connection of the slower step was ever idle.
     pub(crate) fn ideal(&self) -> f64 {
-        f64::from(self.files) * self.seconds / f64::from(self.cap)
+        f64::from(self.files) * self.seconds_between()
     }
 
     /// When this file would be done if files were delivered in the order of their starts.
     fn in_order(&self, file: u32) -> f64 {
-        let turn = f64::from(file + 1) * self.seconds / f64::from(self.cap);
-        turn.max(self.starts.of(file) + self.seconds)
+        let turn = f64::from(file + 1) * self.seconds_between();
+        turn.max(self.starts.of(file)) + self.seconds[1]
+    }
+
+    fn seconds_between(&self) -> f64 {
+        let [sending, proving] = self.seconds;
+        match connections(self.cap) {
+            [_, 0] => sending + proving,
+            [transfer, verify_remote] => {
+                (sending / f64::from(transfer)).max(proving / f64::from(verify_remote))
+            }
+        }
     }
 }
 
@@ -70,7 +80,8 @@ pub(crate) struct Outcome {
     pub(crate) finish: f64,
     pub(crate) failed: u32,
     pub(crate) transitions: u64,
-    pub(crate) retries_mean: f64,
+    /// Of each step, for each file on average.
+    pub(crate) retries: [f64; 3],
     pub(crate) retries_max: u32,
     /// Most transitions in a second, until a minute after the last start.
     pub(crate) peak_first: u32,
@@ -86,6 +97,12 @@ struct File {
     retries_here: u32,
     retries: u32,
     done: f64,
+}
+
+impl Outcome {
+    pub(crate) fn retries_mean(&self) -> f64 {
+        self.retries.iter().sum()
+    }
 }
 
 /// The concurrency of a function, or of the one function that serves both steps.
@@ -111,6 +128,7 @@ struct Simulation<'a> {
     queue: BinaryHeap<Reverse<(u64, u32, Event)>>,
     rates: Vec<u32>,
     transitions: u64,
+    retries: [u64; 3],
     failed: u32,
     rng: Rng,
 }
@@ -127,6 +145,7 @@ pub(crate) fn run(burst: &Burst, definition: &Definition) -> Outcome {
         queue: BinaryHeap::with_capacity(burst.files as usize),
         rates: Vec::new(),
         transitions: 0,
+        retries: [0; 3],
         failed: 0,
         rng: Rng::with_seed(burst.seed),
     };
@@ -146,12 +165,16 @@ pub(crate) fn run(burst: &Burst, definition: &Definition) -> Outcome {
 }
 
 /// As the template divides the connections: Transfer gets the odd one, and a single one serves both.
+fn connections(cap: u32) -> [u32; 2] {
+    [cap.div_ceil(2), cap / 2]
+}
+
 fn lanes(cap: u32) -> (Vec<Lane>, [usize; 3]) {
     let lane = |cap| Lane { busy: 0, cap };
     let account = lane(ACCOUNT_CONCURRENCY.saturating_sub(cap).max(1));
-    match cap {
-        0 | 1 => (vec![account, lane(1)], [0, 1, 1]),
-        _ => (vec![account, lane(cap.div_ceil(2)), lane(cap / 2)], [0, 1, 2]),
+    match connections(cap) {
+        [transfer, 0] => (vec![account, lane(transfer)], [0, 1, 1]),
+        [transfer, verify_remote] => (vec![account, lane(transfer), lane(verify_remote)], [0, 1, 2]),
     }
 }
 
@@ -177,7 +200,8 @@ impl Simulation<'_> {
         let lane = &mut self.lanes[self.lane_of[step]];
         if lane.busy < lane.cap {
             lane.busy += 1;
-            let seconds = if step == 0 { FETCH_SECONDS } else { self.burst.seconds / 2.0 };
+            let [sending, proving] = self.burst.seconds;
+            let seconds = [FETCH_SECONDS, sending, proving][step];
             let seconds = seconds * (1.0 - SPREAD + 2.0 * SPREAD * self.rng.f64());
             return self.push(at + seconds, file, Event::Done);
         }
@@ -189,6 +213,7 @@ impl Simulation<'_> {
         let delay = retrier.longest(state.retries_here) * self.rng.f64();
         state.retries_here += 1;
         state.retries += 1;
+        self.retries[step] += 1;
         self.push(at + delay, file, Event::Attempt);
     }
 
@@ -214,12 +239,11 @@ impl Simulation<'_> {
         let mut late: Vec<_> =
             done.clone().map(|(index, file)| file.done - self.burst.in_order(index as u32)).collect();
         late.sort_by(f64::total_cmp);
-        let retries: u64 = self.files.iter().map(|file| u64::from(file.retries)).sum();
         Outcome {
             finish: done.map(|(_, file)| file.done).fold(0.0, f64::max),
             failed: self.failed,
             transitions: self.transitions,
-            retries_mean: retries as f64 / f64::from(self.burst.files.max(1)),
+            retries: self.retries.map(|retries| retries as f64 / f64::from(self.burst.files.max(1))),
             retries_max: self.files.iter().map(|file| file.retries).max().unwrap_or_default(),
             peak_first: peak(first),
             peak_later: peak(later),

@@ -38,7 +38,8 @@ fn processes_that_knock(count: usize, takes: f64, hours: f64) -> Vec<Process> {
         }
         attempts.push(later(at, RETRY_MAX));
         let start = fastrand::usize(..count);
-        let free = (0..count).map(|index| (start + index) % count).find(|index| processes[*index].busy_until <= at);
+        let free =
+            (0..count).map(|index| (start + index) % count).find(|index| processes[*index].busy_until <= at);
         if let Some(index) = free {
             processes[index].call(at, takes);
         }
@@ -85,9 +86,11 @@ fn story_171_ten_thousand_files_that_wait_knock_once_in_a_minute_or_two_for_each
 fn story_174_a_partner_that_is_back_is_noticed_by_every_process_within_two_minutes() {
     let processes = processes_that_knock(10, 0.0, 3.0);
     for back in [1.2, 1.7, 2.4] {
-        let noticed = |process: &Process| process.knocks.iter().copied().find(|at| *at >= back * HOUR).unwrap();
+        let noticed =
+            |process: &Process| process.knocks.iter().copied().find(|at| *at >= back * HOUR).unwrap();
         let after: Vec<f64> = processes.iter().map(|process| noticed(process) - back * HOUR).collect();
-        let (first, last) = (after.iter().copied().fold(f64::MAX, f64::min), after.iter().copied().fold(0.0, f64::max));
+        let (first, last) =
+            (after.iter().copied().fold(f64::MAX, f64::min), after.iter().copied().fold(0.0, f64::max));
         println!("noticed after {first:.0} to {last:.0} s");
         // Then the next call has to come: one in a second for each process.
         assert!(first < 30.0 && last < 130.0, "{first} {last}");
