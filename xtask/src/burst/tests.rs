@@ -6,17 +6,19 @@ use super::definition::Definition;
 use super::simulation::{Burst, Starts, run};
 
 const LIMITED: Starts = Starts::Limited { bucket: 1300.0, per_second: 300.0 };
+const ELSEWHERE: Starts = Starts::Limited { bucket: 800.0, per_second: 150.0 };
 
 /// Ten files a second.
 fn burst(files: u32, starts: Starts) -> Burst {
     Burst { files, seconds: [0.5, 0.5], cap: 10, starts, seed: 1 }
 }
 
-/// The average of some seeds: the end of a burst is a matter of luck.
-fn averages(files: u32, starts: Starts, seeds: u64) -> (f64, f64) {
+/// The average of some seeds, because the last files are a matter of luck: the part of the ideal, and the retries.
+fn averages(burst: &Burst, seeds: u64) -> (f64, f64) {
+    let Burst { files, starts, .. } = *burst;
     let (mut finish, mut retries) = (0.0, 0.0);
     for seed in 1..=seeds {
-        let burst = Burst { seed, ..burst(files, starts) };
+        let burst = Burst { seed, ..*burst };
         let outcome = run(&burst, &Definition::shipped().unwrap());
         assert_eq!((outcome.failed, outcome.late.len()), (0, files as usize));
         finish += outcome.finish / burst.ideal() / seeds as f64;
@@ -31,16 +33,18 @@ fn averages(files: u32, starts: Starts, seeds: u64) -> (f64, f64) {
 
 #[test]
 fn story_173_ten_thousand_files_at_once_wait_with_few_retries_and_without_much_delay() {
-    for starts in [Starts::AtOnce, LIMITED] {
-        let (finish, retries) = averages(10_000, starts, 5);
+    for starts in [LIMITED, ELSEWHERE] {
+        let (finish, retries) = averages(&burst(10_000, starts), 5);
         assert!(finish <= 1.35 && retries <= 7.0, "{finish} of the ideal, {retries} retries");
     }
 }
 
+/// VerifyRemote is a tenth faster than Transfer here, so that only Transfer has a long queue.
 #[test]
 #[ignore = "takes seconds without optimisation"]
 fn story_173_a_hundred_thousand_files_at_once_wait_with_few_retries_and_without_much_delay() {
-    let (finish, retries) = averages(100_000, LIMITED, 1);
+    let burst = Burst { seconds: [0.5, 0.45], ..burst(100_000, LIMITED) };
+    let (finish, retries) = averages(&burst, 1);
     assert!(finish <= 1.1 && retries <= 40.0, "{finish} of the ideal, {retries} retries");
 }
 
