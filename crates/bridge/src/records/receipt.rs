@@ -132,7 +132,7 @@ mod tests {
             execution: "e-1_f".into(),
         };
         assert_eq!(key.to_string(), "receipts/days/2026-11-27/20261127T091500Z,delivered,12,e-1_f.json");
-        assert_eq!(DayReceiptKey::parse(&key.to_string()), Some(key));
+        assert_eq!(DayReceiptKey::parse(&key.to_string()), Some(key.clone()));
         let before = DayReceiptKey::before(&key.finished_at);
         assert!(
             before < key.to_string() && before.starts_with(&DayReceiptKey::prefix("2026-11-27")),
