@@ -168,7 +168,8 @@ pub(crate) mod tests {
             failed(30, "ConnectFailed", ""),
         ]);
         assert_eq!(doing(&between, 41), Doing::WaitsForPartner { since: 10, last: 30 });
-        let full = with(&[failed(10, "RemoteFailure", ""), failed(20, THROTTLED, ""), failed(30, THROTTLED, "")]);
+        let full =
+            with(&[failed(10, "RemoteFailure", ""), failed(20, THROTTLED, ""), failed(30, THROTTLED, "")]);
         assert_eq!(doing(&full, 41), Doing::WaitsForConnection { since: 20 });
         let other = with(&[failed(20, THROTTLED, ""), failed(30, "RemoteFailure", "")]);
         assert_eq!(doing(&other, 41), Doing::Retries { error: "RemoteFailure".into(), since: 30 });

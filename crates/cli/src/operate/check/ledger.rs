@@ -19,20 +19,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Reads all below a prefix of object keys.
     pub(super) async fn below(records: &Records, prefix: &str, bar: &ProgressBar) -> Result<Self, Problem> {
-        let receipts = async {
-            let (mut builder, mut pages, mut keys) = (ReceiptsBuilder::default(), 0, records.receipts(prefix));
-            while let Some(page) = keys.page().await? {
-                pages += 1;
-                bar.inc(page.len() as u64);
-                page.iter().for_each(|key| builder.add(key));
-            }
-            Ok((builder.build(), pages))
-        };
-        let failures = async {
-            let mut failures = OpenFailures::default();
-            let pages = add_failures(&mut failures, records.failures(FailureState::Open, prefix)).await?;
-            Ok((failures, pages))
-        };
+        let (receipts, failures) = (receipts(records, prefix, bar), failures(records, prefix));
         let ((receipts, read), (failures, read_failures)) = tokio::try_join!(receipts, failures)?;
         Ok(Self { receipts, failures, pages: read + read_failures })
     }
@@ -41,21 +28,36 @@ impl Ledger {
     pub(super) async fn of(records: &Records, uploads: &[Upload]) -> Result<Self, Problem> {
         let (mut builder, mut failures) = (ReceiptsBuilder::default(), OpenFailures::default());
         for upload in uploads {
-            for mark in upload.marks() {
-                let mut receipts = records.receipts_of(&upload.object_key, &mark);
-                while let Some(page) = receipts.page().await? {
-                    page.iter().for_each(|key| builder.add(key));
-                }
-                let open = records.failures_of(FailureState::Open, &upload.object_key, &mark);
-                add_failures(&mut failures, open).await?;
+            let mut receipts = records.receipts_of_object(&upload.object_key);
+            while let Some(page) = receipts.page().await? {
+                page.iter().for_each(|key| builder.add(key));
             }
+            let open = records.failures_of_object(FailureState::Open, &upload.object_key);
+            add_failures(&mut failures, open).await?;
         }
         Ok(Self { receipts: builder.build(), failures, pages: uploads.len() * LISTINGS })
     }
 }
 
 /// How many listings [`Ledger::of`] makes for an upload.
-pub(super) const LISTINGS: usize = 4;
+pub(super) const LISTINGS: usize = 2;
+
+/// The receipts, and how many listings it took to read them.
+async fn receipts(records: &Records, prefix: &str, bar: &ProgressBar) -> Result<(Receipts, usize), Problem> {
+    let (mut builder, mut pages, mut keys) = (ReceiptsBuilder::default(), 0, records.receipts(prefix));
+    while let Some(page) = keys.page().await? {
+        pages += 1;
+        bar.inc(page.len() as u64);
+        page.iter().for_each(|key| builder.add(key));
+    }
+    Ok((builder.build(), pages))
+}
+
+async fn failures(records: &Records, prefix: &str) -> Result<(OpenFailures, usize), Problem> {
+    let mut failures = OpenFailures::default();
+    let pages = add_failures(&mut failures, records.failures(FailureState::Open, prefix)).await?;
+    Ok((failures, pages))
+}
 
 async fn add_failures(
     failures: &mut OpenFailures,

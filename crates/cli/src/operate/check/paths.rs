@@ -59,7 +59,11 @@ mod tests {
 
     #[test]
     fn the_path_is_that_of_a_delivery() {
-        let more = [("SFTP_LOCATION", "in"), ("SFTP_REMOTE_PATH", "{date:%Y}/{name}"), ("SFTP_STRIP_PREFIX", "out/")];
+        let more = [
+            ("SFTP_LOCATION", "in"),
+            ("SFTP_REMOTE_PATH", "{date:%Y}/{name}"),
+            ("SFTP_STRIP_PREFIX", "out/"),
+        ];
         let settings = settings(&more);
         assert_eq!(expected(&settings, "b", &upload("out/x/a.csv", "v")), Ok("in/2026/a.csv".into()));
         assert!(expected(&settings, "b", &upload("a.csv", "v")).unwrap_err().contains("SFTP_STRIP_PREFIX"));

@@ -94,7 +94,7 @@ impl PartnerLook {
         prefix: &Location,
     ) -> std::result::Result<Self, Problem> {
         let settings = Settings { keep_connection: KEEP, ..settings.clone() };
-        let clients = operator.clients();
+        let clients = operator.credential_clients.clone();
         let deps = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
         let credential = fetch_key::handle(&deps, FetchKeyInput { event: prefix.event() }).await?.credential;
         let partner = Partner::new(&settings, clients, sftp::Options::default());
@@ -136,9 +136,9 @@ impl PartnerLook {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let looking = self.partner.with_session(&self.credential, None, async |session| {
-            look_for_all(session.sftp(), asked).await
-        });
+        let looking = self
+            .partner
+            .with_session(&self.credential, None, async |session| look_for_all(session.sftp(), asked).await);
         looking.await
     }
 

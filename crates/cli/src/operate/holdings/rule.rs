@@ -96,7 +96,8 @@ pub(crate) mod tests {
             key_suffix: String::new(),
             settings: settings(&more),
         };
-        let reason = |key: &str, size| rule.passes_over(&Upload { size, ..upload(key, "v") }).unwrap_or_default();
+        let reason =
+            |key: &str, size| rule.passes_over(&Upload { size, ..upload(key, "v") }).unwrap_or_default();
         assert_eq!(reason("in/a.csv", 1), "");
         assert!(reason("out/a.csv", 1).contains("in/*"));
         assert!(reason("in/a.tmp", 1).contains("S3_EXCLUDE"));

@@ -21,7 +21,10 @@ pub(crate) struct Version {
 pub(crate) enum Content {
     Upload(Upload),
     /// The key was deleted at this time, in seconds since 1970.
-    Deleted { object_key: String, at: i64 },
+    Deleted {
+        object_key: String,
+        at: i64,
+    },
 }
 
 /// Whether a version is what the key has now.
@@ -65,7 +68,8 @@ impl Versions {
             Problem::of_call(&doing, "s3:ListBucketVersions", &error)
         })?;
         if page.is_truncated() == Some(true)
-            && let Some(key) = page.next_key_marker().and_then(|key| listed::decoded(key, page.encoding_type()))
+            && let Some(key) =
+                page.next_key_marker().and_then(|key| listed::decoded(key, page.encoding_type()))
         {
             self.next = Next::After { key, version_id: page.next_version_id_marker().map(str::to_owned) };
         }

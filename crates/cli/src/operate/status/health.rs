@@ -60,9 +60,13 @@ pub(super) fn health(snapshot: &Snapshot) -> Health {
     });
     let failures = &snapshot.failures;
     if failures.count() > 0 {
-        let errors: Vec<String> =
-            failures.by_error.iter().map(|(error, count)| format!("{} {error}", HumanCount(*count))).collect();
-        let failed = format!("{} deliveries have failed ({})", HumanCount(failures.count()), errors.join(", "));
+        let errors: Vec<String> = failures
+            .by_error
+            .iter()
+            .map(|(error, count)| format!("{} {error}", HumanCount(*count)))
+            .collect();
+        let failed =
+            format!("{} deliveries have failed ({})", HumanCount(failures.count()), errors.join(", "));
         let words = [Some(failed), away].into_iter().flatten().collect::<Vec<_>>().join("; ");
         return Health { state: State::Failing, words };
     }
@@ -140,7 +144,11 @@ mod tests {
             ),
             (vec![waits.clone(), Doing::Working], failures(&[]), "ok: "),
             (vec![], failures(&[("A", 1), ("B", 2)]), "failing: 3 deliveries have failed (1 A, 2 B)"),
-            (vec![waits], failures(&[("A", 1)]), "failing: 1 deliveries have failed (1 A); the partner sftp.x"),
+            (
+                vec![waits],
+                failures(&[("A", 1)]),
+                "failing: 1 deliveries have failed (1 A); the partner sftp.x",
+            ),
         ] {
             let health = health(&Snapshot { failures, ..snapshot(&oldest) });
             assert!(health.in_words().starts_with(expected), "{}", health.in_words());

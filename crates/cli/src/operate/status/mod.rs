@@ -9,11 +9,11 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use self::health::health;
-use self::snapshot::Snapshot;
 use super::arguments::StackArguments;
 use super::operator::Operator;
 use super::problem::{Answer, Problem};
 use crate::output::{self, Layout};
+use crate::stop::Stop;
 
 /// Show what is going on
 ///
@@ -40,24 +40,41 @@ pub(crate) struct Arguments {
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_secs(10);
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Answer, Problem> {
-    let Arguments { stack, watch } = arguments;
-    let operator = Operator::of(stack).await?;
+pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> Result<Answer, Problem> {
+    let mut operator = None;
     loop {
-        let snapshot = gather::snapshot(&operator).await?;
-        let health = health(&snapshot);
-        if *watch && std::io::stdout().is_terminal() && !stack.json {
-            output::clear_screen();
+        let answer = tokio::select! {
+            answer = look(arguments, &mut operator) => answer?,
+            () = stop.requested() => return Err(Problem::Stopped),
+        };
+        if !arguments.watch {
+            return Ok(answer);
         }
-        if stack.json {
-            let layout = if *watch { Layout::OneLine } else { Layout::Pretty };
-            output::say_json(&show::json(&snapshot, &health), layout);
-        } else {
-            output::say_styled(&show::lines(&snapshot, &health));
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            // This is how watching ends.
+            () = stop.requested() => return Ok(answer),
         }
-        if !watch {
-            return Ok(health.answer());
-        }
-        tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Looks once, and prints.
+async fn look(arguments: &Arguments, operator: &mut Option<Operator>) -> Result<Answer, Problem> {
+    let Arguments { stack, watch } = arguments;
+    let operator = match operator {
+        Some(operator) => operator,
+        None => operator.insert(Operator::of(stack).await?),
+    };
+    let snapshot = gather::snapshot(operator).await?;
+    let health = health(&snapshot);
+    if stack.json {
+        let layout = if *watch { Layout::OneLine } else { Layout::Pretty };
+        output::say_json(&show::json(&snapshot, &health), layout);
+        return Ok(health.answer());
+    }
+    if *watch && std::io::stdout().is_terminal() {
+        output::clear_screen();
+    }
+    output::say_styled(&show::lines(&snapshot, &health));
+    Ok(health.answer())
 }

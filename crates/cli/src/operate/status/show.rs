@@ -11,7 +11,8 @@ use crate::operate::table::{Align, Table};
 use crate::output::{Span, Style};
 
 pub(super) fn lines(snapshot: &Snapshot, health: &Health) -> Vec<Vec<Span>> {
-    let first = vec![Span::new(health.state.style(), health.state.name()), format!(": {}", health.words).into()];
+    let first =
+        vec![Span::new(health.state.style(), health.state.name()), format!(": {}", health.words).into()];
     let mut lines = vec![first, Vec::new()];
     lines.extend(overview(snapshot).lines());
     if !snapshot.failures.by_error.is_empty() {
@@ -60,7 +61,11 @@ fn oldest(snapshot: &Snapshot) -> Table {
             Doing::WaitsForPartner { .. } | Doing::Retries { .. } => Style::Warning,
         };
         let started = rfc3339(running.started);
-        table.row([running.object_key.as_str().into(), started.into(), Span::new(style, words(&running.doing))]);
+        table.row([
+            running.object_key.as_str().into(),
+            started.into(),
+            Span::new(style, words(&running.doing)),
+        ]);
     }
     table
 }

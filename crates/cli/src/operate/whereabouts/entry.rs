@@ -31,7 +31,7 @@ pub(super) enum Event {
 }
 
 impl Event {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Uploaded => "uploaded",
             Self::Deleted => "deleted",

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::entry::{Entry, Event};
 use super::verdict::{Told, Verdict, verdict};
 use crate::operate::history::FailedAttempt;
-use crate::operate::holdings::{Content, Currency, OpenFailures, ReceiptsBuilder, Rule, Upload, Version, judge};
+use crate::operate::holdings::{
+    Content, Currency, OpenFailures, ReceiptsBuilder, Rule, Upload, Version, judge,
+};
 use crate::operate::moments::rfc3339;
 
 /// All that is known of one object.

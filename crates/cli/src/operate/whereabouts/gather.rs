@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use bridge::{FailureKey, FailureState};
+use bridge::{FailureKey, FailureState, object_part};
 use serde_json::Value;
 
 use super::facts::{ExecutionFacts, Facts};
@@ -68,11 +68,11 @@ async fn versions(operator: &Operator, bucket: &str, object_key: &str) -> Result
 }
 
 async fn read_records(records: &Records, object_key: &str) -> Result<Facts, Problem> {
-    let mut facts = Facts::default();
+    let (mut facts, object) = (Facts::default(), object_part(object_key));
     let mut receipts = Vec::new();
     let mut pages = records.receipts_of_object(object_key);
     while let Some(page) = pages.page().await? {
-        receipts.extend(page);
+        receipts.extend(page.into_iter().filter(|key| key.object == object));
     }
     facts.unread += receipts.len().saturating_sub(RECORDS_MAX);
     for key in receipts.into_iter().take(RECORDS_MAX) {
@@ -84,7 +84,7 @@ async fn read_records(records: &Records, object_key: &str) -> Result<Facts, Prob
         let mut failures = Vec::new();
         let mut pages = records.failures_of_object(state, object_key);
         while let Some(page) = pages.page().await? {
-            failures.extend(page);
+            failures.extend(page.into_iter().filter(|key| key.object == object));
         }
         failures.sort_by(|one, other| one.recorded_at.cmp(&other.recorded_at));
         let left_out = failures.len().saturating_sub(RECORDS_MAX);
@@ -112,10 +112,15 @@ fn arns(facts: &Facts) -> Vec<String> {
 /// The execution of an open failure, if it runs again.
 fn redriven(facts: &Facts) -> Option<String> {
     let is_open = |(key, _): &&(FailureKey, Value)| key.state == FailureState::Open;
-    let failed: BTreeSet<&str> =
-        facts.failures.iter().filter(is_open).filter_map(|(_, record)| record["execution"].as_str()).collect();
+    let failed: BTreeSet<&str> = facts
+        .failures
+        .iter()
+        .filter(is_open)
+        .filter_map(|(_, record)| record["execution"].as_str())
+        .collect();
     let mut running = facts.executions.iter().map(|execution| &execution.described);
-    let running = running.find(|it| *it.status() == ExecutionStatus::Running && failed.contains(it.execution_arn()));
+    let running =
+        running.find(|it| *it.status() == ExecutionStatus::Running && failed.contains(it.execution_arn()));
     running.map(|execution| execution.execution_arn().to_owned())
 }
 

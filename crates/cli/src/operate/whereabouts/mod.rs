@@ -38,7 +38,9 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Answer, Problem> {
     let Arguments { object, stack } = arguments;
     if object.object_key.is_empty() {
-        return Err(Problem::Usage("expected s3://BUCKET/KEY; for all objects of a bucket, use check".into()));
+        return Err(Problem::Usage(
+            "expected s3://BUCKET/KEY; for all objects of a bucket, use check".into(),
+        ));
     }
     let operator = Operator::of(stack).await?;
     let rule = Rule::of(&operator.stack, &object.bucket)?;

@@ -72,7 +72,11 @@ pub(super) fn verdict(
         (Some(Holding::Failed(failed)), None) => {
             let cause = open.and_then(|(_, record)| record["cause"].as_str()).unwrap_or_default();
             let at = rfc3339(failed.recorded_at);
-            Verdict::new("failed", format!("was not delivered: {} at {at}: {cause}", failed.error), Answer::Owed)
+            Verdict::new(
+                "failed",
+                format!("was not delivered: {} at {at}: {cause}", failed.error),
+                Answer::Owed,
+            )
         }
         (Some(Holding::UnderWay { execution }), _) => under_way(execution),
         (Some(Holding::NeverStarted) | None, Some(execution)) => under_way(execution),
@@ -91,7 +95,8 @@ pub(super) fn verdict(
 
 /// Of an object that the bucket does not have, not even as an older version.
 fn of_records(receipts: &[(&ReceiptKey, &Value)], open: Option<(&FailureKey, &Value)>) -> Verdict {
-    let is_delivery = |key: &ReceiptKey| matches!(key.outcome, Outcome::Delivered | Outcome::AlreadyDelivered);
+    let is_delivery =
+        |key: &ReceiptKey| matches!(key.outcome, Outcome::Delivered | Outcome::AlreadyDelivered);
     let last = receipts.iter().find(|(key, _)| is_delivery(key));
     match (open, last, receipts.first()) {
         (Some((key, record)), ..) => {
@@ -135,7 +140,11 @@ fn delivered(receipt: Option<&Value>) -> Verdict {
 
 fn under_way(execution: &str) -> Verdict {
     let name = execution.rsplit(':').next().unwrap_or(execution);
-    Verdict::new("under_way", format!("is being delivered, or waits for the partner: execution {name}"), Answer::Owed)
+    Verdict::new(
+        "under_way",
+        format!("is being delivered, or waits for the partner: execution {name}"),
+        Answer::Owed,
+    )
 }
 
 /// What the partner has instead.
@@ -182,11 +191,8 @@ mod tests {
     #[test]
     fn story_216_what_is_not_delivered_says_what_the_partner_has_instead() {
         let upload = upload("k", "v2");
-        let old = ReceiptKey {
-            object: "k".into(),
-            version: VersionMark::parse("v1"),
-            outcome: Outcome::Delivered,
-        };
+        let old =
+            ReceiptKey { object: "k".into(), version: VersionMark::parse("v1"), outcome: Outcome::Delivered };
         let receipt = json!({"finished_at": "2026-11-27T09:02:00Z"});
         let receipts = [(&old, &receipt)];
         let failed = Failed { error: "RemoteFull".into(), recorded_at: 1_795_770_120 };
@@ -206,16 +212,14 @@ mod tests {
 
     #[test]
     fn what_is_gone_from_the_bucket_is_told_by_its_records() {
-        let key = ReceiptKey {
-            object: "k".into(),
-            version: VersionMark::parse("v1"),
-            outcome: Outcome::Delivered,
-        };
+        let key =
+            ReceiptKey { object: "k".into(), version: VersionMark::parse("v1"), outcome: Outcome::Delivered };
         let receipt = json!({"finished_at": "2026-11-27T09:02:00Z"});
         let delivered = verdict(None, &[(&key, &receipt)], None);
         assert!(words(&delivered).contains("gone from the bucket"), "{delivered:?}");
         assert_eq!(delivered.answer(), Answer::Fine);
-        let failure = FailureKey::open("k", VersionMark::parse("v1"), "2026-11-27T09:02:00Z", "RemoteFull", "c");
+        let failure =
+            FailureKey::open("k", VersionMark::parse("v1"), "2026-11-27T09:02:00Z", "RemoteFull", "c");
         let failed = verdict(None, &[], Some((&failure, &json!({"cause": "disk full"}))));
         assert!(words(&failed).ends_with("RemoteFull: disk full"), "{failed:?}");
         assert_eq!(verdict(None, &[], None).name(), "unknown");
