@@ -38,10 +38,21 @@ async fn story_214_check_says_of_each_object_what_became_of_it() {
     shelf.s3().delete_object().bucket(shelf.bucket()).key("in/deleted").send().await.unwrap();
 
     let ran = shelf.check(&[]).await;
-    let owed = ["! in/failed", "+ in/never", "+ in/twice", "- in/a.tmp", "- in/folder/", "- out/a", "> in/superseded"];
+    let owed = [
+        "! in/failed",
+        "+ in/never",
+        "+ in/twice",
+        "- in/a.tmp",
+        "- in/folder/",
+        "- out/a",
+        "> in/superseded",
+    ];
     assert_eq!(starts(&ran.stdout), [&owed[..], &["~ in/running"]].concat(), "{ran:?}");
     assert_eq!(ran.status, 1);
-    assert!(ran.stderr.contains("4 of 10 are owed: 1 failed (!), 1 under way (~), 2 never started (+)"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("4 of 10 are owed: 1 failed (!), 1 under way (~), 2 never started (+)"),
+        "{ran:?}"
+    );
     assert!(ran.stdout.contains("RemoteFull") && ran.stdout.contains("e-running"), "{ran:?}");
 
     let ran = shelf.check(&["--all", "--json"]).await;

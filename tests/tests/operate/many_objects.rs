@@ -18,7 +18,8 @@ const STORED: i64 = 1_767_225_600;
 fn source(bucket: &str, records: &str) -> ObjectSource {
     let source = ObjectSource::start().unwrap();
     for number in 0..OBJECTS {
-        let (key, etag) = (format!("in/{:04}/report-{number:08}.csv", number / 100), format!("{number:032x}"));
+        let (key, etag) =
+            (format!("in/{:04}/report-{number:08}.csv", number / 100), format!("{number:032x}"));
         let put = |name: &str| {
             source.put_claiming(name, Body::Bytes(b"1".to_vec()), Claim::Md5(etag.clone())).unwrap();
         };

@@ -93,7 +93,8 @@ impl Shelf {
 
     /// The event of an upload, for an execution that does `first`.
     pub(crate) fn input(&self, put: &Put, first: &str) -> Value {
-        let object = json!({"key": put.object_key, "version-id": put.version_id, "etag": put.etag.trim_matches('"')});
+        let object =
+            json!({"key": put.object_key, "version-id": put.version_id, "etag": put.etag.trim_matches('"')});
         json!({"detail": {"bucket": {"name": self.bucket()}, "object": object}, "first": first, "then": first})
     }
 

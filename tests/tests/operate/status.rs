@@ -25,9 +25,17 @@ async fn story_218_status_begins_with_a_line_for_scripts() {
     stack.start("e-running", &shelf.input(&running, "run")).await.unwrap();
     let (told, status) = shelf.desk.json(&["status"]).await;
     assert_eq!((status, &told["health"], &told["running"]), (0, &json!("ok"), &json!(1)), "{told}");
-    assert_eq!(told["delivered"]["last_hour"], json!({"files": 1, "bytes": 500, "without_file": 1}), "{told}");
+    assert_eq!(
+        told["delivered"]["last_hour"],
+        json!({"files": 1, "bytes": 500, "without_file": 1}),
+        "{told}"
+    );
     let oldest = &told["oldest_running"][0];
-    assert_eq!((&oldest["object_key"], &oldest["doing"]), (&json!("in/running"), &json!("working")), "{told}");
+    assert_eq!(
+        (&oldest["object_key"], &oldest["doing"]),
+        (&json!("in/running"), &json!("working")),
+        "{told}"
+    );
 
     shelf.failure(&shelf.put("in/failed", "1").await, "e-failed", "RemoteFull").await;
     let ran = shelf.desk.run(&["status"]).await;

@@ -16,7 +16,10 @@ async fn story_215_where_says_whether_when_and_how_proved() {
     let first = ran.stdout.lines().next().unwrap();
     assert_eq!(ran.status, 0, "{ran:?}");
     assert!(first.starts_with("delivered: s3://"), "{first}");
-    assert!(first.ends_with("at 2026-11-27T09:15:00Z to incoming/a b.csv on sftp.example.com (proof: read-back)"), "{first}");
+    assert!(
+        first.ends_with("at 2026-11-27T09:15:00Z to incoming/a b.csv on sftp.example.com (proof: read-back)"),
+        "{first}"
+    );
     assert!(ran.stdout.contains("uploaded") && ran.stdout.contains("receipt"), "{ran:?}");
 
     // A newer upload whose delivery has failed.

@@ -129,8 +129,8 @@ impl Counts {
 mod tests {
     use bridge::Outcome;
 
-    use super::super::super::holdings::tests::upload;
     use super::*;
+    use crate::operate::holdings::tests::upload;
 
     fn counted(findings: &[(Holding, Option<Remote>)]) -> Counts {
         let mut counts = Counts::default();

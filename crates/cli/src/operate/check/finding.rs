@@ -93,7 +93,8 @@ impl Finding {
             Holding::Delivered(_) | Holding::Superseded => None,
         };
         let unlisted = self.stored.is_none().then(|| "not the current object any more".to_owned());
-        let remote = self.remote.as_ref().and_then(|remote| remote.in_words(self.stored));
+        let remote =
+            self.remote.as_ref().and_then(|remote| remote.in_words(self.stored.map(|stored| stored.size)));
         [note, unlisted, remote].into_iter().flatten().collect()
     }
 
@@ -131,8 +132,8 @@ fn name(execution: &str) -> &str {
 mod tests {
     use bridge::Outcome;
 
-    use super::super::super::holdings::tests::upload;
     use super::*;
+    use crate::operate::holdings::tests::upload;
 
     fn text(finding: &Finding) -> String {
         finding.line().iter().map(|span| span.text.as_str()).collect()

@@ -3,13 +3,14 @@
 mod counts;
 mod finding;
 mod ledger;
+mod partner_look;
 mod paths;
 mod remote;
 mod report;
 mod work;
 
-use self::remote::PartnerLook;
-use self::report::Report;
+use self::partner_look::PartnerLook;
+use self::report::{Report, Shown};
 use self::work::Check;
 use super::arguments::StackArguments;
 use super::holdings::Rule;
@@ -67,7 +68,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Answer, Problem> {
         true => Some(PartnerLook::start(&operator, &rule.settings, prefix).await?),
         false => None,
     };
-    let report = Report::new(stack.json, *all);
+    let report = Report::new(stack.json, if *all { Shown::All } else { Shown::Odd });
     let check = Check::new(&operator, rule, prefix, since.as_ref().map(Since::unix_seconds), report);
     let answer = match &partner {
         Some(partner) => {

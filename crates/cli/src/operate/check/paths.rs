@@ -54,8 +54,8 @@ fn expected(settings: &Settings, bucket: &str, upload: &Upload) -> Result<String
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::holdings::tests::{settings, upload};
     use super::*;
+    use crate::operate::holdings::tests::{settings, upload};
 
     #[test]
     fn the_path_is_that_of_a_delivery() {

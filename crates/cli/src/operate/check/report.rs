@@ -6,19 +6,27 @@ use super::counts::Counts;
 use super::finding::Finding;
 use crate::output::{self, Layout};
 
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// What was not delivered, or is not as expected on the server.
+    Odd,
+    /// Every object.
+    All,
+}
+
 /// Prints findings, and counts them.
 pub(super) struct Report {
     json: bool,
-    all: bool,
+    shown: Shown,
     counts: Counts,
     /// Steps aside while a line is printed.
     bar: ProgressBar,
 }
 
 impl Report {
-    /// `all`: also what was delivered.
-    pub(super) fn new(json: bool, all: bool) -> Self {
-        Self { json, all, counts: Counts::default(), bar: ProgressBar::hidden() }
+    pub(super) fn new(json: bool, shown: Shown) -> Self {
+        Self { json, shown, counts: Counts::default(), bar: ProgressBar::hidden() }
     }
 
     /// Shows this progress from now on.
@@ -28,7 +36,7 @@ impl Report {
 
     pub(super) fn add(&mut self, finding: &Finding) {
         self.counts.add(finding);
-        if !self.all && !finding.is_odd() {
+        if self.shown == Shown::Odd && !finding.is_odd() {
             return;
         }
         self.bar.suspend(|| {

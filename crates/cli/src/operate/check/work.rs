@@ -5,7 +5,7 @@ use bridge::FailureState;
 use super::counts::Counts;
 use super::finding::Finding;
 use super::ledger::{LISTINGS, Ledger};
-use super::remote::PartnerLook;
+use super::partner_look::PartnerLook;
 use super::report::Report;
 use crate::location::Location;
 use crate::operate::holdings::{Holding, Rule, Unexplained, Upload, Uploads, judge};

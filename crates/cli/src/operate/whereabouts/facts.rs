@@ -186,8 +186,8 @@ fn name(arn: &str) -> &str {
 mod tests {
     use bridge::{Outcome, VersionMark};
 
-    use super::super::super::holdings::tests::upload;
     use super::*;
+    use crate::operate::holdings::tests::upload;
 
     fn attempts(errors: &[(&str, i64)]) -> Vec<FailedAttempt> {
         let attempt = |(error, at): &(&str, i64)| FailedAttempt {

@@ -160,9 +160,9 @@ mod tests {
     use bridge::VersionMark;
     use serde_json::json;
 
-    use super::super::super::holdings::Failed;
-    use super::super::super::holdings::tests::upload;
     use super::*;
+    use crate::operate::holdings::Failed;
+    use crate::operate::holdings::tests::upload;
 
     fn told<'a>(upload: &'a Upload, holding: Option<Holding>, running: Option<&'a str>) -> Told<'a> {
         Told { upload, currency: Currency::Current, holding, running }
