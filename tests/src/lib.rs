@@ -16,6 +16,7 @@ pub mod partner;
 pub mod pattern;
 pub mod process;
 pub mod redrive;
+pub mod retrier;
 pub mod servers;
 pub mod settings_documents;
 pub mod small_stack;
