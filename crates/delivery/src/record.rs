@@ -31,6 +31,7 @@ impl Recorder {
             settings: Ok(settings),
             s3: self.s3.clone(),
             step_functions: None,
+            sns: None,
             metrics: false,
         };
         let document = checkpoint.map_or_else(|| json!({}), |checkpoint| json!({"checkpoint": checkpoint}));

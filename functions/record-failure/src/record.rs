@@ -2,16 +2,19 @@
 
 use aws::lambda::Failed;
 use bridge::{
-    Checkpoint, ErrorName, FailureKey, ObjectCreated, ObjectSummary, Place, RecordFailureInput,
-    RecordSettings, VersionMark,
+    Checkpoint, FailureKey, ObjectCreated, ObjectSummary, RecordFailureInput, RecordSettings, SCHEMA_VERSION,
+    VersionMark,
 };
 use serde::Serialize;
 
-use crate::attempts::Attempt;
+use crate::advice::{anchor, place, rerun, what_to_do};
+use crate::history::Attempt;
 
 /// One failed execution, or one redrive of it. Written for a person; programs may read the fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
+    /// Version of the JSON: `docs/records.md`.
+    pub schema_version: &'static str,
     /// The error's name: a heading of the runbook.
     pub error: String,
     /// What happened.
@@ -85,6 +88,7 @@ impl Record {
             Err(problem) => (Vec::new(), Some(problem)),
         };
         Self {
+            schema_version: SCHEMA_VERSION,
             error: original.error.clone(),
             cause: original.message.clone(),
             state: input.failure.state.clone(),
@@ -111,56 +115,16 @@ impl Record {
         }
     }
 
+    /// The object's key. Empty if the event named no object.
+    pub(crate) fn object_key(&self) -> &str {
+        self.object_key.as_deref().unwrap_or_default()
+    }
+
     /// Where it is written.
     pub(crate) fn key(&self) -> FailureKey {
-        let object_key = self.object_key.as_deref().unwrap_or_default();
         let Self { version, recorded_at, error, cause, .. } = self;
-        FailureKey::open(object_key, version.clone(), recorded_at, error, cause)
+        FailureKey::open(self.object_key(), version.clone(), recorded_at, error, cause)
             .of_execution(&self.execution_name, self.redrive_count)
-    }
-}
-
-/// The command, and the console's page of the execution. `s3-sftp-bridge deliver` has no ARN.
-fn rerun(execution: &str, object: &str) -> (String, Option<String>) {
-    let Some(region) = execution.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2)) else {
-        return (format!("s3-sftp-bridge deliver '{}'", object.replace('\'', r"'\''")), None);
-    };
-    let command =
-        format!("aws stepfunctions redrive-execution --region {region} --execution-arn {execution}");
-    let console = format!(
-        "https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
-    );
-    (command, Some(console))
-}
-
-/// Who reads the record.
-fn place(execution: &str) -> Place {
-    if execution.starts_with("arn:") { Place::Stack } else { Place::CommandLine }
-}
-
-/// Our own errors have their hint; Lambda's and Step Functions' own are few.
-fn what_to_do(error: &str, place: Place) -> &'static str {
-    match ErrorName::parse(error) {
-        Some(name) => name.hint_for(place),
-        None if error == "Lambda.TooManyRequestsException" => {
-            "More deliveries wait than MaxConnections lets through: raise it if the partner allows, then redrive."
-        }
-        None if error.starts_with("Sandbox.")
-            || error == "Runtime.ExitError"
-            || error == "Lambda.Unknown" =>
-        {
-            "The function crashed or ran out of time or memory: look at its log, then redrive, the transfer resumes."
-        }
-        None if error.starts_with("Lambda.") => "AWS Lambda could not run the function: redrive.",
-        None => "Step Functions stopped the state: read the cause, then redrive.",
-    }
-}
-
-/// GitHub's anchor of the runbook's heading.
-fn anchor(error: &str) -> String {
-    match ErrorName::parse(error) {
-        Some(name) => name.as_str().to_lowercase(),
-        None => "errors-of-lambda-and-step-functions".into(),
     }
 }
 
@@ -176,6 +140,7 @@ mod tests {
             bucket: "failures".into(),
             remote_host: Some("sftp.example.com".into()),
             location: Some("in".into()),
+            notice_topic: None,
         };
         let input = RecordFailureInput {
             execution: Execution {
@@ -218,33 +183,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_run_by_hand_is_rerun_by_hand() {
-        let (command, console) = rerun("s3-sftp-bridge deliver", "s3://b/it's");
-        assert_eq!((command.as_str(), console), (r"s3-sftp-bridge deliver 's3://b/it'\''s'", None));
-    }
-
-    #[test]
     fn an_event_that_is_garbage_is_recorded_too() {
         let record = record(json!("garbage"), json!(null));
         assert_eq!((record.object, record.acknowledged), (None, 0));
-    }
-
-    #[test]
-    fn what_was_run_by_hand_is_told_what_to_do_by_hand() {
-        let what_to_do = what_to_do("RemoteFull", place("deliver-2026-11-27"));
-        assert!(what_to_do.contains("run the command again"), "{what_to_do}");
-    }
-
-    #[test]
-    fn every_error_has_something_to_do() {
-        for error in [
-            "RemoteFull",
-            "Lambda.TooManyRequestsException",
-            "Sandbox.Timedout",
-            "Lambda.X",
-            "States.Timeout",
-        ] {
-            assert!(what_to_do(error, Place::Stack).contains("redrive"), "{error}");
-        }
     }
 }

@@ -11,8 +11,10 @@
 mod failure;
 mod receipt;
 mod segments;
+mod settling;
 mod version;
 
 pub use failure::{FailureKey, FailureState};
 pub use receipt::{DayReceiptKey, ReceiptKey};
+pub use settling::MakesGood;
 pub use version::VersionMark;
