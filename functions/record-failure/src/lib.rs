@@ -6,7 +6,6 @@
 //! EventBridge calls as well, after each execution that has ended without success. If the state machine could not record
 //! the failure, because it was stopped or timed out, this call does.
 
-mod advice;
 mod deps;
 mod history;
 mod notice;

@@ -2,12 +2,11 @@
 
 use aws::lambda::Failed;
 use bridge::{
-    Checkpoint, FailureKey, ObjectCreated, ObjectSummary, RecordFailureInput, RecordSettings, SCHEMA_VERSION,
-    VersionMark,
+    Checkpoint, FailureKey, ObjectCreated, ObjectSummary, Place, RecordFailureInput, RecordSettings,
+    SCHEMA_VERSION, VersionMark,
 };
 use serde::Serialize;
 
-use crate::advice::{anchor, place, rerun, what_to_do};
 use crate::history::Attempt;
 
 /// One failed execution, or one redrive of it. Written for a person; programs may read the fields.
@@ -92,8 +91,8 @@ impl Record {
             error: original.error.clone(),
             cause: original.message.clone(),
             state: input.failure.state.clone(),
-            what_to_do: what_to_do(&original.error, place(&execution.id)).to_owned(),
-            runbook: format!("docs/errors.md#{}", anchor(&original.error)),
+            what_to_do: bridge::what_to_do(&original.error, place(&execution.id)).to_owned(),
+            runbook: bridge::runbook_section(&original.error),
             redrive_command,
             console,
             object,
@@ -126,6 +125,24 @@ impl Record {
         FailureKey::open(self.object_key(), version.clone(), recorded_at, error, cause)
             .of_execution(&self.execution_name, self.redrive_count)
     }
+}
+
+/// The command, and the console's page of the execution. `s3-sftp-bridge deliver` has no ARN.
+fn rerun(execution: &str, object: &str) -> (String, Option<String>) {
+    let Some(region) = execution.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2)) else {
+        return (format!("s3-sftp-bridge deliver '{}'", object.replace('\'', r"'\''")), None);
+    };
+    let command =
+        format!("aws stepfunctions redrive-execution --region {region} --execution-arn {execution}");
+    let console = format!(
+        "https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
+    );
+    (command, Some(console))
+}
+
+/// Who reads the record.
+fn place(execution: &str) -> Place {
+    if execution.starts_with("arn:") { Place::Stack } else { Place::CommandLine }
 }
 
 #[cfg(test)]
@@ -183,8 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_run_by_hand_is_rerun_by_hand() {
+        let (command, console) = rerun("s3-sftp-bridge deliver", "s3://b/it's");
+        assert_eq!((command.as_str(), console), (r"s3-sftp-bridge deliver 's3://b/it'\''s'", None));
+    }
+
+    #[test]
     fn an_event_that_is_garbage_is_recorded_too() {
         let record = record(json!("garbage"), json!(null));
         assert_eq!((record.object, record.acknowledged), (None, 0));
+    }
+
+    #[test]
+    fn what_was_run_by_hand_is_told_what_to_do_by_hand() {
+        let what_to_do = bridge::what_to_do("RemoteFull", place("deliver-2026-11-27"));
+        assert!(what_to_do.contains("run the command again"), "{what_to_do}");
     }
 }
