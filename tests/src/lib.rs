@@ -22,6 +22,7 @@ pub mod servers;
 pub mod settings_documents;
 pub mod small_stack;
 pub mod stack;
+pub mod template;
 pub mod tools;
 pub mod wire;
 

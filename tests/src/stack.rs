@@ -129,6 +129,8 @@ impl<'a> Stack<'a> {
         command.args(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]);
         command.args(["--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset"]);
         command.arg("--parameter-overrides").arg(format!("Architecture={}", architecture()));
+        // MiniStack has no saved queries. Tests put the dashboard there by themselves.
+        command.arg("Dashboard=false");
         command.args(parameters.iter().map(|(name, value)| format!("{name}=\"{value}\"")));
         command.env("SAM_CLI_POLL_DELAY", "0.5");
         run(&command, &log).await.context("sam deploy failed")?;

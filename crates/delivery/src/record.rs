@@ -1,5 +1,6 @@
 //! The state `RecordFailure`.
 
+use aws::metrics::Meter;
 use bridge::{Checkpoint, Execution, Failure, RecordFailureInput, RecordSettings};
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ impl Recorder {
             s3: self.s3.clone(),
             step_functions: None,
             sns: None,
-            metrics: false,
+            meter: Meter::off(),
         };
         let document = checkpoint.map_or_else(|| json!({}), |checkpoint| json!({"checkpoint": checkpoint}));
         let failure = Failure {

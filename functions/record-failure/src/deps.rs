@@ -1,5 +1,6 @@
 //! What the handler works with.
 
+use aws::metrics::Meter;
 use aws::records::RecordBucket;
 use bridge::RecordSettings;
 
@@ -13,8 +14,8 @@ pub struct Deps {
     pub step_functions: Option<aws_sdk_sfn::Client>,
     /// Publishes notices; `None` if nobody is to be told.
     pub sns: Option<aws_sdk_sns::Client>,
-    /// Whether to write the metric to standard output, where Lambda picks it up.
-    pub metrics: bool,
+    /// Counts the failures of a stack.
+    pub meter: Meter,
 }
 
 impl Deps {

@@ -52,7 +52,7 @@ pub async fn handle(deps: &Deps, input: RecordFailureInput) -> Result<Output, Fa
 }
 
 async fn record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> Recorded {
-    recording::count(deps, input, &original.error);
+    recording::count(deps, input, original);
     match recording::of_state(deps, input, original).await {
         Ok(location) => {
             tracing::info!(location, "the failure is recorded");
@@ -92,6 +92,20 @@ mod tests {
             serde_json::to_value(Output::Resumed(true)).unwrap(),
             serde_json::json!({"resumed": true})
         );
+    }
+
+    #[test]
+    fn story_233_a_failure_is_counted_for_its_error_and_for_its_stack() {
+        let event = json!({"detail": {"bucket": {"name": "b"}, "object": {"key": "k"}}});
+        let execution = bridge::Execution { state_machine_id: "arn:aws:m".into(), ..Default::default() };
+        let failure = failure(r#"{"errorMessage":"disk full"}"#);
+        let original = original(&failure);
+        let input = RecordFailureInput { execution, event, document: json!({}), failure, raise: false };
+        let line = counted(&input, &original).document(std::time::UNIX_EPOCH);
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(metrics["Dimensions"], json!([["StateMachine", "Error"], ["Stack"]]));
+        assert_eq!((&line["StateMachine"], &line["Error"]), (&json!("m"), &json!("RemoteFull")));
+        assert_eq!((&line["cause"], &line["span"]["object_key"]), (&json!("disk full"), &json!("k")));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Writes records. An execution has at most one open record, whoever wrote it.
 
 use aws::lambda::Failed;
-use aws::metrics::{self, Metric};
+use aws::metrics::{Line, Metric};
 use aws::records::{FAILED_AGAIN, RecordBucket, Settlement};
 use bridge::{FailureKey, FailureState, RecordFailureInput};
+use serde_json::json;
 
 use crate::deps::Deps;
 use crate::history::{self, History};
@@ -57,7 +58,7 @@ pub(crate) async fn of_status_change(
     settle_older(&bucket, &others.older, &record).await;
     if others.same.is_empty() {
         let location = bucket.location(&key);
-        count(deps, input, &record.error);
+        count(deps, input, &original);
         notice::publish(deps, &record, &location).await;
         return Ok(Some(location));
     }
@@ -96,11 +97,22 @@ fn leave(outcome: Result<(), String>) {
     }
 }
 
-/// Writes the metric.
-pub(crate) fn count(deps: &Deps, input: &RecordFailureInput, error: &str) {
-    if deps.metrics {
-        let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
-        let one = Metric { name: "Failures", unit: "Count", value: 1.0 };
-        metrics::emit(&[("StateMachine", machine), ("Error", error)], &[one]);
-    }
+/// The failure as a metric: one for each error, and one for the stack, which an alarm can watch.
+pub(crate) fn count(deps: &Deps, input: &RecordFailureInput, original: &Failed) {
+    let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
+    let event = |pointer: &str| input.event.pointer(pointer).cloned().unwrap_or_default();
+    let span = json!({
+        "execution": input.execution.id,
+        "bucket": event("/detail/bucket/name"),
+        "object_key": event("/detail/object/key"),
+    });
+    let line = Line::default()
+        .with("message", "failure")
+        .with("span", span)
+        .with("state", input.failure.state.as_str())
+        .with("cause", original.message.as_str())
+        .with("StateMachine", machine)
+        .with("Error", original.error.as_str())
+        .counting(&[(Metric::Failures, 1.0)], &[&["StateMachine", "Error"], &["Stack"]]);
+    deps.meter.write(line);
 }

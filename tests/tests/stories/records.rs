@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use aws::metrics::Meter;
 use aws::records::{self, RecordBucket};
 use bridge::{
     DayReceiptKey, Deadline, Execution, Failure, FailureKey, FailureState, Outcome, Progress, Receipt,
@@ -60,7 +61,7 @@ fn deps(bridge: &Bridge) -> record_failure::Deps {
         s3: bridge.aws.s3(),
         step_functions,
         sns: None,
-        metrics: false,
+        meter: Meter::off(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws::metrics::Meter;
 use bridge::{ErrorName, Failure, Outcome, Phase, Proof, RecordFailureInput, RecordSettings};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use record_failure::{Output, Recorded};
@@ -129,7 +130,7 @@ async fn story_30_record_failure_records_raises_and_on_a_redrive_resumes() {
         s3: bridge.aws.s3(),
         step_functions,
         sns: None,
-        metrics: false,
+        meter: Meter::off(),
     };
     let cause = json!({"errorType": "RemoteFull", "errorMessage": "disk full"}).to_string();
 
@@ -181,7 +182,7 @@ async fn story_31_record_failure_itself_fails() {
             s3: bridge.aws.s3(),
             step_functions: None,
             sns: None,
-            metrics: false,
+            meter: Meter::off(),
         };
         let failure = failure_of("HostKeyMismatch", "plain words", 0);
         let output = record_failure::handle(&deps, failure.clone()).await.unwrap();
