@@ -95,20 +95,6 @@ mod tests {
     }
 
     #[test]
-    fn story_233_a_failure_is_counted_for_its_error_and_for_its_stack() {
-        let event = json!({"detail": {"bucket": {"name": "b"}, "object": {"key": "k"}}});
-        let execution = bridge::Execution { state_machine_id: "arn:aws:m".into(), ..Default::default() };
-        let failure = failure(r#"{"errorMessage":"disk full"}"#);
-        let original = original(&failure);
-        let input = RecordFailureInput { execution, event, document: json!({}), failure, raise: false };
-        let line = counted(&input, &original).document(std::time::UNIX_EPOCH);
-        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
-        assert_eq!(metrics["Dimensions"], json!([["StateMachine", "Error"], ["Stack"]]));
-        assert_eq!((&line["StateMachine"], &line["Error"]), (&json!("m"), &json!("RemoteFull")));
-        assert_eq!((&line["cause"], &line["span"]["object_key"]), (&json!("disk full"), &json!("k")));
-    }
-
-    #[test]
     fn the_cause_is_raised_as_it_was() {
         let cause = r#"{"errorType":"RemoteFull","errorMessage":"disk full: \"x\"","stackTrace":[]}"#;
         assert_eq!(original(&failure(cause)).message, "disk full: \"x\"");

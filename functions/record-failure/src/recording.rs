@@ -97,8 +97,13 @@ fn leave(outcome: Result<(), String>) {
     }
 }
 
-/// The failure as a metric: one for each error, and one for the stack, which an alarm can watch.
+/// Counts a failure.
 pub(crate) fn count(deps: &Deps, input: &RecordFailureInput, original: &Failed) {
+    deps.meter.write(counted(input, original));
+}
+
+/// The failure as a metric: one for each error, and one for the stack, which an alarm can watch.
+fn counted(input: &RecordFailureInput, original: &Failed) -> Line {
     let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
     let event = |pointer: &str| input.event.pointer(pointer).cloned().unwrap_or_default();
     let span = json!({
@@ -106,13 +111,39 @@ pub(crate) fn count(deps: &Deps, input: &RecordFailureInput, original: &Failed) 
         "bucket": event("/detail/bucket/name"),
         "object_key": event("/detail/object/key"),
     });
-    let line = Line::default()
+    Line::default()
         .with("message", "failure")
         .with("span", span)
         .with("state", input.failure.state.as_str())
         .with("cause", original.message.as_str())
         .with("StateMachine", machine)
         .with("Error", original.error.as_str())
-        .counting(&[(Metric::Failures, 1.0)], &[&["StateMachine", "Error"], &["Stack"]]);
-    deps.meter.write(line);
+        .counting(&[(Metric::Failures, 1.0)], &[&["StateMachine", "Error"], &["Stack"]])
+}
+
+#[cfg(test)]
+mod tests {
+    use bridge::{Execution, Failure};
+
+    use super::*;
+    use crate::history::original;
+
+    #[test]
+    fn story_233_a_failure_is_counted_for_its_error_and_for_its_stack() {
+        let event = json!({"detail": {"bucket": {"name": "b"}, "object": {"key": "k"}}});
+        let execution = Execution { state_machine_id: "arn:aws:m".into(), ..Default::default() };
+        let failure = Failure {
+            state: "Transfer".into(),
+            error: "RemoteFull".into(),
+            cause: r#"{"errorMessage":"disk full"}"#.into(),
+            redrive_count: 0,
+        };
+        let original = original(&failure);
+        let input = RecordFailureInput { execution, event, document: json!({}), failure, raise: false };
+        let line = counted(&input, &original).document(std::time::UNIX_EPOCH);
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(metrics["Dimensions"], json!([["StateMachine", "Error"], ["Stack"]]));
+        assert_eq!((&line["StateMachine"], &line["Error"]), (&json!("m"), &json!("RemoteFull")));
+        assert_eq!((&line["cause"], &line["span"]["object_key"]), (&json!("disk full"), &json!("k")));
+    }
 }
