@@ -17,6 +17,7 @@ pub mod partner;
 pub mod pattern;
 pub mod process;
 pub mod redrive;
+pub mod retrier;
 pub mod schema;
 pub mod servers;
 pub mod settings_documents;

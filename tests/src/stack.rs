@@ -196,6 +196,23 @@ impl<'a> Stack<'a> {
         Ok(())
     }
 
+    /// From now on, executions give up after this many retries of any error, and not after days. The rest of the definition
+    /// is the deployed one.
+    pub async fn give_up_after(&self, retries: u32) -> Result<()> {
+        let sfn = self.aws.sfn();
+        let machine = sfn.describe_state_machine().state_machine_arn(self.state_machine()).send().await?;
+        let mut definition: Value = serde_json::from_str(&machine.definition)?;
+        let states = definition["States"].as_object_mut().context("a definition without states")?;
+        let retriers = states.values_mut().filter_map(|state| state.get_mut("Retry")?.as_array_mut());
+        for retrier in retriers.flatten() {
+            let attempts = retrier["MaxAttempts"].as_u64().context("a retrier without MaxAttempts")?;
+            retrier["MaxAttempts"] = attempts.min(retries.into()).into();
+        }
+        let update = sfn.update_state_machine().state_machine_arn(self.state_machine());
+        update.definition(definition.to_string()).send().await?;
+        Ok(())
+    }
+
     /// Uploads an object. S3's event starts the execution.
     pub async fn upload(&self, object_key: &str, body: impl Into<ByteStream>) -> Result<()> {
         let put = self.aws.s3().put_object().bucket(self.bucket()).key(object_key).body(body.into());

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::VersionMark;
-use super::segments::{compact, expanded, field, object_part, to_the_second};
+use super::segments::{compact, expanded, field, object_part, object_prefix, to_the_second};
 
 /// Length of the hash of a cause, in hexadecimal digits.
 const CAUSE_DIGITS: usize = 8;
@@ -83,6 +83,12 @@ impl FailureKey {
     /// Whether it is a failure of the execution of this name.
     pub fn is_by(&self, execution: &str) -> bool {
         self.execution == field(execution)
+    }
+
+    /// The prefix of the failures of all objects whose keys begin with `prefix`, however long they are. Failures of other
+    /// long keys may have it, too.
+    pub fn below(state: FailureState, prefix: &str) -> String {
+        format!("{}{}", state.folder(), object_prefix(prefix))
     }
 
     /// The prefix of all failures of the same upload in the same state.

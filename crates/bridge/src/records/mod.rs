@@ -16,5 +16,6 @@ mod version;
 
 pub use failure::{FailureKey, FailureState};
 pub use receipt::{DayReceiptKey, ReceiptKey};
+pub use segments::object_part;
 pub use settling::MakesGood;
 pub use version::VersionMark;
