@@ -3,6 +3,7 @@
 mod any_size;
 mod care;
 mod permissions;
+mod records;
 mod watching;
 mod weekend;
 
