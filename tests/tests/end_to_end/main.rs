@@ -3,6 +3,7 @@
 mod any_size;
 mod care;
 mod permissions;
+mod questions;
 
 use std::process::Command;
 use std::time::Duration;
