@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     prefix: Location,
     #[command(flatten)]
     stack: StackArguments,
-    /// Only what was uploaded since then: 24h, 7d, a day or a time
+    /// Only uploads since then: 24h, 7d, a day or a time
     #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
     since: Option<Since>,
     /// Look on the partner's server as well
