@@ -93,6 +93,8 @@ for (const [name, state] of Object.entries(machine.States)) {
       problem(where, `the comment must say ${Math.round(least)} s at least`);
   }
   // A retry has three events: scheduled, started, failed. One pass of all states must leave room for loops and redrives.
+  const patience = sum((state.Retry ?? []).map((retrier) => sum(longest(retrier)) / 2));
+  if (patience > machine.TimeoutSeconds) problem(name, `its retries take ${patience} s on average, longer than TimeoutSeconds`);
   events += 3 * sum((state.Retry ?? []).map(({ MaxAttempts }) => MaxAttempts));
   if (state.Type === "Task" && name !== "RaiseOriginal" && !state.Catch) problem(name, "every task but RaiseOriginal catches");
 }
