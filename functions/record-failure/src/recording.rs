@@ -56,7 +56,7 @@ pub(crate) async fn of_status_change(
     bucket.put(&key, &record).await?;
     let others = others(&bucket, &record, &key).await?;
     settle_older(&bucket, &others.older, &record).await;
-    if others.same.is_empty() {
+    if !others.is_earlier_than(&key) {
         let location = bucket.location(&key);
         count(deps, input, &original);
         notice::publish(deps, &record, &location).await;
@@ -72,6 +72,14 @@ pub(crate) struct Others {
     same: Vec<FailureKey>,
     /// Of a run before the last redrive.
     older: Vec<FailureKey>,
+}
+
+impl Others {
+    /// Whether another record of the same run comes before this one. EventBridge may tell of one end twice, at the same
+    /// time: if each of the two calls gave way to the other, no record would be left.
+    fn is_earlier_than(&self, key: &FailureKey) -> bool {
+        self.same.iter().any(|other| other.to_string() < key.to_string())
+    }
 }
 
 async fn others(bucket: &RecordBucket, record: &Record, key: &FailureKey) -> Result<Others, String> {
@@ -127,6 +135,17 @@ mod tests {
 
     use super::*;
     use crate::history::original;
+
+    #[test]
+    fn of_two_events_about_one_end_one_leaves_its_record() {
+        let key = |at| {
+            let version = bridge::VersionMark::new(Some("v"), None, None);
+            FailureKey::open("k", version, at, "ExecutionAborted", "c").of_execution("e", 0)
+        };
+        let (first, second) = (key("2026-11-27T09:15:00Z"), key("2026-11-27T09:15:01Z"));
+        let seeing = |other: &FailureKey| Others { same: vec![other.clone()], older: Vec::new() };
+        assert!(seeing(&first).is_earlier_than(&second) && !seeing(&second).is_earlier_than(&first));
+    }
 
     #[test]
     fn story_233_a_failure_is_counted_for_its_error_and_for_its_stack() {

@@ -36,6 +36,9 @@ pub struct StatusChange {
     pub name: String,
     /// `FAILED`, `TIMED_OUT` or `ABORTED`.
     pub status: String,
+    /// When it started, in milliseconds since 1970.
+    #[serde(default)]
+    pub start_date: Option<i64>,
     /// The execution's input, as JSON. Absent if it is too long for the event.
     #[serde(default)]
     pub input: Option<String>,
@@ -72,7 +75,7 @@ mod tests {
     #[test]
     fn story_184_an_event_is_told_from_a_state() {
         let detail = json!({
-            "executionArn": "arn:e", "stateMachineArn": "arn:m", "name": "e", "status": "ABORTED", "input": "{}",
+            "executionArn": "arn:e", "stateMachineArn": "arn:m", "name": "e", "status": "ABORTED", "startDate": 1_795_770_120_123_i64, "input": "{}",
             "inputDetails": {"included": true}, "output": null, "error": null, "redriveCount": null
         });
         let event = json!({
@@ -82,6 +85,7 @@ mod tests {
             panic!("it is an event")
         };
         assert_eq!((change.status.as_str(), change.redrive_count, change.error), ("ABORTED", 0, None));
+        assert_eq!(change.start_date, Some(1_795_770_120_123));
         let state = json!({"failure": {"error": "RemoteFull"}, "raise": true});
         assert!(matches!(RecordFailureCall::decode(state).unwrap(), RecordFailureCall::State(_)));
         let error = RecordFailureCall::decode(json!("garbage")).unwrap_err();
