@@ -3,6 +3,7 @@
 mod any_size;
 mod care;
 mod permissions;
+mod questions;
 mod records;
 mod watching;
 mod weekend;
