@@ -69,6 +69,14 @@ pub async fn doctor(variables: &BTreeMap<String, String>, arguments: &[&str]) ->
     command
 }
 
+/// A command of the operator, such as `failures`, in this environment alone.
+pub async fn operate(environment: Vec<(&'static str, String)>, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary().await);
+    command.args(arguments).env_clear().envs(environment);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
 /// Runs a command to its end.
 pub async fn run(mut command: Command) -> Ran {
     let output = command.output().await.unwrap();

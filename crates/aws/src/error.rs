@@ -5,11 +5,12 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 
 /// A failed call, classified and described.
-pub(crate) struct CallError {
+#[derive(Clone, Debug)]
+pub struct CallError {
     /// The HTTP status, if there was an answer.
-    pub(crate) status: Option<u16>,
+    pub status: Option<u16>,
     /// The service's error code, if it gave one.
-    pub(crate) code: Option<String>,
+    pub code: Option<String>,
     words: String,
 }
 
@@ -27,7 +28,7 @@ const THROTTLED: &[&str] = &[
 
 impl CallError {
     /// Classifies an error of the SDK.
-    pub(crate) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+    pub fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.code().map(str::to_owned);
         let words = match (error, &code) {
@@ -58,9 +59,13 @@ impl CallError {
     }
 
     /// Whether the same call may succeed later.
-    pub(crate) fn is_transient(&self) -> bool {
-        let throttled = self.code.as_deref().is_some_and(|code| THROTTLED.contains(&code));
-        self.status.is_none_or(|status| status >= 500 || status == 429) || throttled
+    pub fn is_transient(&self) -> bool {
+        self.status.is_none_or(|status| status >= 500) || self.is_throttled()
+    }
+
+    /// Whether AWS wants fewer calls.
+    pub fn is_throttled(&self) -> bool {
+        self.status == Some(429) || self.code.as_deref().is_some_and(|code| THROTTLED.contains(&code))
     }
 }
 

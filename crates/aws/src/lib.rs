@@ -15,7 +15,7 @@ mod versions;
 
 pub use aws_sdk_s3::primitives::ByteStream;
 pub use credential::Credential;
-pub use error::in_words;
+pub use error::{CallError, in_words};
 pub use object::{Deliverable, Newer, Pin, Standing, pin, pin_newer, standing, superseded_by};
 pub use reader::ObjectReader;
 

@@ -1,6 +1,7 @@
 //! The domain of S3 SFTP Bridge: events, payloads, error names, settings, remote paths. There is no I/O here, no AWS
 //! client and no SSH session, so everything can be tested with values alone.
 
+mod advice;
 mod calendar;
 mod checksum;
 mod deadline;
@@ -17,6 +18,7 @@ mod settings;
 mod ssh;
 mod sync;
 
+pub use advice::{runbook_section, what_to_do};
 pub use calendar::unix_seconds;
 pub use checksum::{
     Checksum, ChecksumAlgorithm, Hashes, ObjectHash, RunningChecksum, RunningMd5, RunningSha256,

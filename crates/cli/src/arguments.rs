@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::location::Location;
-use crate::{doctor, host_key};
+use crate::{doctor, host_key, operate};
 
 /// Delivers S3 objects to a partner's SFTP server, complete and verified
 #[derive(Parser)]
@@ -64,6 +64,8 @@ pub(crate) enum Command {
     ///   2  wrong usage or settings
     #[command(verbatim_doc_comment)]
     Doctor(doctor::Arguments),
+    #[command(flatten)]
+    Operate(operate::Command),
 }
 
 #[derive(clap::Args)]

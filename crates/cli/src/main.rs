@@ -5,7 +5,9 @@ mod deliver;
 mod doctor;
 mod failure;
 mod host_key;
+mod listed;
 mod location;
+mod operate;
 mod output;
 mod stop;
 
@@ -34,6 +36,7 @@ async fn main() -> ExitCode {
             () = stop.requested() => ExitCode::from(1),
         },
         Command::Doctor(arguments) => doctor::run(&arguments, &stop).await,
+        Command::Operate(command) => operate::run(&command, &stop).await,
     };
     if output::is_incomplete() {
         output::note(&["cannot write all of the output to standard output or standard error".into()]);

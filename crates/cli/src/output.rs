@@ -1,7 +1,7 @@
 //! All output of the command. Each text becomes one line, whatever others wrote into it. When the reader closes a pipe,
 //! that is a request to stop, not a panic.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bridge::{is_unprintable, printable};
@@ -22,6 +22,82 @@ pub(crate) fn say(lines: &[String]) {
 /// Writes lines to standard error.
 pub(crate) fn note(lines: &[String]) {
     write(&mut io::stderr().lock(), &as_text(lines));
+}
+
+/// Writes a question to standard error; the answer is typed behind it.
+pub(crate) fn ask(question: &str) {
+    write(&mut io::stderr().lock(), &(printable(question).into_owned() + " "));
+}
+
+/// How a part of a line looks on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Plain,
+    Title,
+    Good,
+    Warning,
+    Bad,
+}
+
+/// A part of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) text: String,
+    pub(crate) style: Style,
+}
+
+impl Span {
+    pub(crate) fn new(style: Style, text: impl Into<String>) -> Self {
+        Self { text: text.into(), style }
+    }
+
+    /// How many columns it takes.
+    pub(crate) fn width(&self) -> usize {
+        printable(&self.text).chars().count()
+    }
+}
+
+impl<T: Into<String>> From<T> for Span {
+    fn from(text: T) -> Self {
+        Self::new(Style::Plain, text)
+    }
+}
+
+/// Writes lines to standard output: in colour if that is a terminal and `NO_COLOR` is not set.
+pub(crate) fn say_styled(lines: &[Vec<Span>]) {
+    let text: String = lines.iter().map(|line| styled(line, colour()) + "\n").collect();
+    write(&mut io::stdout().lock(), &text);
+}
+
+/// Whether escape sequences are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Colour {
+    On,
+    Off,
+}
+
+/// <https://no-color.org>
+fn colour() -> Colour {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+    let is_on = io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb;
+    if is_on { Colour::On } else { Colour::Off }
+}
+
+/// The text is escaped before colours are added, so that nobody else's text commands the terminal.
+fn styled(line: &[Span], colour: Colour) -> String {
+    let span = |span: &Span| {
+        let text = printable(&span.text);
+        let code = match span.style {
+            Style::Title => "1",
+            Style::Good => "32",
+            Style::Warning => "33",
+            Style::Bad => "31",
+            Style::Plain => return text.into_owned(),
+        };
+        if colour == Colour::On { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.into_owned() }
+    };
+    line.iter().map(span).collect()
 }
 
 /// Writes JSON to standard output.
@@ -169,6 +245,17 @@ pub(crate) mod tests {
         #[test]
         fn story_40_no_text_begins_a_line_or_commands_the_terminal(lines in prop::collection::vec(hostile(), 0..4)) {
             assert_plain(&lines);
+        }
+
+        #[test]
+        fn story_40_colour_adds_only_its_own_commands(text in hostile()) {
+            let line = [Span::new(Style::Bad, text.clone()), " ".into(), Span::from(text)];
+            let plain = styled(&line, Colour::Off);
+            prop_assert!(!plain.contains(is_unprintable), "{plain:?}");
+            let width: usize = line.iter().map(Span::width).sum();
+            prop_assert_eq!(plain.chars().count(), width);
+            let coloured = styled(&line, Colour::On);
+            prop_assert_eq!(coloured.replace("\u{1b}[31m", "").replace("\u{1b}[0m", ""), plain);
         }
 
         #[test]

@@ -2,8 +2,8 @@
 
 use aws::lambda::Failed;
 use bridge::{
-    Checkpoint, ErrorName, FailureKey, ObjectCreated, ObjectSummary, Place, RecordFailureInput,
-    RecordSettings, VersionMark,
+    Checkpoint, FailureKey, ObjectCreated, ObjectSummary, Place, RecordFailureInput, RecordSettings,
+    VersionMark,
 };
 use serde::Serialize;
 
@@ -88,8 +88,8 @@ impl Record {
             error: original.error.clone(),
             cause: original.message.clone(),
             state: input.failure.state.clone(),
-            what_to_do: what_to_do(&original.error, place(&execution.id)).to_owned(),
-            runbook: format!("docs/errors.md#{}", anchor(&original.error)),
+            what_to_do: bridge::what_to_do(&original.error, place(&execution.id)).to_owned(),
+            runbook: bridge::runbook_section(&original.error),
             redrive_command,
             console,
             object,
@@ -136,32 +136,6 @@ fn rerun(execution: &str, object: &str) -> (String, Option<String>) {
 /// Who reads the record.
 fn place(execution: &str) -> Place {
     if execution.starts_with("arn:") { Place::Stack } else { Place::CommandLine }
-}
-
-/// Our own errors have their hint; Lambda's and Step Functions' own are few.
-fn what_to_do(error: &str, place: Place) -> &'static str {
-    match ErrorName::parse(error) {
-        Some(name) => name.hint_for(place),
-        None if error == "Lambda.TooManyRequestsException" => {
-            "More deliveries wait than MaxConnections lets through: raise it if the partner allows, then redrive."
-        }
-        None if error.starts_with("Sandbox.")
-            || error == "Runtime.ExitError"
-            || error == "Lambda.Unknown" =>
-        {
-            "The function crashed or ran out of time or memory: look at its log, then redrive, the transfer resumes."
-        }
-        None if error.starts_with("Lambda.") => "AWS Lambda could not run the function: redrive.",
-        None => "Step Functions stopped the state: read the cause, then redrive.",
-    }
-}
-
-/// GitHub's anchor of the runbook's heading.
-fn anchor(error: &str) -> String {
-    match ErrorName::parse(error) {
-        Some(name) => name.as_str().to_lowercase(),
-        None => "errors-of-lambda-and-step-functions".into(),
-    }
 }
 
 #[cfg(test)]
@@ -231,20 +205,7 @@ mod tests {
 
     #[test]
     fn what_was_run_by_hand_is_told_what_to_do_by_hand() {
-        let what_to_do = what_to_do("RemoteFull", place("deliver-2026-11-27"));
+        let what_to_do = bridge::what_to_do("RemoteFull", place("deliver-2026-11-27"));
         assert!(what_to_do.contains("run the command again"), "{what_to_do}");
-    }
-
-    #[test]
-    fn every_error_has_something_to_do() {
-        for error in [
-            "RemoteFull",
-            "Lambda.TooManyRequestsException",
-            "Sandbox.Timedout",
-            "Lambda.X",
-            "States.Timeout",
-        ] {
-            assert!(what_to_do(error, Place::Stack).contains("redrive"), "{error}");
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws::clients;
+use aws::clients::{self, Account};
 use aws::credential::Clients;
 use bridge::{CredentialReference, FetchKeyInput, PinnedObject, RecordSettings, Result, Settings, Variables};
 use delivery::{Handlers, Recorder, State, StateError};
@@ -32,7 +32,7 @@ impl DeliveryRunner {
         let settings = Settings::parse(&variables)?;
         // Without a stack there may be no record bucket.
         let records = RecordSettings::parse_if_set(&variables)?;
-        let clients = Clients::new(&clients::complete_config().await?);
+        let clients = Clients::new(&clients::complete_config(&Account::default()).await?);
         let recorder = Recorder::new(records, clients.s3.clone());
         let states = States::new(state_directory, &settings);
         let (execution, event) = (states.execution(), object.event());

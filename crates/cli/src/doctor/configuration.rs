@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aws::clients;
+use aws::clients::{self, Account};
 use aws::credential::{self, Clients};
 use bridge::{ErrorName, Result, Route, SETTINGS, Settings, Variables};
 use clap::Args;
@@ -193,7 +193,7 @@ impl Configuration {
                 credential::parse(&SecretString::from(text), &name)?
             }
             None => {
-                let clients = Clients::new(&clients::complete_config().await?);
+                let clients = Clients::new(&clients::complete_config(&Account::default()).await?);
                 credential::pin(&clients, &self.settings.credential).await?.1
             }
         };

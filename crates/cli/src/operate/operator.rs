@@ -1,0 +1,34 @@
+//! What every command of the operator works with.
+
+use aws::clients;
+
+use super::arguments::StackArguments;
+use super::executions::Executions;
+use super::problem::Problem;
+use super::records::Records;
+use super::stack::Stack;
+
+/// A stack, with clients for what is in it.
+pub(crate) struct Operator {
+    pub(crate) stack: Stack,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) records: Records,
+    pub(crate) executions: Executions,
+}
+
+impl Operator {
+    /// Finds the stack.
+    ///
+    /// # Errors
+    /// `Usage` without credentials or region, or if there is no such stack.
+    pub(crate) async fn of(arguments: &StackArguments) -> Result<Self, Problem> {
+        let config = clients::complete_config(&arguments.account()).await?;
+        let cloudformation = aws_sdk_cloudformation::Client::new(&config);
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
+        let stack = Stack::load(&cloudformation, &arguments.stack, &region).await?;
+        let s3 = clients::s3(&config);
+        let records = Records::new(s3.clone(), stack.record_bucket());
+        let executions = Executions::new(clients::step_functions_once(&config), stack.state_machine_arn());
+        Ok(Self { stack, s3, records, executions })
+    }
+}

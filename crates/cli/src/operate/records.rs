@@ -1,0 +1,72 @@
+//! The record bucket: keys that answer by a listing, and single records.
+
+use bridge::{DayReceiptKey, FailureKey, FailureState, ReceiptKey};
+use serde_json::Value;
+
+use super::listing::Listing;
+use super::problem::Problem;
+
+/// The record bucket of a stack.
+pub(crate) struct Records {
+    s3: aws_sdk_s3::Client,
+    bucket: String,
+}
+
+/// Keys of one kind below a prefix, page by page.
+pub(crate) struct Keys<K> {
+    listing: Listing,
+    parse: fn(&str) -> Option<K>,
+}
+
+impl<K> Keys<K> {
+    /// The next page; `None` at the end. A page may be empty: keys of another kind are left out.
+    pub(crate) async fn page(&mut self) -> Result<Option<Vec<K>>, Problem> {
+        let page = self.listing.page().await?;
+        Ok(page.map(|page| page.iter().filter_map(|object| (self.parse)(&object.object_key)).collect()))
+    }
+}
+
+impl Records {
+    pub(crate) fn new(s3: aws_sdk_s3::Client, bucket: &str) -> Self {
+        Self { s3, bucket: bucket.to_owned() }
+    }
+
+    pub(crate) fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Failures of all objects whose keys begin so.
+    pub(crate) fn failures(&self, state: FailureState, object_prefix: &str) -> Keys<FailureKey> {
+        self.keys(&FailureKey::prefix(state, object_prefix), FailureKey::parse)
+    }
+
+    /// Receipts of all objects whose keys begin so.
+    pub(crate) fn receipts(&self, object_prefix: &str) -> Keys<ReceiptKey> {
+        self.keys(&ReceiptKey::prefix(object_prefix), ReceiptKey::parse)
+    }
+
+    /// Receipts of a day, `2026-11-27`, in order of time.
+    pub(crate) fn receipts_of_day(&self, day: &str) -> Keys<DayReceiptKey> {
+        self.keys(&DayReceiptKey::prefix(day), DayReceiptKey::parse)
+    }
+
+    fn keys<K>(&self, prefix: &str, parse: fn(&str) -> Option<K>) -> Keys<K> {
+        Keys { listing: Listing::new(&self.s3, &self.bucket, prefix), parse }
+    }
+
+    /// One record. `None` if it is gone: a record moves when its failure is settled, and old ones expire.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Value>, Problem> {
+        let location = format!("s3://{}/{key}", self.bucket);
+        let record = match self.s3.get_object().bucket(&self.bucket).key(key).send().await {
+            Ok(record) => record,
+            Err(error) if aws::CallError::of(&error).status == Some(404) => return Ok(None),
+            Err(error) => {
+                return Err(Problem::of_call(&format!("reading {location}"), "s3:GetObject", &error));
+            }
+        };
+        let broken_off = |error| Problem::Failed(format!("reading {location}: {error}"));
+        let bytes = record.body.collect().await.map_err(broken_off)?.into_bytes();
+        let record = serde_json::from_slice(&bytes);
+        record.map(Some).map_err(|_| Problem::Failed(format!("reading {location}: it is not JSON")))
+    }
+}

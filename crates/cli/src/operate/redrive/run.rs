@@ -1,0 +1,139 @@
+//! Carries out the plan.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bridge::FailureKey;
+use indicatif::ProgressBar;
+use tokio::task::JoinSet;
+
+use super::super::operator::Operator;
+use super::super::problem::Problem;
+use super::super::progress;
+use super::attempt::{self, Outcome};
+use super::plan::{Careful, Plan};
+use super::probe::{self, Verdict};
+use super::report::Report;
+use crate::stop::Stop;
+
+/// So many requests are in progress at the same time. The limiter keeps the pace.
+const AT_ONCE: usize = 16;
+
+/// What every step needs.
+struct Run<'a> {
+    operator: &'a Arc<Operator>,
+    report: &'a mut Report,
+    stop: &'a Stop,
+    bar: ProgressBar,
+}
+
+/// Redrives what the plan says, and reports each.
+///
+/// # Errors
+/// `Stopped`, or the first call that AWS refused. The report has what was done until then.
+pub(super) async fn all(
+    operator: &Arc<Operator>,
+    plan: Plan,
+    report: &mut Report,
+    stop: &Stop,
+) -> Result<(), Problem> {
+    let bar = progress::counting_to("redriving", plan.count());
+    let mut run = Run { operator, report, stop, bar };
+    let ended = run.plan(plan).await;
+    run.bar.finish_and_clear();
+    ended
+}
+
+impl Run<'_> {
+    async fn plan(&mut self, plan: Plan) -> Result<(), Problem> {
+        self.each(plan.others).await?;
+        for (error, careful) in plan.careful {
+            self.careful(&error, careful).await?;
+        }
+        Ok(())
+    }
+
+    /// Several at the same time. After a request to stop, what is in progress ends, and nothing else begins.
+    async fn each(&mut self, failures: Vec<FailureKey>) -> Result<(), Problem> {
+        let mut waiting = VecDeque::from(failures);
+        let mut attempts = JoinSet::new();
+        let mut ended = Ok(());
+        loop {
+            while ended.is_ok()
+                && attempts.len() < AT_ONCE
+                && let Some(failure) = waiting.pop_front()
+            {
+                let operator = Arc::clone(self.operator);
+                attempts.spawn(async move {
+                    let outcome = attempt::of(&operator, &failure).await;
+                    (failure, outcome)
+                });
+            }
+            let next = tokio::select! {
+                next = attempts.join_next() => next,
+                () = self.stop.requested(), if ended.is_ok() => {
+                    ended = Err(Problem::Stopped);
+                    continue;
+                }
+                () = self.stop.due(), if ended == Err(Problem::Stopped) => return ended,
+            };
+            match next {
+                None => return ended,
+                Some(Ok((failure, Ok(outcome)))) => self.done(&failure, outcome),
+                Some(Ok((failure, Err(problem)))) => {
+                    self.done(&failure, Outcome::NotDone { why: problem.to_string() });
+                    ended = ended.and(Err(problem));
+                }
+                Some(Err(error)) => ended = ended.and(Err(Problem::Failed(error.to_string()))),
+            }
+        }
+    }
+
+    /// One first, and the others if it gets further.
+    async fn careful(&mut self, error: &str, careful: Careful) -> Result<(), Problem> {
+        let mut failures = VecDeque::from(careful.failures);
+        let mut first = careful.running.map(|it| self.operator.executions.arn_of(&it.execution));
+        while first.is_none()
+            && let Some(failure) = failures.pop_front()
+        {
+            let outcome = self.unless_stopped(attempt::of(self.operator, &failure)).await?;
+            first = match &outcome {
+                Outcome::Redriven { arn } | Outcome::Started { arn, .. } | Outcome::Running { arn } => {
+                    Some(arn.clone())
+                }
+                Outcome::Succeeded | Outcome::NotDone { .. } => None,
+            };
+            self.done(&failure, outcome);
+        }
+        let (Some(arn), false) = (first, failures.is_empty()) else { return Ok(()) };
+        self.bar.set_message("waiting for the first");
+        let verdict = self.unless_stopped(probe::wait(self.operator, &arn)).await?;
+        self.bar.set_message("redriving");
+        let name = arn.rsplit(':').next().unwrap_or_default();
+        let why = match verdict {
+            Verdict::GotFurther => return self.each(failures.into()).await,
+            Verdict::FailedAgain(again) => {
+                format!("not tried: after {error}, the first one, {name}, failed again with {again}")
+            }
+            Verdict::Unclear => {
+                format!("not tried: after {error}, the first one, {name}, has not got further yet")
+            }
+        };
+        for failure in failures {
+            self.done(&failure, Outcome::NotDone { why: why.clone() });
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, failure: &FailureKey, outcome: Outcome) {
+        self.report.add(failure, outcome);
+        self.bar.inc(1);
+    }
+
+    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        tokio::select! {
+            done = work => done,
+            () = self.stop.due() => Err(Problem::Stopped),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! A stack that looks like the bridge's to the operator's commands: the same outputs, and a state machine without functions
+//! whose executions do what their input says.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sfn::types::ExecutionStatus;
+use bridge::{FailureKey, FailureState, VersionMark};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::ministack::{MiniStack, REGION};
+
+/// What an execution does once it is redriven; before that, it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It succeeds.
+    Succeeds,
+    /// It fails again.
+    Fails,
+    /// It does not end.
+    Runs,
+}
+
+/// A deployed stack.
+#[derive(Debug)]
+pub struct SmallStack<'a> {
+    /// The AWS that it is deployed to.
+    pub aws: &'a MiniStack,
+    /// Its name.
+    pub name: String,
+}
+
+impl<'a> SmallStack<'a> {
+    /// Deploys it.
+    pub async fn deploy(aws: &'a MiniStack, name: &str) -> Result<Self> {
+        let stack = Self { aws, name: name.to_owned() };
+        let body = utf8_percent_encode(&stack.template().to_string(), NON_ALPHANUMERIC).to_string();
+        let parameters =
+            "&Parameters.member.1.ParameterKey=MaxConnections&Parameters.member.1.ParameterValue=3";
+        stack
+            .cloudformation(&format!("CreateStack&StackName={name}&TemplateBody={body}{parameters}"))
+            .await?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let described = stack.cloudformation(&format!("DescribeStacks&StackName={name}")).await?;
+            if described.contains("CREATE_COMPLETE") {
+                return Ok(stack);
+            }
+            if Instant::now() > deadline {
+                bail!("the stack {name} is not created: {described}");
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn cloudformation(&self, action: &str) -> Result<String> {
+        let headers = format!(
+            "Content-Type: application/x-www-form-urlencoded\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/cloudformation/aws4_request\r\n"
+        );
+        self.aws.request("POST", "/", &headers, &format!("Version=2010-05-15&Action={action}")).await
+    }
+
+    fn template(&self) -> Value {
+        let bucket = |name: &str| json!({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": name}});
+        let output = |value: Value| json!({ "Value": value });
+        json!({
+            "Parameters": {"MaxConnections": {"Type": "Number"}},
+            "Resources": {
+                "Bucket": bucket(&self.bucket()),
+                "RecordBucket": bucket(&self.record_bucket()),
+                "Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
+                    "StateMachineName": self.name,
+                    "RoleArn": "arn:aws:iam::000000000000:role/none",
+                    "DefinitionString": definition().to_string(),
+                }},
+            },
+            "Outputs": {
+                "BucketName": output(json!({"Ref": "Bucket"})),
+                "RecordBucketName": output(json!({"Ref": "RecordBucket"})),
+                "StateMachineArn": output(json!({"Ref": "Machine"})),
+            },
+        })
+    }
+
+    /// The bucket whose objects are delivered.
+    pub fn bucket(&self) -> String {
+        format!("{}-objects", self.name)
+    }
+
+    /// The bucket of records.
+    pub fn record_bucket(&self) -> String {
+        format!("{}-records", self.name)
+    }
+
+    fn state_machine(&self) -> String {
+        format!("arn:aws:states:{REGION}:000000000000:stateMachine:{}", self.name)
+    }
+
+    /// Starts an execution of this name for this object, which fails, and writes its failure record. Returns its ARN.
+    pub async fn fail(&self, name: &str, object_key: &str, error: &str, then: Afterwards) -> Result<String> {
+        let arn = self.start(name, &self.input(object_key, "fail", then)).await?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.status(&arn).await? == ExecutionStatus::Running {
+            if Instant::now() > deadline {
+                bail!("{arn} still runs");
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        let key = key(name, object_key, error);
+        let record = json!({
+            "error": error, "cause": format!("{object_key}: it failed"), "execution": arn,
+            "object": format!("s3://{}/{object_key}", self.bucket()), "version_id": "v",
+            "what_to_do": "redrive", "attempts": [
+                {"at": "2026-11-27T09:00:00Z", "state": "Transfer", "error": error, "message": "it failed"},
+            ],
+        });
+        self.record(&key.to_string(), &record).await?;
+        Ok(arn)
+    }
+
+    /// Writes a record.
+    pub async fn record(&self, key: &str, record: &Value) -> Result<()> {
+        let put = self.aws.s3().put_object().bucket(self.record_bucket()).key(key);
+        put.body(ByteStream::from(record.to_string().into_bytes())).send().await?;
+        Ok(())
+    }
+
+    /// Moves a record from open to settled, as a delivery does.
+    pub async fn settle(&self, name: &str, object_key: &str, error: &str) -> Result<()> {
+        let open = key(name, object_key, error);
+        let s3 = self.aws.s3();
+        let record = s3.get_object().bucket(self.record_bucket()).key(open.to_string()).send().await?;
+        let record = record.body.collect().await?.into_bytes();
+        let settled = open.clone().in_state(FailureState::Settled).to_string();
+        self.record(&settled, &serde_json::from_slice(&record)?).await?;
+        s3.delete_object().bucket(self.record_bucket()).key(open.to_string()).send().await?;
+        Ok(())
+    }
+
+    /// The input of an execution that at first does `first`.
+    pub fn input(&self, object_key: &str, first: &str, then: Afterwards) -> Value {
+        let object = json!({"key": object_key, "version-id": "v"});
+        json!({
+            "detail": {"bucket": {"name": self.bucket()}, "object": object},
+            "first": first,
+            "then": match then {
+                Afterwards::Succeeds => "succeed",
+                Afterwards::Fails => "fail",
+                Afterwards::Runs => "run",
+            },
+        })
+    }
+
+    /// Starts an execution.
+    pub async fn start(&self, name: &str, input: &Value) -> Result<String> {
+        let start = self.aws.sfn().start_execution().state_machine_arn(self.state_machine());
+        Ok(start.name(name).input(input.to_string()).send().await?.execution_arn)
+    }
+
+    /// The status of an execution, as the local AWS knows it.
+    pub async fn status(&self, arn: &str) -> Result<ExecutionStatus> {
+        Ok(self.aws.sfn().describe_execution().execution_arn(arn).send().await?.status)
+    }
+
+    /// Names of all executions of the state machine.
+    pub async fn executions(&self) -> Result<Vec<String>> {
+        let list = self.aws.sfn().list_executions().state_machine_arn(self.state_machine());
+        let items = list.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+        let mut names: Vec<String> =
+            items.context("listing executions")?.into_iter().map(|it| it.name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Keys in the record bucket.
+    pub async fn record_keys(&self) -> Result<Vec<String>> {
+        let list = self.aws.s3().list_objects_v2().bucket(self.record_bucket()).send().await?;
+        Ok(list.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect())
+    }
+}
+
+fn key(execution: &str, object_key: &str, error: &str) -> FailureKey {
+    let version = VersionMark::new(Some("v"), None, None);
+    let cause = format!("{object_key}: it failed");
+    FailureKey::open(object_key, version, "2026-11-27T09:15:00Z", error, &cause).of_execution(execution, 0)
+}
+
+/// It fails at a state that can be redriven, not at a Fail state.
+fn definition() -> Value {
+    let redriven = "$max([0, $states.context.Execution.RedriveCount]) > 0";
+    let now = format!(
+        "({redriven} ? $states.context.Execution.Input.then : $states.context.Execution.Input.first)"
+    );
+    json!({
+        "QueryLanguage": "JSONata",
+        "StartAt": "Transfer",
+        "States": {
+            "Transfer": {
+                "Type": "Pass", "Next": "Which",
+                "Output": format!("{{% {now} = 'fail' ? $error('refused') : {{'now': {now}}} %}}"),
+            },
+            "Which": {
+                "Type": "Choice", "Default": "Delivered",
+                "Choices": [{"Condition": "{% $states.input.now = 'run' %}", "Next": "Wait"}],
+            },
+            "Wait": {"Type": "Wait", "Seconds": 10_000_000, "Next": "Delivered"},
+            "Delivered": {"Type": "Succeed"},
+        },
+    })
+}
