@@ -37,7 +37,7 @@ pub use payload::{
 };
 pub use printable::{is_unprintable, printable};
 pub use progress::OnProgress;
-pub use records::{DayReceiptKey, FailureKey, FailureState, ReceiptKey, VersionMark};
+pub use records::{DayReceiptKey, FailureKey, FailureState, ReceiptKey, VersionMark, object_part};
 pub use settings::{
     AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
     LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,

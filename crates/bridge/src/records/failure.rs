@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::VersionMark;
-use super::segments::{compact, expanded, field, object_part};
+use super::segments::{compact, expanded, field, object_part, object_prefix};
 
 /// Length of the hash of a cause, in hexadecimal digits.
 const CAUSE_DIGITS: usize = 8;
@@ -68,6 +68,12 @@ impl FailureKey {
     /// The prefix of the failures of this object, or of all objects whose keys begin so.
     pub fn prefix(state: FailureState, object_key: &str) -> String {
         format!("{}{}", state.folder(), object_part(object_key))
+    }
+
+    /// The prefix of the failures of all objects whose keys begin with `prefix`, however long they are. Failures of other
+    /// long keys may have it, too.
+    pub fn below(state: FailureState, prefix: &str) -> String {
+        format!("{}{}", state.folder(), object_prefix(prefix))
     }
 
     /// The prefix of all failures of the same upload in the same state.

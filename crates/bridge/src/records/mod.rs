@@ -15,4 +15,5 @@ mod version;
 
 pub use failure::{FailureKey, FailureState};
 pub use receipt::{DayReceiptKey, ReceiptKey};
+pub use segments::object_part;
 pub use version::VersionMark;

@@ -81,6 +81,24 @@ impl Settings {
         problems.into_result(settings)
     }
 
+    /// The reason why this object is not delivered, if there is one.
+    pub fn skips(&self, bucket: &str, object_key: &str, size: u64) -> Option<String> {
+        let policy = &self.policy;
+        if let Some(reason) = policy.passes_over(object_key) {
+            return Some(reason);
+        }
+        let reason = if size == 0 && object_key.ends_with('/') {
+            "a folder marker: the key ends in `/` and the object is empty"
+        } else if size == 0 && policy.skip_empty {
+            "the object is empty, and SFTP_SKIP_EMPTY is true"
+        } else if self.credential.is_object(bucket, object_key) {
+            "this object is the bridge's own private key; it is never delivered"
+        } else {
+            return None;
+        };
+        Some(reason.to_owned())
+    }
+
     fn read(variables: &Variables, problems: &mut Problems) -> Option<Self> {
         let variables = &problems.refuse_secrets(variables);
         let host = server::host(variables, problems);
@@ -154,6 +172,24 @@ mod tests {
         let settings = parse(&[]).unwrap();
         assert_eq!((settings.port, settings.location.as_str(), settings.proof), (22, "", ProofPolicy::Auto));
         assert_eq!(parse(&[("SFTP_PORT", " 2222 "), ("SFTP_USER", "")]).unwrap().port, 2222);
+    }
+
+    #[test]
+    fn what_is_not_delivered_has_a_reason() {
+        let more = [("S3_EXCLUDE", "*.tmp"), ("SFTP_SKIP_EMPTY", "true"), ("SFTP_SECRET_ID", "")];
+        let settings = parse(&[&more[..], &[("SFTP_S3_SSH_KEY", "b/keys/id")]].concat()).unwrap();
+        let reason = |key, size| settings.skips("b", key, size).unwrap_or_default();
+        for (key, size, words) in [
+            ("a.tmp", 1, "S3_EXCLUDE"),
+            ("in/", 0, "folder marker"),
+            ("a.csv", 0, "SFTP_SKIP_EMPTY"),
+            ("keys/id", 1, "private key"),
+        ] {
+            assert!(reason(key, size).contains(words), "{key}: {}", reason(key, size));
+        }
+        assert_eq!((reason("in/", 1), reason("a.csv", 1)), (String::new(), String::new()));
+        assert_eq!(settings.skips("other", "keys/id", 1), None);
+        assert_eq!(parse(&[]).unwrap().skips("b", "a.csv", 0), None);
     }
 
     #[test]
