@@ -59,9 +59,8 @@ async fn story_225_the_partner_never_sees_more_than_the_cap() {
     let first = backfill(aws).await;
     assert_eq!((&first["to_start"], &first["backfill"]["state"]), (&json!(many), &json!("started")), "{first}");
     deliveries.until_started(many / 5).await.unwrap();
-    // What was delivered meanwhile is not in its manifest.
     let twice = backfill(aws).await;
-    assert_eq!((&twice["backfill"]["state"], arn(&twice)), (&json!("another_runs"), arn(&first)), "{twice}");
+    assert_eq!((&twice["backfill"]["state"], arn(&twice)), (&json!("runs"), arn(&first)), "{twice}");
     deliveries.until_started(many / 3).await.unwrap();
     aws.sfn().stop_execution().execution_arn(arn(&first)).send().await.unwrap();
     let again = backfill(aws).await;

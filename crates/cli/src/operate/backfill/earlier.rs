@@ -14,8 +14,24 @@ use super::event::{attempt_of, nth_name};
 #[derive(Default)]
 pub(super) struct Earlier {
     by_name: HashMap<String, Last>,
-    /// When the first backfill began that did not come to its end, in seconds since 1970.
-    interrupted: Option<i64>,
+    backfills: Backfills,
+}
+
+/// The backfills of the last 90 days.
+#[derive(Clone, Copy, Debug, Default)]
+struct Backfills {
+    /// When the first one began, in seconds since 1970.
+    first: Option<i64>,
+    end: End,
+}
+
+/// Whether they have come to their end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Reached,
+    /// One runs, or was stopped or has failed, and no other has come to its end since.
+    Open,
 }
 
 struct Last {
@@ -47,11 +63,11 @@ pub(super) enum Next {
 }
 
 impl Earlier {
-    /// Also reads what has succeeded since a backfill began that did not come to its end.
+    /// Also reads what has succeeded since the first backfill began.
     pub(super) async fn of(executions: &Executions, backfills: &Executions) -> Result<Self, Problem> {
         let bar = progress::counting("reading the names of executions");
-        let mut earlier = Self { interrupted: interrupted(backfills).await?, ..Self::default() };
-        if let Some(since) = earlier.interrupted {
+        let mut earlier = Self { backfills: Backfills::of(backfills).await?, ..Self::default() };
+        if let Some(since) = earlier.backfills.first {
             earlier.note_succeeded(executions, since).await?;
         }
         for (status, state) in [
@@ -95,9 +111,9 @@ impl Earlier {
         }
     }
 
-    /// Whether a backfill was stopped, and no other has come to its end since.
-    pub(super) fn is_interrupted(&self) -> bool {
-        self.interrupted.is_some()
+    /// Whether a backfill runs, or was stopped and did not come to its end since.
+    pub(super) fn has_unfinished(&self) -> bool {
+        self.backfills.end == End::Open
     }
 
     /// The execution for the upload with this first name.
@@ -111,21 +127,21 @@ impl Earlier {
     }
 }
 
-/// When the first backfill began that did not come to its end, of those after the last one that did.
-async fn interrupted(backfills: &Executions) -> Result<Option<i64>, Problem> {
-    let mut first = None;
-    let mut pages = backfills.list(None);
-    while let Some(page) = pages.page().await? {
-        for backfill in page {
-            match backfill.status {
-                ExecutionStatus::Succeeded => return Ok(first),
-                ExecutionStatus::Running => {}
-                // The newest come first.
-                _ => first = Some(backfill.start_date.secs()),
-            }
+impl Backfills {
+    async fn of(backfills: &Executions) -> Result<Self, Problem> {
+        let mut all = Self::default();
+        let mut newest = None;
+        let mut pages = backfills.list(None);
+        while let Some(page) = pages.page().await? {
+            // The newest come first.
+            newest = newest.or_else(|| page.first().map(|backfill| backfill.status.clone()));
+            all.first = page.iter().map(|backfill| backfill.start_date.secs()).chain(all.first).min();
         }
+        if newest.is_some_and(|status| status != ExecutionStatus::Succeeded) {
+            all.end = End::Open;
+        }
+        Ok(all)
     }
-    Ok(first)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Leaving many deliveries to the stack's state machine for backfills.
 
+use std::collections::HashSet;
+
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -20,12 +22,11 @@ pub(super) async fn start(plan: &Plan, operator: &Operator, layout: Layout) -> R
     let manifest = manifest(plan);
     let first = format!("backfill-{}", &hex::encode(Sha256::digest(&manifest))[..DIGITS]);
     if let Some(name) = running(backfills).await? {
-        let is_this = attempt_of(&name).0 == first;
-        let state = if is_this { State::Runs } else { State::AnotherRuns };
+        let state = if starts_all(operator, &name, plan).await? { State::Runs } else { State::AnotherRuns };
         report::backfill(plan, operator, &Backfill::new(&backfills.arn_of(&name), state), layout);
-        return Ok(if is_this { report::answer(plan) } else { Answer::Owed });
+        return Ok(if state == State::Runs { report::answer(plan) } else { Answer::Owed });
     }
-    let object_key = format!("backfills/{first}.jsonl");
+    let object_key = object_key(&first);
     write(operator, &object_key, manifest).await?;
     let input = json!({"bucket": operator.stack.record_bucket(), "key": object_key}).to_string();
     let (arn, state) = started(backfills, &first, &input).await?;
@@ -41,6 +42,17 @@ fn manifest(plan: &Plan) -> Vec<u8> {
         lines.push_str(&format!("{{\"name\":\"{}\",\"input\":{}}}\n", item.name, item.input));
     }
     lines.into_bytes()
+}
+
+fn object_key(backfill: &str) -> String {
+    format!("backfills/{}.jsonl", attempt_of(backfill).0)
+}
+
+/// Whether the manifest of a backfill names all that is to be started. One of an operator's own may be elsewhere.
+async fn starts_all(operator: &Operator, backfill: &str, plan: &Plan) -> Result<bool, Problem> {
+    let Some(manifest) = operator.records.text(&object_key(backfill)).await? else { return Ok(false) };
+    let names: HashSet<&str> = manifest.lines().filter_map(|line| line.split('"').nth(3)).collect();
+    Ok(plan.new_items().all(|item| names.contains(item.name.as_str())))
 }
 
 async fn running(backfills: &Executions) -> Result<Option<String>, Problem> {
@@ -100,6 +112,8 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[1]["name"], "backfill-2-2");
         assert_eq!(lines[0]["input"]["detail"]["object"]["key"], "a\n\"b\" ü");
+        let names: Vec<&str> = manifest.lines().filter_map(|line| line.split('"').nth(3)).collect();
+        assert_eq!(names, ["backfill-1", "backfill-2-2"]);
         assert_eq!((plan.new_items().count(), plan.under_way()), (1, 1));
     }
 }

@@ -101,8 +101,8 @@ pub(super) async fn make(
             plan.started += 1;
         }
     }
-    // A backfill that was stopped goes on as it began: its deliveries may be under way.
-    if earlier.is_interrupted() || plan.new_items().count() > DIRECT_MAX {
+    // A backfill that was stopped goes on as it began: its deliveries may be under way. One that runs must not be overtaken.
+    if earlier.has_unfinished() || plan.new_items().count() > DIRECT_MAX {
         plan.way = Way::Machine;
     }
     Ok(plan)

@@ -39,11 +39,11 @@ pub(super) struct Backfill {
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     Started,
-    /// It was started before, and runs.
+    /// It was started before, and starts all of these.
     Runs,
     /// It was started before, and has started everything.
     Ended,
-    /// One with another manifest runs.
+    /// One runs that does not start all of these.
     AnotherRuns,
 }
 
@@ -161,7 +161,7 @@ fn followed(plan: &Plan, stack: &Stack, backfill: &Backfill) -> Vec<String> {
             counted(plan.items.len()),
             stack.backfill_concurrency()
         ),
-        State::Runs => format!("the backfill {name} is under way with the same objects; nothing is started twice"),
+        State::Runs => format!("the backfill {name} is under way and starts all of these; nothing is started twice"),
         State::Ended => format!("the backfill {name} has started all of these before; nothing is started twice"),
         State::AnotherRuns => format!(
             "the backfill {name} is under way, and nothing else was started: two would exceed the partner's cap together; \
