@@ -30,7 +30,7 @@ struct Backfills {
 enum End {
     #[default]
     Reached,
-    /// One runs, or was stopped or has failed, and no other has come to its end since.
+    /// The newest one runs, was stopped, or has failed.
     Open,
 }
 
@@ -111,7 +111,7 @@ impl Earlier {
         }
     }
 
-    /// Whether a backfill runs, or was stopped and did not come to its end since.
+    /// Whether the newest backfill has not come to its end.
     pub(super) fn has_unfinished(&self) -> bool {
         self.backfills.end == End::Open
     }
