@@ -17,10 +17,12 @@ pub mod partner;
 pub mod pattern;
 pub mod process;
 pub mod redrive;
+pub mod retrier;
 pub mod servers;
 pub mod settings_documents;
 pub mod small_stack;
 pub mod stack;
+pub mod template;
 pub mod tools;
 pub mod wire;
 

@@ -121,7 +121,8 @@ impl<'a> SmallStack<'a> {
             ("RecordBucketName", &self.record_bucket()),
             ("BridgeStateMachineArn", &self.state_machine()),
         ];
-        let filled_in = |text: String, (name, value): &(&str, &str)| text.replace(&format!("${{{name}}}"), value);
+        let filled_in =
+            |text: String, (name, value): &(&str, &str)| text.replace(&format!("${{{name}}}"), value);
         Ok(values.iter().fold(definition, filled_in))
     }
 

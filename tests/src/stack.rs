@@ -129,6 +129,8 @@ impl<'a> Stack<'a> {
         command.args(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]);
         command.args(["--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset"]);
         command.arg("--parameter-overrides").arg(format!("Architecture={}", architecture()));
+        // MiniStack has no saved queries. Tests put the dashboard there by themselves.
+        command.arg("Dashboard=false");
         command.args(parameters.iter().map(|(name, value)| format!("{name}=\"{value}\"")));
         command.env("SAM_CLI_POLL_DELAY", "0.5");
         run(&command, &log).await.context("sam deploy failed")?;
@@ -191,6 +193,23 @@ impl<'a> Stack<'a> {
         for output in ["TransferFunctionName", "VerifyRemoteFunctionName"] {
             self.aws.reconfigure(self.output(output), 900, &[]).await?;
         }
+        Ok(())
+    }
+
+    /// From now on, executions give up after this many retries of any error, and not after days. The rest of the definition
+    /// is the deployed one.
+    pub async fn give_up_after(&self, retries: u32) -> Result<()> {
+        let sfn = self.aws.sfn();
+        let machine = sfn.describe_state_machine().state_machine_arn(self.state_machine()).send().await?;
+        let mut definition: Value = serde_json::from_str(&machine.definition)?;
+        let states = definition["States"].as_object_mut().context("a definition without states")?;
+        let retriers = states.values_mut().filter_map(|state| state.get_mut("Retry")?.as_array_mut());
+        for retrier in retriers.flatten() {
+            let attempts = retrier["MaxAttempts"].as_u64().context("a retrier without MaxAttempts")?;
+            retrier["MaxAttempts"] = attempts.min(retries.into()).into();
+        }
+        let update = sfn.update_state_machine().state_machine_arn(self.state_machine());
+        update.definition(definition.to_string()).send().await?;
         Ok(())
     }
 

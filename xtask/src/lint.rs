@@ -38,8 +38,7 @@ async fn definition(summary: &mut Summary) {
             }
         }
         Ok(false) => summary.skipped.push(
-            "the strict check of the state machines needs Node.js and npm (apt-get install npm)"
-                .to_owned(),
+            "the strict check of the state machines needs Node.js and npm (apt-get install npm)".to_owned(),
         ),
         Err(error) => summary.check("definition", "npm ci", async { Err(error) }).await,
     }

@@ -7,10 +7,11 @@ mod attempts;
 mod record;
 
 use aws::lambda::Failed;
-use aws::metrics::{self, Metric};
+use aws::metrics::{Line, Meter, Metric};
 use aws_sdk_s3::primitives::ByteStream;
 use bridge::{FailureKey, RecordFailureInput, RecordSettings};
 use serde::Serialize;
+use serde_json::json;
 
 pub use attempts::Attempt;
 pub use record::Record;
@@ -23,8 +24,8 @@ pub struct Deps {
     pub s3: aws_sdk_s3::Client,
     /// Reads the attempts; `None` if there is no execution to read them from.
     pub step_functions: Option<aws_sdk_sfn::Client>,
-    /// Whether to write the metric to standard output, where Lambda picks it up.
-    pub metrics: bool,
+    /// Counts the failures of a stack.
+    pub meter: Meter,
 }
 
 /// Output of `record-failure`.
@@ -64,11 +65,7 @@ pub async fn handle(deps: &Deps, input: RecordFailureInput) -> Result<Output, Fa
 }
 
 async fn record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> Recorded {
-    if deps.metrics {
-        let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
-        let one = Metric { name: "Failures", unit: "Count", value: 1.0 };
-        metrics::emit(&[("StateMachine", machine), ("Error", &original.error)], &[one]);
-    }
+    deps.meter.write(counted(input, original));
     match write_record(deps, input, original).await {
         Ok(location) => {
             tracing::info!(location, "the failure is recorded");
@@ -79,6 +76,25 @@ async fn record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> R
             Recorded::Error(problem)
         }
     }
+}
+
+/// The failure as a metric: one for each error, and one for the stack, which an alarm can watch.
+fn counted(input: &RecordFailureInput, original: &Failed) -> Line {
+    let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
+    let event = |pointer: &str| input.event.pointer(pointer).cloned().unwrap_or_default();
+    let span = json!({
+        "execution": input.execution.id,
+        "bucket": event("/detail/bucket/name"),
+        "object_key": event("/detail/object/key"),
+    });
+    Line::default()
+        .with("message", "failure")
+        .with("span", span)
+        .with("state", input.failure.state.as_str())
+        .with("cause", original.message.as_str())
+        .with("StateMachine", machine)
+        .with("Error", original.error.as_str())
+        .counting(&[(Metric::Failures, 1.0)], &[&["StateMachine", "Error"], &["Stack"]])
 }
 
 /// Returns the record's location. A retry overwrites the same record.
@@ -134,6 +150,20 @@ mod tests {
             serde_json::to_value(Output::Resumed(true)).unwrap(),
             serde_json::json!({"resumed": true})
         );
+    }
+
+    #[test]
+    fn story_233_a_failure_is_counted_for_its_error_and_for_its_stack() {
+        let event = json!({"detail": {"bucket": {"name": "b"}, "object": {"key": "k"}}});
+        let execution = bridge::Execution { state_machine_id: "arn:aws:m".into(), ..Default::default() };
+        let failure = failure(r#"{"errorMessage":"disk full"}"#);
+        let original = original(&failure);
+        let input = RecordFailureInput { execution, event, document: json!({}), failure, raise: false };
+        let line = counted(&input, &original).document(std::time::UNIX_EPOCH);
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(metrics["Dimensions"], json!([["StateMachine", "Error"], ["Stack"]]));
+        assert_eq!((&line["StateMachine"], &line["Error"]), (&json!("m"), &json!("RemoteFull")));
+        assert_eq!((&line["cause"], &line["span"]["object_key"]), (&json!("disk full"), &json!("k")));
     }
 
     #[test]

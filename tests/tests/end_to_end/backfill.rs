@@ -57,7 +57,11 @@ async fn story_225_the_partner_never_sees_more_than_the_cap() {
     let began = Instant::now();
 
     let first = backfill(aws).await;
-    assert_eq!((&first["to_start"], &first["backfill"]["state"]), (&json!(many), &json!("started")), "{first}");
+    assert_eq!(
+        (&first["to_start"], &first["backfill"]["state"]),
+        (&json!(many), &json!("started")),
+        "{first}"
+    );
     deliveries.until_started(many / 5).await.unwrap();
     let twice = backfill(aws).await;
     assert_eq!((&twice["backfill"]["state"], arn(&twice)), (&json!("runs"), arn(&first)), "{twice}");

@@ -107,12 +107,17 @@ async fn story_227_a_file_names_the_objects() {
     let lines = format!("in/a b+c%2B\n{version}\nin/nowhere\nout/c\n");
     std::fs::write(file.path(), lines).unwrap();
     let (named, status) = shelf.desk.json(&["backfill", "--manifest", file.path().to_str().unwrap()]).await;
-    assert_eq!((status, &named["started"], &named["missing"]), (1, &json!(2), &json!(["in/nowhere"])), "{named}");
+    assert_eq!(
+        (status, &named["started"], &named["missing"]),
+        (1, &json!(2), &json!(["in/nowhere"])),
+        "{named}"
+    );
     assert_eq!(named["passed_over"], 1, "{named}");
     let mut versions = Vec::new();
     for name in started(&shelf).await {
         let arn = shelf.desk.stack.arn(&name);
-        let execution = shelf.desk.stack.aws.sfn().describe_execution().execution_arn(arn).send().await.unwrap();
+        let execution =
+            shelf.desk.stack.aws.sfn().describe_execution().execution_arn(arn).send().await.unwrap();
         let input: serde_json::Value = serde_json::from_str(execution.input().unwrap()).unwrap();
         assert_eq!(input["detail"]["object"]["key"], "in/a b+c%2B");
         versions.push(input["detail"]["object"]["version-id"].clone());

@@ -20,7 +20,10 @@ async fn story_205_wrong_arguments_change_nothing() {
         (&["backfill", "s3://another-bucket/in/"], "another-bucket"),
         (&["backfill", "s3://mistakes-arguments-objects", "--newer-than", "yesterday"], "expected an age"),
         (&["backfill", "--manifest", "/no/such/file"], "/no/such/file"),
-        (&["backfill", "s3://mistakes-arguments-objects", "--stack", "no-such-stack"], "no stack \"no-such-stack\""),
+        (
+            &["backfill", "s3://mistakes-arguments-objects", "--stack", "no-such-stack"],
+            "no stack \"no-such-stack\"",
+        ),
         (&["redrive", "--stack", ""], "--stack"),
         (&["redrive", "e1"], "unexpected argument"),
         (&["redrive", "--stack", "no-such-stack"], "no stack \"no-such-stack\" in us-east-1"),

@@ -2,10 +2,13 @@
 //! changed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use bridge::Outcome;
 use integration_tests::cli;
 use integration_tests::ministack;
 use integration_tests::redrive::{Options, Quota};
+use serde_json::json;
 
 use crate::shelf::Shelf;
 
@@ -51,4 +54,24 @@ async fn story_213_a_throttled_question_is_asked_again() {
     let ran = shelf.check(&[]).await;
     assert_eq!((ran.status, ran.stdout.matches('~').count()), (1, 5), "{ran:?}");
     assert!(shelf.desk.redriver.calls("DescribeExecution") > 5, "some were throttled");
+}
+
+#[tokio::test]
+async fn story_213_a_delivery_that_ends_while_it_is_looked_for_is_not_owed() {
+    let quotas = BTreeMap::from([("ListExecutions", Quota { per_second: 0.3, bucket: 1.0 })]);
+    let shelf = Shelf::with("questions-race", Options { quotas, ..Options::default() }).await;
+    // Uses up the quota: the next listing of executions is throttled, so that there is time for a receipt.
+    assert_eq!(shelf.desk.run(&["status"]).await.status, 0);
+    let put = shelf.put("in/a", "1").await;
+    let calls = || shelf.desk.redriver.calls("ListExecutions");
+    let before = calls();
+    let racing = async {
+        while calls() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        shelf.receipt(&put, Outcome::Delivered, json!({})).await;
+    };
+    let (ran, ()) = tokio::join!(shelf.check(&[]), racing);
+    assert_eq!((ran.status, ran.stdout.as_str()), (0, ""), "{ran:?}");
+    assert!(calls() > before + 1, "it was not throttled");
 }

@@ -40,7 +40,7 @@ async fn story_218_status_begins_with_a_line_for_scripts() {
     shelf.failure(&shelf.put("in/failed", "1").await, "e-failed", "RemoteFull").await;
     let ran = shelf.desk.run(&["status"]).await;
     assert_eq!(ran.status, 1, "{ran:?}");
-    assert!(ran.stdout.starts_with("failing: 1 deliveries have failed (1 RemoteFull)"), "{ran:?}");
+    assert!(ran.stdout.starts_with("failing: 1 delivery has failed (1 RemoteFull)"), "{ran:?}");
     let (told, _) = shelf.desk.json(&["status"]).await;
     assert_eq!(told["oldest_undelivered"], "2026-11-27T09:15:00Z", "{told}");
 }

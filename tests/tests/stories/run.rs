@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws::metrics::Meter;
 use bridge::{ErrorName, Failure, Outcome, Phase, Proof, RecordFailureInput, RecordSettings};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use record_failure::{Output, Recorded};
@@ -123,8 +124,12 @@ async fn story_30_record_failure_records_raises_and_on_a_redrive_resumes() {
         location: None,
     };
     let step_functions = Some(bridge.aws.sfn());
-    let deps =
-        record_failure::Deps { settings: Ok(settings), s3: bridge.aws.s3(), step_functions, metrics: false };
+    let deps = record_failure::Deps {
+        settings: Ok(settings),
+        s3: bridge.aws.s3(),
+        step_functions,
+        meter: Meter::off(),
+    };
     let cause = json!({"errorType": "RemoteFull", "errorMessage": "disk full"}).to_string();
 
     // State RecordFailure, tried twice: one record.
@@ -167,7 +172,7 @@ async fn story_31_record_failure_itself_fails() {
     let unset = RecordSettings::parse(&bridge::Variables::default());
     for settings in [Ok(missing), unset] {
         let deps =
-            record_failure::Deps { settings, s3: bridge.aws.s3(), step_functions: None, metrics: false };
+            record_failure::Deps { settings, s3: bridge.aws.s3(), step_functions: None, meter: Meter::off() };
         let failure = failure_of("HostKeyMismatch", "plain words", 0);
         let output = record_failure::handle(&deps, failure.clone()).await.unwrap();
         assert!(matches!(output, Output::Record(Recorded::Error(_))), "{output:?}");

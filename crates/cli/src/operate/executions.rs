@@ -101,9 +101,11 @@ impl Executions {
         }
     }
 
-    /// Redrives an execution. `token`: two requests with the same token are one, for 15 minutes.
-    pub(crate) async fn redrive(&self, arn: &str, token: &str) -> Result<Redrive, Problem> {
-        let redrive = || self.client.redrive_execution().execution_arn(arn).client_token(token).send();
+    /// Redrives an execution.
+    pub(crate) async fn redrive(&self, arn: &str) -> Result<Redrive, Problem> {
+        // The limiter may repeat a request whose answer was lost: Step Functions knows it by the token.
+        let token = format!("{:032x}", fastrand::u128(..));
+        let redrive = || self.client.redrive_execution().execution_arn(arn).client_token(&token).send();
         match self.limiter.call(Api::RedriveExecution, redrive).await {
             Ok(_) => Ok(Redrive::Started),
             Err(error) if error.code() == Some("ExecutionDoesNotExist") => Ok(Redrive::Unknown),

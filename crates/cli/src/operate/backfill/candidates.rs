@@ -5,12 +5,12 @@ use std::path::Path;
 use aws_sdk_s3::Client;
 use tokio::task::JoinSet;
 
+use super::file::{self, Named};
 use crate::operate::holdings::{Rule, Upload, Uploads};
 use crate::operate::operator::Operator;
 use crate::operate::problem::Problem;
 use crate::operate::progress;
 use crate::operate::since::Since;
-use super::file::{self, Named};
 
 /// Objects of a file that are looked up at the same time.
 const LOOKUPS: usize = 16;
@@ -96,7 +96,8 @@ pub(super) async fn named(
 /// The upload, or what is not there.
 async fn look_up(s3: Client, bucket: String, named: Named) -> Result<Result<Upload, Named>, Problem> {
     let Named { object_key, version_id } = &named;
-    let head = s3.head_object().bucket(&bucket).key(object_key).set_version_id(version_id.clone()).send().await;
+    let head =
+        s3.head_object().bucket(&bucket).key(object_key).set_version_id(version_id.clone()).send().await;
     match head {
         Ok(head) => Ok(Ok(Upload {
             object_key: object_key.clone(),

@@ -1,11 +1,11 @@
 //! Starting a few hundred deliveries from here.
 
+use super::plan::Plan;
+use super::report::{self, Layout, Started};
 use crate::operate::executions::Start;
 use crate::operate::operator::Operator;
 use crate::operate::problem::{Answer, Problem};
 use crate::operate::progress;
-use super::plan::Plan;
-use super::report::{self, Layout, Started};
 use crate::stop::Stop;
 
 /// Starts them one after the other. When it is stopped, the next run goes on.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 
+use super::event::{attempt_of, nth_name};
 use crate::operate::executions::Executions;
 use crate::operate::problem::Problem;
 use crate::operate::progress;
-use super::event::{attempt_of, nth_name};
 
 /// The last execution for each first name. Of those that succeeded, only some: Step Functions tells of the others when they
 /// are started again.

@@ -6,12 +6,12 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::operate::executions::{Executions, Start};
-use crate::operate::operator::Operator;
-use crate::operate::problem::{Answer, Problem};
 use super::event::{attempt_of, nth_name};
 use super::plan::Plan;
 use super::report::{self, Backfill, Layout, State};
+use crate::operate::executions::{Executions, Start};
+use crate::operate::operator::Operator;
+use crate::operate::problem::{Answer, Problem};
 
 /// Length of the hash in a backfill's name, in hexadecimal digits.
 const DIGITS: usize = 20;
@@ -93,8 +93,8 @@ async fn started(backfills: &Executions, first: &str, input: &str) -> Result<(St
 mod tests {
     use serde_json::Value;
 
-    use crate::operate::backfill::plan::{Item, Standing};
     use super::*;
+    use crate::operate::backfill::plan::{Item, Standing};
 
     #[test]
     fn story_224_the_manifest_has_a_line_for_each_delivery_and_for_those_under_way() {

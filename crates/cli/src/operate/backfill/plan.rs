@@ -2,14 +2,14 @@
 
 use bridge::{FailureState, Outcome};
 
+use super::candidates::Found;
+use super::earlier::{Earlier, Next};
+use super::event;
 use crate::operate::holdings::{OpenFailures, Receipts, ReceiptsBuilder, Upload};
 use crate::operate::operator::Operator;
 use crate::operate::problem::Problem;
 use crate::operate::progress;
 use crate::operate::records::Records;
-use super::candidates::Found;
-use super::earlier::{Earlier, Next};
-use super::event;
 
 /// Up to this many deliveries are started from here.
 const DIRECT_MAX: usize = 300;

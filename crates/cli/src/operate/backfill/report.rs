@@ -3,10 +3,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::plan::Plan;
 use crate::operate::operator::Operator;
 use crate::operate::problem::Answer;
 use crate::operate::stack::Stack;
-use super::plan::Plan;
 use crate::output;
 
 /// How many missing objects are named.
@@ -161,8 +161,12 @@ fn followed(plan: &Plan, stack: &Stack, backfill: &Backfill) -> Vec<String> {
             counted(plan.items.len()),
             stack.backfill_concurrency()
         ),
-        State::Runs => format!("the backfill {name} is under way and starts all of these; nothing is started twice"),
-        State::Ended => format!("the backfill {name} has started all of these before; nothing is started twice"),
+        State::Runs => {
+            format!("the backfill {name} is under way and starts all of these; nothing is started twice")
+        }
+        State::Ended => {
+            format!("the backfill {name} has started all of these before; nothing is started twice")
+        }
         State::AnotherRuns => format!(
             "the backfill {name} is under way, and nothing else was started: two would exceed the partner's cap together; \
              run this command again when it has ended"
@@ -179,13 +183,15 @@ fn followed(plan: &Plan, stack: &Stack, backfill: &Backfill) -> Vec<String> {
 }
 
 fn console(region: &str, arn: &str) -> String {
-    format!("https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{arn}")
+    format!(
+        "https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{arn}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::operate::backfill::plan::{Item, Standing};
     use super::*;
+    use crate::operate::backfill::plan::{Item, Standing};
 
     #[test]
     fn what_is_owed_is_no_success() {

@@ -25,12 +25,12 @@ use crate::location::Location;
 /// failures and the running executions. Prints a line for each object that was
 /// not delivered:
 ///
-///   !  failed, and somebody has to do something
-///   ~  under way, or waiting for the partner
-///   +  never started
-///   -  passed over on purpose
-///   >  superseded by a newer upload
-///   =  delivered (only with --all, or if the partner's file differs)
+///   '!'  failed, and somebody has to do something
+///   '~'  under way, or waiting for the partner
+///   '+'  never started
+///   '-'  passed over on purpose
+///   '>'  superseded by a newer upload
+///   '='  delivered (with --all, or if the partner's file is missing or differs)
 ///
 /// Changes nothing.
 ///

@@ -27,14 +27,14 @@ impl Paths {
     ) -> Result<Result<String, String>, Problem> {
         if let Holding::Delivered(outcome) = holding
             && only_the_receipt_knows(settings)
-            && let Some(path) = self.from_receipt(upload, *outcome).await?
+            && let Some(path) = self.path_in_receipt(upload, *outcome).await?
         {
             return Ok(Ok(path));
         }
         Ok(expected(settings, &self.bucket, upload))
     }
 
-    async fn from_receipt(&self, upload: &Upload, outcome: Outcome) -> Result<Option<String>, Problem> {
+    async fn path_in_receipt(&self, upload: &Upload, outcome: Outcome) -> Result<Option<String>, Problem> {
         let key = ReceiptKey { object: object_part(&upload.object_key), version: upload.mark(), outcome };
         let receipt = self.records.get(&key.to_string()).await?;
         Ok(receipt.and_then(|receipt| receipt["remote_path"].as_str().map(str::to_owned)))

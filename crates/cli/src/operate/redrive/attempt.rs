@@ -38,9 +38,7 @@ pub(super) enum Outcome {
 pub(super) async fn of(operator: &Operator, failure: &FailureKey) -> Result<Outcome, Problem> {
     let executions = &operator.executions;
     let arn = executions.arn_of(&failure.execution);
-    // Two requests for the same failure are one, even if this command runs twice at the same time.
-    let token = execution_name(Origin::Rerun, &[&arn, &failure.redrive_count.to_string()]);
-    match executions.redrive(&arn, &token).await? {
+    match executions.redrive(&arn).await? {
         Redrive::Started => Ok(Outcome::Redriven { arn }),
         Redrive::NotRedrivable(why) => match executions.describe(&arn).await? {
             Some(execution) => not_redrivable(operator, failure, execution, why).await,

@@ -55,8 +55,8 @@ impl Health {
 
 pub(super) fn health(snapshot: &Snapshot) -> Health {
     let away = unreachable_since(snapshot).map(|since| {
-        let (host, running) = (&snapshot.host, HumanCount(snapshot.running));
-        format!("the partner {host} cannot be reached since {} ({running} deliveries wait)", rfc3339(since))
+        let waiting = counted(snapshot.running, "delivery waits", "deliveries wait");
+        format!("the partner {} cannot be reached since {} ({waiting})", snapshot.host, rfc3339(since))
     });
     let failures = &snapshot.failures;
     if failures.count() > 0 {
@@ -65,8 +65,8 @@ pub(super) fn health(snapshot: &Snapshot) -> Health {
             .iter()
             .map(|(error, count)| format!("{} {error}", HumanCount(*count)))
             .collect();
-        let failed =
-            format!("{} deliveries have failed ({})", HumanCount(failures.count()), errors.join(", "));
+        let failed = counted(failures.count(), "delivery has failed", "deliveries have failed");
+        let failed = format!("{failed} ({})", errors.join(", "));
         let words = [Some(failed), away].into_iter().flatten().collect::<Vec<_>>().join("; ");
         return Health { state: State::Failing, words };
     }
@@ -77,8 +77,14 @@ pub(super) fn health(snapshot: &Snapshot) -> Health {
 }
 
 fn fine(snapshot: &Snapshot) -> String {
-    let (running, hour) = (HumanCount(snapshot.running), HumanCount(snapshot.hour.files));
-    format!("{running} deliveries are under way, {hour} files were delivered in the last hour")
+    let running = counted(snapshot.running, "delivery is under way", "deliveries are under way");
+    let hour = counted(snapshot.hour.files, "file was delivered", "files were delivered");
+    format!("{running}, {hour} in the last hour")
+}
+
+/// A number, and what it counts.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", HumanCount(count), if count == 1 { one } else { many })
 }
 
 /// Since when the partner cannot be reached: an old delivery waits for that, none works, and nothing was delivered since.
@@ -144,11 +150,7 @@ mod tests {
             ),
             (vec![waits.clone(), Doing::Working], failures(&[]), "ok: "),
             (vec![], failures(&[("A", 1), ("B", 2)]), "failing: 3 deliveries have failed (1 A, 2 B)"),
-            (
-                vec![waits],
-                failures(&[("A", 1)]),
-                "failing: 1 deliveries have failed (1 A); the partner sftp.x",
-            ),
+            (vec![waits], failures(&[("A", 1)]), "failing: 1 delivery has failed (1 A); the partner sftp.x"),
         ] {
             let health = health(&Snapshot { failures, ..snapshot(&oldest) });
             assert!(health.in_words().starts_with(expected), "{}", health.in_words());

@@ -67,7 +67,7 @@ impl Facts {
             self.receipts.iter().map(|(key, receipt)| (key, receipt)).collect();
         receipts.sort_by_key(|(_, receipt)| std::cmp::Reverse(time(receipt, "finished_at")));
         let open = self.failures.iter().filter(|(key, _)| key.state == FailureState::Open);
-        verdict(told.as_ref(), &receipts, open.map(|(key, record)| (key, record)).last())
+        verdict(told.as_ref(), &receipts, open.map(|(key, record)| (key, record)).next_back())
     }
 
     /// In order of time.
