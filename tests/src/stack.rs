@@ -178,7 +178,7 @@ impl<'a> Stack<'a> {
         self.output("BucketName")
     }
 
-    /// The bucket for failure records.
+    /// The bucket for receipts and failure records.
     pub fn record_bucket(&self) -> &str {
         self.output("RecordBucketName")
     }
@@ -314,17 +314,26 @@ impl<'a> Stack<'a> {
         Ok(steps.map(|(state, from, to)| Step { state, took: took(from, to).unwrap_or_default() }).collect())
     }
 
-    /// The failure records as they were written, by their object keys.
-    pub async fn failure_records(&self) -> Result<BTreeMap<String, String>> {
+    /// What lies below this prefix in the record bucket, by key, as it was written.
+    pub async fn records(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
         let s3 = self.aws.s3();
+        let list = s3.list_objects_v2().bucket(self.record_bucket()).prefix(prefix);
+        let mut pages = list.into_paginator().send();
         let mut records = BTreeMap::new();
-        for object in s3.list_objects_v2().bucket(self.record_bucket()).send().await?.contents() {
-            let object_key = object.key().unwrap_or_default();
-            let record = s3.get_object().bucket(self.record_bucket()).key(object_key).send().await?;
-            let record = record.body.collect().await?.into_bytes();
-            records.insert(object_key.to_owned(), String::from_utf8(record.into())?);
+        while let Some(page) = pages.next().await {
+            for object in page?.contents.unwrap_or_default() {
+                let object_key = object.key.unwrap_or_default();
+                let record = s3.get_object().bucket(self.record_bucket()).key(&object_key).send().await?;
+                let record = record.body.collect().await?.into_bytes();
+                records.insert(object_key, String::from_utf8(record.into())?);
+            }
         }
         Ok(records)
+    }
+
+    /// The failure records, open and settled.
+    pub async fn failure_records(&self) -> Result<BTreeMap<String, String>> {
+        self.records("failures/").await
     }
 
     /// The latest failure record of an execution, as it was written.

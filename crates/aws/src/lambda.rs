@@ -44,7 +44,7 @@ where
         let _entered = span.enter();
         match &outcome {
             Ok(_) => tracing::info!("done"),
-            Err(failed) => tracing::error!(error = failed.error, message = failed.message, "failed"),
+            Err(failed) => tracing::error!(error = failed.error, cause = failed.message, "failed"),
         }
         outcome
     }))
@@ -62,7 +62,8 @@ fn invocation_span(payload: &Value, request_id: &str) -> tracing::Span {
     tracing::info_span!(
         "invocation",
         request_id,
-        execution = text("/execution/id"),
+        // Step Functions' own events have it elsewhere.
+        execution = [text("/execution/id"), text("/detail/executionArn")].concat(),
         bucket = object("/event/detail/bucket/name", "/checkpoint/object/bucket"),
         object_key = object("/event/detail/object/key", "/checkpoint/object/object_key"),
         attempt = number("/execution/retry_count") + 1,

@@ -32,6 +32,7 @@ impl Recorder {
             settings: Ok(settings),
             s3: self.s3.clone(),
             step_functions: None,
+            sns: None,
             meter: Meter::off(),
         };
         let document = checkpoint.map_or_else(|| json!({}), |checkpoint| json!({"checkpoint": checkpoint}));

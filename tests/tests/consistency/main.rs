@@ -119,7 +119,7 @@ fn one_name_a_step() {
 
 /// The settings in the template, with the value of each.
 fn environment(template: &str) -> Vec<(&str, &str)> {
-    let starts = ["SFTP_", "S3_", "RECORD_", "LOG_LEVEL"];
+    let starts = ["SFTP_", "S3_", "RECORD_", "NOTICE_", "LOG_LEVEL"];
     let lines = template.lines().filter_map(|line| line.trim().split_once(": "));
     lines.filter(|(name, _)| starts.iter().any(|start| name.starts_with(start))).collect()
 }
@@ -291,6 +291,19 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("SFTP_PARTIAL_NAME", &["", "{id}", "~{name} {id}.tmp"], &["{name}.tmp", "a/{id}", "{id}\\"]),
     ("SFTP_STAGING_DIRECTORY", &["", "stage", "/data/stage/"], &["a\\b"]),
     ("SFTP_CREATE_DIRECTORIES", &["true", "false"], &["no"]),
+    (
+        "NOTICE_TOPIC_ARN",
+        &[
+            "",
+            "arn:aws:sns:eu-west-1:123456789012:failures",
+            "arn:aws-us-gov:sns:us-gov-west-1:123456789012:a_B-1",
+        ],
+        &[
+            "failures",
+            "arn:aws:sns:eu-west-1:123456789012:failures.fifo",
+            "arn:aws:sqs:eu-west-1:123456789012:q",
+        ],
+    ),
     ("LOG_LEVEL", &["error", "warn", "info", "debug", "trace"], &["verbose"]),
 ];
 

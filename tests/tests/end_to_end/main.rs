@@ -4,6 +4,8 @@ mod any_size;
 mod backfill;
 mod care;
 mod permissions;
+mod records;
+mod watching;
 mod weekend;
 
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Keys of receipts.
 
 use super::VersionMark;
-use super::segments::{compact, expanded, field, object_part, object_prefix};
+use super::segments::{compact, expanded, field, object_part, object_prefix, to_the_second};
 use crate::{Outcome, Receipt};
 
 const OBJECTS: &str = "receipts/objects/";
@@ -73,7 +73,7 @@ impl DayReceiptKey {
     /// Of a receipt. `execution` is the execution's name.
     pub fn new(receipt: &Receipt, execution: &str) -> Self {
         Self {
-            finished_at: receipt.finished_at.clone(),
+            finished_at: to_the_second(&receipt.finished_at),
             outcome: receipt.outcome,
             bytes: receipt.object.size.unwrap_or_default(),
             execution: field(execution),

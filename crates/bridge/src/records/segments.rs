@@ -37,6 +37,11 @@ pub(super) fn compact(time: &str) -> String {
     if digits.len() == 14 { format!("{}T{}Z", &digits[..8], &digits[8..]) } else { "undated".to_owned() }
 }
 
+/// RFC 3339 in UTC, to the second: what a key tells of a time. Other text stays as it is.
+pub(super) fn to_the_second(time: &str) -> String {
+    expanded(&compact(time)).unwrap_or_else(|| time.to_owned())
+}
+
 /// `20261127T091500Z` as RFC 3339.
 pub(super) fn expanded(time: &str) -> Option<String> {
     let is_compact = time.len() == 16 && time.is_ascii() && time.as_bytes()[8] == b'T' && time.ends_with('Z');

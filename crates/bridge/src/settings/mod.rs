@@ -68,6 +68,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// `SFTP_KEEP_CONNECTION`.
     pub keep_connection: Duration,
+    /// `RECORD_BUCKET`.
+    pub record_bucket: Option<String>,
 }
 
 impl Settings {
@@ -115,8 +117,9 @@ impl Settings {
         let policy = DeliveryPolicy::parse(variables, problems);
         let max_connections = number(variables, problems, &SFTP_MAX_CONNECTIONS) as usize;
         let keep_connection = number(variables, problems, &SFTP_KEEP_CONNECTION);
+        let records = RecordSettings::read(variables, problems);
         // These two are not needed here, but everything that is wrong is to be reported.
-        RecordSettings::read(variables, problems);
+        record::notice_topic(variables, problems);
         if let Err(problem) = LogLevel::of(variables) {
             problems.wrong(&LOG_LEVEL, variables.get_or_default(&LOG_LEVEL), &problem);
         }
@@ -135,6 +138,7 @@ impl Settings {
             policy: policy?,
             max_connections,
             keep_connection: Duration::from_secs(keep_connection.into()),
+            record_bucket: records.map(|records| records.bucket),
         })
     }
 }
@@ -244,6 +248,7 @@ mod tests {
         ("SFTP_STAGING_DIRECTORY", "stage//in", true, "a directory below SFTP_LOCATION"),
         ("SFTP_CREATE_DIRECTORIES", "no", true, "true or false"),
         ("RECORD_BUCKET", "s3://failures", true, "3 to 63 lower case letters"),
+        ("NOTICE_TOPIC_ARN", "arn:aws:sqs:x:1:q", true, "the ARN of an SNS topic"),
         ("LOG_LEVEL", "verbose", true, "error, warn, info, debug or trace"),
     ];
 
