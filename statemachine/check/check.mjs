@@ -111,6 +111,8 @@ for (const [name, state] of allStates(machine)) {
       problem(where, `the comment must say ${Math.round(least)} s at least`);
   }
   // A retry has three events: scheduled, started, failed. One pass of all states must leave room for loops and redrives.
+  const patience = sum((state.Retry ?? []).map((retrier) => sum(longest(retrier)) / 2));
+  if (patience > machine.TimeoutSeconds) problem(name, `its retries take ${patience} s on average, longer than TimeoutSeconds`);
   events += 3 * sum((state.Retry ?? []).map(({ MaxAttempts }) => MaxAttempts));
   if (state.Type === "Task" && !uncaught.includes(name) && !state.Catch) problem(name, "this task must catch");
 }
