@@ -44,7 +44,7 @@ where
         let _entered = span.enter();
         match &outcome {
             Ok(_) => tracing::info!("done"),
-            Err(failed) => tracing::error!(error = failed.error, message = failed.message, "failed"),
+            Err(failed) => tracing::error!(error = failed.error, cause = failed.message, "failed"),
         }
         outcome
     }))

@@ -11,6 +11,7 @@ mod refusals;
 mod remedy;
 mod session;
 mod spacing;
+mod watch;
 
 pub use learned::Learned;
 #[cfg(feature = "internals")]
@@ -21,3 +22,4 @@ pub use persistence::Persistence;
 pub use reachability::Reachability;
 pub use remedy::with_setting;
 pub use session::Partner;
+pub use watch::{Begun, Watch};

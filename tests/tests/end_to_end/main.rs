@@ -3,7 +3,9 @@
 mod any_size;
 mod care;
 mod permissions;
+mod questions;
 mod records;
+mod watching;
 mod weekend;
 
 use std::process::Command;

@@ -46,11 +46,12 @@ pub(crate) struct Arguments {
     prefix: Location,
     #[command(flatten)]
     stack: StackArguments,
-    /// Only objects uploaded since: an age (24h), a day or a time
-    #[arg(long, value_parser = Since::parse)]
+    /// Only uploads since then: 24h, 7d, a day or a time
+    #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
     since: Option<Since>,
-    /// Look on the partner's server as well: is each file there, with its size?
+    /// Look on the partner's server as well
     ///
+    /// Is each file there, and has it the size of its object?
     /// Reads the credential with your AWS permissions, and makes one connection.
     /// A file that is missing may have been taken away by the partner.
     #[arg(long, verbatim_doc_comment)]
