@@ -1,4 +1,4 @@
-//! `check`: holds a bucket against receipts, failures and running executions.
+//! `check`: compares a bucket with receipts, failures and running executions.
 
 mod counts;
 mod finding;
@@ -19,7 +19,7 @@ use super::problem::{Answer, Problem};
 use super::since::Since;
 use crate::location::Location;
 
-/// Hold a bucket against what was delivered
+/// Compare a bucket with what was delivered
 ///
 /// Compares the current objects below a prefix with the receipts, the open
 /// failures and the running executions. Prints a line for each object that was
