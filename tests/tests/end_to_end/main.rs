@@ -1,6 +1,7 @@
 //! The whole chain: the unchanged template, deployed with SAM; the real binaries; a real partner.
 
 mod any_size;
+mod backfill;
 mod care;
 mod permissions;
 mod questions;
