@@ -7,6 +7,7 @@ pub mod credential;
 mod error;
 mod etag;
 pub mod lambda;
+pub mod listed;
 pub mod metrics;
 mod object;
 mod reader;

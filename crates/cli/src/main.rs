@@ -5,7 +5,6 @@ mod deliver;
 mod doctor;
 mod failure;
 mod host_key;
-mod listed;
 mod location;
 mod operate;
 mod output;

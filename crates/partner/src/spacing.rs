@@ -157,9 +157,14 @@ impl Contact {
 }
 
 impl Failures {
-    /// If the clock was set back, the whole pause remains.
+    /// If the clock was set back a little, the whole pause remains. If it was set back further, nothing does: otherwise the
+    /// process would not connect until the clock reaches that time again.
     fn rest(&self, now: SystemTime) -> Duration {
-        self.pause.saturating_sub(now.duration_since(self.at).unwrap_or_default())
+        match now.duration_since(self.at) {
+            Ok(passed) => self.pause.saturating_sub(passed),
+            Err(back) if back.duration() <= self.pause => self.pause,
+            Err(_) => Duration::ZERO,
+        }
     }
 
     fn not_tried(&self) -> Error {
@@ -235,6 +240,18 @@ mod tests {
             assert!(waited(&spacing).await.unwrap() <= Manners::COMMAND_LINE.pause_max);
             assert_eq!(spacing.out_of_reach().is_some(), count >= 9, "{count}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_end_the_attempts() {
+        let spacing = Spacing::new(Manners::LAMBDA);
+        let failed = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        for _ in 0..12 {
+            spacing.count(&ErrorName::ConnectFailed.error("closed"), Weak::new(), failed);
+        }
+        let turn = |back| spacing.turn(spacing.total(), failed - Duration::from_secs(back));
+        assert!(matches!(turn(1), Turn::Fail(_)));
+        assert!(matches!(turn(86_400), Turn::ConnectAfter(Duration::ZERO)));
     }
 
     #[test]

@@ -206,7 +206,10 @@ mod tests {
     fn the_event_is_enough_if_step_functions_is_busy() {
         let change = StatusChange { input: Some(r#"{"a": 1}"#.into()), ..change("ABORTED") };
         let input = input(&change, None, event(&change, None), None);
-        assert_eq!((&input.event, input.execution.start_time.as_str()), (&json!({"a": 1}), "1970-01-01T00:00:01Z"));
+        assert_eq!(
+            (&input.event, input.execution.start_time.as_str()),
+            (&json!({"a": 1}), "1970-01-01T00:00:01Z")
+        );
         assert_eq!((input.failure.error.as_str(), input.execution.redrive_count), ("ExecutionAborted", 1));
     }
 }

@@ -333,6 +333,7 @@ async fn stopped(bridge: &Bridge, machine: &str, name: &str, event: &Value) -> (
         state_machine_arn: machine.to_owned(),
         name: name.to_owned(),
         status: "ABORTED".into(),
+        start_date: None,
         input: None,
         error: None,
         cause: None,

@@ -1,11 +1,13 @@
 //! Requests to the record bucket.
 
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::EncodingType;
 use bridge::{FailureKey, FailureState};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::CallError;
+use crate::listed;
 
 /// The record bucket. Errors are sentences that name the place.
 #[derive(Clone, Debug)]
@@ -81,11 +83,15 @@ impl RecordBucket {
     pub async fn failures(&self, state: FailureState, object_key: &str) -> Result<Vec<FailureKey>, String> {
         let prefix = FailureKey::folder_of(state, object_key);
         let list = self.s3.list_objects_v2().bucket(&self.name).prefix(&prefix);
+        // XML cannot hold every character of a key.
+        let list = list.encoding_type(EncodingType::Url);
         let mut pages = list.into_paginator().send();
         let mut failures = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failed("listing", &prefix, &CallError::of(&error)))?;
-            failures.extend(page.contents().iter().filter_map(|object| FailureKey::parse(object.key()?)));
+            let encoding = page.encoding_type();
+            let keys = page.contents().iter().filter_map(|object| listed::key(object, encoding));
+            failures.extend(keys.filter_map(|key| FailureKey::parse(&key)));
         }
         failures.retain(|failure| failure.is_of(object_key));
         Ok(failures)

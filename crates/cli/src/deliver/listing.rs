@@ -5,8 +5,8 @@ use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Output};
 use bridge::{Error, ErrorName};
 
-use crate::listed::key;
 use crate::location::Location;
+use aws::listed::key;
 
 /// An object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::EncodingType;
 
 use super::problem::Problem;
-use crate::listed;
+use aws::listed;
 
 /// An object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +57,12 @@ impl Listing {
             let doing = format!("listing s3://{}/{}", self.bucket, self.prefix);
             Problem::of_call(&doing, "s3:ListBucket", &error)
         })?;
-        if let Some(token) = page.next_continuation_token() {
-            self.next = Next::After(token.to_owned());
+        match page.next_continuation_token() {
+            Some(token) => self.next = Next::After(token.to_owned()),
+            None if page.is_truncated() == Some(true) => {
+                return Err(Problem::no_next_page(&self.bucket, &self.prefix));
+            }
+            None => {}
         }
         let objects = page.contents().iter().filter_map(|object| {
             Some(Listed {

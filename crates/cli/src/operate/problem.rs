@@ -59,6 +59,13 @@ impl Problem {
         Self::Failed(format!("{doing}: {error}{what_to_do}"))
     }
 
+    /// A listing that ends early would hide what is owed.
+    pub(crate) fn no_next_page(bucket: &str, prefix: &str) -> Self {
+        Self::Failed(format!(
+            "listing s3://{bucket}/{prefix}: S3 has more keys, and does not say how to read them"
+        ))
+    }
+
     /// Prints it. Returns the exit status.
     pub(crate) fn print(&self) -> ExitCode {
         let status = match self {

@@ -72,8 +72,9 @@ pub(crate) fn judge(
     let failed = failures.of(upload);
     let outcome = receipts.outcome(upload);
     match outcome {
-        Some(Outcome::Delivered | Outcome::AlreadyDelivered) => outcome.map(Holding::Delivered),
+        // Even with a receipt: a delivery that published an older upload over this one owes this one again.
         _ if failed.is_some() => failed.map(Holding::Failed),
+        Some(Outcome::Delivered | Outcome::AlreadyDelivered) => outcome.map(Holding::Delivered),
         Some(Outcome::Superseded) => Some(Holding::Superseded),
         Some(Outcome::Skipped) => Some(Holding::PassedOver("an execution skipped it".into())),
         None => rule.passes_over(upload).map(Holding::PassedOver),
@@ -111,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn story_214_what_the_partner_has_counts_more_than_a_failure_and_that_more_than_the_rule() {
+    fn story_214_an_open_failure_counts_more_than_a_receipt_and_that_more_than_the_rule() {
         for (key, outcomes, has_failed, expected) in [
             ("in/a", &[][..], false, None),
-            ("in/a", &[Outcome::Delivered], true, Some('=')),
+            ("in/a", &[Outcome::Delivered], true, Some('!')),
             ("in/a", &[Outcome::AlreadyDelivered, Outcome::Superseded], false, Some('=')),
             ("in/a", &[], true, Some('!')),
             ("in/a", &[Outcome::Superseded], true, Some('!')),

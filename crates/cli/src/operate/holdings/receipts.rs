@@ -35,8 +35,12 @@ impl ReceiptsBuilder {
 impl Receipts {
     /// How this upload was delivered. `None` without a receipt.
     pub(crate) fn outcome(&self, upload: &Upload) -> Option<Outcome> {
-        let ranks = upload.fingerprints().filter_map(|fingerprint| self.rank(fingerprint));
-        ranks.min().map(|rank| RANKS[rank])
+        let outcomes = upload.fingerprints().map(|fingerprint| Some(RANKS[self.rank(fingerprint)?]));
+        let [exact, by_entity_tag] = outcomes.collect::<Vec<_>>().try_into().unwrap_or_default();
+        // A receipt that knows only the entity tag says that the key had other contents then. The same contents were uploaded
+        // again since.
+        let by_entity_tag = by_entity_tag.filter(|outcome| *outcome != Outcome::Superseded);
+        RANKS.into_iter().find(|outcome| [exact, by_entity_tag].contains(&Some(*outcome)))
     }
 
     fn rank(&self, fingerprint: Fingerprint) -> Option<usize> {
@@ -88,6 +92,10 @@ mod tests {
         // A receipt that was written before anybody looked at the object.
         let skipped = receipts(&[key("k", VersionMark::new(None, Some("e"), None), Outcome::Skipped)]);
         assert_eq!(skipped.outcome(&now), Some(Outcome::Skipped));
+        let superseded = receipts(&[key("k", VersionMark::new(None, Some("e"), None), Outcome::Superseded)]);
+        assert_eq!(superseded.outcome(&now), None, "it was uploaded again");
+        let superseded = receipts(&[key("k", now.mark(), Outcome::Superseded)]);
+        assert_eq!(superseded.outcome(&now), Some(Outcome::Superseded));
     }
 
     #[test]

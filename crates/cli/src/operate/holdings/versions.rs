@@ -6,8 +6,8 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{DeleteMarkerEntry, EncodingType, ObjectVersion};
 
 use super::upload::Upload;
-use crate::listed;
 use crate::operate::problem::Problem;
+use aws::listed;
 
 /// A version of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,10 +67,9 @@ impl Versions {
             let doing = format!("listing the versions in s3://{}/{}", self.bucket, self.prefix);
             Problem::of_call(&doing, "s3:ListBucketVersions", &error)
         })?;
-        if page.is_truncated() == Some(true)
-            && let Some(key) =
-                page.next_key_marker().and_then(|key| listed::decoded(key, page.encoding_type()))
-        {
+        if page.is_truncated() == Some(true) {
+            let key = page.next_key_marker().and_then(|key| listed::decoded(key, page.encoding_type()));
+            let key = key.ok_or_else(|| Problem::no_next_page(&self.bucket, &self.prefix))?;
             self.next = Next::After { key, version_id: page.next_version_id_marker().map(str::to_owned) };
         }
         Ok(Some(versions(&page)))
