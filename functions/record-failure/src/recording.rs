@@ -75,10 +75,10 @@ pub(crate) struct Others {
 }
 
 impl Others {
-    /// Whether another record of the same run comes before this one. EventBridge may tell of one end twice, at the same
+    /// Whether another record of the same run comes before this one: the state's, or an earlier one. EventBridge may tell of one end twice, at the same
     /// time: if each of the two calls gave way to the other, no record would be left.
     fn is_earlier_than(&self, key: &FailureKey) -> bool {
-        self.same.iter().any(|other| other.to_string() < key.to_string())
+        self.same.iter().any(|other| other.error != key.error || other.to_string() < key.to_string())
     }
 }
 
