@@ -20,6 +20,8 @@ pub enum Afterwards {
     Succeeds,
     /// It fails again.
     Fails,
+    /// The partner refuses the login.
+    IsRefused,
     /// It does not end.
     Runs,
 }
@@ -110,7 +112,13 @@ impl<'a> SmallStack<'a> {
             }
             sleep(Duration::from_millis(20)).await;
         }
-        let key = key(name, object_key, error);
+        self.record_failure(name, object_key, error).await?;
+        Ok(arn)
+    }
+
+    /// Writes the failure record of an execution.
+    pub async fn record_failure(&self, name: &str, object_key: &str, error: &str) -> Result<()> {
+        let arn = format!("{}:{name}", self.state_machine().replace(":stateMachine:", ":execution:"));
         let record = json!({
             "error": error, "cause": format!("{object_key}: it failed"), "execution": arn,
             "object": format!("s3://{}/{object_key}", self.bucket()), "version_id": "v",
@@ -118,8 +126,7 @@ impl<'a> SmallStack<'a> {
                 {"at": "2026-11-27T09:00:00Z", "state": "Transfer", "error": error, "message": "it failed"},
             ],
         });
-        self.record(&key.to_string(), &record).await?;
-        Ok(arn)
+        self.record(&key(name, object_key, error).to_string(), &record).await
     }
 
     /// Writes a record.
@@ -150,6 +157,7 @@ impl<'a> SmallStack<'a> {
             "then": match then {
                 Afterwards::Succeeds => "succeed",
                 Afterwards::Fails => "fail",
+                Afterwards::IsRefused => "refused",
                 Afterwards::Runs => "run",
             },
         })
@@ -205,9 +213,13 @@ fn definition() -> Value {
             },
             "Which": {
                 "Type": "Choice", "Default": "Delivered",
-                "Choices": [{"Condition": "{% $states.input.now = 'run' %}", "Next": "Wait"}],
+                "Choices": [
+                    {"Condition": "{% $states.input.now = 'run' %}", "Next": "Wait"},
+                    {"Condition": "{% $states.input.now = 'refused' %}", "Next": "Refused"},
+                ],
             },
             "Wait": {"Type": "Wait", "Seconds": 10_000_000, "Next": "Delivered"},
+            "Refused": {"Type": "Fail", "Error": "AuthenticationRejected", "Cause": "refused"},
             "Delivered": {"Type": "Succeed"},
         },
     })

@@ -194,6 +194,31 @@ impl<'a> Stack<'a> {
         Ok(())
     }
 
+    /// Reserves this concurrency for each of the two functions that connect.
+    pub async fn reserve(&self, invocations: u32) -> Result<()> {
+        for output in ["TransferFunctionName", "VerifyRemoteFunctionName"] {
+            self.aws.reserve(self.output(output), invocations).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets deliveries give up after two retries if the partner cannot be reached, instead of after days.
+    pub async fn shorten_patience(&self) -> Result<()> {
+        let sfn = self.aws.sfn();
+        let machine = sfn.describe_state_machine().state_machine_arn(self.state_machine()).send().await?;
+        let mut definition: Value = serde_json::from_str(&machine.definition)?;
+        let states = definition["States"].as_object_mut().context("a definition without states")?;
+        for retrier in states.values_mut().filter_map(|state| state["Retry"].as_array_mut()).flatten() {
+            let errors = retrier["ErrorEquals"].as_array().cloned().unwrap_or_default();
+            if errors.iter().any(|error| error == "ConnectFailed" || error == "ConnectionLost") {
+                retrier["MaxAttempts"] = 2.into();
+            }
+        }
+        let update = sfn.update_state_machine().state_machine_arn(self.state_machine());
+        update.definition(definition.to_string()).send().await?;
+        Ok(())
+    }
+
     /// Uploads an object. S3's event starts the execution.
     pub async fn upload(&self, object_key: &str, body: impl Into<ByteStream>) -> Result<()> {
         let put = self.aws.s3().put_object().bucket(self.bucket()).key(object_key).body(body.into());

@@ -3,6 +3,7 @@
 mod failures;
 mod mistakes;
 mod redrive;
+mod weekend;
 
 use integration_tests::cli::{self, Ran};
 use integration_tests::ministack;
