@@ -47,11 +47,10 @@ const parseAll = (where, value) => {
 };
 parseAll("expression", machine);
 
-const longest = ({ IntervalSeconds, MaxAttempts, BackoffRate, MaxDelaySeconds }) => {
-  let sum = 0;
-  for (let i = 0; i < MaxAttempts; i++) sum += Math.min(IntervalSeconds * BackoffRate ** i, MaxDelaySeconds);
-  return sum;
-};
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+const longest = ({ IntervalSeconds, MaxAttempts, BackoffRate, MaxDelaySeconds }) =>
+  Array.from({ length: MaxAttempts }, (_, i) => Math.min(IntervalSeconds * BackoffRate ** i, MaxDelaySeconds));
+let events = 0;
 for (const [name, state] of Object.entries(machine.States)) {
   const commented = (where, thing) => thing.Comment?.trim() || problem(where, "no Comment says why it is there");
   commented(name, state);
@@ -75,13 +74,29 @@ for (const [name, state] of Object.entries(machine.States)) {
       retried.add(error);
     }
     // The comment promises a patience; it must be the one that is configured.
-    const [, count, most, unit] = retrier.Comment.match(/(\d+) retries, (\d+) (s|min|h) at most/) ?? [];
-    const seconds = Number(most) * { s: 1, min: 60, h: 3600 }[unit];
-    if (Number(count) !== retrier.MaxAttempts || !(Math.abs(seconds - longest(retrier)) <= 0.02 * seconds))
-      problem(where, `the comment must say ${retrier.MaxAttempts} retries, ${Math.round(longest(retrier))} s at most`);
+    const delays = longest(retrier);
+    const most = sum(delays);
+    const says = (words, seconds) => {
+      const [, number, unit] = retrier.Comment.match(new RegExp(`(\\d+) (s|min|h) ${words}`)) ?? [];
+      const size = { s: 1, min: 60, h: 3600 }[unit];
+      return Math.abs(Number(number) * size - seconds) <= Math.max(0.02 * seconds, size / 2);
+    };
+    const [, count] = retrier.Comment.match(/(\d+) retries/) ?? [];
+    if (Number(count) !== retrier.MaxAttempts || !says("at most", most))
+      problem(where, `the comment must say ${retrier.MaxAttempts} retries, ${Math.round(most)} s at most`);
+    // Each delay is a random part of its longest one: half of it on average. Once in 30,000 executions all of them
+    // together are shorter than the average less four times the deviation.
+    if (retrier.Comment.includes("on average") && !says("on average", most / 2))
+      problem(where, `the comment must say ${Math.round(most / 2)} s on average`);
+    const least = most / 2 - 4 * Math.sqrt(sum(delays.map((delay) => delay ** 2 / 12)));
+    if (most >= 24 * 3600 && !says("at least", least))
+      problem(where, `the comment must say ${Math.round(least)} s at least`);
   }
+  // A retry has three events: scheduled, started, failed. One pass of all states must leave room for loops and redrives.
+  events += 3 * sum((state.Retry ?? []).map(({ MaxAttempts }) => MaxAttempts));
   if (state.Type === "Task" && name !== "RaiseOriginal" && !state.Catch) problem(name, "every task but RaiseOriginal catches");
 }
+if (events > 24_999 / 2) problem("Retry", `all retries of one pass have ${events} events: more than half of what a history may have`);
 
 // ---- The interpreter ------------------------------------------------------------------------------------------
 class Failure extends Error {

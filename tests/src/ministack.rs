@@ -155,6 +155,26 @@ impl MiniStack {
         Ok(serde_json::from_str(&self.request("POST", "/", &headers, &body.to_string()).await?)?)
     }
 
+    /// Creates a dashboard of CloudWatch.
+    pub async fn put_dashboard(&self, name: &str, body: &str) -> Result<()> {
+        let body = json!({"DashboardName": name, "DashboardBody": body});
+        self.cloudwatch("PutDashboard", &body).await.map(drop)
+    }
+
+    /// The body of a dashboard.
+    pub async fn dashboard(&self, name: &str) -> Result<String> {
+        let found = self.cloudwatch("GetDashboard", &json!({"DashboardName": name})).await?;
+        found["DashboardBody"].as_str().map(str::to_owned).context("a dashboard without a body")
+    }
+
+    async fn cloudwatch(&self, operation: &str, body: &Value) -> Result<Value> {
+        let headers = format!(
+            "X-Amz-Target: GraniteServiceVersion20100801.{operation}\r\nContent-Type: application/x-amz-json-1.0\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/monitoring/aws4_request\r\n"
+        );
+        Ok(serde_json::from_str(&self.request("POST", "/", &headers, &body.to_string()).await?)?)
+    }
+
     pub(crate) async fn request(
         &self,
         method: &str,

@@ -1,6 +1,7 @@
 //! A stack that looks like the bridge's to the operator's commands: the same outputs, and a state machine without functions
 //! whose executions do what their input says.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -35,13 +36,32 @@ pub struct SmallStack<'a> {
     pub name: String,
 }
 
+/// Parameters without which there are no valid settings.
+const PARAMETERS: [(&str, &str); 4] = [
+    ("MaxConnections", "3"),
+    ("SftpHost", "sftp.example.com"),
+    ("SftpSecretId", "partner"),
+    ("SftpTrustedHostKeys", "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ"),
+];
+
 impl<'a> SmallStack<'a> {
     /// Deploys it.
     pub async fn deploy(aws: &'a MiniStack, name: &str) -> Result<Self> {
+        Self::deploy_with(aws, name, &[]).await
+    }
+
+    /// Deploys it with these parameters of the bridge's template.
+    pub async fn deploy_with(aws: &'a MiniStack, name: &str, more: &[(&str, &str)]) -> Result<Self> {
         let stack = Self { aws, name: name.to_owned() };
-        let body = utf8_percent_encode(&stack.template().to_string(), NON_ALPHANUMERIC).to_string();
-        let parameters =
-            "&Parameters.member.1.ParameterKey=MaxConnections&Parameters.member.1.ParameterValue=3";
+        let given: BTreeMap<&str, &str> = PARAMETERS.iter().chain(more).copied().collect();
+        let template = stack.template(given.keys().copied()).to_string();
+        let body = utf8_percent_encode(&template, NON_ALPHANUMERIC).to_string();
+        let parameters = given.iter().enumerate().map(|(index, (name, value))| {
+            let (member, value) =
+                (format!("&Parameters.member.{}", index + 1), utf8_percent_encode(value, NON_ALPHANUMERIC));
+            format!("{member}.ParameterKey={name}{member}.ParameterValue={value}")
+        });
+        let parameters: String = parameters.collect();
         stack
             .cloudformation(&format!("CreateStack&StackName={name}&TemplateBody={body}{parameters}"))
             .await?;
@@ -66,11 +86,12 @@ impl<'a> SmallStack<'a> {
         self.aws.request("POST", "/", &headers, &format!("Version=2010-05-15&Action={action}")).await
     }
 
-    fn template(&self) -> Value {
+    fn template<'p>(&self, parameters: impl Iterator<Item = &'p str>) -> Value {
+        let parameters = parameters.map(|name| (name.to_owned(), json!({"Type": "String"})));
         let bucket = |name: &str| json!({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": name}});
         let output = |value: Value| json!({ "Value": value });
         json!({
-            "Parameters": {"MaxConnections": {"Type": "Number"}},
+            "Parameters": parameters.collect::<serde_json::Map<_, _>>(),
             "Resources": {
                 "Bucket": bucket(&self.bucket()),
                 "RecordBucket": bucket(&self.record_bucket()),
@@ -163,6 +184,11 @@ impl<'a> SmallStack<'a> {
         })
     }
 
+    /// The ARN of the execution with this name.
+    pub fn arn(&self, name: &str) -> String {
+        format!("{}:{name}", self.state_machine().replace(":stateMachine:", ":execution:"))
+    }
+
     /// Starts an execution.
     pub async fn start(&self, name: &str, input: &Value) -> Result<String> {
         let start = self.aws.sfn().start_execution().state_machine_arn(self.state_machine());
@@ -216,7 +242,14 @@ fn definition() -> Value {
                 "Choices": [
                     {"Condition": "{% $states.input.now = 'run' %}", "Next": "Wait"},
                     {"Condition": "{% $states.input.now = 'refused' %}", "Next": "Refused"},
+                    {"Condition": "{% $states.input.now = 'retry' %}", "Next": "Retry"},
                 ],
+            },
+            // Without the function, each attempt fails.
+            "Retry": {
+                "Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Next": "Delivered",
+                "Arguments": {"FunctionName": "none", "Payload": {}},
+                "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 10_000_000, "MaxAttempts": 3}],
             },
             "Wait": {"Type": "Wait", "Seconds": 10_000_000, "Next": "Delivered"},
             "Refused": {"Type": "Fail", "Error": "AuthenticationRejected", "Cause": "refused"},

@@ -129,6 +129,8 @@ impl<'a> Stack<'a> {
         command.args(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]);
         command.args(["--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset"]);
         command.arg("--parameter-overrides").arg(format!("Architecture={}", architecture()));
+        // MiniStack has no saved queries. Tests put the dashboard there by themselves.
+        command.arg("Dashboard=false");
         command.args(parameters.iter().map(|(name, value)| format!("{name}=\"{value}\"")));
         command.env("SAM_CLI_POLL_DELAY", "0.5");
         run(&command, &log).await.context("sam deploy failed")?;
@@ -176,7 +178,7 @@ impl<'a> Stack<'a> {
         self.output("BucketName")
     }
 
-    /// The bucket for failure records.
+    /// The bucket for receipts and failure records.
     pub fn record_bucket(&self) -> &str {
         self.output("RecordBucketName")
     }
@@ -199,21 +201,36 @@ impl<'a> Stack<'a> {
         for output in ["TransferFunctionName", "VerifyRemoteFunctionName"] {
             self.aws.reserve(self.output(output), invocations).await?;
         }
-        Ok(())
+        // The local AWS calls it `Lambda.Unknown` when a function is throttled.
+        self.change_retriers(|retrier| {
+            let is_throttled = waits_for_its_turn(retrier);
+            if let Some(errors) = retrier["ErrorEquals"].as_array_mut() {
+                errors.retain(|error| error != "Lambda.Unknown");
+                errors.extend(is_throttled.then(|| "Lambda.Unknown".into()));
+            }
+        })
+        .await
     }
 
-    /// Lets deliveries give up after two retries if the partner cannot be reached, instead of after days.
-    pub async fn shorten_patience(&self) -> Result<()> {
+    /// From now on, executions give up after this many retries of any error, and not after days. Only throttled calls wait
+    /// for their turn. The rest of the definition is the deployed one.
+    pub async fn give_up_after(&self, retries: u32) -> Result<()> {
+        self.change_retriers(|retrier| {
+            let attempts = retrier["MaxAttempts"].as_u64().unwrap_or_default();
+            if !waits_for_its_turn(retrier) {
+                retrier["MaxAttempts"] = attempts.min(retries.into()).into();
+            }
+        })
+        .await
+    }
+
+    async fn change_retriers(&self, change: impl Fn(&mut Value)) -> Result<()> {
         let sfn = self.aws.sfn();
         let machine = sfn.describe_state_machine().state_machine_arn(self.state_machine()).send().await?;
         let mut definition: Value = serde_json::from_str(&machine.definition)?;
         let states = definition["States"].as_object_mut().context("a definition without states")?;
-        for retrier in states.values_mut().filter_map(|state| state["Retry"].as_array_mut()).flatten() {
-            let errors = retrier["ErrorEquals"].as_array().cloned().unwrap_or_default();
-            if errors.iter().any(|error| error == "ConnectFailed" || error == "ConnectionLost") {
-                retrier["MaxAttempts"] = 2.into();
-            }
-        }
+        let retriers = states.values_mut().filter_map(|state| state.get_mut("Retry")?.as_array_mut());
+        retriers.flatten().for_each(change);
         let update = sfn.update_state_machine().state_machine_arn(self.state_machine());
         update.definition(definition.to_string()).send().await?;
         Ok(())
@@ -320,17 +337,26 @@ impl<'a> Stack<'a> {
         Ok(steps.map(|(state, from, to)| Step { state, took: took(from, to).unwrap_or_default() }).collect())
     }
 
-    /// The failure records as they were written, by their object keys.
-    pub async fn failure_records(&self) -> Result<BTreeMap<String, String>> {
+    /// What lies below this prefix in the record bucket, by key, as it was written.
+    pub async fn records(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
         let s3 = self.aws.s3();
+        let list = s3.list_objects_v2().bucket(self.record_bucket()).prefix(prefix);
+        let mut pages = list.into_paginator().send();
         let mut records = BTreeMap::new();
-        for object in s3.list_objects_v2().bucket(self.record_bucket()).send().await?.contents() {
-            let object_key = object.key().unwrap_or_default();
-            let record = s3.get_object().bucket(self.record_bucket()).key(object_key).send().await?;
-            let record = record.body.collect().await?.into_bytes();
-            records.insert(object_key.to_owned(), String::from_utf8(record.into())?);
+        while let Some(page) = pages.next().await {
+            for object in page?.contents.unwrap_or_default() {
+                let object_key = object.key.unwrap_or_default();
+                let record = s3.get_object().bucket(self.record_bucket()).key(&object_key).send().await?;
+                let record = record.body.collect().await?.into_bytes();
+                records.insert(object_key, String::from_utf8(record.into())?);
+            }
         }
         Ok(records)
+    }
+
+    /// The failure records, open and settled.
+    pub async fn failure_records(&self) -> Result<BTreeMap<String, String>> {
+        self.records("failures/").await
     }
 
     /// The latest failure record of an execution, as it was written.
@@ -341,6 +367,11 @@ impl<'a> Stack<'a> {
             .rfind(|(object_key, _)| object_key.contains(execution.name()))
             .map(|(_, it)| it))
     }
+}
+
+fn waits_for_its_turn(retrier: &Value) -> bool {
+    let errors = retrier["ErrorEquals"].as_array();
+    errors.is_some_and(|errors| errors.contains(&"Lambda.TooManyRequestsException".into()))
 }
 
 /// The SAM CLI, without the user's AWS settings and without telemetry.

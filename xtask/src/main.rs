@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that a developer of the bridge runs.
 
 mod bench;
+mod burst;
 mod commands;
 mod compatibility;
 mod demo;
@@ -39,6 +40,8 @@ enum Task {
     },
     /// Compares the speed of the bridge with the tools that people would use instead, on this machine.
     Bench(bench::Options),
+    /// Simulates a burst of files: how long it takes, what the retries cost, and how fair they are.
+    Burst(burst::Options),
     /// Tests every kind of server that partners run, and writes docs/compatibility.md.
     Compatibility,
     /// Generates docs/settings.md and the settings' parameters in sam/template.yaml.
@@ -58,6 +61,7 @@ async fn main() -> ExitCode {
             Task::Demo { keep } => demo::run(keep).await,
             Task::Test { filter } => test::run(filter.as_deref()).await,
             Task::Bench(options) => bench::run(&options).await,
+            Task::Burst(options) => burst::run(&options),
             Task::Compatibility => compatibility::run().await,
             Task::Docs { check } => docs::run(check),
             Task::Lint => lint::run().await,

@@ -44,7 +44,7 @@ where
         let _entered = span.enter();
         match &outcome {
             Ok(_) => tracing::info!("done"),
-            Err(failed) => tracing::error!(error = failed.error, message = failed.message, "failed"),
+            Err(failed) => tracing::error!(error = failed.error, cause = failed.message, "failed"),
         }
         outcome
     }))
@@ -53,14 +53,19 @@ where
 
 /// The fields of every log line of an invocation.
 fn invocation_span(payload: &Value, request_id: &str) -> tracing::Span {
-    let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let known = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str);
+    let text = |pointer: &str| known(pointer).unwrap_or_default();
+    // The payload of verify-remote has no event. What it has of the object is in the checkpoint.
+    let object =
+        |event: &str, checkpoint: &str| known(event).or_else(|| known(checkpoint)).unwrap_or_default();
     let number = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     tracing::info_span!(
         "invocation",
         request_id,
-        execution = text("/execution/id"),
-        bucket = text("/event/detail/bucket/name"),
-        object_key = text("/event/detail/object/key"),
+        // Step Functions' own events have it elsewhere.
+        execution = [text("/execution/id"), text("/detail/executionArn")].concat(),
+        bucket = object("/event/detail/bucket/name", "/checkpoint/object/bucket"),
+        object_key = object("/event/detail/object/key", "/checkpoint/object/object_key"),
         attempt = number("/execution/retry_count") + 1,
         redrive_count = number("/execution/redrive_count"),
     )

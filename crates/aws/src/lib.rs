@@ -10,6 +10,7 @@ pub mod lambda;
 pub mod metrics;
 mod object;
 mod reader;
+pub mod records;
 pub mod telemetry;
 mod versions;
 

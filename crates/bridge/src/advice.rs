@@ -1,12 +1,21 @@
 //! What to do about an error of an execution.
 
-use crate::{ErrorName, Place};
+use crate::{EXECUTION_ABORTED, EXECUTION_TIMED_OUT, ErrorName, Place};
 
 /// What to do about an error of an execution, in a sentence. Our own errors have their hint; Lambda's and Step Functions'
 /// own are few.
 pub fn what_to_do(error: &str, place: Place) -> &'static str {
     match ErrorName::parse(error) {
         Some(name) => name.hint_for(place),
+        None if error == EXECUTION_ABORTED => {
+            "Somebody stopped this delivery. If the file is still wanted, redrive: the transfer resumes."
+        }
+        None if error == EXECUTION_TIMED_OUT => {
+            "The delivery took longer than an execution may. Find out what held it up, then redrive: the transfer resumes."
+        }
+        None if ["States.Runtime", "States.DataLimitExceeded"].contains(&error) => {
+            "The state machine failed in a way that it cannot catch: report it with the execution's history. If a redrive fails again, start a new execution with the same input."
+        }
         None if error == "Lambda.TooManyRequestsException" => {
             "More deliveries wait than MaxConnections lets through: raise it if the partner allows, then redrive."
         }
@@ -25,6 +34,7 @@ pub fn what_to_do(error: &str, place: Place) -> &'static str {
 pub fn runbook_section(error: &str) -> String {
     let anchor = match ErrorName::parse(error) {
         Some(name) => name.as_str().to_lowercase(),
+        None if [EXECUTION_ABORTED, EXECUTION_TIMED_OUT].contains(&error) => error.to_lowercase(),
         None => "errors-of-lambda-and-step-functions".into(),
     };
     format!("docs/errors.md#{anchor}")
@@ -42,6 +52,9 @@ mod tests {
             "Sandbox.Timedout",
             "Lambda.X",
             "States.Timeout",
+            "States.Runtime",
+            EXECUTION_ABORTED,
+            EXECUTION_TIMED_OUT,
         ] {
             assert!(what_to_do(error, Place::Stack).contains("redrive"), "{error}");
         }

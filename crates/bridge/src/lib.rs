@@ -30,14 +30,15 @@ pub use event::ObjectCreated;
 pub use glob::Glob;
 pub use paths::{NUMBER_MAX, PartialName, RemotePathTemplate, Route};
 pub use payload::{
-    Candidate, Checkpoint, Comparison, CredentialReference, CredentialVersion, Digests, Execution, Failure,
-    FetchKeyInput, FetchKeyOutput, ObjectSummary, Outcome, Parties, Phase, PinnedObject, Progress, Proof,
-    Proving, Publication, Publishing, Reached, ReadBack, Reading, Receipt, RecordFailureInput, Report,
-    Reread, SecretLocation, Sent, TransferInput, VerifyRemoteInput,
+    Candidate, Checkpoint, Comparison, CredentialReference, CredentialVersion, Digests, EXECUTION_ABORTED,
+    EXECUTION_TIMED_OUT, Execution, Failure, FetchKeyInput, FetchKeyOutput, ObjectSummary, Outcome, Parties,
+    Phase, PinnedObject, Progress, Proof, Proving, Publication, Publishing, Reached, ReadBack, Reading,
+    Receipt, RecordFailureCall, RecordFailureInput, Report, Reread, SCHEMA_VERSION, SecretLocation, Sent,
+    StatusChange, TransferInput, VerifyRemoteInput,
 };
 pub use printable::{is_unprintable, printable};
 pub use progress::OnProgress;
-pub use records::{DayReceiptKey, FailureKey, FailureState, ReceiptKey, VersionMark};
+pub use records::{DayReceiptKey, FailureKey, FailureState, MakesGood, ReceiptKey, VersionMark, object_part};
 pub use settings::{
     AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
     LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,

@@ -5,9 +5,13 @@ use std::borrow::Cow;
 use aws_sdk_s3::types::{EncodingType, Object};
 use percent_encoding::percent_decode_str;
 
-/// Decodes a key. Not every store encodes keys when it is asked to. In an encoded key, a plus sign is a space.
+/// Decodes an object's key.
 pub(crate) fn key(object: &Object, encoding: Option<&EncodingType>) -> Option<String> {
-    let key = object.key()?;
+    decoded(object.key()?, encoding)
+}
+
+/// Decodes a key. Not every store encodes keys when it is asked to. In an encoded key, a plus sign is a space.
+pub(crate) fn decoded(key: &str, encoding: Option<&EncodingType>) -> Option<String> {
     match encoding {
         Some(EncodingType::Url) => {
             percent_decode_str(&key.replace('+', " ")).decode_utf8().ok().map(Cow::into_owned)

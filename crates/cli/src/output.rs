@@ -29,6 +29,11 @@ pub(crate) fn ask(question: &str) {
     write(&mut io::stderr().lock(), &(printable(question).into_owned() + " "));
 }
 
+/// Clears the screen of a terminal, for output that is shown again and again.
+pub(crate) fn clear_screen() {
+    write(&mut io::stdout().lock(), "\u{1b}[H\u{1b}[2J\u{1b}[3J");
+}
+
 /// How a part of a line looks on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {

@@ -1,5 +1,6 @@
 //! The state `RecordFailure`.
 
+use aws::metrics::Meter;
 use bridge::{Checkpoint, Execution, Failure, RecordFailureInput, RecordSettings};
 use serde_json::{Value, json};
 
@@ -31,7 +32,8 @@ impl Recorder {
             settings: Ok(settings),
             s3: self.s3.clone(),
             step_functions: None,
-            metrics: false,
+            sns: None,
+            meter: Meter::off(),
         };
         let document = checkpoint.map_or_else(|| json!({}), |checkpoint| json!({"checkpoint": checkpoint}));
         let failure = Failure {

@@ -6,10 +6,12 @@ mod learned;
 mod login;
 mod manners;
 mod persistence;
+mod reachability;
 mod refusals;
 mod remedy;
 mod session;
 mod spacing;
+mod watch;
 
 pub use learned::Learned;
 #[cfg(feature = "internals")]
@@ -17,5 +19,7 @@ pub use login::Connector;
 pub use login::{Server, login};
 pub use manners::Manners;
 pub use persistence::Persistence;
+pub use reachability::Reachability;
 pub use remedy::with_setting;
 pub use session::Partner;
+pub use watch::{Begun, Watch};

@@ -165,7 +165,10 @@ impl Logins {
         let session = Box::pin(self.log_in(reference)).await;
         match &session {
             Ok(_) => self.refusals.forget(reference),
-            Err(error) if is_refusal(error) => self.refusals.remember(reference, error),
+            Err(error) if is_refusal(error) => {
+                self.refusals.remember(reference, error);
+                self.spacing.worked();
+            }
             Err(error) if error.name.is_connection_failure() => self.spacing.failed(error),
             Err(_) => {}
         }

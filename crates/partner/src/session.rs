@@ -11,6 +11,7 @@ use crate::learned::Learned;
 use crate::login::Connector;
 use crate::login::{Logins, Server};
 use crate::manners::Manners;
+use crate::reachability::Reachability;
 use crate::refusals::is_refusal;
 
 /// The partner's server, for all files of a process.
@@ -54,6 +55,11 @@ impl Partner {
     pub fn refusal(&self) -> Option<Error> {
         let refusal = self.last_refusal().clone();
         refusal.or_else(|| self.logins.spacing.out_of_reach())
+    }
+
+    /// Whether the server could be reached when this process last tried. A new process knows nothing.
+    pub fn reachability(&self) -> Reachability {
+        self.logins.spacing.reachability()
     }
 
     fn last_refusal(&self) -> MutexGuard<'_, Option<Error>> {

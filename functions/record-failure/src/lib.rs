@@ -2,49 +2,37 @@
 //! The second raises the original error, so that the execution fails at a Task and can be redriven. On a redrive it
 //! returns instead, and the execution continues at FetchKey. There are two states because retriers and catchers match
 //! names: in one state they could not tell a failure of this function from the failure that it raises.
+//!
+//! EventBridge calls as well, after each execution that has ended without success. If the state machine could not record
+//! the failure, because it was stopped or timed out, this call does.
 
-mod attempts;
+mod deps;
+mod history;
+mod notice;
+mod output;
 mod record;
+mod recording;
+mod status_change;
 
 use aws::lambda::Failed;
-use aws::metrics::{self, Metric};
-use aws_sdk_s3::primitives::ByteStream;
-use bridge::{FailureKey, RecordFailureInput, RecordSettings};
-use serde::Serialize;
+use bridge::{RecordFailureCall, RecordFailureInput};
 
-pub use attempts::Attempt;
+pub use deps::Deps;
+pub use history::Attempt;
+pub use output::{Output, Recorded};
 pub use record::Record;
 
-/// What the handler works with.
-pub struct Deps {
-    /// The settings. If they are wrong, the original error is raised nevertheless.
-    pub settings: bridge::Result<RecordSettings>,
-    /// Writes the record.
-    pub s3: aws_sdk_s3::Client,
-    /// Reads the attempts; `None` if there is no execution to read them from.
-    pub step_functions: Option<aws_sdk_sfn::Client>,
-    /// Whether to write the metric to standard output, where Lambda picks it up.
-    pub metrics: bool,
-}
-
-/// Output of `record-failure`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Output {
-    /// Output of `RecordFailure`.
-    Record(Recorded),
-    /// Output of `RaiseOriginal` on a redrive; always true.
-    Resumed(bool),
-}
-
-/// Whether the record was written. If not, the failure is raised nevertheless.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recorded {
-    /// `s3://…` of the record.
-    Location(String),
-    /// Why it was not written.
-    Error(String),
+/// Does what the caller asks for.
+///
+/// # Errors
+/// Those of [`handle`]; and `NotRecorded` after a status change, so that Lambda calls again.
+pub async fn answer(deps: &Deps, call: RecordFailureCall) -> Result<Output, Failed> {
+    match call {
+        RecordFailureCall::State(input) => handle(deps, *input).await,
+        RecordFailureCall::StatusChange(change) => status_change::handle(deps, &change)
+            .await
+            .map_err(|message| Failed { error: "NotRecorded".into(), message }),
+    }
 }
 
 /// Records the failure, or raises it again.
@@ -52,7 +40,7 @@ pub enum Recorded {
 /// # Errors
 /// The original error, with its own name and message, if `input.raise` is set.
 pub async fn handle(deps: &Deps, input: RecordFailureInput) -> Result<Output, Failed> {
-    let original = attempts::original(&input.failure);
+    let original = history::original(&input.failure);
     if !input.raise {
         return Ok(Output::Record(record(deps, &input, &original).await));
     }
@@ -64,12 +52,8 @@ pub async fn handle(deps: &Deps, input: RecordFailureInput) -> Result<Output, Fa
 }
 
 async fn record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> Recorded {
-    if deps.metrics {
-        let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
-        let one = Metric { name: "Failures", unit: "Count", value: 1.0 };
-        metrics::emit(&[("StateMachine", machine), ("Error", &original.error)], &[one]);
-    }
-    match write_record(deps, input, original).await {
+    recording::count(deps, input, original);
+    match recording::of_state(deps, input, original).await {
         Ok(location) => {
             tracing::info!(location, "the failure is recorded");
             Recorded::Location(location)
@@ -81,38 +65,12 @@ async fn record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> R
     }
 }
 
-/// Returns the record's location. A retry overwrites the same record.
-async fn write_record(deps: &Deps, input: &RecordFailureInput, original: &Failed) -> Result<String, String> {
-    let settings = deps.settings.as_ref().map_err(ToString::to_string)?;
-    let attempts = match &deps.step_functions {
-        Some(client) => attempts::of(client, &input.execution.id).await,
-        None => Ok(Vec::new()),
-    };
-    let record = Record::new(settings, input, original, attempts, aws::now());
-    let key = record.key();
-    let key = earlier(deps, &settings.bucket, &key).await.unwrap_or(key).to_string();
-    let body = serde_json::to_vec_pretty(&record).map_err(|error| error.to_string())?;
-    let put = deps.s3.put_object().bucket(&settings.bucket).key(&key).content_type("application/json");
-    match put.body(ByteStream::from(body)).send().await {
-        Ok(_) => Ok(format!("s3://{}/{key}", settings.bucket)),
-        Err(error) => Err(format!("writing s3://{}/{key}: {}", settings.bucket, aws::in_words(&error))),
-    }
-}
-
-/// The key under which an earlier call has recorded this failure.
-async fn earlier(deps: &Deps, bucket: &str, key: &FailureKey) -> Option<FailureKey> {
-    let prefix = key.folder();
-    let list = deps.s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await.ok()?;
-    let mut known = list.contents().iter().filter_map(|object| FailureKey::parse(object.key()?));
-    known.find(|known| (&known.execution, known.redrive_count) == (&key.execution, key.redrive_count))
-}
-
 #[cfg(test)]
 mod tests {
     use bridge::Failure;
 
     use super::*;
-    use crate::attempts::original;
+    use crate::history::original;
 
     fn failure(cause: &str) -> Failure {
         Failure {

@@ -3,15 +3,17 @@
 use aws::lambda::Failed;
 use bridge::{
     Checkpoint, FailureKey, ObjectCreated, ObjectSummary, Place, RecordFailureInput, RecordSettings,
-    VersionMark,
+    SCHEMA_VERSION, VersionMark,
 };
 use serde::Serialize;
 
-use crate::attempts::Attempt;
+use crate::history::Attempt;
 
 /// One failed execution, or one redrive of it. Written for a person; programs may read the fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
+    /// Version of the JSON: `docs/records.md`.
+    pub schema_version: &'static str,
     /// The error's name: a heading of the runbook.
     pub error: String,
     /// What happened.
@@ -85,6 +87,7 @@ impl Record {
             Err(problem) => (Vec::new(), Some(problem)),
         };
         Self {
+            schema_version: SCHEMA_VERSION,
             error: original.error.clone(),
             cause: original.message.clone(),
             state: input.failure.state.clone(),
@@ -111,11 +114,15 @@ impl Record {
         }
     }
 
+    /// The object's key. Empty if the event named no object.
+    pub(crate) fn object_key(&self) -> &str {
+        self.object_key.as_deref().unwrap_or_default()
+    }
+
     /// Where it is written.
     pub(crate) fn key(&self) -> FailureKey {
-        let object_key = self.object_key.as_deref().unwrap_or_default();
         let Self { version, recorded_at, error, cause, .. } = self;
-        FailureKey::open(object_key, version.clone(), recorded_at, error, cause)
+        FailureKey::open(self.object_key(), version.clone(), recorded_at, error, cause)
             .of_execution(&self.execution_name, self.redrive_count)
     }
 }
@@ -150,6 +157,7 @@ mod tests {
             bucket: "failures".into(),
             remote_host: Some("sftp.example.com".into()),
             location: Some("in".into()),
+            notice_topic: None,
         };
         let input = RecordFailureInput {
             execution: Execution {

@@ -1,9 +1,7 @@
 //! Whether there is anything to send, and if so, which version of the object.
 
 use aws::{ByteStream, Pin};
-use bridge::{
-    Checkpoint, CredentialLocation, ObjectSummary, Outcome, PinnedObject, Receipt, Report, Result, Route,
-};
+use bridge::{Checkpoint, ObjectSummary, Outcome, PinnedObject, Receipt, Report, Result, Route};
 
 use crate::call::Call;
 
@@ -55,33 +53,12 @@ impl Call<'_> {
                 let reason = Box::pin(self.was_delivered(&object, error)).await?;
                 Ok(self.ended(Outcome::AlreadyDelivered, object, reason))
             }
-            Pin::Object { object, body } => match self.reason_to_skip(&object) {
-                Some(reason) => Ok(self.ended(Outcome::Skipped, (&object).into(), reason.to_owned())),
-                None => self.start(object, body),
-            },
-        }
-    }
-
-    fn reason_to_skip(&self, object: &PinnedObject) -> Option<&'static str> {
-        let is_empty = object.size == 0;
-        if is_empty && object.object_key.ends_with('/') {
-            Some("a folder marker: the key ends in `/` and the object is empty")
-        } else if is_empty && self.settings().policy.skip_empty {
-            Some("the object is empty, and SFTP_SKIP_EMPTY is true")
-        } else if self.is_credential(object) {
-            Some("this object is the bridge's own private key; it is never delivered")
-        } else {
-            None
-        }
-    }
-
-    /// With `SFTP_S3_SSH_KEY` the private key may lie in the very bucket that is watched.
-    fn is_credential(&self, object: &PinnedObject) -> bool {
-        match &self.settings().credential {
-            CredentialLocation::S3 { bucket, object_key } => {
-                *bucket == object.bucket && *object_key == object.object_key
+            Pin::Object { object, body } => {
+                match self.settings().skips(&object.bucket, &object.object_key, object.size) {
+                    Some(reason) => Ok(self.ended(Outcome::Skipped, (&object).into(), reason)),
+                    None => self.start(object, body),
+                }
             }
-            CredentialLocation::SecretsManager { .. } => false,
         }
     }
 

@@ -6,6 +6,7 @@ mod conclude;
 mod gone;
 mod send;
 
+use aws::records::{self, RecordBucket};
 use bridge::{Deadline, Progress, Result, TransferInput};
 
 pub use crate::call::Deps;
@@ -23,11 +24,13 @@ use crate::send::Sending;
 /// Any of the runbook's but `RemoteMismatch`.
 pub async fn handle(deps: &Deps, input: TransferInput, deadline: Deadline) -> Result<Progress> {
     // Boxed: the future of a whole call is too large for the stack of a small thread.
-    Box::pin(transfer(deps, input, deadline)).await
+    let progress = Box::pin(transfer(deps, &input, deadline)).await?;
+    let bucket = RecordBucket::of(&deps.clients.s3, &deps.settings);
+    Ok(Box::pin(records::conclude(bucket, progress, &input.execution, deadline)).await)
 }
 
-async fn transfer(deps: &Deps, input: TransferInput, deadline: Deadline) -> Result<Progress> {
-    let call = Call::new(deps, &input, deadline)?;
+async fn transfer(deps: &Deps, input: &TransferInput, deadline: Deadline) -> Result<Progress> {
+    let call = Call::new(deps, input, deadline)?;
     let sending = match call.admit().await? {
         Admission::Ended(receipt) => return Ok(Progress::Receipt(receipt)),
         Admission::SentBefore(checkpoint) => return Ok(Progress::Checkpoint(checkpoint)),

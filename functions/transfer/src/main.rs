@@ -2,18 +2,21 @@
 //! so that both states stand behind one reservation: docs/decisions/0015.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aws::clients;
 use aws::credential::Clients;
 use aws::lambda::{self, Failed};
+use aws::metrics::Meter;
 use bridge::{Deadline, Settings, Variables};
-use partner::Partner;
+use partner::{Begun, Partner, Watch};
 use serde_json::Value;
 
 /// What each of the two states works with. They share a kept session.
 struct Deps {
     transfer: transfer::Deps,
     verify_remote: verify_remote::Deps,
+    watch: Watch,
 }
 
 /// The state that calls.
@@ -29,7 +32,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     aws::core_dumps::forbid();
     let clients = Clients::new(&clients::config().await);
     // Wrong settings are an answer to the invocation, not a crash at start.
-    let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps::new(settings, clients));
+    let variables = Variables::from_environment();
+    let deps =
+        &Settings::parse(&variables).map(|settings| Deps::new(settings, clients, Meter::new(&variables)));
     lambda::run(async |payload, deadline| {
         let deps = deps.as_ref().map_err(Clone::clone)?;
         Box::pin(deps.handle(payload, deadline)).await
@@ -38,10 +43,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 impl Deps {
-    fn new(settings: Settings, clients: Clients) -> Self {
+    fn new(settings: Settings, clients: Clients, meter: Meter) -> Self {
         let partner = Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default()));
         let settings = Arc::new(settings);
         Self {
+            watch: Watch::new(meter, Arc::clone(&partner)),
             transfer: transfer::Deps {
                 settings: Arc::clone(&settings),
                 clients: clients.clone(),
@@ -58,13 +64,15 @@ impl Deps {
     }
 
     async fn handle(&self, payload: Value, deadline: Deadline) -> Result<Value, Failed> {
-        let progress = match Step::of(&payload) {
-            Step::Transfer => transfer::handle(&self.transfer, bridge::decode(payload)?, deadline).await?,
+        let begun = Begun::new(&payload, SystemTime::now());
+        let outcome = match Step::of(&payload) {
+            Step::Transfer => transfer::handle(&self.transfer, bridge::decode(payload)?, deadline).await,
             Step::VerifyRemote => {
-                verify_remote::handle(&self.verify_remote, bridge::decode(payload)?, deadline).await?
+                verify_remote::handle(&self.verify_remote, bridge::decode(payload)?, deadline).await
             }
         };
-        lambda::to_value(&progress)
+        self.watch.report(&begun, &outcome);
+        lambda::to_value(&outcome?)
     }
 }
 

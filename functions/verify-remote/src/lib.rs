@@ -15,6 +15,7 @@ mod subject;
 mod turn;
 mod work;
 
+use aws::records::{self, RecordBucket};
 use bridge::{Checkpoint, Deadline, ErrorName, Progress, Receipt, Result, VerifyRemoteInput};
 
 pub use crate::call::Deps;
@@ -39,7 +40,9 @@ pub async fn handle(deps: &Deps, input: VerifyRemoteInput, deadline: Deadline) -
     let running = Box::pin(call.run(&mut checkpoint));
     let outcome = tokio::time::timeout(limit.remaining(), running).await;
     let outcome = outcome.unwrap_or_else(|_| Err(call.no_answer()));
-    call.conclude(checkpoint, outcome).await
+    let progress = call.conclude(checkpoint, outcome).await?;
+    let bucket = RecordBucket::of(&deps.clients.s3, &deps.settings);
+    Ok(Box::pin(records::conclude(bucket, progress, &input.execution, deadline)).await)
 }
 
 impl Call<'_> {

@@ -1,11 +1,13 @@
 //! The Lambda function `verify-remote`.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aws::credential::Clients;
+use aws::metrics::Meter;
 use aws::{clients, lambda};
 use bridge::{Settings, Variables};
-use partner::Partner;
+use partner::{Begun, Partner, Watch};
 use verify_remote::{Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,15 +16,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     aws::core_dumps::forbid();
     let clients = Clients::new(&clients::config().await);
     // Wrong settings are an answer to the invocation, not a crash at start.
-    let deps = &Settings::parse(&Variables::from_environment()).map(|settings| Deps {
-        partner: Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default())),
-        settings: Arc::new(settings),
-        clients,
-        on_progress: Arc::new(|_, _| {}),
+    let variables = Variables::from_environment();
+    let deps = &Settings::parse(&variables).map(|settings| {
+        let partner = Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default()));
+        let watch = Watch::new(Meter::new(&variables), Arc::clone(&partner));
+        (Deps { partner, settings: Arc::new(settings), clients, on_progress: Arc::new(|_, _| {}) }, watch)
     });
     lambda::run(async |payload, deadline| {
-        let deps = deps.as_ref().map_err(Clone::clone)?;
-        lambda::to_value(&Box::pin(handle(deps, bridge::decode(payload)?, deadline)).await?)
+        let (deps, watch) = deps.as_ref().map_err(Clone::clone)?;
+        let begun = Begun::new(&payload, SystemTime::now());
+        let outcome = Box::pin(handle(deps, bridge::decode(payload)?, deadline)).await;
+        watch.report(&begun, &outcome);
+        lambda::to_value(&outcome?)
     })
     .await
 }

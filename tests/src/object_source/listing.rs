@@ -1,4 +1,4 @@
-//! ListObjectsV2.
+//! ListObjectsV2 and ListObjectVersions, whose versions all are `null`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,8 +12,16 @@ use super::xml::{XML, escape};
 /// What S3 does not encode with `encoding-type=url`.
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
+/// Which of the two listings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Objects,
+    Versions,
+}
+
 /// What a request asks for.
 struct Asked<'a> {
+    kind: Kind,
     bucket: &'a str,
     prefix: &'a str,
     delimiter: Option<&'a str>,
@@ -40,17 +48,23 @@ pub(super) fn page(
     objects: &BTreeMap<String, Arc<Object>>,
     bucket: &str,
     request: &Request,
+    kind: Kind,
     keys_max: Option<usize>,
 ) -> String {
     let parameter = |name: &str| request.query.get(name).map(String::as_str);
     let max_keys = parameter("max-keys").and_then(|number| number.parse().ok()).unwrap_or(1000);
+    let after = match kind {
+        Kind::Objects => parameter("continuation-token").or(parameter("start-after")),
+        Kind::Versions => parameter("key-marker"),
+    };
     let asked = Asked {
+        kind,
         bucket,
         prefix: parameter("prefix").unwrap_or_default(),
         delimiter: parameter("delimiter").filter(|delimiter| !delimiter.is_empty()),
         encoding: parameter("encoding-type"),
         max_keys: keys_max.map_or(max_keys, |most| max_keys.min(most)),
-        after: parameter("continuation-token").or(parameter("start-after")),
+        after,
     };
     asked.xml(&asked.page(objects))
 }
@@ -64,7 +78,9 @@ impl Asked<'_> {
         let mut page = Page::default();
         let mut after = self.after.map(str::to_owned);
         let start = format!("{}/{}", self.bucket, self.prefix);
-        let found = objects.range(start.clone()..).take_while(|(name, _)| name.starts_with(&start));
+        let first = after.as_ref().map(|after| format!("{}/{after}", self.bucket));
+        let first = first.unwrap_or_default().max(start.clone());
+        let found = objects.range(first..).take_while(|(name, _)| name.starts_with(&start));
         for (name, object) in found {
             let key = &name[self.bucket.len() + 1..];
             if after.as_deref().is_some_and(|after| key <= after) {
@@ -96,9 +112,13 @@ impl Asked<'_> {
     }
 
     fn entry(&self, key: &str, object: &Object) -> String {
+        let (tag, version) = match self.kind {
+            Kind::Objects => ("Contents", ""),
+            Kind::Versions => ("Version", "<VersionId>null</VersionId><IsLatest>true</IsLatest>"),
+        };
         format!(
-            "<Contents><Key>{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>{}</ETag>\
-             <Size>{}</Size><StorageClass>STANDARD</StorageClass></Contents>",
+            "<{tag}><Key>{}</Key>{version}<LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>{}</ETag>\
+             <Size>{}</Size><StorageClass>STANDARD</StorageClass></{tag}>",
             self.encode(key),
             escape(&object.etag),
             object.length
@@ -107,22 +127,33 @@ impl Asked<'_> {
 
     fn xml(&self, page: &Page) -> String {
         let (count, max_keys, truncated) = (page.count, self.max_keys, page.next.is_some());
+        let root = match self.kind {
+            Kind::Objects => "ListBucketResult",
+            Kind::Versions => "ListVersionsResult",
+        };
         let mut xml = format!(
-            "{XML}<ListBucketResult><Name>{}</Name><Prefix>{}</Prefix><KeyCount>{count}</KeyCount>\
+            "{XML}<{root}><Name>{}</Name><Prefix>{}</Prefix><KeyCount>{count}</KeyCount>\
              <MaxKeys>{max_keys}</MaxKeys><IsTruncated>{truncated}</IsTruncated>",
             escape(self.bucket),
             self.encode(self.prefix)
         );
+        let next = page.next.as_deref();
+        let [token, marker, version] = match self.kind {
+            Kind::Objects => [next.map(escape), None, None],
+            Kind::Versions => [None, next.map(|key| self.encode(key)), next.map(|_| "null".to_owned())],
+        };
         for (tag, value) in [
             ("Delimiter", self.delimiter.map(|delimiter| self.encode(delimiter))),
             ("EncodingType", self.encoding.map(escape)),
-            ("NextContinuationToken", page.next.as_deref().map(escape)),
+            ("NextContinuationToken", token),
+            ("NextKeyMarker", marker),
+            ("NextVersionIdMarker", version),
         ] {
             if let Some(value) = value {
                 xml += &format!("<{tag}>{value}</{tag}>");
             }
         }
         let prefixes: String = page.prefixes.iter().map(String::as_str).collect();
-        xml + &page.contents + &prefixes + "</ListBucketResult>"
+        xml + &page.contents + &prefixes + &format!("</{root}>")
     }
 }

@@ -17,7 +17,7 @@ use crc_fast::{CrcAlgorithm, Digest};
 use rustix::fs::sendfile;
 
 use super::http::{Request, parse_range, send_text};
-use super::listing;
+use super::listing::{self, Kind};
 use super::object::{Content, Object};
 use super::options::{Body, Pace, Quirks};
 use super::xml::XML;
@@ -108,12 +108,19 @@ impl Store {
             return send_error(stream, request, "404 Not Found", "NoSuchBucket");
         }
         let quirks = *self.quirks.read().unwrap();
-        if quirks.one_page && request.query.contains_key("continuation-token") {
+        let is_first =
+            ["continuation-token", "key-marker"].iter().all(|name| !request.query.contains_key(*name));
+        if quirks.one_page && !is_first {
             return send_error(stream, request, "403 Forbidden", "AccessDenied");
         }
-        match request.query.get("list-type") {
-            Some(version) if version == "2" => {
-                let xml = listing::page(&self.objects.read().unwrap(), bucket, request, quirks.keys_max);
+        let kind = match request.query.get("list-type").map(String::as_str) {
+            Some("2") => Some(Kind::Objects),
+            _ => request.query.contains_key("versions").then_some(Kind::Versions),
+        };
+        match kind {
+            Some(kind) => {
+                let xml =
+                    listing::page(&self.objects.read().unwrap(), bucket, request, kind, quirks.keys_max);
                 send_text(stream, request, "200 OK", &xml)
             }
             None if request.method == "HEAD" => send_text(stream, request, "200 OK", ""),

@@ -3,6 +3,9 @@
 mod any_size;
 mod care;
 mod permissions;
+mod records;
+mod watching;
+mod weekend;
 
 use std::process::Command;
 use std::time::Duration;
@@ -17,6 +20,8 @@ use integration_tests::{skip, tools};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Of executions that are to fail because the partner is away. The definition's three days take minutes here.
+const RETRIES: u32 = 10;
 
 async fn deployed(name: &str, more: &[(&str, &str)]) -> (Stack<'static>, Partner, &'static MiniStack) {
     let aws = ministack::shared().await;
@@ -85,6 +90,7 @@ async fn an_upload_arrives_and_a_failure_is_recorded_and_run_again() {
     assert_eq!(stack.executions().await.unwrap().len(), 1);
 
     partner.stop();
+    stack.give_up_after(RETRIES).await.unwrap();
     let failed = stack.deliver("out/later.txt", b"later".to_vec()).await.unwrap();
     assert_failed(&stack, &partner, &failed, "ConnectFailed", "TCP to 127.0.0.1").await;
     let record = record(&stack, &failed).await;
@@ -185,6 +191,7 @@ async fn story_32_every_failure_is_named_and_recorded_and_no_secret_is_in_any_of
     assert_failed(&stack, &partner, &failed, "HostKeyMismatch", "presented the host key").await;
 
     partner.stop();
+    stack.give_up_after(RETRIES).await.unwrap();
     // The refusal of the other host key is remembered.
     stack.start_anew().await.unwrap();
     let failed = stack.deliver("unreachable.txt", b"x".to_vec()).await.unwrap();
@@ -249,6 +256,7 @@ async fn story_30_a_redrive_after_a_failure_in_the_middle_of_a_transfer() {
 
     let body: Vec<u8> = (0..6_000_000_u32).map(|index| (index * 7 / 3) as u8).collect();
     proxy.set(Fault::RefuseAfter(3_000_000)).await;
+    stack.give_up_after(RETRIES).await.unwrap();
     let failed = stack.deliver("redriven.bin", body.clone()).await.unwrap();
     assert_failed(&stack, &partner, &failed, "ConnectFailed", "127.0.0.1").await;
     let document = document(&stack, &failed).await;

@@ -4,7 +4,7 @@ use integration_tests::ministack::{MiniStack, Options};
 use integration_tests::partner::Partner;
 use integration_tests::stack::Stack;
 
-use super::{input, receipt, run};
+use super::{input, receipt, records, run};
 
 #[tokio::test]
 async fn story_108_the_roles_may_do_what_a_delivery_needs_and_no_more() {
@@ -53,4 +53,20 @@ async fn story_108_the_roles_may_do_what_a_delivery_needs_and_no_more() {
     // The record tells what the history says: the function may read that of this state machine.
     let record = stack.failure_record(&failed).await.unwrap().expect("a failed execution has a record");
     assert!(record.contains("elsewhere/x"), "{record}");
+    assert!(!record.contains("attempts_problem"), "{record}");
+
+    // Step Functions' event about it reaches the function, which may ask about the execution.
+    records::logged(&stack, "nothing to record", &failed).await;
+
+    // A failure that is made good for is settled. No warning says that a receipt was not written.
+    std::fs::write(partner.root.join("out/fails"), "in the way").unwrap();
+    let failed = stack.deliver("out/fails/x", b"x".to_vec()).await.unwrap();
+    assert_eq!(failed.error.as_deref(), Some("RemotePathRejected"), "{failed:?}");
+    std::fs::remove_file(partner.root.join("out/fails")).unwrap();
+    let again = run(&stack, &failed.input).await;
+    assert!(receipt(&again)["warnings"].is_null(), "{again:?}");
+    let keys = stack.records("").await.unwrap().into_keys().collect::<Vec<_>>();
+    let count = |prefix: &str| keys.iter().filter(|key| key.starts_with(prefix)).count();
+    let found = ["receipts/objects/", "receipts/days/", "failures/open/out/", "failures/settled/"].map(count);
+    assert_eq!(found, [3, 3, 0, 1], "{keys:?}");
 }

@@ -1,6 +1,7 @@
 //! The transfer engine: what it does when connections break, processes die, servers are odd, hostile, far away or
 //! slow, and S3 is. Objects come from the object source, whose contents take no room.
 
+mod away;
 mod care;
 mod channels;
 mod command_line;

@@ -7,9 +7,8 @@ use bridge::{Checkpoint, Error, ErrorName, Outcome};
 use integration_tests::embedded::{Quirks, Script, Sweep};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::partner::Partner;
-use integration_tests::tools::workspace;
+use integration_tests::retrier::Retrier;
 use integration_tests::wire::{Request, kind, serve};
-use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -69,12 +68,7 @@ async fn story_15_a_burst_to_a_partner_that_allows_one_connection() {
 }
 
 /// A retrier of the definition.
-pub(crate) struct Patience {
-    interval: f64,
-    max: f64,
-    rate: f64,
-    attempts: u32,
-}
+pub(crate) struct Patience(Retrier);
 
 impl Patience {
     /// That for a partner that is busy.
@@ -83,18 +77,7 @@ impl Patience {
     }
 
     pub(crate) fn of(state: &str, error: &str) -> Self {
-        let definition = std::fs::read_to_string(workspace().join("statemachine/bridge.asl.json")).unwrap();
-        let definition: Value = serde_json::from_str(&definition).unwrap();
-        let retriers = definition["States"][state]["Retry"].as_array().unwrap();
-        let is_it = |retrier: &&Value| retrier["ErrorEquals"].as_array().unwrap().contains(&error.into());
-        let retrier = retriers.iter().find(is_it).unwrap();
-        let number = |field: &str| retrier[field].as_f64().unwrap();
-        Self {
-            interval: number("IntervalSeconds"),
-            max: number("MaxDelaySeconds"),
-            rate: number("BackoffRate"),
-            attempts: number("MaxAttempts") as u32,
-        }
+        Self(Retrier::of(state, error).unwrap())
     }
 
     /// Before the next try: any time up to what the retrier allows.
@@ -104,9 +87,9 @@ impl Patience {
     }
 
     pub(crate) fn pause(&self, retries: u32) -> Duration {
-        assert!(retries < self.attempts, "its patience is at an end after {retries} retries");
+        assert!(retries < self.0.attempts, "its patience is at an end after {retries} retries");
         let jitter = f64::from(UNIX_EPOCH.elapsed().unwrap().subsec_micros() % 1000) / 1000.0;
-        Duration::from_secs_f64((self.interval * self.rate.powi(retries as i32)).min(self.max) * jitter)
+        Duration::from_secs_f64(self.0.longest(retries) * jitter)
     }
 }
 

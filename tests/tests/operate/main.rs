@@ -1,9 +1,15 @@
 //! The operator's commands against the local AWS, with a stand-in for RedriveExecution.
 
+mod check;
 mod failures;
+mod many_objects;
 mod mistakes;
+mod questions;
 mod redrive;
+mod shelf;
+mod status;
 mod weekend;
+mod whereabouts;
 
 use integration_tests::cli::{self, Ran};
 use integration_tests::ministack;
@@ -23,8 +29,17 @@ impl Desk {
     }
 
     pub(crate) async fn with(name: &str, options: Options) -> Self {
+        Self::deploy_with(name, &[], options).await
+    }
+
+    /// With parameters of the bridge's template.
+    pub(crate) async fn deploy(name: &str, parameters: &[(&str, &str)]) -> Self {
+        Self::deploy_with(name, parameters, Options::default()).await
+    }
+
+    async fn deploy_with(name: &str, parameters: &[(&str, &str)], options: Options) -> Self {
         let aws = ministack::shared().await;
-        let stack = SmallStack::deploy(aws, name).await.unwrap();
+        let stack = SmallStack::deploy_with(aws, name, parameters).await.unwrap();
         let redriver = Redriver::start(aws, options).await.unwrap();
         Self { stack, redriver }
     }

@@ -63,7 +63,7 @@ async fn story_207_what_failed_while_the_partner_was_away_is_delivered_by_one_co
     let parameters = [("SftpPort", port.as_str()), ("MaxConnections", "4")];
     let stack = Stack::deploy_for(aws, "weekend", &partner, &parameters).await.unwrap();
     stack.reserve(CAP).await.unwrap();
-    stack.shorten_patience().await.unwrap();
+    stack.give_up_after(2).await.unwrap();
     let redriver = Redriver::start(aws, Options::default()).await.unwrap();
     let desk = Desk { stack, redriver };
 
@@ -79,7 +79,6 @@ async fn story_207_what_failed_while_the_partner_was_away_is_delivered_by_one_co
 
     proxy.set(Fault::None).await;
     desk.stack.start_anew().await.unwrap();
-    desk.stack.reserve(CAP).await.unwrap();
     let started = Instant::now();
     let report = desk.json(&["redrive", "--yes"]).await;
     assert_eq!(report["redriven"], files, "{report}");

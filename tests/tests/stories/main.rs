@@ -14,6 +14,7 @@ mod order;
 mod policy;
 mod publishing;
 mod races;
+mod records;
 mod removal;
 mod resuming;
 mod run;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws::metrics::Meter;
 use bridge::{ErrorName, Failure, Outcome, Phase, Proof, RecordFailureInput, RecordSettings};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use record_failure::{Output, Recorded};
@@ -121,10 +122,16 @@ async fn story_30_record_failure_records_raises_and_on_a_redrive_resumes() {
         bucket: bridge.bucket.clone(),
         remote_host: Some("sftp.example.com".into()),
         location: None,
+        notice_topic: None,
     };
     let step_functions = Some(bridge.aws.sfn());
-    let deps =
-        record_failure::Deps { settings: Ok(settings), s3: bridge.aws.s3(), step_functions, metrics: false };
+    let deps = record_failure::Deps {
+        settings: Ok(settings),
+        s3: bridge.aws.s3(),
+        step_functions,
+        sns: None,
+        meter: Meter::off(),
+    };
     let cause = json!({"errorType": "RemoteFull", "errorMessage": "disk full"}).to_string();
 
     // State RecordFailure, tried twice: one record.
@@ -154,20 +161,29 @@ async fn story_30_record_failure_records_raises_and_on_a_redrive_resumes() {
         bridge.aws.s3().list_objects_v2().bucket(&bridge.bucket).prefix("failures/").send().await.unwrap();
     let keys: Vec<&str> = listed.contents().iter().filter_map(|object| object.key()).collect();
     assert_eq!(keys.len(), 2, "{keys:?}");
-    assert!(
-        keys.iter().any(|key| key.ends_with(",0.json")) && keys.iter().any(|key| key.ends_with(",1.json")),
-        "{keys:?}"
-    );
+    // The first one is settled by the second one.
+    assert!(keys[0].starts_with("failures/open/") && keys[0].ends_with(",1.json"), "{keys:?}");
+    assert!(keys[1].starts_with("failures/settled/") && keys[1].ends_with(",0.json"), "{keys:?}");
 }
 
 #[tokio::test]
 async fn story_31_record_failure_itself_fails() {
     let bridge = Bridge::new().await;
-    let missing = RecordSettings { bucket: unique("no-such-bucket"), remote_host: None, location: None };
+    let missing = RecordSettings {
+        bucket: unique("no-such-bucket"),
+        remote_host: None,
+        location: None,
+        notice_topic: None,
+    };
     let unset = RecordSettings::parse(&bridge::Variables::default());
     for settings in [Ok(missing), unset] {
-        let deps =
-            record_failure::Deps { settings, s3: bridge.aws.s3(), step_functions: None, metrics: false };
+        let deps = record_failure::Deps {
+            settings,
+            s3: bridge.aws.s3(),
+            step_functions: None,
+            sns: None,
+            meter: Meter::off(),
+        };
         let failure = failure_of("HostKeyMismatch", "plain words", 0);
         let output = record_failure::handle(&deps, failure.clone()).await.unwrap();
         assert!(matches!(output, Output::Record(Recorded::Error(_))), "{output:?}");

@@ -147,6 +147,11 @@ impl Bridge {
         Calls(self).verify_remote(input).await
     }
 
+    /// One call as it comes.
+    pub(crate) async fn verify(&self, input: VerifyRemoteInput) -> Result<Progress, Error> {
+        Calls(self).verify_remote(input).await
+    }
+
     /// Transfer until complete. The second number counts the calls.
     pub(crate) async fn transfer_all(&self, event: &Value, resends: u32) -> Result<(Progress, u32), Failed> {
         let credential = self.fetch_key(event).await.map_err(|error| (State::FetchKey.name(), error))?;

@@ -74,7 +74,7 @@ fn typed_lines() -> UnboundedReceiver<String> {
 }
 
 fn explain(stack: &Stack<'_>, partner: &Partner) {
-    let (bucket, failures, machine) = (stack.bucket(), stack.record_bucket(), stack.state_machine());
+    let (bucket, records, machine) = (stack.bucket(), stack.record_bucket(), stack.state_machine());
     heading("Everything stays up until Ctrl-C");
     paragraph("Stop the partner's server: type stop and Enter in this terminal. Start it again: start.");
     heading("In another terminal, talk to the local AWS with the AWS CLI");
@@ -89,12 +89,13 @@ fn explain(stack: &Stack<'_>, partner: &Partner) {
     paragraph(
         "Its execution SUCCEEDED, and the output of the execution is the receipt: `delivered` and `already_delivered` say \
          that the file is there, `superseded` that a newer upload took its place, `skipped` that it was not to be delivered. \
-         For each FAILED execution there is a record that says what to do.",
+         The record bucket holds the receipts, too, and below failures/open a record of each file that is still owed.",
     );
     println!("  aws stepfunctions list-executions --state-machine-arn $MACHINE \\");
     println!("    --query 'executions[].[status,executionArn]' --output text");
     println!("  aws stepfunctions describe-execution --execution-arn ARN");
-    println!("  aws s3 ls --recursive s3://{failures}/");
+    println!("  aws s3 ls --recursive s3://{records}/receipts/objects/");
+    println!("  aws s3 ls --recursive s3://{records}/failures/open/");
     heading("Look at the partner's side");
     println!("  ls -lR {}", partner.root.display());
     println!("  sftp -i {} \\", partner.client_key_file().display());

@@ -23,6 +23,10 @@ pub struct Execution {
     /// How often the current state was retried.
     #[serde(default, deserialize_with = "null_is_default")]
     pub retry_count: u32,
+    /// When the current state was entered, RFC 3339: its retries do not change it. So a new process can tell how long the
+    /// delivery has been waiting, for the partner or for its turn. Absent in other steps, and on some engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered_time: Option<String>,
 }
 
 /// Step Functions leaves an unknown context field out; local engines say `null`.
@@ -44,5 +48,18 @@ mod tests {
         for execution in [json!({}), json!({"redrive_count": null, "name": "n"})] {
             assert_eq!(decode::<Execution>(execution).unwrap().redrive_count, 0);
         }
+    }
+
+    #[test]
+    fn a_payload_from_before_the_time_of_the_state_still_decodes() {
+        let text = "2026-11-27T09:00:00Z";
+        for (execution, entered) in [
+            (json!({"name": "n", "retry_count": 3}), None),
+            (json!({"entered_time": null}), None),
+            (json!({"entered_time": text}), Some(text)),
+        ] {
+            assert_eq!(decode::<Execution>(execution).unwrap().entered_time.as_deref(), entered);
+        }
+        assert_eq!(serde_json::to_value(Execution::default()).unwrap().get("entered_time"), None);
     }
 }

@@ -7,6 +7,7 @@ mod execution;
 mod object;
 mod publication;
 mod receipt;
+mod status_change;
 mod wire;
 
 pub use credential::{CredentialReference, CredentialVersion, SecretLocation};
@@ -17,7 +18,8 @@ pub use digests::{Comparison, Digests};
 pub use execution::Execution;
 pub use object::{ObjectSummary, PinnedObject};
 pub use publication::{Outcome, Proof, Publication};
-pub use receipt::{Parties, Receipt};
+pub use receipt::{Parties, Receipt, SCHEMA_VERSION};
+pub use status_change::{EXECUTION_ABORTED, EXECUTION_TIMED_OUT, RecordFailureCall, StatusChange};
 pub use wire::{
     Failure, FetchKeyInput, FetchKeyOutput, Progress, RecordFailureInput, TransferInput, VerifyRemoteInput,
 };

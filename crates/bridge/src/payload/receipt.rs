@@ -6,9 +6,15 @@ use crate::{
     Checksum, CredentialReference, CredentialVersion, Execution, ObjectSummary, Outcome, Proof, Report,
 };
 
+/// Version of the JSON of receipts and failure records.
+pub const SCHEMA_VERSION: &str = "1";
+
 /// The execution's output: what was delivered where, and how that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
+    /// Version of the JSON: `docs/records.md`.
+    #[serde(default = "schema_version")]
+    pub schema_version: String,
     /// How it ended.
     pub outcome: Outcome,
     /// Why, if the outcome alone does not say it.
@@ -67,6 +73,10 @@ pub struct Receipt {
     pub warnings: Vec<String>,
 }
 
+fn schema_version() -> String {
+    SCHEMA_VERSION.to_owned()
+}
+
 /// Who delivers to whom: the same in every receipt of an execution.
 #[derive(Clone, Copy, Debug)]
 pub struct Parties<'a> {
@@ -92,6 +102,7 @@ impl Receipt {
         let previous = credential.previous_with(accepted);
         let used = previous.unwrap_or(credential);
         Self {
+            schema_version: schema_version(),
             outcome,
             reason: report.repairs.clone(),
             object,

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::VersionMark;
-use super::segments::{compact, expanded, field, object_part};
+use super::segments::{compact, expanded, field, object_part, object_prefix, to_the_second};
 
 /// Length of the hash of a cause, in hexadecimal digits.
 const CAUSE_DIGITS: usize = 8;
@@ -45,7 +45,7 @@ impl FailureKey {
             state: FailureState::Open,
             object: object_part(object_key),
             version,
-            recorded_at: recorded_at.to_owned(),
+            recorded_at: to_the_second(recorded_at),
             error: field(error),
             cause: cause_hash(cause, object_key),
             execution: String::new(),
@@ -68,6 +68,27 @@ impl FailureKey {
     /// The prefix of the failures of this object, or of all objects whose keys begin so.
     pub fn prefix(state: FailureState, object_key: &str) -> String {
         format!("{}{}", state.folder(), object_part(object_key))
+    }
+
+    /// The prefix of the failures of this object. Those of objects whose keys continue with a slash have it, too.
+    pub fn folder_of(state: FailureState, object_key: &str) -> String {
+        format!("{}/", Self::prefix(state, object_key))
+    }
+
+    /// Whether it is a failure of this object.
+    pub fn is_of(&self, object_key: &str) -> bool {
+        self.object == object_part(object_key)
+    }
+
+    /// Whether it is a failure of the execution of this name.
+    pub fn is_by(&self, execution: &str) -> bool {
+        self.execution == field(execution)
+    }
+
+    /// The prefix of the failures of all objects whose keys begin with `prefix`, however long they are. Failures of other
+    /// long keys may have it, too.
+    pub fn below(state: FailureState, prefix: &str) -> String {
+        format!("{}{}", state.folder(), object_prefix(prefix))
     }
 
     /// The prefix of all failures of the same upload in the same state.
@@ -131,7 +152,7 @@ mod tests {
     #[test]
     fn a_key_goes_there_and_back() {
         let version = VersionMark::new(Some("v1"), None, None);
-        let key = FailureKey::open("in/a b.txt", version, "2026-11-27T09:15:00Z", "Lambda.Unknown", "c");
+        let key = FailureKey::open("in/a b.txt", version, "2026-11-27T09:15:00.123Z", "Lambda.Unknown", "c");
         let key = key.of_execution("e1", 2);
         let text = key.to_string();
         assert!(text.starts_with("failures/open/in/a b.txt/v1/20261127T091500Z,Lambda.Unknown,"), "{text}");

@@ -1,7 +1,7 @@
 //! Keys of receipts.
 
 use super::VersionMark;
-use super::segments::{compact, expanded, field, object_part};
+use super::segments::{compact, expanded, field, object_part, object_prefix, to_the_second};
 use crate::{Outcome, Receipt};
 
 const OBJECTS: &str = "receipts/objects/";
@@ -28,6 +28,12 @@ impl ReceiptKey {
     /// The prefix of the receipts of this object, or of all objects whose keys begin so.
     pub fn prefix(object_key: &str) -> String {
         format!("{OBJECTS}{}", object_part(object_key))
+    }
+
+    /// The prefix of the receipts of all objects whose keys begin with `prefix`, however long they are. Receipts of other
+    /// long keys may have it, too.
+    pub fn below(prefix: &str) -> String {
+        format!("{OBJECTS}{}", object_prefix(prefix))
     }
 
     /// The prefix of the receipts of one upload.
@@ -67,7 +73,7 @@ impl DayReceiptKey {
     /// Of a receipt. `execution` is the execution's name.
     pub fn new(receipt: &Receipt, execution: &str) -> Self {
         Self {
-            finished_at: receipt.finished_at.clone(),
+            finished_at: to_the_second(&receipt.finished_at),
             outcome: receipt.outcome,
             bytes: receipt.object.size.unwrap_or_default(),
             execution: field(execution),
@@ -77,6 +83,11 @@ impl DayReceiptKey {
     /// The prefix of a day's receipts. `day` is `2026-11-27`.
     pub fn prefix(day: &str) -> String {
         format!("{DAYS}{day}/")
+    }
+
+    /// A key after which that day's receipts of this moment and later begin. `moment` is RFC 3339 in UTC.
+    pub fn before(moment: &str) -> String {
+        format!("{}{}", Self::prefix(moment.get(..10).unwrap_or("undated")), compact(moment))
     }
 
     /// Reads a key. `None` if it is not of this kind.
@@ -121,7 +132,13 @@ mod tests {
             execution: "e-1_f".into(),
         };
         assert_eq!(key.to_string(), "receipts/days/2026-11-27/20261127T091500Z,delivered,12,e-1_f.json");
-        assert_eq!(DayReceiptKey::parse(&key.to_string()), Some(key));
+        assert_eq!(DayReceiptKey::parse(&key.to_string()), Some(key.clone()));
+        let before = DayReceiptKey::before(&key.finished_at);
+        assert!(
+            before < key.to_string() && before.starts_with(&DayReceiptKey::prefix("2026-11-27")),
+            "{before}"
+        );
+        assert!(DayReceiptKey::before("2026-11-27T09:15:01Z") > key.to_string());
         for odd in ["receipts/days/2026-11-27/x.json", "receipts/objects/a", "failures/open/a", ""] {
             assert_eq!((ReceiptKey::parse(odd), DayReceiptKey::parse(odd)), (None, None), "{odd}");
         }

@@ -10,12 +10,18 @@ const OBJECT_HEAD: usize = 600;
 
 /// The object's key as a part of a record's key. Keys of up to 700 bytes stand there as they are, so that a prefix of the
 /// object's key is a prefix of the record's. Longer ones are cut, and the hash of the whole key is added.
-pub(super) fn object_part(object_key: &str) -> String {
+pub fn object_part(object_key: &str) -> String {
     if object_key.len() <= OBJECT_MAX {
         return object_key.to_owned();
     }
     let head = &object_key[..object_key.floor_char_boundary(OBJECT_HEAD)];
     format!("{head},{}", hex::encode(Sha256::digest(object_key)))
+}
+
+/// What the records of all objects below this prefix begin with, after their folder. More records may begin so: those of
+/// long keys do not hold the whole key.
+pub(super) fn object_prefix(prefix: &str) -> &str {
+    &prefix[..prefix.floor_char_boundary(OBJECT_HEAD)]
 }
 
 /// Text that stands between commas and slashes.
@@ -29,6 +35,11 @@ pub(super) fn field(text: &str) -> String {
 pub(super) fn compact(time: &str) -> String {
     let digits: String = time.chars().filter(char::is_ascii_digit).take(14).collect();
     if digits.len() == 14 { format!("{}T{}Z", &digits[..8], &digits[8..]) } else { "undated".to_owned() }
+}
+
+/// RFC 3339 in UTC, to the second: what a key tells of a time. Other text stays as it is.
+pub(super) fn to_the_second(time: &str) -> String {
+    expanded(&compact(time)).unwrap_or_else(|| time.to_owned())
 }
 
 /// `20261127T091500Z` as RFC 3339.
@@ -59,6 +70,15 @@ mod tests {
         assert_eq!(part.len(), 599 + 1 + 64);
         assert_ne!(part, object_part(&format!("{long}c")));
         assert_eq!(object_part("a/b c,d.txt"), "a/b c,d.txt");
+    }
+
+    #[test]
+    fn a_long_prefix_finds_the_long_keys_below_it() {
+        let prefix = "ä".repeat(400);
+        for key in [prefix.clone(), format!("{prefix}b"), format!("{prefix}{}", "c".repeat(200))] {
+            assert!(object_part(&key).starts_with(object_prefix(&prefix)), "{key}");
+        }
+        assert_eq!(object_prefix("in/"), "in/");
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use super::segments::field;
 use crate::{ObjectCreated, ObjectSummary};
 
+/// Of an upload of which nothing is known.
+const UNKNOWN: &str = "unknown";
+
 /// One upload of an object's key: its version id or, on an unversioned bucket, entity tag and time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VersionMark(String);
@@ -16,7 +19,7 @@ impl VersionMark {
             (Some(id), _, _) => field(id),
             (None, Some(etag), Some(seconds)) => format!("{}@{seconds}", field(etag)),
             (None, Some(etag), None) => field(etag),
-            (None, None, _) => "unknown".to_owned(),
+            (None, None, _) => UNKNOWN.to_owned(),
         })
     }
 
@@ -28,6 +31,11 @@ impl VersionMark {
     /// As it stands in a key.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether nothing is known of the upload.
+    pub fn is_unknown(&self) -> bool {
+        self.0 == UNKNOWN
     }
 
     /// Whether both may be the same upload. An event does not say when S3 stored the object, so a mark without a time

@@ -24,6 +24,16 @@ pub enum CredentialLocation {
 }
 
 impl CredentialLocation {
+    /// Whether the credential is this object of S3. It may lie in the very bucket whose objects are delivered.
+    pub fn is_object(&self, bucket: &str, object_key: &str) -> bool {
+        match self {
+            Self::S3 { bucket: its_bucket, object_key: its_key } => {
+                its_bucket == bucket && its_key == object_key
+            }
+            Self::SecretsManager { .. } => false,
+        }
+    }
+
     /// Problems never repeat the value, because people paste the private key itself here. A value that may be one is
     /// refused: later messages show the location.
     pub(super) fn parse(variables: &Variables, problems: &mut Problems) -> Option<Self> {

@@ -68,6 +68,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// `SFTP_KEEP_CONNECTION`.
     pub keep_connection: Duration,
+    /// `RECORD_BUCKET`.
+    pub record_bucket: Option<String>,
 }
 
 impl Settings {
@@ -79,6 +81,24 @@ impl Settings {
         let mut problems = Problems::default();
         let settings = Self::read(variables, &mut problems);
         problems.into_result(settings)
+    }
+
+    /// The reason why this object is not delivered, if there is one.
+    pub fn skips(&self, bucket: &str, object_key: &str, size: u64) -> Option<String> {
+        let policy = &self.policy;
+        if let Some(reason) = policy.passes_over(object_key) {
+            return Some(reason);
+        }
+        let reason = if size == 0 && object_key.ends_with('/') {
+            "a folder marker: the key ends in `/` and the object is empty"
+        } else if size == 0 && policy.skip_empty {
+            "the object is empty, and SFTP_SKIP_EMPTY is true"
+        } else if self.credential.is_object(bucket, object_key) {
+            "this object is the bridge's own private key; it is never delivered"
+        } else {
+            return None;
+        };
+        Some(reason.to_owned())
     }
 
     fn read(variables: &Variables, problems: &mut Problems) -> Option<Self> {
@@ -97,8 +117,9 @@ impl Settings {
         let policy = DeliveryPolicy::parse(variables, problems);
         let max_connections = number(variables, problems, &SFTP_MAX_CONNECTIONS) as usize;
         let keep_connection = number(variables, problems, &SFTP_KEEP_CONNECTION);
+        let records = RecordSettings::read(variables, problems);
         // These two are not needed here, but everything that is wrong is to be reported.
-        RecordSettings::read(variables, problems);
+        record::notice_topic(variables, problems);
         if let Err(problem) = LogLevel::of(variables) {
             problems.wrong(&LOG_LEVEL, variables.get_or_default(&LOG_LEVEL), &problem);
         }
@@ -117,6 +138,7 @@ impl Settings {
             policy: policy?,
             max_connections,
             keep_connection: Duration::from_secs(keep_connection.into()),
+            record_bucket: records.map(|records| records.bucket),
         })
     }
 }
@@ -154,6 +176,24 @@ mod tests {
         let settings = parse(&[]).unwrap();
         assert_eq!((settings.port, settings.location.as_str(), settings.proof), (22, "", ProofPolicy::Auto));
         assert_eq!(parse(&[("SFTP_PORT", " 2222 "), ("SFTP_USER", "")]).unwrap().port, 2222);
+    }
+
+    #[test]
+    fn what_is_not_delivered_has_a_reason() {
+        let more = [("S3_EXCLUDE", "*.tmp"), ("SFTP_SKIP_EMPTY", "true"), ("SFTP_SECRET_ID", "")];
+        let settings = parse(&[&more[..], &[("SFTP_S3_SSH_KEY", "b/keys/id")]].concat()).unwrap();
+        let reason = |key, size| settings.skips("b", key, size).unwrap_or_default();
+        for (key, size, words) in [
+            ("a.tmp", 1, "S3_EXCLUDE"),
+            ("in/", 0, "folder marker"),
+            ("a.csv", 0, "SFTP_SKIP_EMPTY"),
+            ("keys/id", 1, "private key"),
+        ] {
+            assert!(reason(key, size).contains(words), "{key}: {}", reason(key, size));
+        }
+        assert_eq!((reason("in/", 1), reason("a.csv", 1)), (String::new(), String::new()));
+        assert_eq!(settings.skips("other", "keys/id", 1), None);
+        assert_eq!(parse(&[]).unwrap().skips("b", "a.csv", 0), None);
     }
 
     #[test]
@@ -208,6 +248,7 @@ mod tests {
         ("SFTP_STAGING_DIRECTORY", "stage//in", true, "a directory below SFTP_LOCATION"),
         ("SFTP_CREATE_DIRECTORIES", "no", true, "true or false"),
         ("RECORD_BUCKET", "s3://failures", true, "3 to 63 lower case letters"),
+        ("NOTICE_TOPIC_ARN", "arn:aws:sqs:x:1:q", true, "the ARN of an SNS topic"),
         ("LOG_LEVEL", "verbose", true, "error, warn, info, debug or trace"),
     ];
 

@@ -1,10 +1,10 @@
 //! The settings of `record-failure`. They are parsed apart from the others, so that a wrong setting elsewhere is still
 //! recorded.
 
-use super::names::is_bucket_name;
+use super::names::{is_bucket_name, is_topic_arn};
 use super::problems::Problems;
 use super::server;
-use super::table::RECORD_BUCKET;
+use super::table::{NOTICE_TOPIC_ARN, RECORD_BUCKET};
 use super::variables::Variables;
 use crate::error::Result;
 
@@ -13,6 +13,8 @@ use crate::error::Result;
 pub struct RecordSettings {
     /// `RECORD_BUCKET`.
     pub bucket: String,
+    /// `NOTICE_TOPIC_ARN`. `None` if it is not set or wrong.
+    pub notice_topic: Option<String>,
     /// The partner's server, for the record. `None` if it is not set or wrong.
     pub remote_host: Option<String>,
     /// The directory on it, for the record. `None` if it is not set or wrong.
@@ -50,15 +52,26 @@ impl RecordSettings {
             let expected = "expected a bucket's name: 3 to 63 lower case letters, digits, dots and hyphens";
             problems.wrong(&RECORD_BUCKET, bucket, expected);
         }
-        // `Settings::parse` reports what is wrong with these two. The record leaves it out.
+        // `Settings::parse` reports what is wrong with these. Records and notices do without it.
         let ignored = &mut Problems::default();
         let variables = &ignored.refuse_secrets(variables);
         Some(Self {
             bucket: bucket?.to_owned(),
+            notice_topic: notice_topic(variables, ignored),
             remote_host: server::host(variables, ignored).map(str::to_owned),
             location: server::location(variables, ignored).map(str::to_owned),
         })
     }
+}
+
+/// `NOTICE_TOPIC_ARN`.
+pub(super) fn notice_topic(variables: &Variables, problems: &mut Problems) -> Option<String> {
+    let topic = variables.get(&NOTICE_TOPIC_ARN)?;
+    if !is_topic_arn(topic) {
+        problems.wrong(&NOTICE_TOPIC_ARN, topic, "expected the ARN of an SNS topic that is no FIFO topic");
+        return None;
+    }
+    Some(topic.to_owned())
 }
 
 #[cfg(test)]
@@ -97,9 +110,10 @@ mod tests {
             ("SFTP_USER", "-----BEGIN OPENSSH PRIVATE KEY-----"),
             ("SFTP_HOST", "sftp://u:hunter2@h"),
             ("SFTP_LOCATION", "sftp://u:hunter2@h/in"),
+            ("NOTICE_TOPIC_ARN", "failures"),
         ]);
         let settings = settings.unwrap();
-        assert_eq!((settings.remote_host, settings.location), (None, None));
+        assert_eq!((settings.remote_host, settings.location, settings.notice_topic), (None, None, None));
         let settings = parse(&[("RECORD_BUCKET", "failures"), ("SFTP_HOST", "h"), ("SFTP_LOCATION", "in")]);
         let settings = settings.unwrap();
         assert_eq!((settings.remote_host.as_deref(), settings.location.as_deref()), (Some("h"), Some("in")));

@@ -317,6 +317,13 @@ settings! {
         stack: Chosen,
         description: "Bucket for receipts and failure records. The stack creates it. `s3-sftp-bridge deliver` writes them only if this is set.",
     }
+    NOTICE_TOPIC_ARN {
+        need: Usual,
+        values: Text,
+        default: Some(""),
+        stack: Parameter("NoticeTopicArn"),
+        description: "ARN of the SNS topic that gets one message for each new failure record: what failed, why, and what to do. If it is empty, no messages are sent.",
+    }
     LOG_LEVEL {
         need: Usual,
         values: Text,

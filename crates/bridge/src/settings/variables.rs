@@ -36,9 +36,14 @@ impl Variables {
         SETTINGS.iter().filter_map(|setting| Some((setting.name, self.get(setting)?))).collect()
     }
 
+    /// The value of a variable that is no setting.
+    pub fn named(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
     /// The value, trimmed. An empty one counts as not set, because a template cannot leave a variable out.
     pub(super) fn get(&self, setting: &Setting) -> Option<&str> {
-        self.0.get(setting.name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        self.named(setting.name)
     }
 
     /// The value, or the setting's default.

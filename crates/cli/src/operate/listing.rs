@@ -27,6 +27,8 @@ pub(crate) struct Listing {
 
 enum Next {
     First,
+    /// The first page, after this key.
+    FirstAfter(String),
     After(String),
     End,
 }
@@ -36,11 +38,18 @@ impl Listing {
         Self { s3: s3.clone(), bucket: bucket.to_owned(), prefix: prefix.to_owned(), next: Next::First }
     }
 
+    /// Without the keys up to this one.
+    #[must_use]
+    pub(crate) fn after(self, key: &str) -> Self {
+        Self { next: Next::FirstAfter(key.to_owned()), ..self }
+    }
+
     /// The next page of up to 1,000 objects; `None` at the end. Keys that are not UTF-8 are left out.
     pub(crate) async fn page(&mut self) -> Result<Option<Vec<Listed>>, Problem> {
         let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix);
         let list = match std::mem::replace(&mut self.next, Next::End) {
             Next::First => list,
+            Next::FirstAfter(key) => list.start_after(key),
             Next::After(token) => list.continuation_token(token),
             Next::End => return Ok(None),
         };

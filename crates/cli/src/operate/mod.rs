@@ -5,11 +5,15 @@
 #![allow(dead_code)]
 
 mod arguments;
+mod check;
 mod confirm;
 mod executions;
 mod failures;
 mod filter;
+mod history;
+mod holdings;
 mod listing;
+mod moments;
 mod names;
 mod operator;
 mod problem;
@@ -17,9 +21,12 @@ mod progress;
 mod rate;
 mod records;
 mod redrive;
+mod running;
 mod since;
 mod stack;
+mod status;
 mod table;
+mod whereabouts;
 
 use std::process::ExitCode;
 
@@ -33,6 +40,9 @@ use crate::stop::Stop;
 pub(crate) enum Command {
     Failures(failures::Arguments),
     Redrive(redrive::Arguments),
+    Check(check::Arguments),
+    Where(whereabouts::Arguments),
+    Status(status::Arguments),
 }
 
 pub(crate) async fn run(command: &Command, stop: &Stop) -> ExitCode {
@@ -47,6 +57,9 @@ async fn answer(command: &Command, stop: &Stop) -> Result<Answer, Problem> {
     match command {
         Command::Failures(arguments) => unless_stopped(stop, failures::run(arguments)).await,
         Command::Redrive(arguments) => redrive::run(arguments, stop).await,
+        Command::Check(arguments) => unless_stopped(stop, check::run(arguments)).await,
+        Command::Where(arguments) => unless_stopped(stop, whereabouts::run(arguments)).await,
+        Command::Status(arguments) => status::run(arguments, stop).await,
     }
 }
 

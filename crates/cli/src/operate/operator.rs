@@ -1,6 +1,7 @@
 //! What every command of the operator works with.
 
 use aws::clients;
+use aws::credential::Clients;
 
 use super::arguments::StackArguments;
 use super::executions::Executions;
@@ -14,6 +15,8 @@ pub(crate) struct Operator {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) records: Records,
     pub(crate) executions: Executions,
+    /// For the partner's credential.
+    pub(crate) credential_clients: Clients,
 }
 
 impl Operator {
@@ -29,6 +32,7 @@ impl Operator {
         let s3 = clients::s3(&config);
         let records = Records::new(s3.clone(), stack.record_bucket());
         let executions = Executions::new(clients::step_functions_once(&config), stack.state_machine_arn());
-        Ok(Self { stack, s3, records, executions })
+        let credential_clients = Clients::new(&config);
+        Ok(Self { stack, s3, records, executions, credential_clients })
     }
 }

@@ -7,6 +7,7 @@ use super::listing::Listing;
 use super::problem::Problem;
 
 /// The record bucket of a stack.
+#[derive(Clone)]
 pub(crate) struct Records {
     s3: aws_sdk_s3::Client,
     bucket: String,
@@ -37,17 +38,34 @@ impl Records {
 
     /// Failures of all objects whose keys begin so.
     pub(crate) fn failures(&self, state: FailureState, object_prefix: &str) -> Keys<FailureKey> {
-        self.keys(&FailureKey::prefix(state, object_prefix), FailureKey::parse)
+        self.keys(&FailureKey::below(state, object_prefix), FailureKey::parse)
+    }
+
+    /// Failures of this object. Those of objects whose keys continue with a slash may be among them.
+    pub(crate) fn failures_of_object(&self, state: FailureState, object_key: &str) -> Keys<FailureKey> {
+        self.keys(&format!("{}/", FailureKey::prefix(state, object_key)), FailureKey::parse)
     }
 
     /// Receipts of all objects whose keys begin so.
     pub(crate) fn receipts(&self, object_prefix: &str) -> Keys<ReceiptKey> {
-        self.keys(&ReceiptKey::prefix(object_prefix), ReceiptKey::parse)
+        self.keys(&ReceiptKey::below(object_prefix), ReceiptKey::parse)
+    }
+
+    /// Receipts of this object. Those of objects whose keys continue with a slash may be among them.
+    pub(crate) fn receipts_of_object(&self, object_key: &str) -> Keys<ReceiptKey> {
+        self.keys(&format!("{}/", ReceiptKey::prefix(object_key)), ReceiptKey::parse)
     }
 
     /// Receipts of a day, `2026-11-27`, in order of time.
     pub(crate) fn receipts_of_day(&self, day: &str) -> Keys<DayReceiptKey> {
         self.keys(&DayReceiptKey::prefix(day), DayReceiptKey::parse)
+    }
+
+    /// Receipts of the day of this moment, which is RFC 3339 in UTC, from that moment on.
+    pub(crate) fn receipts_from(&self, moment: &str) -> Keys<DayReceiptKey> {
+        let day = moment.get(..10).unwrap_or_default();
+        let Keys { listing, parse } = self.receipts_of_day(day);
+        Keys { listing: listing.after(&DayReceiptKey::before(moment)), parse }
     }
 
     fn keys<K>(&self, prefix: &str, parse: fn(&str) -> Option<K>) -> Keys<K> {

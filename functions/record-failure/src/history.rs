@@ -1,9 +1,21 @@
-//! The failed attempts, from the execution's history.
+//! What the execution's history tells: the failed attempts, and how far the delivery had come.
 
 use aws::lambda::Failed;
 use aws_sdk_sfn::types::HistoryEvent;
 use bridge::Failure;
 use serde::Serialize;
+use serde_json::Value;
+
+/// What the history tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct History {
+    /// The last failed attempts.
+    pub(crate) attempts: Vec<Attempt>,
+    /// The state that was entered last.
+    pub(crate) state: String,
+    /// The document that it was entered with, if that holds a checkpoint.
+    pub(crate) document: Option<Value>,
+}
 
 /// One failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,7 +35,7 @@ const EVENTS_MAX: i32 = 1_000;
 /// Maximum number of attempts in the record: the last ones.
 const ATTEMPTS_MAX: usize = 50;
 
-pub(crate) async fn of(client: &aws_sdk_sfn::Client, execution_arn: &str) -> Result<Vec<Attempt>, String> {
+pub(crate) async fn of(client: &aws_sdk_sfn::Client, execution_arn: &str) -> Result<History, String> {
     let request = client.get_execution_history().execution_arn(execution_arn);
     let request = request.reverse_order(true).max_results(EVENTS_MAX).include_execution_data(true);
     let history = request.send().await.map_err(|error| aws::in_words(&error))?;
@@ -31,7 +43,17 @@ pub(crate) async fn of(client: &aws_sdk_sfn::Client, execution_arn: &str) -> Res
     events.reverse();
     let mut attempts = failed(&events);
     attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_MAX));
-    Ok(attempts)
+    let (state, document) = last_entered(&events);
+    Ok(History { attempts, state, document })
+}
+
+/// Every state is entered with the document. The first one is entered with the event instead.
+fn last_entered(events: &[HistoryEvent]) -> (String, Option<Value>) {
+    let Some(entered) = events.iter().rev().find_map(HistoryEvent::state_entered_event_details) else {
+        return (String::new(), None);
+    };
+    let document = entered.input().and_then(|input| serde_json::from_str::<Value>(input).ok());
+    (entered.name().to_owned(), document.filter(|document| document.get("checkpoint").is_some()))
 }
 
 /// The machine runs one state at a time, so a failure belongs to the state that was entered last.
@@ -83,17 +105,29 @@ mod tests {
 
     use super::*;
 
+    fn event(id: i64) -> aws_sdk_sfn::types::builders::HistoryEventBuilder {
+        HistoryEvent::builder().id(id).timestamp(DateTime::from_secs(id))
+    }
+
+    fn entered_with(id: i64, name: &str, input: &str) -> HistoryEvent {
+        let details = StateEnteredEventDetails::builder().name(name).input(input).build().unwrap();
+        let event = event(id).r#type(HistoryEventType::TaskStateEntered);
+        event.state_entered_event_details(details).build().unwrap()
+    }
+
+    #[test]
+    fn story_184_a_stopped_execution_had_come_as_far_as_its_last_state_says() {
+        let fetching = entered_with(1, "FetchKey", r#"{"detail": {}}"#);
+        let sending = entered_with(2, "Transfer", r#"{"checkpoint": {"sent": 5}}"#);
+        assert_eq!(last_entered(&[]), (String::new(), None));
+        assert_eq!(last_entered(std::slice::from_ref(&fetching)), ("FetchKey".into(), None));
+        let document = serde_json::json!({"checkpoint": {"sent": 5}});
+        assert_eq!(last_entered(&[fetching, sending]), ("Transfer".into(), Some(document)));
+    }
+
     #[test]
     fn a_failure_belongs_to_the_state_entered_last() {
-        let event = |id: i64| HistoryEvent::builder().id(id).timestamp(DateTime::from_secs(id));
-        let entered = |id: i64, name: &str| {
-            let details = StateEnteredEventDetails::builder().name(name).build().unwrap();
-            event(id)
-                .r#type(HistoryEventType::TaskStateEntered)
-                .state_entered_event_details(details)
-                .build()
-                .unwrap()
-        };
+        let entered = |id: i64, name: &str| entered_with(id, name, "{}");
         let task_failed = |id: i64, error: &str, cause: &str| {
             let details = TaskFailedEventDetails::builder();
             let details =

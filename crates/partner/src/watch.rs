@@ -1,0 +1,365 @@
+//! What a call of `transfer` or `verify-remote` tells those who watch the stack: metrics, and the line that ends a delivery.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws::metrics::{Line, Meter, Metric};
+use bridge::{Execution, Outcome, Progress, Receipt, Result};
+use serde_json::{Value, json};
+
+use crate::reachability::Reachability;
+use crate::session::Partner;
+
+const STACK: &[&[&str]] = &[&["Stack"]];
+
+/// Watches the calls of a process.
+pub struct Watch {
+    meter: Meter,
+    partner: Arc<Partner>,
+    /// Whether a connection of this process has worked. If none has, the delivery may know of an earlier failure than the
+    /// process does.
+    has_connected: AtomicBool,
+}
+
+/// What is known of a call when it begins.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    execution: Execution,
+    bucket: Value,
+    object_key: Value,
+    turn: Turn,
+    at: SystemTime,
+}
+
+/// Which of the calls of an execution it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// The delivery has waited for nothing but this call.
+    First,
+    Later,
+}
+
+impl Begun {
+    /// Reads the payload of either function as far as it can be read: a payload that is wrong is reported elsewhere.
+    pub fn new(payload: &Value, at: SystemTime) -> Self {
+        let execution: Execution = serde_json::from_value(payload["execution"].clone()).unwrap_or_default();
+        let either = |event: &str, checkpoint: &str| {
+            let found = payload.pointer(event).or_else(|| payload.pointer(checkpoint));
+            found.cloned().unwrap_or_default()
+        };
+        // A redriven execution keeps its start, so its age says nothing of how long it waited for its turn.
+        let is_first = payload["checkpoint"].is_null() && execution.redrive_count == 0;
+        Self {
+            bucket: either("/event/detail/bucket/name", "/checkpoint/object/bucket"),
+            object_key: either("/event/detail/object/key", "/checkpoint/object/object_key"),
+            turn: if is_first { Turn::First } else { Turn::Later },
+            execution,
+            at,
+        }
+    }
+
+    fn age(&self) -> Option<f64> {
+        seconds_between(&self.execution.start_time, self.at)
+    }
+
+    /// The fields that the other lines of the call have, too, so that one query finds all.
+    fn line(&self, message: &str) -> Line {
+        Line::default().with("message", message).with(
+            "span",
+            json!({
+                "execution": self.execution.id,
+                "bucket": self.bucket,
+                "object_key": self.object_key,
+            }),
+        )
+    }
+}
+
+impl Watch {
+    /// Watches the calls that use this partner.
+    pub fn new(meter: Meter, partner: Arc<Partner>) -> Self {
+        Self { meter, partner, has_connected: AtomicBool::new(false) }
+    }
+
+    /// Reports the end of a call.
+    pub fn report(&self, begun: &Begun, outcome: &Result<Progress>) {
+        let reachability = self.partner.reachability();
+        if reachability == Reachability::Reachable {
+            self.has_connected.store(true, Ordering::Relaxed);
+        }
+        let knows = if self.has_connected.load(Ordering::Relaxed) { Knows::Itself } else { Knows::Delivery };
+        if let Some(line) = line_of(begun, outcome, reachability, knows) {
+            self.meter.write(line);
+        }
+    }
+}
+
+/// Who knows since when the server has been away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Knows {
+    /// The process: it has been connected before.
+    Itself,
+    /// A process that was never connected learns it from the delivery's earlier attempts.
+    Delivery,
+}
+
+/// The line of a call, if there is anything to say of it.
+fn line_of(
+    begun: &Begun,
+    outcome: &Result<Progress>,
+    reachability: Reachability,
+    knows: Knows,
+) -> Option<Line> {
+    let progress = match outcome {
+        Ok(progress) => progress,
+        Err(error) if error.name.is_connection_failure() => {
+            let away = seconds_away(begun, reachability, knows);
+            let mut values = vec![(Metric::ConnectionFailures, 1.0), (Metric::SecondsUnreachable, away)];
+            values.extend(begun.age().map(|age| (Metric::SecondsWaiting, age)));
+            let line = begun.line("no connection").with("error", error.name.as_str());
+            return Some(line.counting(&values, STACK));
+        }
+        Err(_) => return None,
+    };
+    let connected = is_connected(progress, reachability).then_some((Metric::SecondsUnreachable, 0.0));
+    let waited = begun.age().filter(|_| begun.turn == Turn::First);
+    let waited = waited.map(|age| (Metric::SecondsWaiting, age));
+    let values: Vec<_> = connected.into_iter().chain(waited).collect();
+    match progress {
+        Progress::Receipt(receipt) => Some(ended(begun.line("receipt"), receipt, values)),
+        Progress::Checkpoint(_) if values.is_empty() => None,
+        Progress::Checkpoint(_) => Some(begun.line("progress").counting(&values, STACK)),
+    }
+}
+
+/// Whether the server was there during the call. A delivery that was passed over has not asked it.
+fn is_connected(progress: &Progress, reachability: Reachability) -> bool {
+    let has_used_it = match progress {
+        Progress::Checkpoint(_) => true,
+        Progress::Receipt(receipt) => receipt.outcome == Outcome::Delivered,
+    };
+    has_used_it && reachability == Reachability::Reachable
+}
+
+/// At least the failures of this process count. If it was never connected, so do those of the delivery: it has been in
+/// this state, without progress, since it entered it. It may also have waited for its turn in that time.
+fn seconds_away(begun: &Begun, reachability: Reachability, knows: Knows) -> f64 {
+    let process = match reachability {
+        Reachability::Unreachable { since, .. } => begun.at.duration_since(since).unwrap_or_default(),
+        Reachability::Unknown | Reachability::Reachable => Duration::ZERO,
+    };
+    let is_retry = begun.execution.retry_count > 0 && knows == Knows::Delivery;
+    let entered = begun.execution.entered_time.as_deref().filter(|_| is_retry);
+    let delivery = entered.and_then(|entered| seconds_between(entered, begun.at));
+    process.as_secs_f64().floor().max(delivery.unwrap_or_default())
+}
+
+/// The line that ends a delivery. The metrics of files are those of files that this execution has published.
+fn ended(line: Line, receipt: &Receipt, mut values: Vec<(Metric, f64)>) -> Line {
+    let line = line
+        .with("outcome", receipt.outcome.as_str())
+        .with("reason", receipt.reason.clone())
+        .with("version_id", receipt.object.version_id.clone())
+        .with("remote_path", receipt.remote_path.clone())
+        .with("finished_at", receipt.finished_at.as_str())
+        .with("warnings", receipt.warnings.len());
+    if receipt.outcome != Outcome::Delivered {
+        return if values.is_empty() { line } else { line.counting(&values, STACK) };
+    }
+    let size = receipt.object.size.unwrap_or_default();
+    let resent = receipt.bytes_sent.saturating_sub(size);
+    let files = (Metric::FilesDelivered, 1.0);
+    values.extend([files, (Metric::BytesDelivered, size as f64), (Metric::BytesResent, resent as f64)]);
+    values.extend(seconds_to_publish(receipt).map(|seconds| (Metric::SecondsToPublish, seconds)));
+    let proof = serde_json::to_value(receipt.proof).unwrap_or_default();
+    line.with("Proof", proof).counting(&values, STACK).counting(&[files], &[&["Stack", "Proof"]])
+}
+
+fn seconds_to_publish(receipt: &Receipt) -> Option<f64> {
+    let finished = bridge::unix_seconds(&receipt.finished_at)?;
+    Some(finished.saturating_sub(receipt.object.last_modified?).max(0) as f64)
+}
+
+/// Whole seconds; 0 if the clocks differ.
+fn seconds_between(from: &str, to: SystemTime) -> Option<f64> {
+    let from = bridge::unix_seconds(from)?;
+    let to = to.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+    Some(to.saturating_sub(from).max(0) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use bridge::{
+        Checkpoint, CredentialReference, ErrorName, ObjectSummary, Parties, PinnedObject, Proof, Report,
+        Route, SecretLocation,
+    };
+
+    use super::*;
+
+    const START: u64 = 1_700_000_000;
+
+    fn moment(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn payload(more: Value) -> Value {
+        let mut payload = json!({
+            "execution": {
+                "id": "arn:e", "name": "e",
+                "start_time": aws::timestamp(moment(START)),
+                "entered_time": aws::timestamp(moment(START + 10)),
+                "retry_count": 0,
+            },
+            "event": {"detail": {"bucket": {"name": "b"}, "object": {"key": "in/a.csv"}}},
+            "checkpoint": null,
+        });
+        for (pointer, value) in more.as_object().unwrap() {
+            *payload.pointer_mut(pointer).unwrap() = value.clone();
+        }
+        payload
+    }
+
+    fn begun(more: Value, after: u64) -> Begun {
+        Begun::new(&payload(more), moment(START + after))
+    }
+
+    fn document(begun: &Begun, outcome: &Result<Progress>, reachability: Reachability) -> Option<Value> {
+        let line = line_of(begun, outcome, reachability, Knows::Delivery)?;
+        Some(line.document(UNIX_EPOCH))
+    }
+
+    fn object() -> PinnedObject {
+        PinnedObject {
+            bucket: "b".into(),
+            object_key: "in/a.csv".into(),
+            etag: "e".into(),
+            version_id: Some("v".into()),
+            size: 1_000,
+            last_modified: Some(START as i64 - 5),
+            checksum: None,
+            hash: None,
+        }
+    }
+
+    fn receipt(outcome: Outcome) -> Result<Progress> {
+        let location = SecretLocation::SecretsManager { arn: "a".into(), version_id: "1".into() };
+        let credential = CredentialReference {
+            location,
+            user_name: "u".into(),
+            algorithm: None,
+            public_key_fingerprint: None,
+            previous: None,
+        };
+        let execution = Execution::default();
+        let parties = Parties { remote_host: "h", credential: &credential, execution: &execution };
+        let report = Report { bytes_sent: 1_250, ..Report::default() };
+        let finished = aws::timestamp(moment(START + 20));
+        let object = ObjectSummary::from(&object());
+        let receipt = Receipt::new(outcome, object, &report, parties, finished);
+        Ok(Progress::Receipt(Box::new(Receipt { proof: Some(Proof::ReadBack), ..receipt })))
+    }
+
+    #[test]
+    fn story_230_a_delivery_is_measured_once_by_its_receipt() {
+        let later = begun(json!({"/checkpoint": {}}), 20);
+        let line = document(&later, &receipt(Outcome::Delivered), Reachability::Reachable).unwrap();
+        for (name, value) in [
+            ("FilesDelivered", 1.0),
+            ("BytesDelivered", 1_000.0),
+            ("BytesResent", 250.0),
+            ("SecondsToPublish", 25.0),
+            ("SecondsUnreachable", 0.0),
+        ] {
+            assert_eq!(line[name], value, "{name}");
+        }
+        assert_eq!(line.get("SecondsWaiting"), None, "its first call has told how long it waited");
+        assert_eq!(line["span"], json!({"execution": "arn:e", "bucket": "b", "object_key": "in/a.csv"}));
+        assert_eq!((&line["outcome"], &line["Proof"]), (&json!("delivered"), &json!("read-back")));
+        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        let dimensions: Vec<&Value> = directives.iter().map(|of| &of["Dimensions"]).collect();
+        assert_eq!(dimensions, [&json!([["Stack"]]), &json!([["Stack", "Proof"]])]);
+    }
+
+    #[test]
+    fn story_230_what_was_passed_over_counts_as_no_file() {
+        for outcome in [Outcome::AlreadyDelivered, Outcome::Skipped, Outcome::Superseded] {
+            let later = begun(json!({"/checkpoint": {}}), 20);
+            let line = document(&later, &receipt(outcome), Reachability::Unknown).unwrap();
+            assert_eq!(line["outcome"], outcome.as_str());
+            assert_eq!((line.get("_aws"), line.get("FilesDelivered")), (None, None), "{line}");
+        }
+    }
+
+    #[test]
+    fn story_231_an_attempt_that_could_not_connect_says_for_how_long() {
+        let since = moment(START + 100);
+        let failed = Err(ErrorName::ConnectFailed.error("refused"));
+        let away = Reachability::Unreachable { since, attempts: 3 };
+        let line = document(&begun(json!({}), 1_000), &failed, away).unwrap();
+        assert_eq!(line["ConnectionFailures"], 1.0);
+        assert_eq!((&line["SecondsUnreachable"], &line["SecondsWaiting"]), (&json!(900.0), &json!(1_000.0)));
+        assert_eq!(
+            (&line["error"], &line["span"]["object_key"]),
+            (&json!("ConnectFailed"), &json!("in/a.csv"))
+        );
+    }
+
+    /// The attempts of a delivery are so far apart that each may meet a new process, which knows of no earlier failure.
+    #[test]
+    fn story_231_a_new_process_learns_from_the_delivery_since_when_the_partner_is_away() {
+        let retry = begun(json!({"/execution/retry_count": 7}), 4_000);
+        let just_now = Reachability::Unreachable { since: moment(START + 3_999), attempts: 1 };
+        assert_eq!(seconds_away(&retry, just_now, Knows::Delivery), 3_990.0);
+        assert_eq!(seconds_away(&retry, just_now, Knows::Itself), 1.0, "it was connected until then");
+        let first = begun(json!({}), 4_000);
+        assert_eq!(seconds_away(&first, just_now, Knows::Delivery), 1.0, "it waited for its turn until now");
+    }
+
+    #[test]
+    fn story_231_the_next_connection_that_works_says_so() {
+        let outcome = Ok(Progress::Checkpoint(Box::new(checkpoint())));
+        let later = begun(json!({"/checkpoint": {}}), 60);
+        let line = document(&later, &outcome, Reachability::Reachable).unwrap();
+        assert_eq!(line["SecondsUnreachable"], 0.0);
+        let cut_off = Reachability::Unreachable { since: moment(START), attempts: 1 };
+        assert_eq!(document(&later, &outcome, cut_off), None, "progress, and then no way back");
+    }
+
+    #[test]
+    fn story_232_the_first_turn_says_how_long_the_delivery_waited_for_it() {
+        let outcome = Ok(Progress::Checkpoint(Box::new(checkpoint())));
+        let waited = |more: Value| {
+            let line = document(&begun(more, 7_200), &outcome, Reachability::Reachable).unwrap();
+            line.get("SecondsWaiting").cloned()
+        };
+        assert_eq!(waited(json!({})), Some(json!(7_200.0)));
+        assert_eq!(waited(json!({"/checkpoint": {}})), None);
+        // The execution failed, and somebody redrove it days later.
+        let mut redriven = payload(json!({}));
+        redriven["execution"]["redrive_count"] = json!(1);
+        let redriven = Begun::new(&redriven, moment(START + 7_200));
+        let line = document(&redriven, &outcome, Reachability::Reachable).unwrap();
+        assert_eq!(line.get("SecondsWaiting"), None);
+    }
+
+    #[test]
+    fn a_call_that_failed_otherwise_is_no_matter_of_the_connection() {
+        let failed = Err(ErrorName::RemoteFull.error("disk full"));
+        assert_eq!(document(&begun(json!({}), 5), &failed, Reachability::Reachable), None);
+    }
+
+    #[test]
+    fn a_payload_of_verify_remote_names_its_object_in_the_checkpoint() {
+        let payload = json!({"checkpoint": {"object": {"bucket": "b", "object_key": "k"}}});
+        let begun = Begun::new(&payload, UNIX_EPOCH);
+        assert_eq!((begun.bucket, begun.object_key), (json!("b"), json!("k")));
+        let nothing = Begun::new(&json!("garbage"), UNIX_EPOCH);
+        assert_eq!((nothing.object_key.clone(), nothing.age()), (Value::Null, None));
+    }
+
+    fn checkpoint() -> Checkpoint {
+        let route = Route::Direct { path: "in/a.csv".into() };
+        Checkpoint::start(object(), route, "2026-01-01T00:00:00Z".into())
+    }
+}

@@ -1,0 +1,95 @@
+//! One message for each new record, to whoever subscribes to the topic.
+
+use std::time::Duration;
+
+use bridge::printable;
+
+use crate::deps::Deps;
+use crate::record::Record;
+
+/// Maximum time for it.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// SNS takes subjects of less than 100 ASCII characters.
+const SUBJECT_MAX: usize = 99;
+
+/// Maximum length of the cause in the message, in characters. A message may have 256 KiB, a text message far less.
+const CAUSE_MAX: usize = 2_000;
+
+/// A message about a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    pub(crate) subject: String,
+    pub(crate) message: String,
+}
+
+impl Notice {
+    /// About this record, which lies at `location`.
+    pub(crate) fn new(record: &Record, location: &str) -> Self {
+        let object = record.object.as_deref().unwrap_or("an event that names no object");
+        let size = record.size.map(|size| format!(" ({size} bytes)")).unwrap_or_default();
+        let cause: String = record.cause.chars().take(CAUSE_MAX).collect();
+        let lines = [
+            "A file was not delivered.".to_owned(),
+            String::new(),
+            format!("What:       {}{size}", printable(object)),
+            format!("Where to:   {}", printable(&record.destination)),
+            format!("Why:        {}: {}", record.error, printable(&cause)),
+            format!("Since:      {}", record.started_at),
+            format!("What to do: {}", record.what_to_do),
+            format!("Runbook:    {}", record.runbook),
+            format!("Command:    {}", record.redrive_command),
+            format!("Record:     {}", printable(location)),
+        ];
+        Self { subject: subject(&record.error, record.object_key()), message: lines.join("\n") + "\n" }
+    }
+}
+
+/// Tells the subscribers of the topic of a new record. The record counts, so a notice that cannot be sent is only logged.
+pub(crate) async fn publish(deps: &Deps, record: &Record, location: &str) {
+    let topic = deps.settings().ok().and_then(|settings| settings.notice_topic.as_ref());
+    let Some((client, topic)) = deps.sns.as_ref().zip(topic) else { return };
+    let Notice { subject, message } = Notice::new(record, location);
+    let publish = client.publish().topic_arn(topic).subject(subject).message(message).send();
+    match tokio::time::timeout(LIMIT, publish).await {
+        Ok(Ok(_)) => tracing::info!(topic, "the notice is sent"),
+        Ok(Err(error)) => {
+            tracing::error!(topic, problem = aws::in_words(&error), "the notice could not be sent");
+        }
+        Err(_) => tracing::error!(topic, "the notice could not be sent: SNS did not answer in time"),
+    }
+}
+
+/// The error, and as much of the object's key as has room: its end.
+fn subject(error: &str, object_key: &str) -> String {
+    let is_plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
+    let plain = |text: &str| -> String { text.chars().map(|c| if is_plain(&c) { c } else { '?' }).collect() };
+    let head: String = format!("Not delivered: {}", plain(error)).chars().take(SUBJECT_MAX).collect();
+    let (key, room) = (plain(object_key), SUBJECT_MAX - head.len());
+    if key.is_empty() || room < 10 {
+        head
+    } else if key.len() + 2 <= room {
+        format!("{head}: {key}")
+    } else {
+        format!("{head}: ...{}", &key[key.len() + 5 - room..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn story_188_a_subject_is_what_sns_takes() {
+        assert_eq!(subject("RemoteFull", "in/a.txt"), "Not delivered: RemoteFull: in/a.txt");
+        assert_eq!(subject("RemoteFull", ""), "Not delivered: RemoteFull");
+        assert_eq!(subject("X", "r\u{e4}ksm\u{f6}rg\u{e5}s\n"), "Not delivered: X: r?ksm?rg?s?");
+        for length in 60..200 {
+            let key = format!("{}.csv", "a".repeat(length));
+            let subject = subject("ConnectFailed", &key);
+            assert!(subject.len() <= SUBJECT_MAX && subject.ends_with(".csv"), "{subject}");
+        }
+        let long = subject(&"E".repeat(200), "k");
+        assert_eq!(long.len(), SUBJECT_MAX);
+    }
+}
