@@ -1,4 +1,4 @@
-// Checks ../bridge.asl.json: two validators, the house rules, and a walk through scenarios.json.
+// Checks the definitions in the parent folder: two validators, the house rules, and a walk through their scenarios.
 //
 // Neither validator alone is strict: asl-validator knows JSONata but not the fields of a retrier, AWS's language
 // service the other way round. Neither evaluates anything, so a small interpreter does, on jsonata 2.0.6, the version
@@ -11,11 +11,27 @@ import jsonata from "jsonata";
 import { TextDocument } from "vscode-languageserver-textdocument";
 
 const here = (name) => new URL(name, import.meta.url);
-const text = readFileSync(process.argv[2] ?? here("../bridge.asl.json"), "utf8");
+const name = process.argv[2] ?? "bridge";
+const text = readFileSync(here(`../${name}.asl.json`), "utf8");
 // What CloudFormation's DefinitionSubstitutions will do.
-const substituted = text.replace(/\$\{(\w+)\}/g, "arn:aws:lambda:us-east-1:111122223333:function:$1");
+const substitutions = {
+  MaxConcurrency: "8",
+  RecordBucketName: "records",
+  BridgeStateMachineArn: "arn:aws:states:us-east-1:111122223333:stateMachine:bridge",
+};
+const substituted = text.replace(
+  /\$\{(\w+)\}/g,
+  (_, key) => substitutions[key] ?? `arn:aws:lambda:us-east-1:111122223333:function:${key}`,
+);
 const parse = () => JSON.parse(substituted);
 const machine = parse();
+
+// Every state with its name, those inside of a Map too.
+const allStates = ({ States }) =>
+  Object.entries(States).flatMap(([name, state]) => [
+    [name, state],
+    ...(state.ItemProcessor ? allStates(state.ItemProcessor) : []),
+  ]);
 
 const problems = [];
 const problem = (where, what) => problems.push(`${where}: ${what}`);
@@ -24,7 +40,7 @@ const problem = (where, what) => problems.push(`${where}: ${what}`);
 for (const error of aslValidator(parse()).errors) problem("asl-validator", error.Message ?? JSON.stringify(error));
 {
   const service = languageService.getLanguageService({});
-  const document = TextDocument.create("file:///bridge.asl.json", "asl", 1, substituted);
+  const document = TextDocument.create(`file:///${name}.asl.json`, "asl", 1, substituted);
   const found = await service.doValidation(document, service.parseJSONDocument(document), { shouldValidateArn: true });
   for (const { message, range } of found) problem(`AWS language service, line ${range.start.line + 1}`, message);
 }
@@ -51,7 +67,9 @@ const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 const longest = ({ IntervalSeconds, MaxAttempts, BackoffRate, MaxDelaySeconds }) =>
   Array.from({ length: MaxAttempts }, (_, i) => Math.min(IntervalSeconds * BackoffRate ** i, MaxDelaySeconds));
 let events = 0;
-for (const [name, state] of Object.entries(machine.States)) {
+// What these raise shall end the execution.
+const uncaught = ["RaiseOriginal", "FindRun", "Count"];
+for (const [name, state] of allStates(machine)) {
   const commented = (where, thing) => thing.Comment?.trim() || problem(where, "no Comment says why it is there");
   commented(name, state);
   for (const [i, rule] of (state.Choices ?? []).entries()) commented(`${name}.Choices[${i}]`, rule);
@@ -93,8 +111,10 @@ for (const [name, state] of Object.entries(machine.States)) {
       problem(where, `the comment must say ${Math.round(least)} s at least`);
   }
   // A retry has three events: scheduled, started, failed. One pass of all states must leave room for loops and redrives.
+  const patience = sum((state.Retry ?? []).map((retrier) => sum(longest(retrier)) / 2));
+  if (patience > machine.TimeoutSeconds) problem(name, `its retries take ${patience} s on average, longer than TimeoutSeconds`);
   events += 3 * sum((state.Retry ?? []).map(({ MaxAttempts }) => MaxAttempts));
-  if (state.Type === "Task" && name !== "RaiseOriginal" && !state.Catch) problem(name, "every task but RaiseOriginal catches");
+  if (state.Type === "Task" && !uncaught.includes(name) && !state.Catch) problem(name, "this task must catch");
 }
 if (events > 24_999 / 2) problem("Retry", `all retries of one pass have ${events} events: more than half of what a history may have`);
 
@@ -135,7 +155,7 @@ const recordFailure = ({ execution, failure, raise }) => {
 
 const run = async (scenario) => {
   const answers = plain(scenario.answers);
-  const trace = { path: [], calls: {}, payloads: {} };
+  const trace = { path: [], calls: {}, payloads: {}, waits: [] };
   const context = {
     Execution: { Id: "arn:execution", Name: "e-1", StartTime: "2026-01-09T18:30:00Z", Input: scenario.input },
     StateMachine: { Id: "arn:stateMachine", Name: "bridge" },
@@ -156,12 +176,14 @@ const run = async (scenario) => {
     const retries = new Map();
     for (context.State.RetryCount = 0; ; context.State.RetryCount++) {
       try {
-        const { Payload } = await evaluate(state.Arguments, { input, context });
-        const result = { StatusCode: 200, Payload: plain(call(name, Payload)) };
+        const given = await evaluate(state.Arguments, { input, context });
+        const isFunction = state.Resource.endsWith(":lambda:invoke");
+        const answer = plain(call(name, isFunction ? given.Payload : given));
+        const result = isFunction ? { StatusCode: 200, Payload: answer } : answer;
         return [await evaluate(state.Output, { input, result, context }), state.Next];
       } catch (failure) {
         if (!(failure instanceof Failure)) throw failure;
-        const retrier = state.Retry.find(({ ErrorEquals }) => ErrorEquals.includes(failure.error));
+        const retrier = state.Retry?.find(({ ErrorEquals }) => ErrorEquals.includes(failure.error));
         const done = retries.get(retrier) ?? 0;
         if (retrier && done < retrier.MaxAttempts) {
           retries.set(retrier, done + 1);
@@ -180,7 +202,15 @@ const run = async (scenario) => {
   const step = async (name, state, input) => {
     context.State = { Name: name, EnteredTime: "2026-01-09T18:30:01Z", RetryCount: 0 };
     if (state.Type === "Task") return task(name, state, input);
-    if (state.Type === "Succeed") return [await evaluate(state.Output, { input, context }), null];
+    if (state.Type === "Succeed") return [state.Output ? await evaluate(state.Output, { input, context }) : input, null];
+    // The children have scenarios of their own. The result is discarded.
+    if (state.Type === "Map") return [input, state.Next];
+    if (state.Type === "Wait") {
+      const seconds = await evaluate(state.Seconds, { input, context });
+      if (!Number.isInteger(seconds) || seconds < 0) throw new Failure("States.QueryEvaluationError", `not seconds: ${seconds}`);
+      trace.waits.push(seconds);
+      return [input, state.Next];
+    }
     if (state.Type === "Fail") throw new Failure(await evaluate(state.Error, { input, context }), await evaluate(state.Cause, { input, context }));
     for (const rule of state.Choices) {
       const met = await evaluate(rule.Condition, { input, context });
@@ -190,14 +220,16 @@ const run = async (scenario) => {
     return [input, state.Default];
   };
 
-  let name = machine.StartAt;
+  // The whole machine, or the children of one of its Maps.
+  const { StartAt, States } = scenario.map ? machine.States[scenario.map].ItemProcessor : machine;
+  let name = StartAt;
   let input = scenario.input;
   let redrives = scenario.redrives ?? 0;
   for (;;) {
     trace.path.push(name);
     if (trace.path.length > 100) return { ...trace, status: "ENDLESS" };
     try {
-      const [output, next] = await step(name, machine.States[name], input);
+      const [output, next] = await step(name, States[name], input);
       if (!next) return { ...trace, status: "SUCCEEDED", output };
       [name, input] = [next, output];
     } catch (failure) {
@@ -216,7 +248,7 @@ const contains = (actual, wanted) =>
     ? actual && typeof actual === "object" && Object.entries(wanted).every(([name, value]) => contains(actual[name], value))
     : isDeepStrictEqual(actual, wanted);
 
-const { common, scenarios } = JSON.parse(readFileSync(here("scenarios.json"), "utf8"));
+const { common, scenarios } = JSON.parse(readFileSync(here(`${name}.scenarios.json`), "utf8"));
 const resolve = (value) => {
   if (typeof value === "string" && value.startsWith("@")) return resolve(common[value.slice(1)]);
   if (Array.isArray(value)) return value.map(resolve);
@@ -224,7 +256,8 @@ const resolve = (value) => {
   return value;
 };
 let passed = 0;
-for (const raw of scenarios) {
+// A definition that is not valid cannot be walked through.
+for (const raw of problems.length ? [] : scenarios) {
   const scenario = resolve(raw);
   const before = problems.length;
   const got = await run(scenario);
@@ -243,8 +276,8 @@ for (const raw of scenarios) {
 }
 
 for (const line of problems) console.error(line);
-console.log(`${passed} passed, ${scenarios.length - passed} failed`);
+console.log(`${name}: ${passed} passed, ${scenarios.length - passed} failed`);
 if (problems.length) {
-  console.error(`${problems.length} problems in the state machine`);
+  console.error(`${problems.length} problems in ${name}.asl.json`);
   process.exit(1);
 }

@@ -2,6 +2,7 @@
 //! connections, a fast source of objects, and the local AWS. Everything listens on loopback on a free port, and ends with
 //! its owner.
 
+pub mod backfill;
 pub mod cases;
 pub mod cli;
 pub mod compatibility;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::ministack::{MiniStack, REGION};
+use crate::tools::workspace;
 
 /// What an execution does once it is redriven; before that, it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl<'a> SmallStack<'a> {
     pub async fn deploy_with(aws: &'a MiniStack, name: &str, more: &[(&str, &str)]) -> Result<Self> {
         let stack = Self { aws, name: name.to_owned() };
         let given: BTreeMap<&str, &str> = PARAMETERS.iter().chain(more).copied().collect();
-        let template = stack.template(given.keys().copied()).to_string();
+        let template = stack.template(&given)?.to_string();
         let body = utf8_percent_encode(&template, NON_ALPHANUMERIC).to_string();
         let parameters = given.iter().enumerate().map(|(index, (name, value))| {
             let (member, value) =
@@ -86,27 +87,45 @@ impl<'a> SmallStack<'a> {
         self.aws.request("POST", "/", &headers, &format!("Version=2010-05-15&Action={action}")).await
     }
 
-    fn template<'p>(&self, parameters: impl Iterator<Item = &'p str>) -> Value {
-        let parameters = parameters.map(|name| (name.to_owned(), json!({"Type": "String"})));
+    fn template(&self, given: &BTreeMap<&str, &str>) -> Result<Value> {
+        let parameters = given.keys().map(|name| ((*name).to_owned(), json!({"Type": "String"})));
         let bucket = |name: &str| json!({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": name}});
+        let machine = |name: &str, definition: &str| {
+            json!({"Type": "AWS::StepFunctions::StateMachine", "Properties": {
+                "StateMachineName": name,
+                "RoleArn": "arn:aws:iam::000000000000:role/none",
+                "DefinitionString": definition,
+            }})
+        };
         let output = |value: Value| json!({ "Value": value });
-        json!({
+        Ok(json!({
             "Parameters": parameters.collect::<serde_json::Map<_, _>>(),
             "Resources": {
                 "Bucket": bucket(&self.bucket()),
                 "RecordBucket": bucket(&self.record_bucket()),
-                "Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
-                    "StateMachineName": self.name,
-                    "RoleArn": "arn:aws:iam::000000000000:role/none",
-                    "DefinitionString": definition().to_string(),
-                }},
+                "Machine": machine(&self.name, &definition().to_string()),
+                "BackfillMachine": machine(&format!("{}-backfill", self.name), &self.backfill(given)?),
             },
             "Outputs": {
                 "BucketName": output(json!({"Ref": "Bucket"})),
                 "RecordBucketName": output(json!({"Ref": "RecordBucket"})),
                 "StateMachineArn": output(json!({"Ref": "Machine"})),
+                "BackfillStateMachineArn": output(json!({"Ref": "BackfillMachine"})),
             },
-        })
+        }))
+    }
+
+    /// The real definition, as the template of the bridge fills it in.
+    fn backfill(&self, given: &BTreeMap<&str, &str>) -> Result<String> {
+        let definition = std::fs::read_to_string(workspace().join("statemachine/backfill.asl.json"))?;
+        let values = [
+            ("MaxConcurrency", given["MaxConnections"]),
+            ("RecordBucketName", &self.record_bucket()),
+            ("BridgeStateMachineArn", &self.state_machine()),
+        ];
+        let filled_in =
+            |text: String, (name, value): &(&str, &str)| text.replace(&format!("${{{name}}}"), value);
+        Ok(values.iter().fold(definition, filled_in))
     }
 
     /// The bucket whose objects are delivered.
@@ -119,7 +138,8 @@ impl<'a> SmallStack<'a> {
         format!("{}-records", self.name)
     }
 
-    fn state_machine(&self) -> String {
+    /// The state machine of the deliveries.
+    pub fn state_machine(&self) -> String {
         format!("arn:aws:states:{REGION}:000000000000:stateMachine:{}", self.name)
     }
 
@@ -229,6 +249,7 @@ fn definition() -> Value {
     let now = format!(
         "({redriven} ? $states.context.Execution.Input.then : $states.context.Execution.Input.first)"
     );
+    let key = "$states.context.Execution.Input.detail.object.key";
     json!({
         "QueryLanguage": "JSONata",
         "StartAt": "Transfer",
@@ -243,6 +264,7 @@ fn definition() -> Value {
                     {"Condition": "{% $states.input.now = 'run' %}", "Next": "Wait"},
                     {"Condition": "{% $states.input.now = 'refused' %}", "Next": "Refused"},
                     {"Condition": "{% $states.input.now = 'retry' %}", "Next": "Retry"},
+                    {"Condition": format!("{{% $contains({key}, 'slow/') %}}"), "Next": "Slow"},
                 ],
             },
             // Without the function, each attempt fails.
@@ -253,6 +275,7 @@ fn definition() -> Value {
             },
             "Wait": {"Type": "Wait", "Seconds": 10_000_000, "Next": "Delivered"},
             "Refused": {"Type": "Fail", "Error": "AuthenticationRejected", "Cause": "refused"},
+            "Slow": {"Type": "Wait", "Seconds": 20, "Next": "Delivered"},
             "Delivered": {"Type": "Succeed"},
         },
     })

@@ -30,13 +30,15 @@ async fn definition(summary: &mut Summary) {
     let folder = workspace().join("statemachine/check");
     match tools::npm_packages(&folder).await {
         Ok(true) => {
-            let mut check = Command::new("node");
-            check.arg("check.mjs").current_dir(&folder);
-            summary.check("definition", "asl-validator and the house rules", quiet(&check)).await;
+            for definition in ["bridge", "backfill"] {
+                let mut check = Command::new("node");
+                check.args(["check.mjs", definition]).current_dir(&folder);
+                let what = format!("asl-validator and the house rules: {definition}");
+                summary.check("definition", &what, quiet(&check)).await;
+            }
         }
         Ok(false) => summary.skipped.push(
-            "the strict check of statemachine/bridge.asl.json needs Node.js and npm (apt-get install npm)"
-                .to_owned(),
+            "the strict check of the state machines needs Node.js and npm (apt-get install npm)".to_owned(),
         ),
         Err(error) => summary.check("definition", "npm ci", async { Err(error) }).await,
     }

@@ -1,8 +1,10 @@
 //! The whole chain: the unchanged template, deployed with SAM; the real binaries; a real partner.
 
 mod any_size;
+mod backfill;
 mod care;
 mod permissions;
+mod questions;
 mod records;
 mod watching;
 mod weekend;

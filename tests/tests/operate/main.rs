@@ -1,5 +1,6 @@
 //! The operator's commands against the local AWS, with a stand-in for RedriveExecution.
 
+mod backfill;
 mod check;
 mod failures;
 mod many_objects;

@@ -16,6 +16,14 @@ async fn story_205_wrong_arguments_change_nothing() {
         (&["failures", "show"], "<ID|KEY>"),
         (&["failures", "show", "failures/open/x"], "not the key of a failure record"),
         (&["redrive", "--limit", "many"], "--limit"),
+        (&["backfill"], "<OBJECTS>"),
+        (&["backfill", "s3://another-bucket/in/"], "another-bucket"),
+        (&["backfill", "s3://mistakes-arguments-objects", "--newer-than", "yesterday"], "expected an age"),
+        (&["backfill", "--manifest", "/no/such/file"], "/no/such/file"),
+        (
+            &["backfill", "s3://mistakes-arguments-objects", "--stack", "no-such-stack"],
+            "no stack \"no-such-stack\"",
+        ),
         (&["redrive", "--stack", ""], "--stack"),
         (&["redrive", "e1"], "unexpected argument"),
         (&["redrive", "--stack", "no-such-stack"], "no stack \"no-such-stack\" in us-east-1"),
@@ -48,8 +56,8 @@ async fn story_205_without_credentials_region_or_stack() {
         ),
         (without(&[]), &[], "--stack <NAME>"),
     ] {
-        for command in ["failures", "redrive"] {
-            let arguments = [&[command], arguments].concat();
+        for command in [&["failures"][..], &["redrive"], &["backfill", "s3://b/k"]] {
+            let arguments = [command, arguments].concat();
             let ran = cli::run(cli::operate(environment.clone(), &arguments).await).await;
             assert_eq!(ran.status, 2, "{arguments:?}: {ran:?}");
             assert!(ran.stderr.contains(words), "{arguments:?}: {}", ran.stderr);

@@ -1,7 +1,10 @@
 //! A bucket, and records of what became of its objects.
 
+use std::time::Duration;
+
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use aws_sdk_sfn::types::ExecutionStatus;
 use bridge::{FailureKey, Outcome, ReceiptKey, VersionMark, object_part};
 use integration_tests::cli::Ran;
 use serde_json::{Value, json};
@@ -85,6 +88,9 @@ impl Shelf {
     pub(crate) async fn failure(&self, put: &Put, execution: &str, error: &str) {
         let input = self.input(put, "fail");
         let arn = self.desk.stack.start(execution, &input).await.unwrap();
+        while self.desk.stack.status(&arn).await.unwrap() == ExecutionStatus::Running {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let key = FailureKey::open(&put.object_key, put.mark(), "2026-11-27T09:15:00Z", error, "c");
         let record = json!({"error": error, "cause": "it failed", "execution": arn});
         let key = key.of_execution(execution, 0).to_string();

@@ -72,7 +72,7 @@ async fn story_218_watching_goes_on_until_it_is_stopped() {
     let id = child.id().unwrap();
     tokio::time::sleep(Duration::from_secs(14)).await;
     let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let output = child.wait_with_output().await.unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     assert!(lines.lines().count() >= 2, "{lines}");

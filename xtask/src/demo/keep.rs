@@ -76,7 +76,10 @@ fn typed_lines() -> UnboundedReceiver<String> {
 fn explain(stack: &Stack<'_>, partner: &Partner) {
     let (bucket, records, machine) = (stack.bucket(), stack.record_bucket(), stack.state_machine());
     heading("Everything stays up until Ctrl-C");
-    paragraph("Stop the partner's server: type stop and Enter in this terminal. Start it again: start.");
+    paragraph(
+        "Stop the partner's server: type stop and Enter in this terminal. Files that you upload meanwhile wait for it. Start \
+         it again: start. The files arrive within two minutes.",
+    );
     heading("In another terminal, talk to the local AWS with the AWS CLI");
     println!("  export AWS_ENDPOINT_URL={} AWS_REGION=us-east-1", stack.aws.endpoint);
     println!("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test");

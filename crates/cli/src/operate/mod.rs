@@ -1,10 +1,8 @@
 //! The commands of the operator of a stack. A new command is a module with `Arguments` and `run`, a variant of `Command`,
 //! and a line in `answer`.
 
-// Until all commands use them.
-#![allow(dead_code)]
-
 mod arguments;
+mod backfill;
 mod check;
 mod confirm;
 mod executions;
@@ -40,6 +38,7 @@ use crate::stop::Stop;
 pub(crate) enum Command {
     Failures(failures::Arguments),
     Redrive(redrive::Arguments),
+    Backfill(backfill::Arguments),
     Check(check::Arguments),
     Where(whereabouts::Arguments),
     Status(status::Arguments),
@@ -57,6 +56,7 @@ async fn answer(command: &Command, stop: &Stop) -> Result<Answer, Problem> {
     match command {
         Command::Failures(arguments) => unless_stopped(stop, failures::run(arguments)).await,
         Command::Redrive(arguments) => redrive::run(arguments, stop).await,
+        Command::Backfill(arguments) => backfill::run(arguments, stop).await,
         Command::Check(arguments) => unless_stopped(stop, check::run(arguments)).await,
         Command::Where(arguments) => unless_stopped(stop, whereabouts::run(arguments)).await,
         Command::Status(arguments) => status::run(arguments, stop).await,

@@ -15,6 +15,8 @@ pub(crate) struct Operator {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) records: Records,
     pub(crate) executions: Executions,
+    /// Of the state machine for backfills.
+    pub(crate) backfills: Executions,
     /// For the partner's credential.
     pub(crate) credential_clients: Clients,
 }
@@ -31,8 +33,10 @@ impl Operator {
         let stack = Stack::load(&cloudformation, &arguments.stack, &region).await?;
         let s3 = clients::s3(&config);
         let records = Records::new(s3.clone(), stack.record_bucket());
-        let executions = Executions::new(clients::step_functions_once(&config), stack.state_machine_arn());
+        let step_functions = clients::step_functions_once(&config);
+        let executions = Executions::new(step_functions.clone(), stack.state_machine_arn());
+        let backfills = Executions::new(step_functions, stack.backfill_machine_arn());
         let credential_clients = Clients::new(&config);
-        Ok(Self { stack, s3, records, executions, credential_clients })
+        Ok(Self { stack, s3, records, executions, backfills, credential_clients })
     }
 }

@@ -74,17 +74,24 @@ impl Records {
 
     /// One record. `None` if it is gone: a record moves when its failure is settled, and old ones expire.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Value>, Problem> {
+        let Some(record) = self.text(key).await? else { return Ok(None) };
         let location = format!("s3://{}/{key}", self.bucket);
-        let record = match self.s3.get_object().bucket(&self.bucket).key(key).send().await {
-            Ok(record) => record,
+        let record = serde_json::from_str(&record);
+        record.map(Some).map_err(|_| Problem::Failed(format!("reading {location}: it is not JSON")))
+    }
+
+    /// An object of the record bucket. `None` if it is not there.
+    pub(crate) async fn text(&self, key: &str) -> Result<Option<String>, Problem> {
+        let location = format!("s3://{}/{key}", self.bucket);
+        let object = match self.s3.get_object().bucket(&self.bucket).key(key).send().await {
+            Ok(object) => object,
             Err(error) if aws::CallError::of(&error).status == Some(404) => return Ok(None),
             Err(error) => {
                 return Err(Problem::of_call(&format!("reading {location}"), "s3:GetObject", &error));
             }
         };
         let broken_off = |error| Problem::Failed(format!("reading {location}: {error}"));
-        let bytes = record.body.collect().await.map_err(broken_off)?.into_bytes();
-        let record = serde_json::from_slice(&bytes);
-        record.map(Some).map_err(|_| Problem::Failed(format!("reading {location}: it is not JSON")))
+        let bytes = object.body.collect().await.map_err(broken_off)?.into_bytes();
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 }

@@ -104,6 +104,19 @@ impl Stack {
         self.output("StateMachineArn")
     }
 
+    /// The state machine that starts deliveries from a manifest.
+    pub(crate) fn backfill_machine_arn(&self) -> &str {
+        self.output("BackfillStateMachineArn")
+    }
+
+    /// How many deliveries a backfill has under way at the same time, as the template says.
+    pub(crate) fn backfill_concurrency(&self) -> usize {
+        match self.max_connections() {
+            0 => 10,
+            connections => connections,
+        }
+    }
+
     pub(crate) fn record_bucket(&self) -> &str {
         self.output("RecordBucketName")
     }

@@ -1,4 +1,4 @@
-//! `check`: holds a bucket against receipts, failures and running executions.
+//! `check`: compares a bucket with receipts, failures and running executions.
 
 mod counts;
 mod finding;
@@ -19,7 +19,7 @@ use super::problem::{Answer, Problem};
 use super::since::Since;
 use crate::location::Location;
 
-/// Hold a bucket against what was delivered
+/// Compare a bucket with what was delivered
 ///
 /// Compares the current objects below a prefix with the receipts, the open
 /// failures and the running executions. Prints a line for each object that was
@@ -46,11 +46,12 @@ pub(crate) struct Arguments {
     prefix: Location,
     #[command(flatten)]
     stack: StackArguments,
-    /// Only objects uploaded since: an age (24h), a day or a time
-    #[arg(long, value_parser = Since::parse)]
+    /// Only uploads since then: 24h, 7d, a day or a time
+    #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
     since: Option<Since>,
-    /// Look on the partner's server as well: is each file there, with its size?
+    /// Look on the partner's server as well
     ///
+    /// Is each file there, and has it the size of its object?
     /// Reads the credential with your AWS permissions, and makes one connection.
     /// A file that is missing may have been taken away by the partner.
     #[arg(long, verbatim_doc_comment)]

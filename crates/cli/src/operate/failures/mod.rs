@@ -16,7 +16,7 @@ use super::problem::{Answer, Problem};
 use super::table::{Align, Table};
 use crate::output::{self, Layout, Span, Style};
 
-/// List the failed deliveries that are owed, by error and cause
+/// List the open failures, by error and cause
 ///
 /// Says for each group how many there are, an example's cause, what to do, and
 /// the command that finishes them.
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     stack: Option<StackArguments>,
     #[command(flatten)]
     filter: Filter,
-    /// Also failures that a later delivery made good for
+    /// Also settled failures: those that are not open any more
     #[arg(long)]
     all: bool,
 }

@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     stack: StackArguments,
     #[command(flatten)]
     filter: Filter,
-    /// At most so many, the oldest first
+    /// Redrive at most N, the oldest first
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Say what would be done, and change nothing
