@@ -16,6 +16,8 @@ async fn story_108_the_roles_may_do_what_a_delivery_needs_and_no_more() {
     let secret = &arn[..arn.len() - 7];
     assert!(secret.ends_with(":secret:permissions/sftp"), "{arn}");
     let port = partner.port.to_string();
+    let queue = aws.create_queue("notices").await.unwrap();
+    let topic = aws.create_topic("notices", &queue).await.unwrap();
     let parameters = [
         ("SftpHost", partner.host.as_str()),
         ("SftpPort", &port),
@@ -25,6 +27,7 @@ async fn story_108_the_roles_may_do_what_a_delivery_needs_and_no_more() {
         ("KeySuffix", "/x"),
         ("AfterDelivery", "delete"),
         ("StateMachineName", "another-name"),
+        ("NoticeTopicArn", &topic),
     ];
     let stack = Stack::deploy(&aws, "permissions", &parameters).await.unwrap();
     assert!(stack.state_machine().ends_with(":another-name"), "{}", stack.state_machine());
@@ -57,6 +60,7 @@ async fn story_108_the_roles_may_do_what_a_delivery_needs_and_no_more() {
 
     // Step Functions' event about it reaches the function, which may ask about the execution.
     records::logged(&stack, "nothing to record", &failed).await;
+    records::logged(&stack, "the notice is sent", &failed).await;
 
     // A failure that is made good for is settled. No warning says that a receipt was not written.
     std::fs::write(partner.root.join("out/fails"), "in the way").unwrap();

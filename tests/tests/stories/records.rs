@@ -9,7 +9,7 @@ use bridge::{
     DayReceiptKey, Deadline, Execution, Failure, FailureKey, FailureState, Outcome, Progress, Receipt,
     ReceiptKey, RecordFailureCall, RecordFailureInput, RecordSettings, StatusChange, VerifyRemoteInput,
 };
-use integration_tests::schema;
+use integration_tests::{ministack, schema};
 use record_failure::{Output, Recorded};
 use serde_json::{Value, json};
 
@@ -294,6 +294,31 @@ async fn story_187_records_follow_their_schemas_and_a_wrong_one_is_seen() {
         receipt[field] = wrong;
         assert_eq!(problems("receipt", &receipt).await.len(), 1, "{field}");
     }
+}
+
+#[tokio::test]
+async fn story_188_a_notice_that_cannot_be_sent_changes_nothing() {
+    let bridge = recording().await;
+    let event = bridge.put("k", b"x".to_vec()).await;
+    let mut deps = deps(&bridge);
+    // The system accepts connections there, and nobody answers.
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    for endpoint in [bridge.aws.endpoint.clone(), format!("http://{}", silent.local_addr().unwrap())] {
+        let config = aws_sdk_sns::Config::builder()
+            .behavior_version(aws_sdk_sns::config::BehaviorVersion::latest())
+            .credentials_provider(aws_sdk_sns::config::Credentials::new("test", "test", None, None, "local"))
+            .region(aws_sdk_sns::config::Region::new(ministack::REGION))
+            .endpoint_url(endpoint);
+        deps.sns = Some(aws_sdk_sns::Client::from_conf(config.build()));
+        let topic = Some("arn:aws:sns:us-east-1:000000000000:nobody".to_owned());
+        deps.settings = deps.settings.map(|settings| RecordSettings { notice_topic: topic, ..settings });
+        let input = failed(&execution(&unique("failed")), &event, "RemoteFull");
+        let start = Instant::now();
+        let output = record_failure::handle(&deps, input).await.unwrap();
+        assert!(matches!(output, Output::Record(Recorded::Location(_))), "{output:?}");
+        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    }
+    assert_eq!(bucket(&bridge).failures(FailureState::Open, "k").await.unwrap().len(), 2);
 }
 
 /// An execution that somebody stops, and the event about it.
