@@ -43,7 +43,7 @@ pub fn queries(template: &str) -> Vec<Query> {
 pub fn runbook_queries() -> Vec<Query> {
     let runbook = std::fs::read_to_string(workspace().join("docs/errors.md")).unwrap();
     let starts = ["fields ", "filter "];
-    let blocks = runbook.split("\n```").filter_map(|part| part.split_once('\n')).map(|(_, text)| text);
+    let blocks = runbook.split("```").filter_map(|part| part.split_once('\n')).map(|(_, text)| text.trim());
     let texts = blocks.filter(|text| starts.iter().any(|start| text.starts_with(start)));
     texts.map(|text| Query { name: "docs/errors.md".into(), text: text.to_owned() }).collect()
 }

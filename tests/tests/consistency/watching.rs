@@ -55,11 +55,11 @@ fn alarms() -> BTreeMap<String, BTreeMap<String, String>> {
             match line
                 .strip_prefix("      ")
                 .filter(|line| !line.starts_with(' '))
-                .and_then(|line| line.split_once(": "))
+                .and_then(|line| line.split_once(':'))
             {
                 Some((property, value)) => {
                     last = property.to_owned();
-                    properties.insert(last.clone(), value.to_owned());
+                    properties.insert(last.clone(), value.trim().to_owned());
                 }
                 None => properties.entry(last.clone()).or_default().push_str(&format!(" {}", line.trim())),
             }

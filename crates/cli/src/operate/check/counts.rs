@@ -17,6 +17,7 @@ pub(super) struct Counts {
     pub(super) failed: u64,
     pub(super) under_way: u64,
     pub(super) never_started: u64,
+    pub(super) owed: u64,
     pub(super) remote: RemoteCounts,
 }
 
@@ -42,6 +43,7 @@ impl Counts {
             Holding::NeverStarted => &mut self.never_started,
         };
         *count += 1;
+        self.owed += u64::from(finding.holding.is_owed());
         self.remote.delivered_differs += u64::from(finding.differs());
         let remote = match finding.remote {
             None => return,
@@ -53,17 +55,13 @@ impl Counts {
         *remote += 1;
     }
 
-    fn owed(&self) -> u64 {
-        self.failed + self.under_way + self.never_started
-    }
-
     fn objects(&self) -> u64 {
-        self.owed() + self.delivered + self.passed_over + self.superseded
+        self.owed + self.delivered + self.passed_over + self.superseded
     }
 
     /// Whether there is nothing that somebody should look at.
     pub(super) fn is_fine(&self) -> bool {
-        self.owed() == 0 && self.remote.delivered_differs == 0
+        self.owed == 0 && self.remote.delivered_differs == 0
     }
 
     /// Prints the last line: for programs to standard output, as everything else of them.
@@ -76,10 +74,11 @@ impl Counts {
     }
 
     fn json(&self) -> serde_json::Value {
-        let Self { delivered, passed_over, superseded, failed, under_way, never_started, remote } = self;
+        let Self { delivered, passed_over, superseded, failed, under_way, never_started, owed, remote } =
+            self;
         let RemoteCounts { same, differs, missing, unknown, .. } = remote;
         json!({"summary": {
-            "objects": self.objects(), "owed": self.owed(), "delivered": delivered, "passed_over": passed_over,
+            "objects": self.objects(), "owed": owed, "delivered": delivered, "passed_over": passed_over,
             "superseded": superseded, "failed": failed, "under_way": under_way, "never_started": never_started,
             "remote": { "same": same, "differs": differs, "missing": missing, "unknown": unknown },
         }})
@@ -87,7 +86,7 @@ impl Counts {
 
     fn in_words(&self, stack: &str) -> Vec<String> {
         let count = |count: u64, words: &str| format!("{} {words}", HumanCount(count));
-        let owed = match self.owed() {
+        let owed = match self.owed {
             0 => "nothing is owed".to_owned(),
             owed => format!(
                 "{} of {} are owed: {}, {}, {}",

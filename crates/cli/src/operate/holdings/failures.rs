@@ -48,8 +48,13 @@ impl OpenFailures {
     /// The failure of this upload. Remembers that the bucket has the upload.
     pub(crate) fn of(&mut self, upload: &Upload) -> Option<Failed> {
         let mut found = None;
-        for fingerprint in upload.fingerprints() {
-            if let Some(entry) = self.by_upload.get_mut(&fingerprint) {
+        let unnamed = upload.unnamed();
+        for fingerprint in upload.fingerprints().chain([unnamed]) {
+            let entry = self.by_upload.get_mut(&fingerprint);
+            // What failed before the upload was about an older one.
+            let is_about_it =
+                |entry: &Entry| fingerprint != unnamed || entry.recorded_at >= upload.last_modified;
+            if let Some(entry) = entry.filter(|entry| is_about_it(entry)) {
                 entry.is_listed = true;
                 let error = self.errors[entry.error].clone();
                 found = Some(Failed { error, recorded_at: entry.recorded_at });
@@ -105,6 +110,18 @@ mod tests {
         let mut failures = OpenFailures::default();
         failures.add(&key("k", VersionMark::new(None, Some("e"), None), 1, "RemoteFull"));
         assert!(failures.of(&upload("k", "")).is_some());
+    }
+
+    #[test]
+    fn an_execution_that_named_no_upload_was_to_deliver_the_current_one() {
+        let unknown = VersionMark::new(None, None, None);
+        let mut failures = OpenFailures::default();
+        failures.add(&key("k", unknown, 2, "RemoteFull"));
+        let stored = |last_modified| Upload { last_modified, ..upload("k", "v") };
+        assert_eq!(failures.of(&stored(1_795_770_121)), None, "uploaded later");
+        assert!(failures.has_unlisted());
+        assert!(failures.of(&stored(1_795_770_120)).is_some());
+        assert!(!failures.has_unlisted());
     }
 
     #[test]

@@ -79,3 +79,68 @@ pub(crate) fn judge(
         None => rule.passes_over(upload).map(Holding::PassedOver),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bridge::{FailureKey, ReceiptKey, object_part};
+
+    use super::super::receipts::ReceiptsBuilder;
+    use super::super::rule::tests::settings;
+    use super::super::upload::tests::upload;
+    use super::*;
+
+    /// What is said of an upload with this key that has these receipts, and a failure.
+    fn judged(object_key: &str, outcomes: &[Outcome], has_failed: bool) -> Option<char> {
+        let upload = upload(object_key, "v");
+        let (mut receipts, mut failures) = (ReceiptsBuilder::default(), OpenFailures::default());
+        for outcome in outcomes {
+            let object = object_part(object_key);
+            receipts.add(&ReceiptKey { object, version: upload.mark(), outcome: *outcome });
+        }
+        if has_failed {
+            let time = "2026-11-27T09:00:00Z";
+            failures.add(&FailureKey::open(object_key, upload.mark(), time, "RemoteFull", "c"));
+        }
+        let rule = Rule {
+            bucket: "b".into(),
+            key_prefix: "in/".into(),
+            key_suffix: String::new(),
+            settings: settings(&[]),
+        };
+        judge(&upload, &receipts.build(), &mut failures, &rule).map(|holding| holding.symbol())
+    }
+
+    #[test]
+    fn story_214_what_the_partner_has_counts_more_than_a_failure_and_that_more_than_the_rule() {
+        for (key, outcomes, has_failed, expected) in [
+            ("in/a", &[][..], false, None),
+            ("in/a", &[Outcome::Delivered], true, Some('=')),
+            ("in/a", &[Outcome::AlreadyDelivered, Outcome::Superseded], false, Some('=')),
+            ("in/a", &[], true, Some('!')),
+            ("in/a", &[Outcome::Superseded], true, Some('!')),
+            ("in/a", &[Outcome::Superseded], false, Some('>')),
+            ("in/a", &[Outcome::Skipped], false, Some('-')),
+            // The rule was another one when these were uploaded.
+            ("out/a", &[Outcome::Delivered], false, Some('=')),
+            ("out/a", &[], true, Some('!')),
+            ("out/a", &[], false, Some('-')),
+        ] {
+            assert_eq!(judged(key, outcomes, has_failed), expected, "{key} {outcomes:?} {has_failed}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_still_come_is_owed() {
+        let failed = Failed { error: "RemoteFull".into(), recorded_at: 0 };
+        for (holding, is_owed) in [
+            (Holding::Delivered(Outcome::Delivered), false),
+            (Holding::PassedOver("why".into()), false),
+            (Holding::Superseded, false),
+            (Holding::Failed(failed), true),
+            (Holding::UnderWay { execution: "e".into() }, true),
+            (Holding::NeverStarted, true),
+        ] {
+            assert_eq!(holding.is_owed(), is_owed, "{}", holding.name());
+        }
+    }
+}

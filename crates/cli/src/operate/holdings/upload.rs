@@ -33,6 +33,12 @@ impl Upload {
         self.marks().into_iter().map(move |mark| Fingerprint::new(&object, mark.as_str()))
     }
 
+    /// As a failure names it whose event named no upload: then the current one was to be delivered.
+    pub(super) fn unnamed(&self) -> Fingerprint {
+        let mark = VersionMark::new(None, None, None);
+        Fingerprint::new(&object_part(&self.object_key), mark.as_str())
+    }
+
     /// As a receipt says it.
     pub(crate) fn summary(&self, bucket: &str) -> ObjectSummary {
         ObjectSummary {
