@@ -46,6 +46,17 @@ impl MiniStack {
         self.request("PUT", &path, &headers, &body.to_string()).await.map(drop)
     }
 
+    /// Reserves concurrency for a function: the local CloudFormation does not do what the template says of it.
+    pub async fn reserve(&self, function: &str, invocations: u32) -> Result<()> {
+        let path = format!("/2017-10-31/functions/{function}/concurrency");
+        let headers = format!(
+            "Content-Type: application/json\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/lambda/aws4_request\r\n"
+        );
+        let body = json!({"ReservedConcurrentExecutions": invocations});
+        self.request("PUT", &path, &headers, &body.to_string()).await.map(drop)
+    }
+
     /// The processes of a function that run now.
     pub fn processes(&self, function: &str) -> Result<Vec<FunctionProcess>> {
         let marks =

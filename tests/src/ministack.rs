@@ -167,6 +167,12 @@ impl MiniStack {
         found["DashboardBody"].as_str().map(str::to_owned).context("a dashboard without a body")
     }
 
+    /// The alarms whose names begin with this.
+    pub async fn alarms(&self, prefix: &str) -> Result<Vec<Value>> {
+        let found = self.cloudwatch("DescribeAlarms", &json!({"AlarmNamePrefix": prefix})).await?;
+        found["MetricAlarms"].as_array().cloned().context("no list of alarms")
+    }
+
     async fn cloudwatch(&self, operation: &str, body: &Value) -> Result<Value> {
         let headers = format!(
             "X-Amz-Target: GraniteServiceVersion20100801.{operation}\r\nContent-Type: application/x-amz-json-1.0\r\n\

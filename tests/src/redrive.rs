@@ -69,6 +69,8 @@ struct Known {
     /// How often each API was called.
     calls: BTreeMap<String, usize>,
     throttled: usize,
+    /// All requests, those of other services included.
+    requests: usize,
 }
 
 /// An execution that was redriven.
@@ -121,6 +123,11 @@ impl Redriver {
         self.state.known().calls.get(api).copied().unwrap_or_default()
     }
 
+    /// How many requests there were, those of other services included.
+    pub fn requests(&self) -> usize {
+        self.state.known().requests
+    }
+
     /// How many calls were throttled.
     pub fn throttled(&self) -> usize {
         self.state.known().throttled
@@ -140,6 +147,7 @@ impl State {
 
     async fn serve(&self, mut stream: TcpStream) -> Result<()> {
         let request = Request::read(&mut stream).await?;
+        self.known().requests += 1;
         let Some(api) = request.step_functions_api() else {
             return request.pass_on(&self.aws, &mut stream).await;
         };

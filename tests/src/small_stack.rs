@@ -22,6 +22,8 @@ pub enum Afterwards {
     Succeeds,
     /// It fails again.
     Fails,
+    /// The partner refuses the login.
+    IsRefused,
     /// It does not end.
     Runs,
 }
@@ -151,7 +153,13 @@ impl<'a> SmallStack<'a> {
             }
             sleep(Duration::from_millis(20)).await;
         }
-        let key = key(name, object_key, error);
+        self.record_failure(name, object_key, error).await?;
+        Ok(arn)
+    }
+
+    /// Writes the failure record of an execution.
+    pub async fn record_failure(&self, name: &str, object_key: &str, error: &str) -> Result<()> {
+        let arn = format!("{}:{name}", self.state_machine().replace(":stateMachine:", ":execution:"));
         let record = json!({
             "error": error, "cause": format!("{object_key}: it failed"), "execution": arn,
             "object": format!("s3://{}/{object_key}", self.bucket()), "version_id": "v",
@@ -159,8 +167,7 @@ impl<'a> SmallStack<'a> {
                 {"at": "2026-11-27T09:00:00Z", "state": "Transfer", "error": error, "message": "it failed"},
             ],
         });
-        self.record(&key.to_string(), &record).await?;
-        Ok(arn)
+        self.record(&key(name, object_key, error).to_string(), &record).await
     }
 
     /// Writes a record.
@@ -191,6 +198,7 @@ impl<'a> SmallStack<'a> {
             "then": match then {
                 Afterwards::Succeeds => "succeed",
                 Afterwards::Fails => "fail",
+                Afterwards::IsRefused => "refused",
                 Afterwards::Runs => "run",
             },
         })
@@ -254,6 +262,7 @@ fn definition() -> Value {
                 "Type": "Choice", "Default": "Delivered",
                 "Choices": [
                     {"Condition": "{% $states.input.now = 'run' %}", "Next": "Wait"},
+                    {"Condition": "{% $states.input.now = 'refused' %}", "Next": "Refused"},
                     {"Condition": "{% $states.input.now = 'retry' %}", "Next": "Retry"},
                     {"Condition": format!("{{% $contains({key}, 'slow/') %}}"), "Next": "Slow"},
                 ],
@@ -265,6 +274,7 @@ fn definition() -> Value {
                 "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 10_000_000, "MaxAttempts": 3}],
             },
             "Wait": {"Type": "Wait", "Seconds": 10_000_000, "Next": "Delivered"},
+            "Refused": {"Type": "Fail", "Error": "AuthenticationRejected", "Cause": "refused"},
             "Slow": {"Type": "Wait", "Seconds": 20, "Next": "Delivered"},
             "Delivered": {"Type": "Succeed"},
         },

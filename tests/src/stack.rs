@@ -196,18 +196,41 @@ impl<'a> Stack<'a> {
         Ok(())
     }
 
-    /// From now on, executions give up after this many retries of any error, and not after days. The rest of the definition
-    /// is the deployed one.
+    /// Reserves this concurrency for each of the two functions that connect.
+    pub async fn reserve(&self, invocations: u32) -> Result<()> {
+        for output in ["TransferFunctionName", "VerifyRemoteFunctionName"] {
+            self.aws.reserve(self.output(output), invocations).await?;
+        }
+        // The local AWS calls it `Lambda.Unknown` when a function is throttled.
+        self.change_retriers(|retrier| {
+            let is_throttled = waits_for_its_turn(retrier);
+            if let Some(errors) = retrier["ErrorEquals"].as_array_mut() {
+                errors.retain(|error| error != "Lambda.Unknown");
+                errors.extend(is_throttled.then(|| "Lambda.Unknown".into()));
+            }
+        })
+        .await
+    }
+
+    /// From now on, executions give up after this many retries of any error, and not after days. Only throttled calls wait
+    /// for their turn. The rest of the definition is the deployed one.
     pub async fn give_up_after(&self, retries: u32) -> Result<()> {
+        self.change_retriers(|retrier| {
+            let attempts = retrier["MaxAttempts"].as_u64().unwrap_or_default();
+            if !waits_for_its_turn(retrier) {
+                retrier["MaxAttempts"] = attempts.min(retries.into()).into();
+            }
+        })
+        .await
+    }
+
+    async fn change_retriers(&self, change: impl Fn(&mut Value)) -> Result<()> {
         let sfn = self.aws.sfn();
         let machine = sfn.describe_state_machine().state_machine_arn(self.state_machine()).send().await?;
         let mut definition: Value = serde_json::from_str(&machine.definition)?;
         let states = definition["States"].as_object_mut().context("a definition without states")?;
         let retriers = states.values_mut().filter_map(|state| state.get_mut("Retry")?.as_array_mut());
-        for retrier in retriers.flatten() {
-            let attempts = retrier["MaxAttempts"].as_u64().context("a retrier without MaxAttempts")?;
-            retrier["MaxAttempts"] = attempts.min(retries.into()).into();
-        }
+        retriers.flatten().for_each(change);
         let update = sfn.update_state_machine().state_machine_arn(self.state_machine());
         update.definition(definition.to_string()).send().await?;
         Ok(())
@@ -344,6 +367,11 @@ impl<'a> Stack<'a> {
             .rfind(|(object_key, _)| object_key.contains(execution.name()))
             .map(|(_, it)| it))
     }
+}
+
+fn waits_for_its_turn(retrier: &Value) -> bool {
+    let errors = retrier["ErrorEquals"].as_array();
+    errors.is_some_and(|errors| errors.contains(&"Lambda.TooManyRequestsException".into()))
 }
 
 /// The SAM CLI, without the user's AWS settings and without telemetry.

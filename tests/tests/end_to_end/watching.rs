@@ -8,7 +8,7 @@ use integration_tests::ministack::{self, MiniStack};
 use integration_tests::partner::Partner;
 use integration_tests::stack::Stack;
 use integration_tests::template::{dashboard, queries, runbook_queries, template};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{PATIENCE, receipt};
 
@@ -56,11 +56,33 @@ fn declared(line: &Value) -> BTreeSet<&'static str> {
     names
 }
 
+/// Metric, threshold, seconds and number of the periods.
+async fn assert_alarms(aws: &MiniStack) {
+    let alarms = aws.alarms("watching-").await.unwrap();
+    for (metric, threshold, period, periods) in [
+        ("SecondsUnreachable", 1_800.0, 60, 1),
+        ("SecondsWaiting", 43_200.0, 3_600, 1),
+        ("Throttles", 1.0, 300, 24),
+        ("FilesDelivered", 1.0, 3_600, 24),
+    ] {
+        let alarm = alarms.iter().find(|alarm| alarm["MetricName"] == metric).unwrap();
+        assert_eq!(alarm["Threshold"].as_f64(), Some(threshold), "{alarm}");
+        assert_eq!(
+            (&alarm["Period"], &alarm["EvaluationPeriods"]),
+            (&json!(period), &json!(periods)),
+            "{alarm}"
+        );
+        assert!(alarm["AlarmDescription"].as_str().unwrap().contains("--stack watching"), "{alarm}");
+    }
+}
+
 #[tokio::test]
 async fn story_235_the_metrics_and_the_fields_of_the_queries_are_in_real_log_lines() {
     let aws = ministack::shared().await;
     let mut partner = Partner::start().await.unwrap();
-    let stack = Stack::deploy_for(aws, "watching", &partner, &[]).await.unwrap();
+    let more = [("NoDeliveriesHours", "24"), ("UnreachableMinutes", "30")];
+    let stack = Stack::deploy_for(aws, "watching", &partner, &more).await.unwrap();
+    assert_alarms(aws).await;
     stack.deliver("seen.txt", b"seen".to_vec()).await.unwrap();
     let failed = stack.deliver("back\\slash", b"x".to_vec()).await.unwrap();
     assert_eq!(failed.error.as_deref(), Some("RemotePathRejected"));

@@ -1,5 +1,8 @@
 //! `failures`.
 
+use std::time::{Duration, Instant};
+
+use integration_tests::cli;
 use integration_tests::small_stack::Afterwards;
 
 use crate::Desk;
@@ -63,4 +66,33 @@ async fn story_200_one_failure_is_shown_in_full() {
     assert_eq!((&shown["state"], status), (&"settled".into(), 0), "it is found although it was moved");
     let ran = desk.run(&["failures", "show", "e2"]).await;
     assert!(ran.status == 1 && ran.stderr.contains("no failure record of \"e2\""), "{ran:?}");
+}
+
+/// `cargo test -p integration-tests --test operate -- --ignored --nocapture ten_thousand`
+#[tokio::test]
+#[ignore = "a figure, for a person: it writes for minutes"]
+async fn ten_thousand_records_are_read_with_a_request_for_each_thousand() {
+    let desk = Desk::new("failures-many").await;
+    for index in 0..10_000 {
+        let (name, key) = (format!("e{index:05}"), format!("in/{index:05}/report.csv"));
+        let error = ["ConnectFailed", "ConnectFailed", "RemoteFull", "ConnectionLost"][index % 4];
+        desk.stack.record_failure(&name, &key, error).await.unwrap();
+    }
+    for arguments in [&["failures", "--json"][..], &["failures"], &["redrive", "--dry-run"]] {
+        let (requests, started) = (desk.redriver.requests(), Instant::now());
+        let mut command = cli::operate(desk.environment(), arguments).await;
+        command.stdout(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id().unwrap());
+        let mut memory = String::new();
+        while child.try_wait().unwrap().is_none() {
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let peak = status.lines().find(|line| line.starts_with("VmHWM")).map(str::to_owned);
+            memory = peak.unwrap_or(memory);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let requests = desk.redriver.requests() - requests;
+        println!("{arguments:?}: {:.2?}, {memory}, {requests} requests", started.elapsed());
+        assert!(requests < 20, "{requests}");
+    }
 }

@@ -9,6 +9,7 @@ mod questions;
 mod redrive;
 mod shelf;
 mod status;
+mod weekend;
 mod whereabouts;
 
 use integration_tests::cli::{self, Ran};

@@ -74,17 +74,22 @@ async fn story_202_what_cannot_be_redriven_is_started_anew_once() {
 
 #[tokio::test]
 async fn story_203_after_a_refused_login_one_is_tried_first() {
-    let desk = Desk::new("redrive-refused").await;
-    for name in ["e1", "e2", "e3"] {
-        let key = format!("{name}.txt");
-        desk.stack.fail(name, &key, "AuthenticationRejected", Afterwards::Fails).await.unwrap();
+    for (name, then, redriven, words) in [
+        ("redrive-fails", Afterwards::Fails, 2, "failed again with States."),
+        ("redrive-refused", Afterwards::IsRefused, 1, "failed again with AuthenticationRejected"),
+    ] {
+        let desk = Desk::new(name).await;
+        for name in ["e1", "e2", "e3"] {
+            let key = format!("{name}.txt");
+            desk.stack.fail(name, &key, "AuthenticationRejected", then).await.unwrap();
+        }
+        desk.stack.fail("other", "x.txt", "RemoteFull", Afterwards::Succeeds).await.unwrap();
+        let ran = desk.run(&["redrive"]).await;
+        assert_eq!(ran.status, 1, "{ran:?}");
+        let counts = format!("{redriven} redriven, {} not done", 4 - redriven);
+        assert!(ran.stdout.contains(&counts) && ran.stdout.contains(words), "{}", ran.stdout);
+        assert_eq!(desk.redriver.redriven().len(), redriven, "the partner refuses that of others, too");
     }
-    desk.stack.fail("other", "x.txt", "RemoteFull", Afterwards::Succeeds).await.unwrap();
-    let ran = desk.run(&["redrive"]).await;
-    assert_eq!(ran.status, 1, "{ran:?}");
-    assert!(ran.stdout.contains("2 redriven, 2 not done"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("failed again with"), "{}", ran.stdout);
-    assert_eq!(desk.redriver.redriven().len(), 2);
 
     let good = Desk::new("redrive-accepted").await;
     for name in ["e1", "e2", "e3"] {

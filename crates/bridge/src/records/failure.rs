@@ -136,13 +136,25 @@ impl FailureState {
 }
 
 /// Two failures of the same kind have the same hash. What differs from file to file is left out: the object's key, what
-/// stands in quotes, words with digits or slashes.
+/// stands in quotes or in parentheses, words with digits or slashes.
 fn cause_hash(cause: &str, object_key: &str) -> String {
     let without_key = if object_key.is_empty() { cause.to_owned() } else { cause.replace(object_key, "_") };
     let unquoted: String = without_key.split('"').step_by(2).collect::<Vec<_>>().join("_");
     let differs = |word: &&str| word.contains(|c: char| c.is_ascii_digit() || c == '/');
-    let kind: Vec<&str> = unquoted.split_whitespace().filter(|word| !differs(word)).collect();
+    let outside = outside_parentheses(&unquoted);
+    let kind: Vec<&str> = outside.split_whitespace().filter(|word| !differs(word)).collect();
     hex::encode(Sha256::digest(kind.join(" ")))[..CAUSE_DIGITS].to_owned()
+}
+
+fn outside_parentheses(text: &str) -> String {
+    let mut depth = 0_usize;
+    let mut is_outside = |c: char| {
+        depth += usize::from(c == '(');
+        let is_outside = depth == 0;
+        depth -= usize::from(c == ')' && depth > 0);
+        is_outside
+    };
+    text.chars().filter(|c| is_outside(*c)).collect()
 }
 
 #[cfg(test)]
@@ -178,6 +190,9 @@ mod tests {
         };
         assert_eq!(full("a.txt", 5), full("b c.txt", 99));
         assert_ne!(full("a.txt", 5), cause_hash("permission denied", "a.txt"));
+        let refused = "TCP to 192.0.2.1:22: Connection refused (os error 111)";
+        let not_tried = format!("{refused} (not tried again: this is failure 8 (in a row), of today)");
+        assert_eq!(cause_hash(refused, "a.txt"), cause_hash(&not_tried, "b.txt"));
         assert_eq!(cause_hash("x", "").len(), CAUSE_DIGITS);
     }
 }

@@ -1,9 +1,6 @@
 //! The commands of the operator of a stack. A new command is a module with `Arguments` and `run`, a variant of `Command`,
 //! and a line in `answer`.
 
-// Until all commands use them.
-#![allow(dead_code)]
-
 mod arguments;
 mod backfill;
 mod check;

@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     /// Leave out what has a receipt
     #[arg(long)]
     not_delivered: bool,
-    /// Only what was uploaded since then: 30m, 24h, 7d, a day or a time
+    /// Only uploads since then: 24h, 7d, a day or a time
     #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
     newer_than: Option<Since>,
     /// Take the objects from this file instead of a listing

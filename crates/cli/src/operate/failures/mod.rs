@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     stack: Option<StackArguments>,
     #[command(flatten)]
     filter: Filter,
-    /// Also settled failures: those that are not open any more
+    /// Also settled failures: those that are not open now
     #[arg(long)]
     all: bool,
 }

@@ -11,7 +11,7 @@ use super::super::filter::Found;
 pub(super) struct Plan {
     /// One is tried first; the others only if it gets further. By the error's name.
     pub(super) careful: BTreeMap<String, Careful>,
-    /// Redriven at once, the oldest first.
+    /// Redriven after them, the oldest first.
     pub(super) others: Vec<FailureKey>,
     /// Their executions run already.
     pub(super) running: Vec<FailureKey>,
@@ -32,7 +32,7 @@ pub(super) struct Careful {
 }
 
 /// Errors after which a partner may lock the account, or ban the address, if everybody tries again.
-fn needs_care(error: &str) -> bool {
+pub(super) fn needs_care(error: &str) -> bool {
     ErrorName::parse(error).is_some_and(|name| {
         matches!(
             name,

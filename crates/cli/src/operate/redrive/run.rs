@@ -11,7 +11,7 @@ use super::super::operator::Operator;
 use super::super::problem::Problem;
 use super::super::progress;
 use super::attempt::{self, Outcome};
-use super::plan::{Careful, Plan};
+use super::plan::{Careful, Plan, needs_care};
 use super::probe::{self, Verdict};
 use super::report::Report;
 use crate::stop::Stop;
@@ -45,12 +45,31 @@ pub(super) async fn all(
 }
 
 impl Run<'_> {
+    /// What needs care comes first: if the partner still refuses the login, it refuses that of the others, too.
     async fn plan(&mut self, plan: Plan) -> Result<(), Problem> {
-        self.each(plan.others).await?;
+        let mut refusal = None;
+        let mut left = plan.others.len() + plan.careful.values().map(|it| it.failures.len()).sum::<usize>();
         for (error, careful) in plan.careful {
-            self.careful(&error, careful).await?;
+            left -= careful.failures.len();
+            refusal = match refusal {
+                None => self.careful(&error, careful, left).await?,
+                Some(why) => Some(self.not_tried(careful.failures, why)),
+            };
         }
-        Ok(())
+        match refusal {
+            None => self.each(plan.others).await,
+            Some(why) => {
+                self.not_tried(plan.others, why);
+                Ok(())
+            }
+        }
+    }
+
+    fn not_tried(&mut self, failures: impl IntoIterator<Item = FailureKey>, why: String) -> String {
+        for failure in failures {
+            self.done(&failure, Outcome::NotDone { why: why.clone() });
+        }
+        why
     }
 
     /// Several at the same time. After a request to stop, what is in progress ends, and nothing else begins.
@@ -89,8 +108,14 @@ impl Run<'_> {
         }
     }
 
-    /// One first, and the others if it gets further.
-    async fn careful(&mut self, error: &str, careful: Careful) -> Result<(), Problem> {
+    /// One first, and the others if it gets further; so many of other errors come after them. Returns why these must not
+    /// be tried, if the partner refuses the login again.
+    async fn careful(
+        &mut self,
+        error: &str,
+        careful: Careful,
+        after: usize,
+    ) -> Result<Option<String>, Problem> {
         let mut failures = VecDeque::from(careful.failures);
         let mut first = careful.running.map(|it| self.operator.executions.arn_of(&it.execution));
         while first.is_none()
@@ -105,24 +130,25 @@ impl Run<'_> {
             };
             self.done(&failure, outcome);
         }
-        let (Some(arn), false) = (first, failures.is_empty()) else { return Ok(()) };
+        let Some(arn) = first.filter(|_| failures.len() + after > 0) else { return Ok(None) };
         self.bar.set_message("waiting for the first");
         let verdict = self.unless_stopped(probe::wait(self.operator, &arn)).await?;
         self.bar.set_message("redriving");
         let name = arn.rsplit(':').next().unwrap_or_default();
-        let why = match verdict {
-            Verdict::GotFurther => return self.each(failures.into()).await,
+        match verdict {
+            Verdict::GotFurther => self.each(failures.into()).await.map(|()| None),
             Verdict::FailedAgain(again) => {
-                format!("not tried: after {error}, the first one, {name}, failed again with {again}")
+                let why =
+                    format!("not tried: after {error}, the first one, {name}, failed again with {again}");
+                let why = self.not_tried(failures, why);
+                Ok(needs_care(&again).then_some(why))
             }
             Verdict::Unclear => {
-                format!("not tried: after {error}, the first one, {name}, has not got further yet")
+                let why = format!("not tried: after {error}, the first one, {name}, has not got further yet");
+                self.not_tried(failures, why);
+                Ok(None)
             }
-        };
-        for failure in failures {
-            self.done(&failure, Outcome::NotDone { why: why.clone() });
         }
-        Ok(())
     }
 
     fn done(&mut self, failure: &FailureKey, outcome: Outcome) {

@@ -47,10 +47,6 @@ impl Health {
     pub(super) fn answer(&self) -> Answer {
         if self.state == State::Ok { Answer::Fine } else { Answer::Owed }
     }
-
-    pub(super) fn in_words(&self) -> String {
-        format!("{}: {}", self.state.name(), self.words)
-    }
 }
 
 pub(super) fn health(snapshot: &Snapshot) -> Health {
@@ -153,7 +149,8 @@ mod tests {
             (vec![waits], failures(&[("A", 1)]), "failing: 1 delivery has failed (1 A); the partner sftp.x"),
         ] {
             let health = health(&Snapshot { failures, ..snapshot(&oldest) });
-            assert!(health.in_words().starts_with(expected), "{}", health.in_words());
+            let words = format!("{}: {}", health.state.name(), health.words);
+            assert!(words.starts_with(expected), "{words}");
             assert_eq!(health.answer() == Answer::Fine, expected.starts_with("ok"));
         }
     }
