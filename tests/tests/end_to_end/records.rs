@@ -192,8 +192,8 @@ async fn story_189_the_patterns_of_the_page_about_events_match_what_they_say() {
     let (report, other, plain, folder) = ("acme/report.csv", "acme/other.csv", "delivered", "acme/");
     let (bad, refused) = ("back\\slash", "acme/refused.csv");
     let expected: [(&str, &[&str]); 6] = [
-        ("Whatever one partner got", &[report, other, plain, folder]),
-        ("What was delivered just now", &[report, other, plain]),
+        ("Every delivery that succeeded", &[report, other, plain, folder]),
+        ("Files that were sent", &[report, other, plain]),
         ("One object", &[report]),
         ("The objects below a prefix", &[report, other, folder]),
         ("Failures", &[bad, refused]),
