@@ -13,6 +13,9 @@ use crate::session::Partner;
 
 const STACK: &[&[&str]] = &[&["Stack"]];
 
+/// Minimum time, in seconds, that a process reports if it was never connected: the default of `UnreachableMinutes`.
+const KNOWN_AFTER: f64 = 15.0 * 60.0;
+
 /// Watches the calls of a process.
 pub struct Watch {
     meter: Meter,
@@ -115,7 +118,8 @@ fn line_of(
         Ok(progress) => progress,
         Err(error) if error.name.is_connection_failure() => {
             let away = seconds_away(begun, reachability, knows);
-            let mut values = vec![(Metric::ConnectionFailures, 1.0), (Metric::SecondsUnreachable, away)];
+            let mut values = vec![(Metric::ConnectionFailures, 1.0)];
+            values.extend(away.map(|away| (Metric::SecondsUnreachable, away)));
             values.extend(begun.age().map(|age| (Metric::SecondsWaiting, age)));
             let line = begun.line("no connection").with("error", error.name.as_str());
             return Some(line.counting(&values, STACK));
@@ -144,7 +148,10 @@ fn is_connected(progress: &Progress, reachability: Reachability) -> bool {
 
 /// At least the failures of this process count. If it was never connected, so do those of the delivery: it has been in
 /// this state, without progress, since it entered it. It may also have waited for its turn in that time.
-fn seconds_away(begun: &Begun, reachability: Reachability, knows: Knows) -> f64 {
+///
+/// `None` for a short time in a process that was never connected: the server may have been away for long before, and a
+/// small value would end the alarm.
+fn seconds_away(begun: &Begun, reachability: Reachability, knows: Knows) -> Option<f64> {
     let process = match reachability {
         Reachability::Unreachable { since, .. } => begun.at.duration_since(since).unwrap_or_default(),
         Reachability::Unknown | Reachability::Reachable => Duration::ZERO,
@@ -152,7 +159,8 @@ fn seconds_away(begun: &Begun, reachability: Reachability, knows: Knows) -> f64 
     let is_retry = begun.execution.retry_count > 0 && knows == Knows::Delivery;
     let entered = begun.execution.entered_time.as_deref().filter(|_| is_retry);
     let delivery = entered.and_then(|entered| seconds_between(entered, begun.at));
-    process.as_secs_f64().floor().max(delivery.unwrap_or_default())
+    let away = process.as_secs_f64().floor().max(delivery.unwrap_or_default());
+    (knows == Knows::Itself || away >= KNOWN_AFTER).then_some(away)
 }
 
 /// The line that ends a delivery. The metrics of files are those of files that this execution has published.
@@ -310,10 +318,10 @@ mod tests {
     fn story_231_a_new_process_learns_from_the_delivery_since_when_the_partner_is_away() {
         let retry = begun(json!({"/execution/retry_count": 7}), 4_000);
         let just_now = Reachability::Unreachable { since: moment(START + 3_999), attempts: 1 };
-        assert_eq!(seconds_away(&retry, just_now, Knows::Delivery), 3_990.0);
-        assert_eq!(seconds_away(&retry, just_now, Knows::Itself), 1.0, "it was connected until then");
+        assert_eq!(seconds_away(&retry, just_now, Knows::Delivery), Some(3_990.0));
+        assert_eq!(seconds_away(&retry, just_now, Knows::Itself), Some(1.0), "it was connected until then");
         let first = begun(json!({}), 4_000);
-        assert_eq!(seconds_away(&first, just_now, Knows::Delivery), 1.0, "it waited for its turn until now");
+        assert_eq!(seconds_away(&first, just_now, Knows::Delivery), None, "nobody knows since when");
     }
 
     #[test]

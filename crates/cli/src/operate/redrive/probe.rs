@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
-use bridge::ErrorName;
+use bridge::{ErrorName, Outcome};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::super::operator::Operator;
@@ -21,6 +22,8 @@ const EVENTS: i32 = 200;
 pub(super) enum Verdict {
     /// The partner let it in.
     GotFurther,
+    /// It ended without asking the partner: a newer upload had replaced it, for example.
+    NoLogin,
     /// It failed again, with this error.
     FailedAgain(String),
     /// It was not told in time: it may wait for the partner.
@@ -46,13 +49,22 @@ pub(super) async fn wait(operator: &Operator, arn: &str) -> Result<Verdict, Prob
 async fn look(operator: &Operator, arn: &str) -> Result<Option<Verdict>, Problem> {
     let Some(execution) = operator.executions.describe(arn).await? else { return Ok(None) };
     match execution.status {
-        ExecutionStatus::Succeeded => Ok(Some(Verdict::GotFurther)),
+        ExecutionStatus::Succeeded => Ok(Some(after_success(execution.output.as_deref()))),
         ExecutionStatus::Running | ExecutionStatus::PendingRedrive => {
             let events = operator.executions.last_events(arn, EVENTS).await?;
             Ok(worked_at_the_partner(&events).then_some(Verdict::GotFurther))
         }
         _ => Ok(Some(after_failure(execution.error.as_deref().unwrap_or(execution.status.as_str())))),
     }
+}
+
+/// The receipt says whether a file was delivered. Other outcomes need no login.
+fn after_success(output: Option<&str>) -> Verdict {
+    let output: Value = output.and_then(|output| serde_json::from_str(output).ok()).unwrap_or_default();
+    // The local AWS of the tests leaves the receipt in the document.
+    let receipt = output.get("receipt").unwrap_or(&output);
+    let is_delivered = receipt["outcome"] == Outcome::Delivered.as_str();
+    if is_delivered { Verdict::GotFurther } else { Verdict::NoLogin }
 }
 
 /// Another error than one of the way to the partner's files means that the login worked.
@@ -103,6 +115,15 @@ mod tests {
         let entered = HistoryEvent::builder().id(1).timestamp(DateTime::from_secs(1));
         let entered = entered.r#type(HistoryEventType::TaskStateEntered);
         entered.state_entered_event_details(details).build().unwrap()
+    }
+
+    #[test]
+    fn only_a_delivered_file_proves_the_login() {
+        assert_eq!(after_success(Some(r#"{"outcome":"delivered"}"#)), Verdict::GotFurther);
+        assert_eq!(after_success(Some(r#"{"receipt":{"outcome":"delivered"}}"#)), Verdict::GotFurther);
+        for output in [Some(r#"{"outcome":"superseded"}"#), Some("{}"), Some("x"), None] {
+            assert_eq!(after_success(output), Verdict::NoLogin, "{output:?}");
+        }
     }
 
     #[test]

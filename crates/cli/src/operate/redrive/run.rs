@@ -108,8 +108,8 @@ impl Run<'_> {
         }
     }
 
-    /// One first, and the others if it gets further; so many of other errors come after them. Returns why these must not
-    /// be tried, if the partner refuses the login again.
+    /// One first, and the others if it gets further. `after` is the number of failures of other errors that come after
+    /// them. Returns why these must not be tried, if the partner refuses the login again.
     async fn careful(
         &mut self,
         error: &str,
@@ -118,25 +118,22 @@ impl Run<'_> {
     ) -> Result<Option<String>, Problem> {
         let mut failures = VecDeque::from(careful.failures);
         let mut first = careful.running.map(|it| self.operator.executions.arn_of(&it.execution));
-        while first.is_none()
-            && let Some(failure) = failures.pop_front()
-        {
-            let outcome = self.unless_stopped(attempt::of(self.operator, &failure)).await?;
-            first = match &outcome {
-                Outcome::Redriven { arn } | Outcome::Started { arn, .. } | Outcome::Running { arn } => {
-                    Some(arn.clone())
-                }
-                Outcome::Succeeded | Outcome::NotDone { .. } => None,
-            };
-            self.done(&failure, outcome);
-        }
-        let Some(arn) = first.filter(|_| failures.len() + after > 0) else { return Ok(None) };
-        self.bar.set_message("waiting for the first");
-        let verdict = self.unless_stopped(probe::wait(self.operator, &arn)).await?;
-        self.bar.set_message("redriving");
+        let (arn, verdict) = loop {
+            if first.is_none() {
+                first = self.first(&mut failures).await?;
+            }
+            let Some(arn) = first.take().filter(|_| failures.len() + after > 0) else { return Ok(None) };
+            self.bar.set_message("waiting for the first");
+            let verdict = self.unless_stopped(probe::wait(self.operator, &arn)).await?;
+            self.bar.set_message("redriving");
+            // It tells nothing: the next one is tried.
+            if verdict != Verdict::NoLogin {
+                break (arn, verdict);
+            }
+        };
         let name = arn.rsplit(':').next().unwrap_or_default();
         match verdict {
-            Verdict::GotFurther => self.each(failures.into()).await.map(|()| None),
+            Verdict::GotFurther | Verdict::NoLogin => self.each(failures.into()).await.map(|()| None),
             Verdict::FailedAgain(again) => {
                 let why =
                     format!("not tried: after {error}, the first one, {name}, failed again with {again}");
@@ -149,6 +146,24 @@ impl Run<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Redrives the first of these that can be redriven, and returns its execution.
+    async fn first(&mut self, failures: &mut VecDeque<FailureKey>) -> Result<Option<String>, Problem> {
+        while let Some(failure) = failures.pop_front() {
+            let outcome = self.unless_stopped(attempt::of(self.operator, &failure)).await?;
+            let arn = match &outcome {
+                Outcome::Redriven { arn } | Outcome::Started { arn, .. } | Outcome::Running { arn } => {
+                    Some(arn.clone())
+                }
+                Outcome::Succeeded | Outcome::NotDone { .. } => None,
+            };
+            self.done(&failure, outcome);
+            if arn.is_some() {
+                return Ok(arn);
+            }
+        }
+        Ok(None)
     }
 
     fn done(&mut self, failure: &FailureKey, outcome: Outcome) {
