@@ -142,7 +142,7 @@ impl Report {
         let mut parts = vec![format!("{} redriven", self.redriven)];
         let rest = [
             (self.started, "started anew"),
-            (self.succeeded, "had succeeded (if failures still shows one, its record was not settled: delete it)"),
+            (self.succeeded, "had succeeded meanwhile"),
             (self.not_done, "not done"),
         ];
         parts.extend(
