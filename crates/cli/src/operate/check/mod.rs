@@ -52,8 +52,8 @@ pub(crate) struct Arguments {
     /// Look on the partner's server as well
     ///
     /// Is each file there, and has it the size of its object?
-    /// Reads the credential with your AWS permissions and makes one connection.
-    /// A file that is missing may have been taken away by the partner.
+    /// Reads the credential with your AWS permissions, and makes one
+    /// connection. If a file is missing, the partner may have taken it away.
     #[arg(long, verbatim_doc_comment)]
     remote: bool,
     /// Print what was delivered, too
