@@ -133,7 +133,7 @@ async fn story_206_a_command_that_was_stopped_can_be_run_again() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let process = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
-    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
     let output = child.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("stopped"), "{output:?}");
