@@ -28,7 +28,7 @@ use crate::ministack::MiniStack;
 pub struct Options {
     /// Quotas of calls, by the name of the API.
     pub quotas: BTreeMap<&'static str, Quota>,
-    /// An execution with so many events, or more, cannot be redriven.
+    /// Number of events from which on an execution cannot be redriven.
     pub events_max: usize,
 }
 
@@ -211,7 +211,7 @@ impl State {
         Ok(answer)
     }
 
-    /// An execution as AWS would describe it. `None` if there is none.
+    /// An execution as AWS would describe it. `None` if it does not exist.
     async fn describe(&self, arn: &str) -> Result<Option<Value>> {
         let (status, mut execution) =
             http::call(&self.aws, "DescribeExecution", &json!({"executionArn": arn})).await?;

@@ -1,4 +1,4 @@
-//! One message for each new record, to whoever subscribes to the topic.
+//! One message for each new record, to the subscribers of the topic.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Writes records. An execution has at most one open record, whoever wrote it.
+//! Writes records. An execution has at most one open record, from either caller.
 
 use aws::lambda::Failed;
 use aws::metrics::{Line, Metric};
@@ -75,8 +75,8 @@ pub(crate) struct Others {
 }
 
 impl Others {
-    /// Whether another record of the same run comes before this one: the state's, or an earlier one. EventBridge may tell of one end twice, at the same
-    /// time: if each of the two calls gave way to the other, no record would be left.
+    /// Whether another record of the same run comes before this one: the state's, or an earlier one. EventBridge may send
+    /// one event twice at the same time. If both calls removed their records, none would be left.
     fn is_earlier_than(&self, key: &FailureKey) -> bool {
         self.same.iter().any(|other| other.error != key.error || other.to_string() < key.to_string())
     }

@@ -40,7 +40,7 @@ impl Desk {
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
     }
 
-    /// Waits until so many failures are open.
+    /// Waits until this number of failures is open.
     async fn wait_for_open(&self, count: usize) -> Value {
         let deadline = Instant::now() + Duration::from_secs(120 + count as u64);
         loop {

@@ -352,7 +352,7 @@ async fn waiting_machine(bridge: &Bridge) -> String {
 }
 
 #[tokio::test]
-async fn story_186_a_stopped_execution_has_one_record_whoever_is_first() {
+async fn story_186_a_stopped_execution_has_one_record_in_any_order_of_the_callers() {
     let bridge = recording().await;
     let machine = waiting_machine(&bridge).await;
     let told = async |change: &StatusChange| {

@@ -25,7 +25,7 @@ const FIRST: f64 = 60.0;
 pub(crate) enum Starts {
     /// In the same moment.
     AtOnce,
-    /// As StartExecution is throttled: so many at once, then so many a second.
+    /// As StartExecution is throttled: a number at once, then a number a second.
     Limited { bucket: f64, per_second: f64 },
 }
 

@@ -47,7 +47,7 @@ impl RecordBucket {
         put.send().await.map(drop).map_err(|error| self.failed("writing", key, &CallError::of(&error)))
     }
 
-    /// Reads a record. `None` if there is none.
+    /// Reads a record. `None` if it does not exist.
     ///
     /// # Errors
     /// What AWS answered, or that it is no JSON object.

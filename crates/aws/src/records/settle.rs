@@ -28,7 +28,7 @@ impl RecordBucket {
                 MakesGood::Yes => None,
                 MakesGood::IfStartedBefore(time) => Some(time),
             };
-            // If there is none, another execution has settled it meanwhile.
+            // If it does not exist, another execution has settled it meanwhile.
             let Some(record) = self.get(&failure).await? else { continue };
             if started_before.is_none_or(|time| has_started_before(&record, time)) {
                 self.move_to_settled(&failure, record, settlement).await?;

@@ -43,9 +43,9 @@ impl Api {
     }
 }
 
-/// A call that AWS throttles is made so many times.
+/// Maximum number of attempts of a call that AWS throttles.
 const THROTTLED_MAX: u32 = 8;
-/// A call that fails for another reason that may pass is made so many times.
+/// Maximum number of attempts of a call that fails for another reason that may pass.
 const TRANSIENT_MAX: u32 = 3;
 /// The pause after the first failure; it doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(500);

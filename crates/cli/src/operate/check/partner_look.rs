@@ -31,7 +31,7 @@ pub(super) struct PartnerLook {
     paths: Paths,
 }
 
-/// What is asked of the server: a path, or why there is none.
+/// What is asked of the server: a path, or why it has no path.
 type Asked = std::result::Result<String, String>;
 
 impl PartnerLook {

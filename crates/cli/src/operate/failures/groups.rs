@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::operator::Operator;
 use super::super::problem::Problem;
 
-/// For so many groups an example is read: one GET each.
+/// Maximum number of groups whose example is read, with one GET each.
 const EXAMPLES_MAX: usize = 10;
 
 /// Failures with the same error whose causes differ only in what differs from file to file.

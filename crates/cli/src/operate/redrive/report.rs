@@ -9,7 +9,7 @@ use super::attempt::Outcome;
 use super::plan::Plan;
 use crate::output::{self, Layout, Span, Style};
 
-/// At most so many deliveries are named one by one; `--json` names all.
+/// Maximum number of deliveries that are named one by one. `--json` names all.
 const NAMED_MAX: usize = 20;
 
 /// What is printed at the end.

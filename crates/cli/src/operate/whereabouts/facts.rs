@@ -23,7 +23,7 @@ pub(super) struct Facts {
     pub(super) executions: Vec<ExecutionFacts>,
     /// The running execution of the newest upload, if it was looked for and found.
     pub(super) running: Option<String>,
-    /// Records and executions that were not read, because there are so many.
+    /// Records and executions that were not read, because there are too many.
     pub(super) unread: usize,
 }
 
