@@ -6,6 +6,7 @@ pub mod core_dumps;
 pub mod credential;
 mod error;
 mod etag;
+pub mod history;
 pub mod lambda;
 pub mod listed;
 pub mod metrics;

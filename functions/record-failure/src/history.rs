@@ -1,6 +1,8 @@
 //! What the execution's history tells: the failed attempts, and how far the delivery had come.
 
+use aws::history::{self, FailedAttempt, failed_attempts};
 use aws::lambda::Failed;
+use aws_sdk_sfn::primitives::DateTimeFormat;
 use aws_sdk_sfn::types::HistoryEvent;
 use bridge::Failure;
 use serde::Serialize;
@@ -41,8 +43,9 @@ pub(crate) async fn of(client: &aws_sdk_sfn::Client, execution_arn: &str) -> Res
     let history = request.send().await.map_err(|error| aws::in_words(&error))?;
     let mut events = history.events;
     events.reverse();
-    let mut attempts = failed(&events);
+    let mut attempts = failed_attempts(&events);
     attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_MAX));
+    let attempts = attempts.into_iter().map(Attempt::from).collect();
     let (state, document) = last_entered(&events);
     Ok(History { attempts, state, document })
 }
@@ -56,46 +59,16 @@ fn last_entered(events: &[HistoryEvent]) -> (String, Option<Value>) {
     (entered.name().to_owned(), document.filter(|document| document.get("checkpoint").is_some()))
 }
 
-/// The machine runs one state at a time, so a failure belongs to the state that was entered last.
-fn failed(events: &[HistoryEvent]) -> Vec<Attempt> {
-    let mut state = String::new();
-    let mut attempts = Vec::new();
-    for event in events {
-        if let Some(entered) = event.state_entered_event_details() {
-            state = entered.name().to_owned();
-        }
-        let (error, cause) = if let Some(failed) = event.task_failed_event_details() {
-            (failed.error(), failed.cause())
-        } else if let Some(timed_out) = event.task_timed_out_event_details() {
-            (timed_out.error(), timed_out.cause())
-        } else if let Some(failed) = event.task_submit_failed_event_details() {
-            (failed.error(), failed.cause())
-        } else if let Some(failed) = event.task_start_failed_event_details() {
-            (failed.error(), failed.cause())
-        } else if let Some(failed) = event.evaluation_failed_event_details() {
-            (failed.error(), failed.cause())
-        } else {
-            continue;
-        };
-        let failure = bridge::Failure {
-            state: state.clone(),
-            error: error.unwrap_or_default().to_owned(),
-            cause: cause.unwrap_or_default().to_owned(),
-            redrive_count: 0,
-        };
-        let original = original(&failure);
-        let at = event.timestamp().fmt(aws_sdk_sfn::primitives::DateTimeFormat::DateTime).unwrap_or_default();
-        attempts.push(Attempt { state: failure.state, at, error: original.error, message: original.message });
+impl From<FailedAttempt> for Attempt {
+    fn from(attempt: FailedAttempt) -> Self {
+        let FailedAttempt { state, at, error, message } = attempt;
+        Self { state, at: at.fmt(DateTimeFormat::DateTime).unwrap_or_default(), error, message }
     }
-    attempts
 }
 
-/// The error as it was raised first. For a Lambda error, Step Functions' cause is JSON around the message; raising
-/// that JSON again would wrap it once more.
+/// The error as it was raised first.
 pub(crate) fn original(failure: &Failure) -> Failed {
-    let message = serde_json::from_str::<serde_json::Value>(&failure.cause).ok();
-    let message = message.and_then(|cause| cause.get("errorMessage")?.as_str().map(str::to_owned));
-    Failed { error: failure.error.clone(), message: message.unwrap_or_else(|| failure.cause.clone()) }
+    Failed { error: failure.error.clone(), message: history::message(&failure.cause) }
 }
 
 #[cfg(test)]
@@ -146,9 +119,7 @@ mod tests {
             error: error.into(),
             message: message.into(),
         };
-        assert_eq!(
-            failed(&events),
-            [attempt(3, "ConnectFailed", "refused"), attempt(4, "States.Timeout", "late")]
-        );
+        let attempts: Vec<Attempt> = failed_attempts(&events).into_iter().map(Attempt::from).collect();
+        assert_eq!(attempts, [attempt(3, "ConnectFailed", "refused"), attempt(4, "States.Timeout", "late")]);
     }
 }

@@ -1,21 +1,8 @@
-//! What the history of an execution tells of its attempts.
+//! What an execution is doing, as its history tells.
 
+use aws::history::{FailedAttempt, failed_attempts, failure};
 use aws_sdk_sfn::types::HistoryEvent;
 use bridge::ErrorName;
-use serde_json::Value;
-
-/// An attempt that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FailedAttempt {
-    /// The state.
-    pub(crate) state: String,
-    /// Seconds since 1970.
-    pub(crate) at: i64,
-    /// The error's name.
-    pub(crate) error: String,
-    /// What happened.
-    pub(crate) message: String,
-}
 
 /// What an execution is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,65 +23,24 @@ const THROTTLED: &str = "Lambda.TooManyRequestsException";
 /// A call that lasts longer than this, in seconds, has reached the partner.
 const KNOCKING_MAX: i64 = 120;
 
-/// The failed attempts. `events` are in order of time.
-pub(crate) fn failed_attempts(events: &[HistoryEvent]) -> Vec<FailedAttempt> {
-    // The machine runs one state at a time, so a failure belongs to the state that was entered last.
-    let mut state = String::new();
-    let mut attempts = Vec::new();
-    for event in events {
-        if let Some(entered) = event.state_entered_event_details() {
-            state = entered.name().to_owned();
-        }
-        if let Some((error, cause)) = failure(event) {
-            let (state, at) = (state.clone(), event.timestamp().secs());
-            attempts.push(FailedAttempt { state, at, error: error.to_owned(), message: message(cause) });
-        }
-    }
-    attempts
-}
-
-/// The error and the cause of an event that ends an attempt.
-fn failure(event: &HistoryEvent) -> Option<(&str, &str)> {
-    let (error, cause) = if let Some(failed) = event.task_failed_event_details() {
-        (failed.error(), failed.cause())
-    } else if let Some(timed_out) = event.task_timed_out_event_details() {
-        (timed_out.error(), timed_out.cause())
-    } else if let Some(failed) = event.task_submit_failed_event_details() {
-        (failed.error(), failed.cause())
-    } else if let Some(failed) = event.task_start_failed_event_details() {
-        (failed.error(), failed.cause())
-    } else {
-        let failed = event.evaluation_failed_event_details()?;
-        (failed.error(), failed.cause())
-    };
-    Some((error.unwrap_or_default(), cause.unwrap_or_default()))
-}
-
-/// For an error of a function, the cause is JSON around the message.
-fn message(cause: &str) -> String {
-    let json = serde_json::from_str::<Value>(cause).ok();
-    let message = json.and_then(|cause| cause.get("errorMessage")?.as_str().map(str::to_owned));
-    message.unwrap_or_else(|| cause.to_owned())
-}
-
 /// What an execution is doing at `now`, in seconds since 1970. `events` are the last ones of its history, in order of time.
 pub(crate) fn doing(events: &[HistoryEvent], now: i64) -> Doing {
     let entered = events.iter().rposition(|event| event.state_entered_event_details().is_some());
     let attempts = failed_attempts(&events[entered.unwrap_or_default()..]);
     let Some(last) = attempts.last() else { return Doing::Working };
     let is_trying = events.last().is_some_and(|event| failure(event).is_none());
-    if is_trying && now - last.at > KNOCKING_MAX && trying_since(events) + KNOCKING_MAX < now {
+    if is_trying && now - last.at.secs() > KNOCKING_MAX && trying_since(events) + KNOCKING_MAX < now {
         return Doing::Working;
     }
     // Being throttled says nothing about the partner.
     let is_away = |attempt: &FailedAttempt| is_connection_failure(&attempt.error);
     let since = |is_same: &dyn Fn(&FailedAttempt) -> bool| {
         let streak = attempts.iter().rev().take_while(|attempt| is_same(attempt));
-        streak.last().map_or(last.at, |attempt| attempt.at)
+        streak.last().map_or(last.at, |attempt| attempt.at).secs()
     };
     if is_away(last) {
         let since = since(&|attempt| is_away(attempt) || attempt.error == THROTTLED);
-        Doing::WaitsForPartner { since, last: last.at }
+        Doing::WaitsForPartner { since, last: last.at.secs() }
     } else if last.error == THROTTLED {
         Doing::WaitsForConnection { since: since(&|attempt| attempt.error == THROTTLED) }
     } else {
@@ -116,6 +62,7 @@ fn is_connection_failure(error: &str) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use aws::history::message;
     use aws_sdk_sfn::primitives::DateTime;
     use aws_sdk_sfn::types::builders::HistoryEventBuilder;
     use aws_sdk_sfn::types::{HistoryEventType, StateEnteredEventDetails, TaskFailedEventDetails};
@@ -147,7 +94,7 @@ pub(crate) mod tests {
         let events = [entered(1, "FetchKey"), entered(2, "Transfer"), failed(3, "ConnectFailed", "refused")];
         let attempt = FailedAttempt {
             state: "Transfer".into(),
-            at: 3,
+            at: DateTime::from_secs(3),
             error: "ConnectFailed".into(),
             message: "refused".into(),
         };

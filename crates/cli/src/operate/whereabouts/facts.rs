@@ -1,5 +1,6 @@
 //! All that is known of one object.
 
+use aws::history::FailedAttempt;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
 use bridge::{FailureKey, FailureState, ReceiptKey, unix_seconds};
@@ -7,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::entry::{Entry, Event};
 use super::verdict::{Told, Verdict, verdict};
-use crate::operate::history::FailedAttempt;
 use crate::operate::holdings::{
     Content, Currency, OpenFailures, ReceiptsBuilder, Rule, Upload, Version, judge,
 };
@@ -167,14 +167,14 @@ fn attempt(arn: &str, streak: &[FailedAttempt]) -> Entry {
     let (first, last) = (&streak[0], &streak[streak.len() - 1]);
     let times = match streak.len() {
         1 => String::new(),
-        count => format!(", {count} times until {}", rfc3339(last.at)),
+        count => format!(", {count} times until {}", rfc3339(last.at.secs())),
     };
     let text = format!("{} failed: {}{times}: {}", first.state, first.error, last.message);
     let details = json!({
         "execution": arn, "state": first.state, "error": first.error, "message": last.message,
-        "count": streak.len(), "until": rfc3339(last.at),
+        "count": streak.len(), "until": rfc3339(last.at.secs()),
     });
-    Entry::new(first.at, Event::Attempt, text, details)
+    Entry::new(first.at.secs(), Event::Attempt, text, details)
 }
 
 /// The last part of an execution's ARN.
@@ -192,7 +192,7 @@ mod tests {
     fn attempts(errors: &[(&str, i64)]) -> Vec<FailedAttempt> {
         let attempt = |(error, at): &(&str, i64)| FailedAttempt {
             state: "Transfer".into(),
-            at: *at,
+            at: aws_sdk_sfn::primitives::DateTime::from_secs(*at),
             error: (*error).into(),
             message: format!("at {at}"),
         };

@@ -1,5 +1,6 @@
 //! Reads all that is known of one object.
 
+use aws::history::failed_attempts;
 use std::collections::BTreeSet;
 
 use aws_sdk_sfn::types::ExecutionStatus;
@@ -8,7 +9,6 @@ use serde_json::Value;
 
 use super::facts::{ExecutionFacts, Facts};
 use crate::operate::executions::Executions;
-use crate::operate::history::failed_attempts;
 use crate::operate::holdings::{Content, Rule, Unexplained, Version, Versions};
 use crate::operate::operator::Operator;
 use crate::operate::problem::Problem;
