@@ -118,7 +118,7 @@ impl Run<'_> {
     ) -> Result<Option<String>, Problem> {
         let mut failures = VecDeque::from(careful.failures);
         let mut first = careful.running.map(|it| self.operator.executions.arn_of(&it.execution));
-        let (arn, verdict) = loop {
+        loop {
             if first.is_none() {
                 first = self.first(&mut failures).await?;
             }
@@ -126,24 +126,23 @@ impl Run<'_> {
             self.bar.set_message("waiting for the first");
             let verdict = self.unless_stopped(probe::wait(self.operator, &arn)).await?;
             self.bar.set_message("redriving");
-            // It tells nothing: the next one is tried.
-            if verdict != Verdict::NoLogin {
-                break (arn, verdict);
-            }
-        };
-        let name = arn.rsplit(':').next().unwrap_or_default();
-        match verdict {
-            Verdict::GotFurther | Verdict::NoLogin => self.each(failures.into()).await.map(|()| None),
-            Verdict::FailedAgain(again) => {
-                let why =
-                    format!("not tried: after {error}, the first one, {name}, failed again with {again}");
-                let why = self.not_tried(failures, why);
-                Ok(needs_care(&again).then_some(why))
-            }
-            Verdict::Unclear => {
-                let why = format!("not tried: after {error}, the first one, {name}, has not got further yet");
-                self.not_tried(failures, why);
-                Ok(None)
+            let name = arn.rsplit(':').next().unwrap_or_default();
+            match verdict {
+                // It tells nothing about the login: the next one is tried.
+                Verdict::NoLogin => {}
+                Verdict::GotFurther => return self.each(failures.into()).await.map(|()| None),
+                Verdict::FailedAgain(again) => {
+                    let why =
+                        format!("not tried: after {error}, the first one, {name}, failed again with {again}");
+                    let why = self.not_tried(failures, why);
+                    return Ok(needs_care(&again).then_some(why));
+                }
+                Verdict::Unclear => {
+                    let why =
+                        format!("not tried: after {error}, the first one, {name}, has not got further yet");
+                    self.not_tried(failures, why);
+                    return Ok(None);
+                }
             }
         }
     }
