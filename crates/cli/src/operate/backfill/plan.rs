@@ -1,15 +1,14 @@
 //! What is to be started.
 
-use bridge::{FailureState, Outcome};
+use bridge::Outcome;
 
 use super::candidates::Found;
 use super::earlier::{Earlier, Next};
 use super::event;
-use crate::operate::holdings::{OpenFailures, Receipts, ReceiptsBuilder, Upload};
+use crate::operate::holdings::{Ledger, Upload};
 use crate::operate::operator::Operator;
 use crate::operate::problem::Problem;
 use crate::operate::progress;
-use crate::operate::records::Records;
 
 /// Up to this many deliveries are started from here.
 const DIRECT_MAX: usize = 300;
@@ -81,19 +80,20 @@ pub(super) async fn make(
     prefix: &str,
     receipted: Receipted,
 ) -> Result<Plan, Problem> {
-    let delivered = match receipted {
-        Receipted::LeaveOut => receipts_below(&operator.records, prefix).await?,
-        Receipted::Include => ReceiptsBuilder::default().build(),
+    let bar = progress::counting("reading records");
+    let mut ledger = match receipted {
+        Receipted::LeaveOut => Ledger::below(&operator.records, prefix, &bar).await?,
+        Receipted::Include => Ledger::owed_below(&operator.records, prefix).await?,
     };
-    let mut failures = failures_below(&operator.records, prefix).await?;
+    bar.finish_and_clear();
     let earlier = Earlier::of(&operator.executions, &operator.backfills).await?;
     let Found { mut uploads, passed_over, older, missing } = found;
     uploads.sort_by(|a, b| (a.last_modified, &a.object_key).cmp(&(b.last_modified, &b.object_key)));
     let mut plan = Plan { passed_over, older, missing, ..Plan::default() };
     for upload in uploads {
-        if matches!(delivered.outcome(&upload), Some(Outcome::Delivered | Outcome::AlreadyDelivered)) {
+        if matches!(ledger.receipts.outcome(&upload), Some(Outcome::Delivered | Outcome::AlreadyDelivered)) {
             plan.delivered += 1;
-        } else if failures.of(&upload).is_some() {
+        } else if ledger.failures.of(&upload).is_some() {
             plan.failed += 1;
         } else if let Some(item) = item(operator.stack.bucket(), &upload, &earlier) {
             plan.items.push(item);
@@ -116,28 +116,4 @@ fn item(bucket: &str, upload: &Upload, earlier: &Earlier) -> Option<Item> {
         Next::Succeeded => return None,
     };
     Some(Item { name, input: event::event(bucket, upload).to_string(), standing })
-}
-
-async fn receipts_below(records: &Records, prefix: &str) -> Result<Receipts, Problem> {
-    let bar = progress::counting("reading receipts");
-    let mut receipts = ReceiptsBuilder::default();
-    let mut keys = records.receipts(prefix);
-    while let Some(page) = keys.page().await? {
-        bar.inc(page.len() as u64);
-        page.iter().for_each(|receipt| receipts.add(receipt));
-    }
-    bar.finish_and_clear();
-    Ok(receipts.build())
-}
-
-async fn failures_below(records: &Records, prefix: &str) -> Result<OpenFailures, Problem> {
-    let bar = progress::counting("reading failure records");
-    let mut failures = OpenFailures::default();
-    let mut keys = records.failures(FailureState::Open, prefix);
-    while let Some(page) = keys.page().await? {
-        bar.inc(page.len() as u64);
-        page.iter().for_each(|failure| failures.add(failure));
-    }
-    bar.finish_and_clear();
-    Ok(failures)
 }

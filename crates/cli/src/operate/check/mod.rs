@@ -2,7 +2,6 @@
 
 mod counts;
 mod finding;
-mod ledger;
 mod partner_look;
 mod paths;
 mod remote;

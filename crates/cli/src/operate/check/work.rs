@@ -4,11 +4,10 @@ use bridge::FailureState;
 
 use super::counts::Counts;
 use super::finding::Finding;
-use super::ledger::{LISTINGS, Ledger};
 use super::partner_look::PartnerLook;
 use super::report::Report;
 use crate::location::Location;
-use crate::operate::holdings::{Holding, Rule, Unexplained, Upload, Uploads, judge};
+use crate::operate::holdings::{Holding, LISTINGS, Ledger, Rule, Unexplained, Upload, Uploads, judge};
 use crate::operate::operator::Operator;
 use crate::operate::problem::Problem;
 use crate::operate::{progress, running};

@@ -2,6 +2,7 @@
 
 mod failures;
 mod judge;
+mod ledger;
 mod receipts;
 mod rule;
 mod running;
@@ -10,7 +11,8 @@ mod versions;
 
 pub(crate) use failures::{Failed, OpenFailures};
 pub(crate) use judge::{Holding, judge};
-pub(crate) use receipts::{Receipts, ReceiptsBuilder};
+pub(crate) use ledger::{LISTINGS, Ledger};
+pub(crate) use receipts::ReceiptsBuilder;
 pub(crate) use rule::Rule;
 pub(crate) use running::Unexplained;
 pub(crate) use upload::Upload;

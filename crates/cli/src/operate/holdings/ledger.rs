@@ -3,29 +3,38 @@
 use bridge::FailureState;
 use indicatif::ProgressBar;
 
-use crate::operate::holdings::{OpenFailures, Receipts, ReceiptsBuilder, Upload};
+use super::failures::OpenFailures;
+use super::receipts::{Receipts, ReceiptsBuilder};
+use super::upload::Upload;
 use crate::operate::problem::Problem;
 use crate::operate::records::{Keys, Records};
 
 /// Receipts and open failures.
 #[derive(Default)]
-pub(super) struct Ledger {
-    pub(super) receipts: Receipts,
-    pub(super) failures: OpenFailures,
+pub(crate) struct Ledger {
+    pub(crate) receipts: Receipts,
+    pub(crate) failures: OpenFailures,
     /// Number of listings that it took.
-    pub(super) pages: usize,
+    pub(crate) pages: usize,
 }
 
 impl Ledger {
     /// Reads all below a prefix of object keys.
-    pub(super) async fn below(records: &Records, prefix: &str, bar: &ProgressBar) -> Result<Self, Problem> {
-        let (receipts, failures) = (receipts(records, prefix, bar), failures(records, prefix));
-        let ((receipts, read), (failures, read_failures)) = tokio::try_join!(receipts, failures)?;
-        Ok(Self { receipts, failures, pages: read + read_failures })
+    pub(crate) async fn below(records: &Records, prefix: &str, bar: &ProgressBar) -> Result<Self, Problem> {
+        let (receipts, failures) = (receipts(records, prefix, bar), Self::owed_below(records, prefix));
+        let ((receipts, read), failures) = tokio::try_join!(receipts, failures)?;
+        Ok(Self { receipts, pages: read + failures.pages, ..failures })
+    }
+
+    /// Reads the open failures below a prefix of object keys, and no receipts.
+    pub(crate) async fn owed_below(records: &Records, prefix: &str) -> Result<Self, Problem> {
+        let mut failures = OpenFailures::default();
+        let pages = add_failures(&mut failures, records.failures(FailureState::Open, prefix)).await?;
+        Ok(Self { failures, pages, ..Self::default() })
     }
 
     /// Reads what there is of these uploads.
-    pub(super) async fn of(records: &Records, uploads: &[Upload]) -> Result<Self, Problem> {
+    pub(crate) async fn of(records: &Records, uploads: &[Upload]) -> Result<Self, Problem> {
         let (mut builder, mut failures) = (ReceiptsBuilder::default(), OpenFailures::default());
         for upload in uploads {
             let mut receipts = records.receipts_of_object(&upload.object_key);
@@ -40,7 +49,7 @@ impl Ledger {
 }
 
 /// How many listings [`Ledger::of`] makes for an upload.
-pub(super) const LISTINGS: usize = 2;
+pub(crate) const LISTINGS: usize = 2;
 
 /// The receipts, and how many listings it took to read them.
 async fn receipts(records: &Records, prefix: &str, bar: &ProgressBar) -> Result<(Receipts, usize), Problem> {
@@ -51,12 +60,6 @@ async fn receipts(records: &Records, prefix: &str, bar: &ProgressBar) -> Result<
         page.iter().for_each(|key| builder.add(key));
     }
     Ok((builder.build(), pages))
-}
-
-async fn failures(records: &Records, prefix: &str) -> Result<(OpenFailures, usize), Problem> {
-    let mut failures = OpenFailures::default();
-    let pages = add_failures(&mut failures, records.failures(FailureState::Open, prefix)).await?;
-    Ok((failures, pages))
 }
 
 async fn add_failures(
