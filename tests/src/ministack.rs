@@ -95,38 +95,42 @@ impl MiniStack {
         self.request("POST", "/_ministack/reset", "", "").await.map(drop)
     }
 
-    /// Everything that functions and state machines have logged, a line per event, group by group. By hand: an SDK
-    /// crate for two calls would cost more than it gives.
+    /// Everything that functions and state machines have logged, a line per event, group by group.
     pub async fn logs(&self) -> Result<String> {
-        let call = async |operation: &str, body: Value| -> Result<Value> {
-            let headers = format!(
-                "X-Amz-Target: Logs_20140328.{operation}\r\nContent-Type: application/x-amz-json-1.1\r\n\
-                 Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/logs/aws4_request\r\n"
-            );
-            Ok(serde_json::from_str(&self.request("POST", "/", &headers, &body.to_string()).await?)?)
-        };
+        self.logs_below("/").await
+    }
+
+    /// What was logged to the groups whose name begins with `prefix`.
+    pub async fn logs_below(&self, prefix: &str) -> Result<String> {
         let mut text = String::new();
-        let groups = call("DescribeLogGroups", json!({})).await?;
-        for group in groups["logGroups"].as_array().into_iter().flatten() {
-            let name = &group["logGroupName"];
-            let mut token = Value::Null;
-            loop {
-                let mut body = json!({ "logGroupName": name });
-                if !token.is_null() {
-                    body["nextToken"] = token;
-                }
-                let page = call("FilterLogEvents", body).await?;
-                for event in page["events"].as_array().into_iter().flatten() {
-                    let message = event["message"].as_str().unwrap_or_default();
-                    text += &format!("{} {}\n", name.as_str().unwrap_or_default(), message.trim_end());
-                }
-                token = page["nextToken"].clone();
-                if token.is_null() {
-                    break;
-                }
+        let groups = json!({ "logGroupNamePrefix": prefix });
+        for group in self.log_pages("DescribeLogGroups", "logGroups", groups).await? {
+            let name = group["logGroupName"].as_str().context("a log group without a name")?;
+            for event in self.log_pages("FilterLogEvents", "events", json!({ "logGroupName": name })).await? {
+                let message = event["message"].as_str().unwrap_or_default();
+                text += &format!("{name} {}\n", message.trim_end());
             }
         }
         Ok(text)
+    }
+
+    /// The items of all pages of an answer of CloudWatch Logs. By hand: an SDK crate for two calls would cost more than it
+    /// gives.
+    async fn log_pages(&self, operation: &str, items: &str, mut body: Value) -> Result<Vec<Value>> {
+        let headers = format!(
+            "X-Amz-Target: Logs_20140328.{operation}\r\nContent-Type: application/x-amz-json-1.1\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/logs/aws4_request\r\n"
+        );
+        let mut all = Vec::new();
+        loop {
+            let mut page: Value =
+                serde_json::from_str(&self.request("POST", "/", &headers, &body.to_string()).await?)?;
+            all.append(page[items].as_array_mut().with_context(|| format!("{operation} gave no {items}"))?);
+            match page["nextToken"].take() {
+                Value::Null => return Ok(all),
+                token => body["nextToken"] = token,
+            }
+        }
     }
 
     /// What one state does when its task answers so or fails so: TestState with a mock. By hand, because the SDK's
