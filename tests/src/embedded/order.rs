@@ -21,7 +21,7 @@ pub enum Order {
 }
 
 /// What arrives within this time arrives together.
-const TOGETHER: Duration = Duration::from_millis(60);
+const TOGETHER: Duration = Duration::from_millis(40);
 
 /// Passes packets on until one side ends.
 pub(super) async fn run(
