@@ -34,4 +34,5 @@ pub use ssh::login::Login;
 pub use ssh::private_key::PrivateKey;
 pub use transfer::download::Download;
 pub use transfer::lanes::{Caps, Spread};
-pub use transfer::upload::{AHEAD_MAX, Journal, Unobserved, Upload, UploadBuilder};
+pub use transfer::upload::{Journal, Unobserved, Upload, UploadBuilder};
+pub use transfer::window::AHEAD_MAX;

@@ -15,14 +15,11 @@ use crate::protocol::handle::FileHandle;
 use crate::protocol::line::{WriteReplies, WriteReply};
 use crate::protocol::requests::Closed;
 use crate::session::Session;
-use crate::transfer::lanes::{self, Lane, Reopening, Spread};
-use crate::transfer::window::Window;
+use crate::transfer::lanes::{self, FirstWay, Lane, Reopened, Spread};
+use crate::transfer::window::{AHEAD_MAX, Window};
 
-/// Maximum distance between an acknowledged byte and a byte that is sent, in bytes, over all channels.
-///
-/// Therefore a file of N bytes on the server holds the first N - `AHEAD_MAX` bytes without a gap: all of them were
-/// acknowledged before the last byte was sent.
-pub const AHEAD_MAX: u64 = 16 * 1024 * 1024;
+/// After the first WRITE, a further channel that is being opened is waited for as long as this many round trips take.
+const WAY_ROUND_TRIPS: u32 = 4;
 
 /// Follows an upload. Both methods are called in the order of the file, once for each byte.
 pub trait Journal {
@@ -264,20 +261,46 @@ impl<J: Journal> Upload<J> {
     /// a file whenever it is opened, several channels would leave a hole in it, and the size would be right nevertheless.
     async fn let_others_in(&mut self) -> Result<()> {
         let Some(size) = self.held.take() else { return Ok(()) };
-        while !self.in_flight.is_empty() {
-            self.wait().await?;
+        if !self.is_shown().await? {
+            tracing::info!("the file is sent on one channel: the server does not show its size");
+            return Ok(());
         }
+        let patience = WAY_ROUND_TRIPS * self.first_lane().sftp.round_trip();
+        let way = match self.joining.first_way(patience).await {
+            FirstWay::Open(way) => Some(way),
+            FirstWay::NotYet => None,
+            FirstWay::Never => return Ok(()),
+        };
         let first = self.first_lane();
-        match lanes::reopen(first, self.acknowledged()).await? {
-            Reopening::Harmless => {
+        match lanes::reopen(first, way, size, self.acknowledged()).await? {
+            Reopened::Harmlessly(lane) => {
                 first.sftp.reopens_harmlessly.store(true, Ordering::Relaxed);
                 self.joining.start(&first.file.path, size, self.acknowledged.subscribe());
+                self.lanes.extend(lane.map(InUse::new));
+                // The others ask for the file before the line is full.
+                tokio::task::yield_now().await;
             }
-            Reopening::Unclear => {
+            Reopened::Unclear => {
                 tracing::info!("the file is sent on one channel: opening it a second time may change it")
             }
         }
         Ok(())
+    }
+
+    /// Waits until everything is acknowledged. Whether the server shows it, too.
+    async fn is_shown(&mut self) -> Result<bool> {
+        let sftp = Arc::clone(&self.first_lane().sftp);
+        // It travels with the WRITE. A server that answers it before the WRITE is done is asked again.
+        let early = sftp.ask_size(&self.first_lane().file);
+        while !self.in_flight.is_empty() {
+            self.wait().await?;
+        }
+        let acknowledged = self.acknowledged();
+        let early = sftp.told_size(&self.first_lane().file, early).await?;
+        if early.is_some_and(|size| size >= acknowledged) {
+            return Ok(true);
+        }
+        lanes::shows(&sftp, &self.first_lane().file, acknowledged).await
     }
 
     /// The lane with the most room. Waits until there is room.
