@@ -53,7 +53,8 @@ impl Transport {
 /// setting it would only cost a system call and a packet each time.
 #[derive(Default)]
 struct Acknowledging {
-    /// Bytes in both directions since there was nothing to read.
+    /// Bytes in both directions. It is halved whenever there is nothing to read: while much is sent, many small replies
+    /// come for each large request.
     moved: usize,
 }
 
@@ -67,7 +68,9 @@ impl Acknowledging {
 
     /// There is nothing to read. Whether to acknowledge at once what was.
     fn is_due(&mut self) -> bool {
-        std::mem::take(&mut self.moved) < BULK
+        let is_due = self.moved < BULK;
+        self.moved /= 2;
+        is_due
     }
 }
 
@@ -147,14 +150,21 @@ mod tests {
     fn a_dialogue_is_acknowledged_at_once_and_a_bulk_is_not() {
         let mut acknowledging = Acknowledging::default();
         assert!(acknowledging.is_due(), "before the first message");
-        acknowledging.moved(BULK - 1);
-        assert!(acknowledging.is_due());
-        for _ in 0..3 {
-            acknowledging.moved(28);
-            acknowledging.moved(BULK);
-            assert!(!acknowledging.is_due());
+        for _ in 0..10 {
+            acknowledging.moved(BULK / 4);
+            assert!(acknowledging.is_due(), "a key exchange");
         }
-        acknowledging.moved(28);
-        assert!(acknowledging.is_due(), "the last replies");
+        for _ in 0..10 {
+            acknowledging.moved(255 * 1024);
+            for _ in 0..3 {
+                acknowledging.moved(64);
+                assert!(!acknowledging.is_due(), "replies between two WRITEs");
+            }
+        }
+        let replies = (0..10).find(|_| {
+            acknowledging.moved(64);
+            acknowledging.is_due()
+        });
+        assert_eq!(replies, Some(2), "the last replies");
     }
 }

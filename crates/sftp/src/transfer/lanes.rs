@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::protocol::attributes::OpenFlags;
@@ -115,13 +116,16 @@ impl Way {
     }
 }
 
-/// What came of the attempts to open a first further channel.
-pub(crate) enum FirstWay {
-    Open(Way),
+/// What came so far of the attempts to open further channels.
+pub(crate) enum FirstWays {
+    Open(Vec<Way>),
     NotYet,
     /// None of them succeeded.
     Never,
 }
+
+/// How many round trips the first of them is waited for.
+const FIRST_WAY: u32 = 4;
 
 /// Channels and connections that are being opened in the background for one file.
 ///
@@ -202,7 +206,7 @@ impl Spread {
             opening.spawn(async move { drop(lane.close().await) });
         }
         let closed = async { while opening.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(CLOSING_MAX, closed).await;
+        let _ = timeout(CLOSING_MAX, closed).await;
     }
 
     /// Whether further lanes are being opened.
@@ -211,27 +215,37 @@ impl Spread {
     }
 
     /// The further lanes may open the file now.
-    pub(crate) fn start(&self, path: &str, size: u64, acknowledged: watch::Receiver<u64>) {
+    pub(crate) fn start(&mut self, path: &str, size: u64, acknowledged: watch::Receiver<u64>) {
         self.file.send_replace(Some(Target { path: path.to_owned(), size, acknowledged }));
+        self.open_on_ways();
     }
 
-    /// The first further channel that is open. Its caller tries what happens to the file there.
-    pub(crate) async fn first_way(&mut self, patience: Duration) -> FirstWay {
-        match tokio::time::timeout(patience, self.ways.recv()).await {
-            Ok(Some(way)) => FirstWay::Open(way),
-            Ok(None) => FirstWay::Never,
-            Err(_) => FirstWay::NotYet,
-        }
-    }
-
-    /// A lane that has become ready.
-    pub(crate) fn joined(&mut self) -> Option<Lane> {
+    fn open_on_ways(&mut self) {
         while !self.ways.is_empty()
             && let Some(target) = self.file.borrow().clone()
             && let Ok(way) = self.ways.try_recv()
         {
             self.opening.spawn(join(way, target, self.ready_to.clone()));
         }
+    }
+
+    /// The further channels that are open, once there is one. The caller tries what happens to the file there.
+    pub(crate) async fn first_ways(&mut self, round_trip: Duration) -> FirstWays {
+        let mut found = match timeout(FIRST_WAY * round_trip, self.ways.recv()).await {
+            Ok(Some(way)) => vec![way],
+            Ok(None) => return FirstWays::Never,
+            Err(_) => return FirstWays::NotYet,
+        };
+        // The others of the same connection are open at the same time, or will not be soon.
+        while let Ok(Some(way)) = timeout(round_trip / 8, self.ways.recv()).await {
+            found.push(way);
+        }
+        FirstWays::Open(found)
+    }
+
+    /// A lane that has become ready.
+    pub(crate) fn joined(&mut self) -> Option<Lane> {
+        self.open_on_ways();
         self.ready.try_recv().ok()
     }
 }
@@ -302,50 +316,68 @@ async fn join(way: Way, target: Target, ready: mpsc::UnboundedSender<Lane>) {
 
 /// What happens to a file when it is opened a second time.
 pub(crate) enum Reopened {
-    /// It stays as it is. If it was opened on a further channel, and that was seen to write to the same file, this is its
-    /// lane.
-    Harmlessly(Option<Lane>),
-    /// The server does not show it, or keeps the two open files apart. The upload uses one lane only.
+    /// It stays as it is. The further channels that were seen to write to the same file carry it from now on.
+    Harmlessly(Vec<Lane>),
+    /// The server does not show it, or keeps the open files apart. The upload uses one lane only.
     Unclear,
 }
 
-/// Opens the file a second time, and checks that the acknowledged bytes are still there: some servers truncate a file
-/// whenever it is opened. No WRITE may be in flight, since it would hide the truncation. The first lane shows every
-/// acknowledged byte.
+/// Opens the file once more on each of these channels, or else on the first one. Checks that the acknowledged bytes are
+/// still there: some servers truncate a file whenever it is opened. No WRITE may be in flight, since it would hide the
+/// truncation. The first lane shows every acknowledged byte before.
 ///
-/// `way` is the channel on which it is opened, if there is a further one: that saves a later OPEN. `size` is the size of
-/// the file when the first lane opened it: if it has grown since, a handle that shows the growth is of the same file.
+/// `size` is the size of the file when the first lane opened it: if it has grown since, a handle that shows the growth is
+/// of the same file.
 ///
 /// # Errors
 /// `ConnectionLost` if the file was truncated: the acknowledged bytes are gone.
-pub(crate) async fn reopen(first: &Lane, way: Option<Way>, size: u64, acknowledged: u64) -> Result<Reopened> {
-    let Lane { sftp, file, .. } = first;
-    let further = way.as_ref().map_or(sftp, |way| &way.sftp);
-    let opened = further.open(&file.path, OpenFlags::WRITE).await;
-    let (again, is_shown) = match &opened {
-        Err(_) => (false, shows(sftp, file, acknowledged).await?),
-        Ok(again) => {
-            let (again, first) =
-                tokio::join!(shows(further, again, acknowledged), shows(sftp, file, acknowledged));
-            (again.unwrap_or(false), first?)
-        }
-    };
-    if !again && !is_shown {
-        return Err(Error::Lost(format!(
-            "the server emptied {:?} when it was opened a second time",
-            file.path
-        )));
+pub(crate) async fn reopen(
+    first: &Lane,
+    mut ways: Vec<Way>,
+    size: u64,
+    acknowledged: u64,
+) -> Result<Reopened> {
+    if ways.is_empty() {
+        ways.push(Way { sftp: Arc::clone(&first.sftp), session: None });
     }
-    match (opened, way) {
-        (Ok(file), Some(Way { sftp, session })) if again && acknowledged > size => {
-            Ok(Reopened::Harmlessly(Some(Lane { sftp, file, session })))
-        }
-        (_, way) => {
-            if let Some(way) = way {
-                way.close().await;
+    let mut opening = JoinSet::new();
+    for way in ways {
+        let path = first.file.path.clone();
+        opening.spawn(async move {
+            let opened = way.sftp.open(&path, OpenFlags::WRITE).await;
+            (way, opened.ok())
+        });
+    }
+    let mut looking = JoinSet::new();
+    // Only after every OPEN: what is shown then is what all of them have left.
+    for (way, opened) in opening.join_all().await {
+        looking.spawn(async move {
+            let Some(file) = opened else { return (way, None) };
+            let is_shown = shows(&way.sftp, &file, acknowledged).await.unwrap_or(false);
+            (way, Some(file).filter(|_| is_shown))
+        });
+    }
+    let (looked, is_shown) = tokio::join!(looking.join_all(), shows(&first.sftp, &first.file, acknowledged));
+    let is_shown = is_shown?;
+    let mut is_harmless = false;
+    let mut lanes = Vec::new();
+    for (way, file) in looked {
+        is_harmless |= file.is_some();
+        let is_further = !Arc::ptr_eq(&way.sftp, &first.sftp);
+        match file {
+            Some(file) if is_further && acknowledged > size => {
+                lanes.push(Lane { sftp: way.sftp, file, session: way.session });
             }
-            Ok(if again { Reopened::Harmlessly(None) } else { Reopened::Unclear })
+            _ => way.close().await,
         }
+    }
+    match (is_harmless, is_shown) {
+        (true, _) => Ok(Reopened::Harmlessly(lanes)),
+        (false, true) => Ok(Reopened::Unclear),
+        (false, false) => Err(Error::Lost(format!(
+            "the server emptied {:?} when it was opened a second time",
+            first.file.path
+        ))),
     }
 }
 

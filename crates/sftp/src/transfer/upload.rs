@@ -15,11 +15,8 @@ use crate::protocol::handle::FileHandle;
 use crate::protocol::line::{WriteReplies, WriteReply};
 use crate::protocol::requests::Closed;
 use crate::session::Session;
-use crate::transfer::lanes::{self, FirstWay, Lane, Reopened, Spread};
+use crate::transfer::lanes::{self, FirstWays, Lane, Reopened, Spread};
 use crate::transfer::window::{AHEAD_MAX, Window};
-
-/// After the first WRITE, a further channel that is being opened is waited for as long as this many round trips take.
-const WAY_ROUND_TRIPS: u32 = 4;
 
 /// Follows an upload. Both methods are called in the order of the file, once for each byte.
 pub trait Journal {
@@ -142,7 +139,7 @@ struct Write<M> {
 }
 
 impl<J: Journal> Upload<J> {
-    fn new(lane: Lane, offset: u64, size: u64, joining: Spread, journal: J) -> Self {
+    fn new(lane: Lane, offset: u64, size: u64, mut joining: Spread, journal: J) -> Self {
         let (replies_to, replies) = mpsc::unbounded_channel();
         let acknowledged = watch::Sender::new(offset);
         let mut held = joining.is_wanted().then_some(size);
@@ -265,19 +262,20 @@ impl<J: Journal> Upload<J> {
             tracing::info!("the file is sent on one channel: the server does not show its size");
             return Ok(());
         }
-        let patience = WAY_ROUND_TRIPS * self.first_lane().sftp.round_trip();
-        let way = match self.joining.first_way(patience).await {
-            FirstWay::Open(way) => Some(way),
-            FirstWay::NotYet => None,
-            FirstWay::Never => return Ok(()),
+        let round_trip = self.first_lane().sftp.round_trip();
+        let ways = match self.joining.first_ways(round_trip).await {
+            FirstWays::Open(ways) => ways,
+            FirstWays::NotYet => Vec::new(),
+            FirstWays::Never => return Ok(()),
         };
         let first = self.first_lane();
-        match lanes::reopen(first, way, size, self.acknowledged()).await? {
-            Reopened::Harmlessly(lane) => {
+        match lanes::reopen(first, ways, size, self.acknowledged()).await? {
+            Reopened::Harmlessly(further) => {
                 first.sftp.reopens_harmlessly.store(true, Ordering::Relaxed);
-                self.joining.start(&first.file.path, size, self.acknowledged.subscribe());
-                self.lanes.extend(lane.map(InUse::new));
-                // The others ask for the file before the line is full.
+                let path = first.file.path.clone();
+                self.joining.start(&path, size, self.acknowledged.subscribe());
+                self.lanes.extend(further.into_iter().map(InUse::new));
+                // Those that are left ask for the file before the line is full.
                 tokio::task::yield_now().await;
             }
             Reopened::Unclear => {
