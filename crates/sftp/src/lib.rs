@@ -33,6 +33,7 @@ pub use ssh::certificate::Certificate;
 pub use ssh::login::Login;
 pub use ssh::private_key::PrivateKey;
 pub use transfer::download::Download;
+pub use transfer::finish::Unfinished;
 pub use transfer::lanes::{Caps, Spread};
 pub use transfer::upload::{Journal, Unobserved, Upload, UploadBuilder};
 pub use transfer::window::AHEAD_MAX;
