@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bridge::{Checkpoint, ErrorName, IfExists, NUMBER_MAX, Outcome, Phase, Proof, ProofPolicy, Result};
-use partner::files::{Discarded, Patience, Reply, Seen, discard, look, look_until};
+use partner::files::{Discarded, Patience, Reply, Seen, discard, look, look_on};
+use sftp::{FileHandle, OpenFlags};
 
 use crate::prove::{Compared, cannot_compare};
 use crate::subject::{Place, Subject};
@@ -73,20 +74,49 @@ impl Work<'_> {
         };
         for (path, place) in candidates {
             let was_just_written = place == Place::Upload && !checkpoint.phase.is_renaming();
-            let seen = if was_just_written {
-                let is_expected = |seen| is_as_sent(seen, checkpoint);
-                look_until(self.sftp, &path, self.call.stop, is_expected, patience).await?
+            let (seen, open) = if was_just_written {
+                self.look_at_sent(&path, checkpoint).await?
             } else {
-                look(self.sftp, &path).await?
+                (look(self.sftp, &path).await?, None)
             };
             match seen {
-                Seen::File(size) => return Ok(Some(Subject { path, place, size })),
+                Seen::File(size) => return Ok(Some(Subject { path, place, size, open })),
                 // What was acknowledged is all that is known.
-                Seen::Hidden => return Ok(Some(Subject { path, place, size: None })),
+                Seen::Hidden => return Ok(Some(Subject { path, place, size: None, open })),
                 Seen::Nothing | Seen::Directory => {}
             }
         }
         Ok(None)
+    }
+
+    /// Looks at the file that was sent. If its proof is to read it, it is opened in the same flight.
+    async fn look_at_sent(&self, path: &str, checkpoint: &Checkpoint) -> Result<(Seen, Option<FileHandle>)> {
+        let open = async {
+            if !self.reads(checkpoint) {
+                return Ok(None);
+            }
+            // The proof asks once more after a refusal.
+            Ok::<_, sftp::Error>(Reply::of(self.sftp.open(path, OpenFlags::READ).await)?.done())
+        };
+        let (seen, open) = tokio::join!(biased; look(self.sftp, path), open);
+        let (seen, open) = (seen?, open?);
+        let is_expected = |seen| is_as_sent(seen, checkpoint);
+        if is_expected(seen) {
+            return Ok((seen, open));
+        }
+        // What was opened may not be what is seen later.
+        drop(open);
+        Ok((look_on(self.sftp, path, seen, self.call.stop, is_expected, patience).await?, None))
+    }
+
+    /// Whether the proof begins with opening the partial file, as far as can be said now.
+    fn reads(&self, checkpoint: &Checkpoint) -> bool {
+        let reads = match self.proof_policy(checkpoint) {
+            ProofPolicy::Auto | ProofPolicy::ReadBack => true,
+            ProofPolicy::Hash => self.sftp.can_hash(),
+            ProofPolicy::Size | ProofPolicy::None => false,
+        };
+        reads && !checkpoint.route.is_direct()
     }
 
     /// With a direct route, a file that gets longer without our doing is written by another execution of the same
@@ -192,8 +222,8 @@ impl Work<'_> {
                 Reply::Refused(refusal) => return Err(cannot_compare(if_exists, &refusal.to_string())),
             };
             if size.is_none_or(|size| size == checkpoint.object.size) {
-                let subject = Subject { path, place: Place::Final, size };
-                match self.compare(&subject, checkpoint).await? {
+                let mut subject = Subject { path, place: Place::Final, size, open: None };
+                match self.compare(&mut subject, checkpoint).await? {
                     Compared::Same(proof) => return Ok(Search::Same(proof)),
                     Compared::OutOfTime => return Ok(Search::OutOfTime),
                     Compared::Different => {}

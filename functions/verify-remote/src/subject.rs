@@ -1,12 +1,16 @@
 //! The file to prove.
 
+use sftp::FileHandle;
+
 /// The file to prove.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) path: String,
     pub(crate) place: Place,
     /// In bytes, if the server tells it.
     pub(crate) size: Option<u64>,
+    /// It is open to be read. Its CLOSE goes out when this is dropped.
+    pub(crate) open: Option<FileHandle>,
 }
 
 /// Where the file to prove was found.

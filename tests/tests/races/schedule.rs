@@ -8,6 +8,8 @@ use std::fmt;
 pub(crate) enum Actor {
     /// The first request of an execution that waits for its answer, or its start.
     Execution(usize),
+    /// A request of an execution that is carried out before one that was sent earlier.
+    Ahead(usize),
     /// The next version is uploaded.
     Upload,
     /// The user deletes the object.
@@ -46,7 +48,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Reads `7:1 12:0l`: at step 7 execution 1 is served, and at step 12 the answer to execution 0 is lost.
+    /// Reads `7:1 9:a1 12:0l`: at step 7 execution 1 is served, at step 9 another of its requests than the first, and at
+    /// step 12 the answer to execution 0 is lost.
     pub(crate) fn parse(text: &str) -> Self {
         let choices = text.split_whitespace().map(|part| {
             let (step, choice) = part.split_once(':').expect("STEP:CHOICE");
@@ -91,7 +94,8 @@ impl Choice {
             'd' => Actor::Delete,
             't' => Actor::Time,
             'o' => Actor::Late,
-            number => Actor::Execution(number.to_digit(10).expect("an execution") as usize),
+            'a' => Actor::Ahead(execution(letters.next().expect("an execution"))),
+            number => Actor::Execution(execution(number)),
         };
         let fault = letters.next().map(|letter| {
             FAULTS.iter().find(|(known, _)| *known == letter).expect("a fault: x, l, z, k or K").1
@@ -104,6 +108,7 @@ impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.actor {
             Actor::Execution(number) => write!(f, "{number}")?,
+            Actor::Ahead(number) => write!(f, "a{number}")?,
             Actor::Upload => write!(f, "u")?,
             Actor::Delete => write!(f, "d")?,
             Actor::Time => write!(f, "t")?,
@@ -122,8 +127,12 @@ impl fmt::Display for Choice {
     }
 }
 
+fn execution(number: char) -> usize {
+    number.to_digit(10).expect("an execution") as usize
+}
+
 #[test]
 fn a_schedule_survives_being_printed() {
-    let text = "3:1 7:0x 9:0l 12:2z 13:0k 14:1K 20:u 21:d 22:t 23:o";
+    let text = "3:1 7:0x 9:0l 12:2z 13:0k 14:1K 20:u 21:d 22:t 23:o 24:a1";
     assert_eq!(Schedule::parse(text).to_string(), text);
 }

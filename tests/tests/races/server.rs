@@ -23,6 +23,8 @@ pub(crate) enum PosixRename {
     Absent,
     /// It is announced, and refuses a name that exists.
     RefusesExisting,
+    /// It is answered with OK, and the server appends `.in` to the name.
+    Elsewhere,
 }
 
 /// Plain RENAME.
@@ -63,6 +65,13 @@ impl Kind {
     /// No extensions, and a target that exists is refused.
     pub(crate) const PLAIN: Self =
         Self { posix_rename: PosixRename::Absent, rename: Rename::TargetFirst, fsync: false, ..Self::POSIX };
+}
+
+impl Kind {
+    /// Whether no rename gives a file the name that was asked for.
+    pub(crate) fn takes_elsewhere(self) -> bool {
+        self.posix_rename == PosixRename::Elsewhere
+    }
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -141,6 +150,19 @@ impl Request {
         match self {
             Self::Rename { to, .. } | Self::PosixRename { to, .. } => to == crate::store::OBJECT_KEY,
             _ => false,
+        }
+    }
+
+    /// The open file that it is for.
+    pub(crate) fn handle(&self) -> Option<u32> {
+        match self {
+            Self::Close { handle }
+            | Self::Read { handle, .. }
+            | Self::Write { handle, .. }
+            | Self::Fstat { handle }
+            | Self::Fsetstat { handle, .. }
+            | Self::Fsync { handle } => Some(*handle),
+            _ => None,
         }
     }
 
@@ -224,6 +246,7 @@ pub(crate) fn serve(
         Request::PosixRename { from, to } => match kind.posix_rename {
             PosixRename::Works => rename(Rename::Replaces, files, from, to),
             PosixRename::RefusesExisting => rename(Rename::SourceFirst, files, from, to),
+            PosixRename::Elsewhere => rename(Rename::Replaces, files, from, &format!("{to}.in")),
             PosixRename::Absent => UNSUPPORTED,
         },
         Request::Mkdir { path } => {

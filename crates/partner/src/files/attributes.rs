@@ -1,7 +1,7 @@
 //! Mode and modification time of files and directories.
 
 use bridge::{AttributeSettings, Demand, ErrorName, Result};
-use sftp::{Attributes, Sftp, Status};
+use sftp::{Attributes, FileHandle, Sftp, Status};
 
 use super::look::{Seen, look};
 use super::reply::Reply;
@@ -23,8 +23,33 @@ pub enum AttributesOf {
     FinalFile,
 }
 
-/// Sets mode and time of a delivered file as the settings ask. `last_modified` is when S3 stored the object, in seconds
-/// since 1970. Returns warnings.
+/// What one setting asks for.
+struct Wanted {
+    setting: &'static str,
+    demand: Demand,
+    attributes: Attributes,
+}
+
+/// `last_modified` is when S3 stored the object, in seconds since 1970.
+fn wanted(settings: AttributeSettings, last_modified: Option<i64>) -> Vec<Wanted> {
+    let mode = settings.file_mode.map(|mode| Wanted {
+        setting: "SFTP_FILE_MODE",
+        demand: mode.demand,
+        attributes: Attributes { permissions: Some(mode.bits), ..Attributes::default() },
+    });
+    // The times of SFTP end in 2106.
+    let modified = last_modified.and_then(|seconds| u32::try_from(seconds).ok());
+    let time = settings.mtime.zip(modified).map(|(demand, seconds)| Wanted {
+        setting: "SFTP_PRESERVE_MTIME",
+        demand,
+        attributes: Attributes { modified: Some(seconds), ..Attributes::default() },
+    });
+    mode.into_iter().chain(time).collect()
+}
+
+/// Sets mode and time of a delivered file as the settings ask, and closes it if it was still open to be `read`: all in one
+/// flight. What is then not as it was asked for is asked for once more alone, before it is a warning or an error.
+/// `last_modified` is when S3 stored the object, in seconds since 1970. Returns warnings.
 ///
 /// # Errors
 /// `InvalidConfig` if the settings require something that the server does not do, or the session was lost.
@@ -34,19 +59,47 @@ pub async fn set_file_attributes(
     settings: AttributeSettings,
     last_modified: Option<i64>,
     of: AttributesOf,
+    read: Option<FileHandle>,
 ) -> Result<Vec<String>> {
-    let mut warnings = Vec::new();
-    if let Some(mode) = settings.file_mode {
-        let wanted = Attributes { permissions: Some(mode.bits), ..Attributes::default() };
-        warnings.extend(set_attributes(sftp, path, wanted, mode.demand, "SFTP_FILE_MODE", of).await?);
+    let wanted = wanted(settings, last_modified);
+    if wanted.is_empty() {
+        // Its CLOSE is not waited for.
+        drop(read);
+        return Ok(Vec::new());
     }
-    // The times of SFTP end in 2106.
-    let modified = last_modified.and_then(|seconds| u32::try_from(seconds).ok());
-    if let (Some(demand), Some(seconds)) = (settings.mtime, modified) {
-        let wanted = Attributes { modified: Some(seconds), ..Attributes::default() };
-        warnings.extend(set_attributes(sftp, path, wanted, demand, "SFTP_PRESERVE_MTIME", of).await?);
+    let both = wanted.iter().fold(Attributes::default(), |both, Wanted { attributes, .. }| Attributes {
+        permissions: both.permissions.or(attributes.permissions),
+        modified: both.modified.or(attributes.modified),
+        ..both
+    });
+    let was_open = read.is_some();
+    let (closed, set) = tokio::join!(biased; close_read(sftp, read), try_attributes(sftp, path, both));
+    closed?;
+    let set = set?;
+    if matches!(set, AttributesSet::Shown | AttributesSet::NotShown) {
+        return Ok(Vec::new());
+    }
+    if let [only] = &wanted[..]
+        && !was_open
+    {
+        // Nothing else explains it.
+        let warning = judge(sftp, path, set, only.demand, only.setting, of).await?;
+        return Ok(warning.into_iter().collect());
+    }
+    // Some servers refuse to change a file that is still open. Of two, it may be one.
+    let mut warnings = Vec::new();
+    for Wanted { setting, demand, attributes } in wanted {
+        warnings.extend(set_attributes(sftp, path, attributes, demand, setting, of).await?);
     }
     Ok(warnings)
+}
+
+/// Closes a file that was only read: a refusal does not matter.
+async fn close_read(sftp: &Sftp, file: Option<FileHandle>) -> Result<()> {
+    if let Some(file) = file {
+        Reply::of(sftp.close(file).await)?;
+    }
+    Ok(())
 }
 
 /// Sets the `wanted` mode or time of `path`. If the server does not do it, the outcome depends on the `demand` of
@@ -62,7 +115,20 @@ pub async fn set_attributes(
     setting: &str,
     of: AttributesOf,
 ) -> Result<Option<String>> {
-    let why = match try_attributes(sftp, path, wanted).await? {
+    let set = try_attributes(sftp, path, wanted).await?;
+    judge(sftp, path, set, demand, setting, of).await
+}
+
+/// What it means for the `demand` of `setting` that the attributes were set or not.
+async fn judge(
+    sftp: &Sftp,
+    path: &str,
+    set: AttributesSet,
+    demand: Demand,
+    setting: &str,
+    of: AttributesOf,
+) -> Result<Option<String>> {
+    let why = match set {
         AttributesSet::Shown | AttributesSet::NotShown => return Ok(None),
         AttributesSet::Refused(status) if status.is_not_found() && is_gone(sftp, path, of).await? => {
             return Ok(None);
@@ -111,15 +177,25 @@ pub enum AttributesSet {
     Refused(Status),
 }
 
-/// Asks the server to set a mode or a time, and looks whether it did.
+/// Asks the server to set a mode or a time, and looks in the same flight whether it did.
 ///
 /// # Errors
 /// The session was lost.
 pub async fn try_attributes(sftp: &Sftp, path: &str, wanted: Attributes) -> Result<AttributesSet> {
-    if let Reply::Refused(status) = Reply::of(sftp.setstat(path, &wanted).await)? {
+    let (set, shown) = tokio::join!(biased; sftp.setstat(path, &wanted), sftp.stat(path));
+    if let Reply::Refused(status) = Reply::of(set)? {
         return Ok(AttributesSet::Refused(status));
     }
-    let shown = Reply::of(sftp.stat(path).await)?.done().flatten().unwrap_or_default();
+    Ok(match compare(path, wanted, shown)? {
+        // The server may have looked before.
+        AttributesSet::Ignored(_) => compare(path, wanted, sftp.stat(path).await)?,
+        set => set,
+    })
+}
+
+/// Whether a STAT shows what was asked for.
+fn compare(path: &str, wanted: Attributes, shown: sftp::Result<Option<Attributes>>) -> Result<AttributesSet> {
+    let shown = Reply::of(shown)?.done().flatten().unwrap_or_default();
     let mode = wanted.permissions.zip(shown.permissions.map(|mode| mode & 0o7777));
     let time = wanted.modified.zip(shown.modified);
     Ok(match (mode, time) {

@@ -89,7 +89,22 @@ pub async fn look_until(
     is_expected: impl Fn(Seen) -> bool,
     patience: impl Fn(Seen) -> Patience,
 ) -> Result<Seen> {
-    let mut seen = look(sftp, path).await?;
+    let seen = look(sftp, path).await?;
+    look_on(sftp, path, seen, stop, is_expected, patience).await
+}
+
+/// Goes on as [`look_until`] does, after a first look.
+///
+/// # Errors
+/// The session was lost.
+pub async fn look_on(
+    sftp: &Sftp,
+    path: &str,
+    mut seen: Seen,
+    stop: Deadline,
+    is_expected: impl Fn(Seen) -> bool,
+    patience: impl Fn(Seen) -> Patience,
+) -> Result<Seen> {
     for (count, pause) in PAUSES.into_iter().enumerate() {
         let short = count >= 3 && patience(seen) == Patience::Short;
         if is_expected(seen) || short || stop.remaining() <= pause {

@@ -37,9 +37,30 @@ pub enum Attempt {
 /// # Errors
 /// The session was lost: the rename may have been carried out.
 pub async fn attempt(sftp: &Sftp, from: &str, to: &str, onto: Onto) -> Result<Attempt> {
-    let Reply::Refused(refusal) = Reply::of(request(sftp, from, to, onto).await)? else {
-        return Ok(Attempt::Renamed);
-    };
+    what_came_of(sftp, from, request(sftp, from, to, onto).await).await
+}
+
+/// Asks once, and looks at the new name without waiting for the answer. The look is returned only if the server says that
+/// the rename is done.
+///
+/// The server may look before it renames. What is seen is ours only if it cannot have been there before.
+///
+/// # Errors
+/// The session was lost before the rename was answered: it may have been carried out.
+pub async fn attempt_and_look(
+    sftp: &Sftp,
+    from: &str,
+    to: &str,
+    onto: Onto,
+) -> Result<(Attempt, Option<Seen>)> {
+    let (answer, seen) = tokio::join!(biased; request(sftp, from, to, onto), look(sftp, to));
+    let attempt = what_came_of(sftp, from, answer).await?;
+    let seen = seen.ok().filter(|_| matches!(attempt, Attempt::Renamed));
+    Ok((attempt, seen))
+}
+
+async fn what_came_of(sftp: &Sftp, from: &str, answer: sftp::Result<()>) -> Result<Attempt> {
+    let Reply::Refused(refusal) = Reply::of(answer)? else { return Ok(Attempt::Renamed) };
     Ok(match look(sftp, from).await? {
         Seen::Nothing if refusal.is_not_found() => Attempt::Missing(refusal),
         Seen::Nothing => Attempt::Gone,
