@@ -15,6 +15,16 @@ pub(crate) struct Kind {
     pub(crate) read: Allowed,
     pub(crate) open: Open,
     pub(crate) fsync: bool,
+    pub(crate) order: Order,
+}
+
+/// In which order the requests of one session are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Order {
+    /// Those for one handle as they were sent, as the protocol demands. Others in any order.
+    ForEachHandle,
+    /// A CLOSE may overtake WRITEs: the server works in parallel.
+    CloseOvertakes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +71,7 @@ impl Kind {
         read: Allowed::Yes,
         open: Open::Keeps,
         fsync: true,
+        order: Order::ForEachHandle,
     };
     /// No extensions, and a target that exists is refused.
     pub(crate) const PLAIN: Self =
@@ -153,8 +164,17 @@ impl Request {
         }
     }
 
-    /// The open file that it is for.
-    pub(crate) fn handle(&self) -> Option<u32> {
+    /// Whether it may be served before one that was sent earlier.
+    pub(crate) fn may_overtake(&self, earlier: &Self, order: Order) -> bool {
+        match (self.handle(), earlier.handle()) {
+            (Some(one), Some(other)) if one == other => {
+                order == Order::CloseOvertakes && matches!(self, Self::Close { .. })
+            }
+            _ => true,
+        }
+    }
+
+    fn handle(&self) -> Option<u32> {
         match self {
             Self::Close { handle }
             | Self::Read { handle, .. }

@@ -221,9 +221,6 @@ impl World {
             if !execution.queue.is_empty() && !self.is_second_of_two_alike(number) {
                 movers.push(Actor::Execution(number));
             }
-            if execution.goes_ahead().is_some() {
-                movers.push(Actor::Ahead(number));
-            }
         }
         if self.events.len() < self.scenario.uploads.len() {
             movers.push(Actor::Upload);
@@ -252,6 +249,23 @@ impl World {
         let Actor::Execution(current) = self.current else { return movers.first().copied() };
         let next = |actor: &&Actor| matches!(actor, Actor::Execution(number) if *number >= current);
         movers.iter().find(next).or(movers.first()).copied()
+    }
+
+    /// The requests of an actor that the server may serve before the first one, by how many they overtake.
+    pub(crate) fn overtakers(&self, actor: Actor) -> Vec<usize> {
+        let Actor::Execution(number) = actor else { return Vec::new() };
+        let queue = &self.executions[number].queue;
+        let order = self.scenario.server.order;
+        let overtakes = |later: &Parked, earlier: &Parked| match (later, earlier) {
+            (Parked::Sftp { request: later, .. }, Parked::Sftp { request: earlier, .. }) => {
+                later.may_overtake(earlier, order)
+            }
+            // S3 and the server know nothing of each other.
+            (Parked::Sftp { .. }, Parked::Store { .. }) | (Parked::Store { .. }, Parked::Sftp { .. }) => true,
+            _ => false,
+        };
+        let may = |index: &usize| queue.iter().take(*index).all(|earlier| overtakes(&queue[*index], earlier));
+        (1..queue.len()).filter(may).collect()
     }
 
     /// What may go wrong with the next request of an actor.
@@ -303,17 +317,9 @@ impl World {
     }
 
     pub(crate) fn apply(&mut self, step: usize, choice: Choice) {
-        self.current = match choice.actor {
-            Actor::Ahead(number) => Actor::Execution(number),
-            actor => actor,
-        };
+        self.current = choice.actor;
         match choice.actor {
-            Actor::Execution(number) => self.serve(step, number, 0, choice),
-            Actor::Ahead(number) => {
-                if let Some(place) = self.executions[number].goes_ahead() {
-                    self.serve(step, number, place, choice);
-                }
-            }
+            Actor::Execution(number) => self.serve(step, number, choice),
             Actor::Upload => {
                 self.upload();
                 self.say(|| format!("{step} {choice} a newer version is uploaded"));
@@ -351,12 +357,12 @@ impl World {
         self.release_starts();
     }
 
-    fn serve(&mut self, step: usize, number: usize, place: usize, choice: Choice) {
+    fn serve(&mut self, step: usize, number: usize, choice: Choice) {
         if choice.fault == Some(Fault::Killed) {
             self.say(|| format!("{step} {choice} killed"));
             return self.kill(number);
         }
-        let Some(parked) = self.executions[number].queue.remove(place) else { return };
+        let Some(parked) = self.executions[number].queue.remove(choice.overtakes) else { return };
         match parked {
             Parked::Start(start) => {
                 self.say(|| format!("{step} {choice} starts"));
@@ -448,34 +454,7 @@ impl World {
     }
 }
 
-impl Parked {
-    /// Whether it may be carried out before one that was sent earlier. S3 and the server know nothing of each other. A server
-    /// owes an order only to requests for one file; for names, the client does not rely on even that.
-    fn may_pass(&self, earlier: &Self) -> bool {
-        match (self, earlier) {
-            (
-                Self::Sftp { session, request, .. },
-                Self::Sftp { session: earlier_session, request: earlier, .. },
-            ) => {
-                session != earlier_session
-                    || request.handle().is_none()
-                    || request.handle() != earlier.handle()
-            }
-            (Self::Start(_), _) | (_, Self::Start(_)) => false,
-            (Self::Sftp { .. } | Self::Store { .. }, _) => true,
-        }
-    }
-}
-
 impl Execution {
-    /// The place of the first request that may be carried out before all that were sent earlier.
-    fn goes_ahead(&self) -> Option<usize> {
-        let passes_all = |place: &usize| {
-            self.queue.iter().take(*place).all(|earlier| self.queue[*place].may_pass(earlier))
-        };
-        (1..self.queue.len()).find(passes_all)
-    }
-
     /// Whether nothing happens to it until time passes.
     fn sleeps(&self) -> bool {
         self.outcome.is_none() && self.queue.is_empty() && self.starts.is_none()

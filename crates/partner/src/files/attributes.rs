@@ -211,3 +211,94 @@ fn compare(path: &str, wanted: Attributes, shown: sftp::Result<Option<Attributes
         _ => AttributesSet::Shown,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use bridge::Mode;
+    use sftp::OpenFlags;
+
+    use super::super::script::{Answer, Ask, Server};
+    use super::*;
+
+    const FLIGHT: [Ask; 2] = [Ask::Setstat, Ask::Stat];
+    const PARTIAL: AttributesOf = AttributesOf::PartialFile { rename_requested: false };
+
+    fn settings(file_mode: Option<Mode>) -> AttributeSettings {
+        AttributeSettings { file_mode, mtime: Some(Demand::Try), ..AttributeSettings::default() }
+    }
+
+    /// Sets the time 900, and this mode, while the server does as it is told.
+    async fn set(
+        session: &sftp::Session,
+        file_mode: Option<Mode>,
+        read: Option<FileHandle>,
+        serving: impl Future<Output = ()>,
+    ) -> Vec<String> {
+        let setting =
+            set_file_attributes(session.sftp(), "path", settings(file_mode), Some(900), PARTIAL, read);
+        let (warnings, ()) = tokio::join!(setting, serving);
+        warnings.unwrap()
+    }
+
+    #[tokio::test]
+    async fn mode_and_time_are_set_and_looked_at_in_one_flight() {
+        let (mut server, session) = Server::start().await;
+        let mode = Some(Mode { bits: 0o600, demand: Demand::Try });
+        let answers = [(0, Answer::Ok), (1, Answer::File(5, 0o600, 900))];
+        assert_eq!(set(&session, mode, None, server.flight(&FLIGHT, &answers)).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_looks_before_it_sets_is_looked_at_again() {
+        for (time, warnings_expected) in [(900, 0), (8, 1)] {
+            let (mut server, session) = Server::start().await;
+            let serving = async {
+                server.flight(&FLIGHT, &[(1, Answer::File(5, 0o644, 7)), (0, Answer::Ok)]).await;
+                server.flight(&[Ask::Stat], &[(0, Answer::File(5, 0o644, time))]).await;
+            };
+            let warnings = set(&session, None, None, serving).await;
+            assert_eq!(warnings.len(), warnings_expected, "{warnings:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_nothing_else_explains_is_believed_at_once() {
+        let (mut server, session) = Server::start().await;
+        let answers = [(0, Answer::Failure), (1, Answer::File(5, 0o644, 7))];
+        let warnings = set(&session, None, None, server.flight(&FLIGHT, &answers)).await;
+        assert!(warnings[0].starts_with("SFTP_PRESERVE_MTIME"), "{warnings:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_still_open_is_asked_for_once_more() {
+        let (mut server, session) = Server::start().await;
+        let flags = OpenFlags::READ;
+        let (file, ()) = tokio::join!(
+            session.sftp().open("path", flags),
+            server.flight(&[Ask::Open], &[(0, Answer::Handle)])
+        );
+        let serving = async {
+            let asks = [Ask::Close, Ask::Setstat, Ask::Stat];
+            let seen = Answer::File(5, 0o644, 7);
+            // That the CLOSE is refused does not matter.
+            server.flight(&asks, &[(1, Answer::Failure), (2, seen), (0, Answer::Failure)]).await;
+            server.flight(&FLIGHT, &[(0, Answer::Ok), (1, Answer::File(5, 0o644, 900))]).await;
+        };
+        assert_eq!(set(&session, None, Some(file.unwrap()), serving).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn of_two_attributes_the_refused_one_is_named() {
+        let (mut server, session) = Server::start().await;
+        let seen = Answer::File(5, 0o600, 7);
+        let serving = async {
+            server.flight(&FLIGHT, &[(0, Answer::Failure), (1, seen)]).await;
+            server.flight(&FLIGHT, &[(0, Answer::Ok), (1, seen)]).await;
+            server.flight(&FLIGHT, &[(0, Answer::Failure), (1, seen)]).await;
+        };
+        let mode = Some(Mode { bits: 0o600, demand: Demand::Try });
+        let warnings = set(&session, mode, None, serving).await;
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].starts_with("SFTP_PRESERVE_MTIME"), "{warnings:?}");
+    }
+}

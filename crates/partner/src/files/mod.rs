@@ -10,6 +10,8 @@ mod look;
 mod open;
 mod rename;
 mod reply;
+#[cfg(test)]
+mod script;
 
 pub use attributes::{AttributesOf, AttributesSet, set_attributes, set_file_attributes, try_attributes};
 pub use directories::{Directories, Made, make_directories, make_directory, refuse_directory};

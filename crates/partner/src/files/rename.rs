@@ -183,3 +183,59 @@ pub async fn put_back(sftp: &Sftp, aside: &str, path: &str) -> Result<bool> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{Answer, Ask, Server};
+    use super::*;
+
+    const FLIGHT: [Ask; 2] = [Ask::Rename, Ask::Stat];
+    const FILE: Answer = Answer::File(5, 0o644, 0);
+
+    #[tokio::test]
+    async fn the_look_travels_behind_the_rename() {
+        // The server looks first.
+        for (seen, shown) in [(Answer::NoSuchFile, Seen::Nothing), (FILE, Seen::File(Some(5)))] {
+            let (mut server, session) = Server::start().await;
+            let answers = [(1, seen), (0, Answer::Ok)];
+            let (attempted, ()) = tokio::join!(
+                attempt_and_look(session.sftp(), "from", "to", Onto::Any),
+                server.flight(&FLIGHT, &answers),
+            );
+            let (attempted, told) = attempted.unwrap();
+            assert!(matches!(attempted, Attempt::Renamed), "{attempted:?}");
+            assert_eq!(told, Some(shown));
+        }
+    }
+
+    /// A server with one thread answers nothing while it renames.
+    #[tokio::test(start_paused = true)]
+    async fn the_look_has_its_time_after_a_slow_rename() {
+        let (mut server, session) = Server::start().await;
+        let patience = session.sftp().stall_timeout();
+        let serving = async {
+            let ids = server.receive(&FLIGHT).await;
+            tokio::time::sleep(patience * 99 / 10).await;
+            server.answer(ids[0], Answer::Ok);
+            tokio::time::sleep(patience / 2).await;
+            server.answer(ids[1], FILE);
+        };
+        let (attempted, ()) =
+            tokio::join!(attempt_and_look(session.sftp(), "from", "to", Onto::Any), serving);
+        assert_eq!(attempted.unwrap().1, Some(Seen::File(Some(5))));
+    }
+
+    #[tokio::test]
+    async fn a_look_behind_a_refused_rename_says_nothing() {
+        let (mut server, session) = Server::start().await;
+        let serving = async {
+            server.flight(&FLIGHT, &[(0, Answer::Failure), (1, FILE)]).await;
+            server.flight(&[Ask::Stat], &[(0, FILE)]).await;
+        };
+        let (attempted, ()) =
+            tokio::join!(attempt_and_look(session.sftp(), "from", "to", Onto::Free), serving);
+        let (attempted, told) = attempted.unwrap();
+        assert!(matches!(attempted, Attempt::Refused(_)), "{attempted:?}");
+        assert_eq!(told, None);
+    }
+}

@@ -229,15 +229,20 @@ impl Work<'_> {
         })
     }
 
-    /// The file's attributes, and a look at the final name, in one flight.
+    /// The file's attributes, and a look at the final name unless the session was just told, in one flight.
     async fn make_ready(&self, checkpoint: &Checkpoint, subject: &mut Subject) -> Result<Ready> {
         let final_path = checkpoint.final_path();
+        // Once the file is renamed, it is not true any more.
+        let told = self.told(&final_path);
         let look = async {
             // What must not be replaced is looked for at the last moment.
             if checkpoint.route.is_direct() || self.keeps(checkpoint) {
                 return Ok(None);
             }
-            look(self.sftp, &final_path).await.map(Some)
+            match told {
+                Some(told) => Ok(Some(told)),
+                None => look(self.sftp, &final_path).await.map(Some),
+            }
         };
         let (warnings, before) = tokio::join!(biased; self.set_attributes(checkpoint, subject), look);
         Ok(Ready { warnings: warnings?, before: before? })
