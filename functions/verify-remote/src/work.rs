@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bridge::{Checkpoint, Outcome, Receipt};
-use partner::files::Seen;
+use partner::Answer;
 use sftp::{Session, Sftp};
 
 use crate::call::Call;
@@ -32,8 +32,8 @@ impl<'a> Work<'a> {
     }
 
     /// What this session was told of a path a moment ago.
-    pub(crate) fn told(&self, path: &str) -> Option<Seen> {
-        self.call.deps.partner.told.take(self.session, path).map(|answer| answer.seen)
+    pub(crate) fn told(&self, path: &str) -> Option<Answer> {
+        self.call.deps.partner.told.take(self.session, path)
     }
 
     /// The delivery ends because a newer upload takes the object's place.

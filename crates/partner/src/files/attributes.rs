@@ -23,63 +23,80 @@ pub enum AttributesOf {
     FinalFile,
 }
 
+/// What the settings ask for a delivered file.
+#[derive(Clone, Debug)]
+pub struct FileAttributes(Vec<Wanted>);
+
 /// What one setting asks for.
+#[derive(Clone, Debug)]
 struct Wanted {
     setting: &'static str,
     demand: Demand,
     attributes: Attributes,
 }
 
-/// `last_modified` is when S3 stored the object, in seconds since 1970.
-fn wanted(settings: AttributeSettings, last_modified: Option<i64>) -> Vec<Wanted> {
-    let mode = settings.file_mode.map(|mode| Wanted {
-        setting: "SFTP_FILE_MODE",
-        demand: mode.demand,
-        attributes: Attributes { permissions: Some(mode.bits), ..Attributes::default() },
-    });
-    // The times of SFTP end in 2106.
-    let modified = last_modified.and_then(|seconds| u32::try_from(seconds).ok());
-    let time = settings.mtime.zip(modified).map(|(demand, seconds)| Wanted {
-        setting: "SFTP_PRESERVE_MTIME",
-        demand,
-        attributes: Attributes { modified: Some(seconds), ..Attributes::default() },
-    });
-    mode.into_iter().chain(time).collect()
+impl FileAttributes {
+    /// `last_modified` is when S3 stored the object, in seconds since 1970.
+    pub fn wanted(settings: AttributeSettings, last_modified: Option<i64>) -> Self {
+        let mode = settings.file_mode.map(|mode| Wanted {
+            setting: "SFTP_FILE_MODE",
+            demand: mode.demand,
+            attributes: Attributes { permissions: Some(mode.bits), ..Attributes::default() },
+        });
+        // The times of SFTP end in 2106.
+        let modified = last_modified.and_then(|seconds| u32::try_from(seconds).ok());
+        let time = settings.mtime.zip(modified).map(|(demand, seconds)| Wanted {
+            setting: "SFTP_PRESERVE_MTIME",
+            demand,
+            attributes: Attributes { modified: Some(seconds), ..Attributes::default() },
+        });
+        Self(mode.into_iter().chain(time).collect())
+    }
+
+    /// What is left to set on a file that has these attributes.
+    #[must_use]
+    pub fn missing_from(mut self, shown: &Attributes) -> Self {
+        let mode = shown.permissions.map(|mode| mode & 0o7777);
+        self.0.retain(|Wanted { attributes: wanted, .. }| {
+            let has_mode = wanted.permissions.is_none() || wanted.permissions == mode;
+            let has_time = wanted.modified.is_none() || wanted.modified == shown.modified;
+            !(has_mode && has_time)
+        });
+        self
+    }
+
+    /// All of them, unless there are none.
+    pub fn together(&self) -> Option<Attributes> {
+        let both = |both: Attributes, one: Attributes| Attributes {
+            permissions: both.permissions.or(one.permissions),
+            modified: both.modified.or(one.modified),
+            ..both
+        };
+        self.0.iter().map(|wanted| wanted.attributes).reduce(both)
+    }
 }
 
-/// Sets mode and time of a delivered file as the settings ask, and closes it if it was still open to be `read`: all in one
-/// flight. What is then not as it was asked for is asked for once more alone, before it is a warning or an error.
-/// `last_modified` is when S3 stored the object, in seconds since 1970. Returns warnings.
+/// Sets what is wanted of a delivered file, and closes it if it was still open to be `read`: all in one flight. What is then
+/// not as it was asked for is asked for once more alone, before it is a warning or an error. Returns warnings.
 ///
 /// # Errors
 /// `InvalidConfig` if the settings require something that the server does not do, or the session was lost.
 pub async fn set_file_attributes(
     sftp: &Sftp,
     path: &str,
-    settings: AttributeSettings,
-    last_modified: Option<i64>,
+    wanted: FileAttributes,
     of: AttributesOf,
     read: Option<FileHandle>,
 ) -> Result<Vec<String>> {
-    let wanted = wanted(settings, last_modified);
-    if wanted.is_empty() {
-        // Its CLOSE is not waited for.
-        drop(read);
-        return Ok(Vec::new());
-    }
-    let both = wanted.iter().fold(Attributes::default(), |both, Wanted { attributes, .. }| Attributes {
-        permissions: both.permissions.or(attributes.permissions),
-        modified: both.modified.or(attributes.modified),
-        ..both
-    });
+    let Some(together) = wanted.together() else { return Ok(Vec::new()) };
     let was_open = read.is_some();
-    let (closed, set) = tokio::join!(biased; close_read(sftp, read), try_attributes(sftp, path, both));
+    let (closed, set) = tokio::join!(biased; close_read(sftp, read), try_attributes(sftp, path, together));
     closed?;
     let set = set?;
     if matches!(set, AttributesSet::Shown | AttributesSet::NotShown) {
         return Ok(Vec::new());
     }
-    if let [only] = &wanted[..]
+    if let [only] = &wanted.0[..]
         && !was_open
     {
         // Nothing else explains it.
@@ -88,7 +105,7 @@ pub async fn set_file_attributes(
     }
     // Some servers refuse to change a file that is still open. Of two, it may be one.
     let mut warnings = Vec::new();
-    for Wanted { setting, demand, attributes } in wanted {
+    for Wanted { setting, demand, attributes } in wanted.0 {
         warnings.extend(set_attributes(sftp, path, attributes, demand, setting, of).await?);
     }
     Ok(warnings)
@@ -234,10 +251,24 @@ mod tests {
         read: Option<FileHandle>,
         serving: impl Future<Output = ()>,
     ) -> Vec<String> {
-        let setting =
-            set_file_attributes(session.sftp(), "path", settings(file_mode), Some(900), PARTIAL, read);
+        let wanted = FileAttributes::wanted(settings(file_mode), Some(900));
+        let setting = set_file_attributes(session.sftp(), "path", wanted, PARTIAL, read);
         let (warnings, ()) = tokio::join!(setting, serving);
         warnings.unwrap()
+    }
+
+    #[test]
+    fn what_a_file_has_already_is_not_missing() {
+        let mode = Some(Mode { bits: 0o600, demand: Demand::Try });
+        let missing = |permissions, modified| {
+            let shown = Attributes { permissions, modified, ..Attributes::default() };
+            let left = FileAttributes::wanted(settings(mode), Some(900)).missing_from(&shown).together();
+            left.map(|left| (left.permissions, left.modified))
+        };
+        assert_eq!(missing(Some(0o100_600), Some(900)), None);
+        assert_eq!(missing(Some(0o100_644), Some(900)), Some((Some(0o600), None)));
+        assert_eq!(missing(Some(0o100_600), Some(901)), Some((None, Some(900))), "not even a second");
+        assert_eq!(missing(None, None), Some((Some(0o600), Some(900))), "the server does not tell them");
     }
 
     #[tokio::test]

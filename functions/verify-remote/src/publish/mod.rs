@@ -13,14 +13,15 @@ use std::time::Duration;
 
 use aws::{Newer, Standing};
 use bridge::{Checkpoint, ErrorName, IfExists, Outcome, Phase, Proof, Result};
-use partner::files::{AttributesOf, Discarded, Seen, discard, look, set_file_attributes};
+use partner::files::{AttributesOf, Discarded, FileAttributes, Seen, discard, set_file_attributes};
+use sftp::FileHandle;
 
 use crate::mark::MarkerFile;
 use crate::prove::Proved;
 use crate::prove::hashes::Known;
 use crate::publish::permission::Permission;
 use crate::publish::rename::Renamed;
-use crate::subject::{Place, Subject};
+use crate::subject::{Glance, Place, Subject};
 use crate::turn::{End, Published, Turn};
 use crate::work::Work;
 
@@ -34,6 +35,8 @@ struct Ready {
     warnings: Vec<String>,
     /// What was seen under the final name, if it matters.
     before: Option<Seen>,
+    /// The file is still open to be read.
+    open: Option<FileHandle>,
 }
 
 impl Work<'_> {
@@ -125,7 +128,8 @@ impl Work<'_> {
 
     async fn publish(&self, checkpoint: &mut Checkpoint, mut subject: Subject, proof: Proof) -> Result<Turn> {
         let settings = self.call.settings();
-        let Ready { warnings, before } = match self.ask_and_make_ready(checkpoint, &mut subject).await? {
+        let Ready { warnings, before, open } = match self.ask_and_make_ready(checkpoint, &mut subject).await?
+        {
             ControlFlow::Continue(ready) => ready,
             ControlFlow::Break(turn) => return Ok(turn),
         };
@@ -137,7 +141,7 @@ impl Work<'_> {
             }
             marker.put_back(self.sftp, checkpoint).await?;
         }
-        let shown = match self.give_final_name(checkpoint, proof, marker.as_ref(), before).await? {
+        let shown = match self.give_final_name(checkpoint, proof, marker.as_ref(), before, open).await? {
             Renamed::Now(shown) => shown,
             Renamed::LookAgain => return Ok(Turn::LookAgain),
             Renamed::OutOfTime => return Ok(Turn::Ended(End::OutOfTime)),
@@ -229,23 +233,20 @@ impl Work<'_> {
         })
     }
 
-    /// The file's attributes, and a look at the final name unless the session was just told, in one flight.
+    /// In one flight: the attributes that the file does not have yet, and a look at the final name, unless what is there is
+    /// known. If there is nothing to set, the file is still open.
     async fn make_ready(&self, checkpoint: &Checkpoint, subject: &mut Subject) -> Result<Ready> {
-        let final_path = checkpoint.final_path();
         // Once the file is renamed, it is not true any more.
-        let told = self.told(&final_path);
+        let told = self.told(&checkpoint.final_path()).map(|told| told.seen);
+        let known = told.or_else(|| subject.final_name.and_then(Glance::if_fresh));
         let look = async {
-            // What must not be replaced is looked for at the last moment.
-            if checkpoint.route.is_direct() || self.keeps(checkpoint) {
-                return Ok(None);
-            }
-            match told {
-                Some(told) => Ok(Some(told)),
-                None => look(self.sftp, &final_path).await.map(Some),
+            match known {
+                Some(seen) => Ok(Some(seen)),
+                None => Ok(self.glance(checkpoint).await?.and_then(Glance::if_fresh)),
             }
         };
         let (warnings, before) = tokio::join!(biased; self.set_attributes(checkpoint, subject), look);
-        Ok(Ready { warnings: warnings?, before: before? })
+        Ok(Ready { warnings: warnings?, before: before?, open: subject.open.take() })
     }
 
     /// Returns warnings.
@@ -255,7 +256,9 @@ impl Work<'_> {
         } else {
             AttributesOf::PartialFile { rename_requested: checkpoint.phase.is_renaming() }
         };
-        let (wanted, modified) = (self.call.settings().attributes, checkpoint.object.last_modified);
-        set_file_attributes(self.sftp, &subject.path, wanted, modified, of, subject.open.take()).await
+        let (settings, modified) = (self.call.settings().attributes, checkpoint.object.last_modified);
+        let wanted = FileAttributes::wanted(settings, modified).missing_from(&subject.attributes);
+        let open = wanted.together().and_then(|_| subject.open.take());
+        set_file_attributes(self.sftp, &subject.path, wanted, of, open).await
     }
 }

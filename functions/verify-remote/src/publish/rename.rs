@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws::Newer;
 use bridge::{Checkpoint, Error, ErrorName, Phase, Proof, Result};
 use partner::files::{Attempt, Onto, Reply, Seen, attempt, attempt_and_look, discard, look};
-use sftp::{OpenFlags, Status};
+use sftp::{FileHandle, OpenFlags, Status};
 
 use crate::mark::MarkerFile;
 use crate::publish::confirm::has_appeared;
@@ -72,13 +72,15 @@ pub(super) struct Renaming<'a, 'w> {
 
 impl Work<'_> {
     /// Renames the proved partial file to the final name. The marker of the former file is moved aside before, and put
-    /// back if nothing is published. `before` is what this session was just shown under the final name, if it was.
+    /// back if nothing is published. `before` is what this session was just shown under the final name, if it was. The
+    /// partial file may be `open` to be read.
     pub(super) async fn give_final_name(
         &self,
         checkpoint: &mut Checkpoint,
         proof: Proof,
         marker: Option<&MarkerFile>,
         mut before: Option<Seen>,
+        open: Option<FileHandle>,
     ) -> Result<Renamed> {
         let path = checkpoint.final_path();
         if self.keeps(checkpoint) {
@@ -96,7 +98,7 @@ impl Work<'_> {
             return Ok(Renamed::Now(None));
         };
         let renaming = Renaming { work: self, path: &path, partial: &partial, proof, marker };
-        let renamed = Box::pin(renaming.run(checkpoint, before)).await;
+        let renamed = Box::pin(renaming.run(checkpoint, before, open)).await;
         match &renamed {
             // What was moved aside is removed once ours was seen.
             Ok(Renamed::Now(_)) => {}
@@ -117,14 +119,25 @@ impl Work<'_> {
 
 impl Renaming<'_, '_> {
     /// Requests the rename until it is done, or until the server has refused it for long enough to be believed.
-    async fn run(&self, checkpoint: &mut Checkpoint, mut before: Option<Seen>) -> Result<Renamed> {
+    async fn run(
+        &self,
+        checkpoint: &mut Checkpoint,
+        mut before: Option<Seen>,
+        mut open: Option<FileHandle>,
+    ) -> Result<Renamed> {
         loop {
+            // The CLOSE travels just ahead of the rename.
+            let was_open = open.take().is_some();
             // After a refusal and a pause it is too old to say anything.
             let refusal = match self.try_with_marker(checkpoint, before.take()).await? {
                 Try::Renamed(seen) => return Ok(Renamed::Now(seen)),
                 Try::Ended(renamed) => return Ok(renamed),
                 Try::Refused(refusal) => refusal,
             };
+            if was_open {
+                // Some servers rename no file that is open, and now it is closed.
+                continue;
+            }
             let pause = PAUSES.get(checkpoint.publishing.setbacks as usize).copied();
             let Some(pause) = pause else { return Err(self.refused_for_good(refusal, checkpoint)) };
             checkpoint.publishing.setbacks += 1;
