@@ -241,7 +241,7 @@ impl Work<'_> {
         let known = told.or_else(|| subject.final_name.and_then(Glance::if_fresh));
         let look = async {
             match known {
-                Some(seen) => Ok(Some(seen)),
+                Some(seen) => Ok::<_, bridge::Error>(Some(seen)),
                 None => Ok(self.glance(checkpoint).await?.and_then(Glance::if_fresh)),
             }
         };
