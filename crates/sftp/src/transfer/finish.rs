@@ -263,7 +263,7 @@ mod tests {
             let mut upload = session.upload(opening.await.unwrap().unwrap()).start();
             tokio::spawn(async move {
                 upload.push(vec![7; size].into()).await.map_err(Unfinished::Sending)?;
-                upload.finish_at_once(true).await
+                upload.finish_at_once(true, None).await
             })
         }
     }
