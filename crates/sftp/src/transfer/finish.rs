@@ -156,6 +156,7 @@ mod tests {
 
     const CLOSE: u8 = 4;
     const WRITE: u8 = 6;
+    const SETSTAT: u8 = 9;
     const STAT: u8 = 17;
     const PIECE: usize = 32 * 1024;
 
@@ -256,6 +257,15 @@ mod tests {
             session: &Arc<Session>,
             size: usize,
         ) -> JoinHandle<std::result::Result<Closed, Unfinished>> {
+            self.upload_with(session, size, None).await
+        }
+
+        async fn upload_with(
+            &mut self,
+            session: &Arc<Session>,
+            size: usize,
+            attributes: Option<Attributes>,
+        ) -> JoinHandle<std::result::Result<Closed, Unfinished>> {
             let sftp = Arc::clone(session.sftp());
             let opening = tokio::spawn(async move { sftp.open("f", OpenFlags::WRITE).await });
             let (_, id) = self.request().await;
@@ -263,7 +273,7 @@ mod tests {
             let mut upload = session.upload(opening.await.unwrap().unwrap()).start();
             tokio::spawn(async move {
                 upload.push(vec![7; size].into()).await.map_err(Unfinished::Sending)?;
-                upload.finish_at_once(true, None).await
+                upload.finish_at_once(true, attributes).await
             })
         }
     }
@@ -283,6 +293,19 @@ mod tests {
         assert_eq!(closed.attributes.and_then(|attributes| attributes.size), Some(65_541));
         assert!(closed.synced.is_none(), "the server cannot");
         assert!(server.hears_nothing().await, "the file is not closed twice");
+    }
+
+    #[tokio::test]
+    async fn attributes_are_asked_for_between_the_close_and_the_look() {
+        let (mut server, session) = Server::with_session().await;
+        let attributes = Attributes { modified: Some(9), ..Attributes::default() };
+        let uploading = server.upload_with(&session, 1, Some(attributes)).await;
+        let [write, close, setstat, stat] = server.requests([WRITE, CLOSE, SETSTAT, STAT]).await;
+        server.status(write, 0);
+        server.status(close, 0);
+        server.size(stat, 1);
+        server.status(setstat, 4);
+        assert!(uploading.await.unwrap().is_ok(), "a refusal does not matter");
     }
 
     #[tokio::test]
