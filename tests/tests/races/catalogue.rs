@@ -23,7 +23,7 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
         scenarios.into_iter().filter(is_among).collect::<Vec<_>>()
     };
     match depth {
-        Depth::Orders => [same_version(), two_versions(), policies()].concat(),
+        Depth::Orders => [same_version(), two_versions(), policies(), elsewhere()].concat(),
         Depth::TwoSwitches => among(
             of(Depth::Orders),
             &[
@@ -51,7 +51,8 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
             among(two_versions(), &["two versions, posix", "two versions, target first, size"])
         }
         Depth::Everything => {
-            [same_version(), two_versions(), policies(), alone(), three(), vec![never_renames()]].concat()
+            let all = [same_version(), two_versions(), policies(), elsewhere(), alone(), three()];
+            [all.concat(), vec![never_renames()]].concat()
         }
     }
 }
@@ -116,6 +117,19 @@ fn policies() -> Vec<Scenario> {
         twice("skip, target first", Kind::PLAIN).set("SFTP_IF_EXISTS", "skip"),
         twice("keep-both", Kind::POSIX).set("SFTP_IF_EXISTS", "keep-both"),
         twice("fail", Kind::POSIX).set("SFTP_IF_EXISTS", "fail").may_fail(&["RemotePathRejected"]),
+    ]
+}
+
+/// The server says that the rename is done, and no file has the final name. That is not confirmed, so the object stays.
+fn elsewhere() -> Vec<Scenario> {
+    let kind = Kind { posix_rename: PosixRename::Elsewhere, ..Kind::POSIX };
+    let twice = |name: &str| {
+        Scenario::same_version(&format!("elsewhere, {name}"), kind, 2).set("S3_AFTER_DELIVERY", "delete")
+    };
+    vec![
+        twice("auto"),
+        twice("size").set("SFTP_PROOF", "size"),
+        twice("former file").with_former(SIZE - 1).may_fail(&["RemoteMismatch"]),
     ]
 }
 
