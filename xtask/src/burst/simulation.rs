@@ -38,6 +38,26 @@ impl Starts {
     }
 }
 
+/// Which functions the two states that connect have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Functions {
+    /// As the template divides the connections: one for each state; Transfer gets the odd connection, and with a single one
+    /// there is one function for both.
+    AsDeployed,
+    /// One for both, whatever the number of connections.
+    OneForBoth,
+}
+
+impl Functions {
+    /// The concurrency of the two functions; the second one is 0 if there is only one.
+    fn concurrency(self, cap: u32) -> [u32; 2] {
+        match self {
+            Self::AsDeployed => [cap.div_ceil(2), cap / 2],
+            Self::OneForBoth => [cap, 0],
+        }
+    }
+}
+
 /// A burst of files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Burst {
@@ -46,6 +66,7 @@ pub(crate) struct Burst {
     pub(crate) seconds: [f64; 2],
     /// Connections at once: `MaxConnections`.
     pub(crate) cap: u32,
+    pub(crate) functions: Functions,
     pub(crate) starts: Starts,
     pub(crate) seed: u64,
 }
@@ -64,8 +85,8 @@ impl Burst {
 
     fn seconds_between(&self) -> f64 {
         let [sending, proving] = self.seconds;
-        match connections(self.cap) {
-            [_, 0] => sending + proving,
+        match self.functions.concurrency(self.cap) {
+            [one, 0] => (sending + proving) / f64::from(one),
             [transfer, verify_remote] => {
                 (sending / f64::from(transfer)).max(proving / f64::from(verify_remote))
             }
@@ -135,7 +156,7 @@ struct Simulation<'a> {
 
 pub(crate) fn run(burst: &Burst, definition: &Definition) -> Outcome {
     let Definition { fetch_key, transfer, verify_remote } = *definition;
-    let (lanes, lane_of) = lanes(burst.cap);
+    let (lanes, lane_of) = lanes(burst);
     let mut simulation = Simulation {
         burst,
         retriers: [fetch_key, transfer, verify_remote],
@@ -164,15 +185,10 @@ pub(crate) fn run(burst: &Burst, definition: &Definition) -> Outcome {
     simulation.outcome()
 }
 
-/// As the template divides the connections: Transfer gets the odd one, and a single one serves both.
-fn connections(cap: u32) -> [u32; 2] {
-    [cap.div_ceil(2), cap / 2]
-}
-
-fn lanes(cap: u32) -> (Vec<Lane>, [usize; 3]) {
+fn lanes(burst: &Burst) -> (Vec<Lane>, [usize; 3]) {
     let lane = |cap| Lane { busy: 0, cap };
-    let account = lane(ACCOUNT_CONCURRENCY.saturating_sub(cap).max(1));
-    match connections(cap) {
+    let account = lane(ACCOUNT_CONCURRENCY.saturating_sub(burst.cap).max(1));
+    match burst.functions.concurrency(burst.cap) {
         [transfer, 0] => (vec![account, lane(transfer)], [0, 1, 1]),
         [transfer, verify_remote] => (vec![account, lane(transfer), lane(verify_remote)], [0, 1, 2]),
     }
