@@ -178,6 +178,11 @@ fn report(burst: &Burst, definition: &Definition, outcome: &Outcome) {
         "later than in order",
         &format!("median {}, 99 of 100 at most {}, worst {}", late(0.5), late(0.99), late(1.0)),
     );
+    let unpublished = |part| duration(quantile(&outcome.unpublished, part));
+    row(
+        "sent to published",
+        &format!("median {}, 99 of 100 at most {}", unpublished(0.5), unpublished(0.99)),
+    );
     row("given up", &outcome.failed.to_string());
 }
 

@@ -11,6 +11,8 @@ use super::definition::Definition;
 /// FetchKey needs this long, and has the account's concurrency for itself.
 const FETCH_SECONDS: f64 = 0.1;
 const ACCOUNT_CONCURRENCY: u32 = 1000;
+/// Step Functions needs about this long from the end of a call to the next state's. Another file may get the connection.
+const BETWEEN_SECONDS: f64 = 0.05;
 /// A step takes between 80 and 120 % of its usual time.
 const SPREAD: f64 = 0.2;
 /// Transitions apart from retries: the start and FetchKey; Transfer; IsTransferComplete and VerifyRemote; IsVerified and
@@ -110,6 +112,8 @@ pub(crate) struct Outcome {
     pub(crate) peak_later: u32,
     /// How many seconds each file was done later than in order. The smallest first.
     pub(crate) late: Vec<f64>,
+    /// How many seconds each file waited for its final name after it was sent. The smallest first.
+    pub(crate) unpublished: Vec<f64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -117,6 +121,7 @@ struct File {
     step: usize,
     retries_here: u32,
     retries: u32,
+    sent: f64,
     done: f64,
 }
 
@@ -242,8 +247,11 @@ impl Simulation<'_> {
             state.done = at;
             return;
         }
+        if step == 1 {
+            state.sent = at;
+        }
         (state.step, state.retries_here) = (step + 1, 0);
-        self.push(at, file, Event::Attempt);
+        self.push(at + BETWEEN_SECONDS, file, Event::Attempt);
     }
 
     fn outcome(self) -> Outcome {
@@ -255,6 +263,8 @@ impl Simulation<'_> {
         let mut late: Vec<_> =
             done.clone().map(|(index, file)| file.done - self.burst.in_order(index as u32)).collect();
         late.sort_by(f64::total_cmp);
+        let mut unpublished: Vec<_> = done.clone().map(|(_, file)| file.done - file.sent).collect();
+        unpublished.sort_by(f64::total_cmp);
         Outcome {
             finish: done.map(|(_, file)| file.done).fold(0.0, f64::max),
             failed: self.failed,
@@ -264,6 +274,7 @@ impl Simulation<'_> {
             peak_first: peak(first),
             peak_later: peak(later),
             late,
+            unpublished,
         }
     }
 }
