@@ -67,8 +67,8 @@ impl Queue<'_> {
     }
 
     /// Puts a message there.
-    pub async fn send(&self, body: &str) -> Result<()> {
-        let send = json!({"QueueUrl": self.url, "MessageBody": body});
+    pub async fn send(&self, body: &Value) -> Result<()> {
+        let send = json!({"QueueUrl": self.url, "MessageBody": body.to_string()});
         self.aws.call("sqs", "AmazonSQS.SendMessage", &send).await.map(drop)
     }
 

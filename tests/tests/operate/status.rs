@@ -51,7 +51,7 @@ async fn story_237_status_counts_the_events_that_were_given_up() {
     let stack = &shelf.desk.stack;
     let queue = stack.aws.create_queue(&stack.unstarted_queue()).await.unwrap();
     for body in ["an upload", "a failure"] {
-        queue.send(body).await.unwrap();
+        queue.send(&json!(body)).await.unwrap();
     }
     for look in ["they wait", "somebody reads them"] {
         let (told, status) = shelf.desk.json(&["status"]).await;
