@@ -5,6 +5,7 @@ mod cut;
 mod disguise;
 mod files;
 mod late;
+mod order;
 mod quirks;
 mod script;
 mod sftp;
@@ -29,6 +30,7 @@ use ssh::{CutOnDrop, Service, SshSession};
 
 pub use cut::{Cut, Moment};
 pub use late::Late;
+pub use order::Order;
 pub use quirks::{Fsync, Hiccup, LostAnswer, Quirks, Reading, Renaming, Setstat, Sweep, TAKEN};
 pub use script::Script;
 pub use ways::{Lock, Names, Sizes, Truncation, Ways};

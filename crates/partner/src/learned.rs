@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Learned {
     moves_aside: AtomicBool,
     never_continues: AtomicBool,
+    closes_late: AtomicBool,
+    never_removes: AtomicBool,
 }
 
 impl Learned {
@@ -18,6 +20,26 @@ impl Learned {
     /// Remembers that a file was replaced like that.
     pub fn set_moves_aside(&self) {
         self.moves_aside.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server took a file only after the CLOSE had waited for the answers to the WRITEs.
+    pub fn closes_late(&self) -> bool {
+        self.closes_late.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that a file was sent like that.
+    pub fn set_closes_late(&self) {
+        self.closes_late.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server refused to remove an empty file of ours.
+    pub fn never_removes(&self) -> bool {
+        self.never_removes.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that it refused.
+    pub fn set_never_removes(&self) {
+        self.never_removes.store(true, Ordering::Relaxed);
     }
 
     /// Whether the server has kept refusing to continue a partial file.

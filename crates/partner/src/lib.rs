@@ -11,6 +11,7 @@ mod refusals;
 mod remedy;
 mod session;
 mod spacing;
+mod told;
 mod watch;
 
 pub use learned::Learned;
@@ -22,4 +23,5 @@ pub use persistence::Persistence;
 pub use reachability::Reachability;
 pub use remedy::with_setting;
 pub use session::Partner;
+pub use told::{Answer, Told};
 pub use watch::{Begun, Watch};

@@ -13,11 +13,14 @@ use crate::login::{Logins, Server};
 use crate::manners::Manners;
 use crate::reachability::Reachability;
 use crate::refusals::is_refusal;
+use crate::told::Told;
 
 /// The partner's server, for all files of a process.
 pub struct Partner {
     /// What this process has learned about the server.
     pub learned: Learned,
+    /// What its sessions were told a moment ago.
+    pub told: Told,
     caps: Caps,
     pool: SessionPool,
     logins: Logins,
@@ -30,6 +33,7 @@ impl Partner {
     pub fn new(settings: &Settings, clients: Clients, options: sftp::Options) -> Self {
         Self {
             learned: Learned::default(),
+            told: Told::default(),
             caps: Caps { connections: settings.max_connections, ..Caps::default() },
             pool: SessionPool::new(settings.keep_connection),
             logins: Logins::new(Server::new(settings, options), clients, Manners::LAMBDA),

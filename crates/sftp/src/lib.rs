@@ -33,5 +33,6 @@ pub use ssh::certificate::Certificate;
 pub use ssh::login::Login;
 pub use ssh::private_key::PrivateKey;
 pub use transfer::download::Download;
+pub use transfer::finish::Unfinished;
 pub use transfer::lanes::{Caps, Spread};
 pub use transfer::upload::{AHEAD_MAX, Journal, Unobserved, Upload, UploadBuilder};

@@ -56,6 +56,12 @@ impl<'a> Call<'a> {
         self.event.event_time.as_ref().unwrap_or(&self.input.execution.start_time)
     }
 
+    /// Whether no earlier call of this delivery can have left anything on the server.
+    pub(crate) fn is_first_attempt(&self) -> bool {
+        let TransferInput { execution, checkpoint, resends, .. } = self.input;
+        checkpoint.is_none() && *resends == 0 && execution.retry_count == 0 && execution.redrive_count == 0
+    }
+
     pub(crate) fn no_answer(&self) -> Error {
         ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", self.settings().host))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::cut::Cut;
 use super::late::Late;
+use super::order::Order;
 use super::ways::Ways;
 use crate::door::Door;
 
@@ -84,6 +85,8 @@ pub struct Quirks {
     pub ways: Ways,
     /// Maximum number of open files in a session. The server does not announce it.
     pub files_max: Option<usize>,
+    /// In which order requests are served that arrive together.
+    pub order: Order,
 }
 
 /// What a rename does.

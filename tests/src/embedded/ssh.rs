@@ -10,6 +10,7 @@ use russh::{Channel, ChannelId, ChannelStream, MethodKind};
 
 use super::disguise;
 use super::files::Files;
+use super::order::{self, Order};
 use super::script::Script;
 use crate::door::{Door, Start};
 
@@ -81,6 +82,9 @@ impl SshSession {
         };
         let (inside, outside) = tokio::io::duplex(1024 * 1024);
         match (&files.quirks.cut, self.socket.clone()) {
+            _ if files.quirks.order != Order::Kept => {
+                drop(tokio::spawn(order::run(files.quirks.order, channel, outside)));
+            }
             _ if files.quirks.later_codes => drop(tokio::spawn(disguise::run(channel, outside))),
             (Some(cut), Some(socket)) => drop(tokio::spawn(cut.clone().run(channel, outside, socket))),
             _ => return russh_sftp::server::run(channel, files.another()).await,

@@ -135,7 +135,7 @@ async fn a_file_that_ends_while_the_second_channel_still_waits_leaves_nothing_op
 
     proxy.set(FAR).await;
     let process = delivery.process();
-    process.deliver("resumed.bin").await.unwrap();
+    process.deliver_after_a_kill("resumed.bin").await.unwrap();
     delivery.assert_arrived("resumed.bin", LENGTH);
     wait_until("all files are closed", || delivery.held_open() == 0).await;
     assert_eq!(proxy.open(), 1, "while the connection is kept");

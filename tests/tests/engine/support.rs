@@ -223,7 +223,15 @@ impl Process {
         machine.run(&mut self.handlers()).await.map_err(|failed| failed.error)
     }
 
-    /// The same, and a call that cannot connect is retried, as the state machine does: a server that allows one connection
+    /// The same, as after a call that was killed.
+    pub(crate) async fn deliver_after_a_kill(&self, object_key: &str) -> Result<Receipt, Error> {
+        let execution = Execution { retry_count: 1, ..Execution::default() };
+        let mut machine =
+            StateMachine::at(State::FetchKey, execution, event(object_key), Document::default());
+        machine.run(&mut self.handlers()).await.map_err(|failed| failed.error)
+    }
+
+    /// As [`deliver`](Self::deliver), and a call that cannot connect is retried, as the state machine does: a server that allows one connection
     /// may still be busy with one that was cut.
     pub(crate) async fn deliver_with_retries(&self, object_key: &str) -> Result<Receipt, Error> {
         const RETRIES: u32 = 10;

@@ -1,7 +1,7 @@
 //! The scenarios that are searched.
 
 use crate::scenario::{SIZE, Scenario};
-use crate::server::{Allowed, Kind, Open, PosixRename, Rename};
+use crate::server::{Allowed, Kind, Open, Order, PosixRename, Rename};
 
 /// How much there is time for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
             &[
                 "twice, target first",
                 "twice, posix",
+                "twice, size, close overtakes",
                 "former file, posix, size",
                 "two versions, posix, versioned, delete",
                 "two versions, posix, sha256",
@@ -55,6 +56,8 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
     }
 }
 
+const CLOSE_OVERTAKES: Kind = Kind { order: Order::CloseOvertakes, ..Kind::POSIX };
+
 fn servers() -> Vec<(&'static str, Kind)> {
     let absent = Kind { posix_rename: PosixRename::Absent, ..Kind::POSIX };
     vec![
@@ -68,6 +71,7 @@ fn servers() -> Vec<(&'static str, Kind)> {
         ("read denied", Kind { read: Allowed::No, ..Kind::POSIX }),
         ("read denied, target first", Kind { read: Allowed::No, ..Kind::PLAIN }),
         ("truncates", Kind { open: Open::Truncates, ..Kind::POSIX }),
+        ("close overtakes", CLOSE_OVERTAKES),
     ]
 }
 
@@ -82,7 +86,8 @@ fn same_version() -> Vec<Scenario> {
             Allowed::No => twice.may_fail(&["ObjectUnreadable", "RemoteFailure", "RemotePathRejected"]),
         }
     };
-    servers().into_iter().map(twice).collect()
+    let size = Scenario::same_version("twice, size, close overtakes", CLOSE_OVERTAKES, 2);
+    servers().into_iter().map(twice).chain([size.set("SFTP_PROOF", "size")]).collect()
 }
 
 /// Two uploads under one key; the older one may be the slower.

@@ -37,6 +37,15 @@ pub(crate) enum Fault {
 pub(crate) struct Choice {
     pub(crate) actor: Actor,
     pub(crate) fault: Option<Fault>,
+    /// How many earlier requests of the execution wait while this one is served.
+    pub(crate) overtakes: usize,
+}
+
+impl Choice {
+    /// What nothing goes wrong with, in the order of the requests.
+    pub(crate) fn of(actor: Actor) -> Self {
+        Self { actor, fault: None, overtakes: 0 }
+    }
 }
 
 /// The choices that differ from the usual ones, by step. `parse` and `Display` are each other's inverse.
@@ -46,7 +55,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Reads `7:1 12:0l`: at step 7 execution 1 is served, and at step 12 the answer to execution 0 is lost.
+    /// Reads `7:1 9:0+2 12:0l`: at step 7 execution 1 is served, at step 9 the third request of execution 0, and at step 12
+    /// the answer to execution 0 is lost.
     pub(crate) fn parse(text: &str) -> Self {
         let choices = text.split_whitespace().map(|part| {
             let (step, choice) = part.split_once(':').expect("STEP:CHOICE");
@@ -93,10 +103,11 @@ impl Choice {
             'o' => Actor::Late,
             number => Actor::Execution(number.to_digit(10).expect("an execution") as usize),
         };
-        let fault = letters.next().map(|letter| {
+        let overtakes = letters.as_str().strip_prefix('+').map(|count| count.parse().expect("a number"));
+        let fault = letters.next().filter(|_| overtakes.is_none()).map(|letter| {
             FAULTS.iter().find(|(known, _)| *known == letter).expect("a fault: x, l, z, k or K").1
         });
-        Self { actor, fault }
+        Self { actor, fault, overtakes: overtakes.unwrap_or_default() }
     }
 }
 
@@ -117,6 +128,7 @@ impl fmt::Display for Choice {
                     FAULTS.iter().find(|(_, known)| *known == fault).map_or('?', |(letter, _)| *letter)
                 )
             }
+            None if self.overtakes > 0 => write!(f, "+{}", self.overtakes),
             None => Ok(()),
         }
     }
@@ -124,6 +136,6 @@ impl fmt::Display for Choice {
 
 #[test]
 fn a_schedule_survives_being_printed() {
-    let text = "3:1 7:0x 9:0l 12:2z 13:0k 14:1K 20:u 21:d 22:t 23:o";
+    let text = "3:1 5:0+2 7:0x 9:0l 12:2z 13:0k 14:1K 20:u 21:d 22:t 23:o";
     assert_eq!(Schedule::parse(text).to_string(), text);
 }

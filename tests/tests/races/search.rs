@@ -17,7 +17,7 @@ use crate::world::World;
 /// How far schedules may differ from the usual order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
-    /// Maximum number of times that another execution than the usual one is served.
+    /// Maximum number of times that another execution than the usual one is served, or another of its requests than the first.
     pub(crate) switches: usize,
     /// How often something goes wrong.
     pub(crate) faults: usize,
@@ -25,7 +25,8 @@ pub(crate) struct Budget {
 
 impl Budget {
     fn less(self, choice: Choice, usual: Actor) -> Option<Self> {
-        let switches = self.switches.checked_sub(usize::from(choice.actor != usual))?;
+        let switches =
+            self.switches.checked_sub(usize::from(choice.actor != usual || choice.overtakes > 0))?;
         let faults = self.faults.checked_sub(usize::from(choice.fault.is_some()))?;
         Some(Self { switches, faults })
     }
@@ -104,9 +105,10 @@ impl Attempt<'_> {
                 let Some(usual) = world.usual(&movers) else { break };
                 let choice = match schedule.choices.get(&step) {
                     Some(choice) => *choice,
-                    None => Choice { actor: usual, fault: None },
+                    None => Choice::of(usual),
                 };
                 let fits = movers.contains(&choice.actor)
+                    && (choice.overtakes == 0 || world.overtakers(choice.actor).contains(&choice.overtakes))
                     && choice.fault.is_none_or(|fault| world.faults(choice.actor).contains(&fault));
                 assert!(
                     fits,
@@ -175,10 +177,12 @@ fn alternatives(world: &World, movers: &[Actor], usual: Actor, left: Budget) -> 
     let mut choices = Vec::new();
     for actor in movers {
         if *actor != usual {
-            choices.push(Choice { actor: *actor, fault: None });
+            choices.push(Choice::of(*actor));
         }
+        let overtakers = world.overtakers(*actor).into_iter();
+        choices.extend(overtakers.map(|overtakes| Choice { overtakes, ..Choice::of(*actor) }));
         let faults = world.faults(*actor).into_iter();
-        choices.extend(faults.map(|fault| Choice { actor: *actor, fault: Some(fault) }));
+        choices.extend(faults.map(|fault| Choice { fault: Some(fault), ..Choice::of(*actor) }));
     }
     choices.into_iter().filter(move |choice| left.less(*choice, usual).is_some())
 }

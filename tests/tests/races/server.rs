@@ -15,6 +15,16 @@ pub(crate) struct Kind {
     pub(crate) read: Allowed,
     pub(crate) open: Open,
     pub(crate) fsync: bool,
+    pub(crate) order: Order,
+}
+
+/// In which order the requests of one session are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Order {
+    /// Those for one handle as they were sent, as the protocol demands. Others in any order.
+    ForEachHandle,
+    /// A CLOSE may overtake WRITEs: the server works in parallel.
+    CloseOvertakes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +69,7 @@ impl Kind {
         read: Allowed::Yes,
         open: Open::Keeps,
         fsync: true,
+        order: Order::ForEachHandle,
     };
     /// No extensions, and a target that exists is refused.
     pub(crate) const PLAIN: Self =
@@ -141,6 +152,28 @@ impl Request {
         match self {
             Self::Rename { to, .. } | Self::PosixRename { to, .. } => to == crate::store::OBJECT_KEY,
             _ => false,
+        }
+    }
+
+    /// Whether it may be served before one that was sent earlier.
+    pub(crate) fn may_overtake(&self, earlier: &Self, order: Order) -> bool {
+        match (self.handle(), earlier.handle()) {
+            (Some(one), Some(other)) if one == other => {
+                order == Order::CloseOvertakes && matches!(self, Self::Close { .. })
+            }
+            _ => true,
+        }
+    }
+
+    fn handle(&self) -> Option<u32> {
+        match self {
+            Self::Close { handle }
+            | Self::Read { handle, .. }
+            | Self::Write { handle, .. }
+            | Self::Fstat { handle }
+            | Self::Fsetstat { handle, .. }
+            | Self::Fsync { handle } => Some(*handle),
+            _ => None,
         }
     }
 

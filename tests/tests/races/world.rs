@@ -251,6 +251,21 @@ impl World {
         movers.iter().find(next).or(movers.first()).copied()
     }
 
+    /// The requests of an actor that the server may serve before the first one, by how many they overtake.
+    pub(crate) fn overtakers(&self, actor: Actor) -> Vec<usize> {
+        let Actor::Execution(number) = actor else { return Vec::new() };
+        let queue = &self.executions[number].queue;
+        let order = self.scenario.server.order;
+        let overtakes = |later: &Parked, earlier: &Parked| match (later, earlier) {
+            (Parked::Sftp { request: later, .. }, Parked::Sftp { request: earlier, .. }) => {
+                later.may_overtake(earlier, order)
+            }
+            _ => false,
+        };
+        let may = |index: &usize| queue.iter().take(*index).all(|earlier| overtakes(&queue[*index], earlier));
+        (1..queue.len()).filter(may).collect()
+    }
+
     /// What may go wrong with the next request of an actor.
     pub(crate) fn faults(&self, actor: Actor) -> Vec<Fault> {
         let Actor::Execution(number) = actor else { return Vec::new() };
@@ -345,7 +360,7 @@ impl World {
             self.say(|| format!("{step} {choice} killed"));
             return self.kill(number);
         }
-        let Some(parked) = self.executions[number].queue.pop_front() else { return };
+        let Some(parked) = self.executions[number].queue.remove(choice.overtakes) else { return };
         match parked {
             Parked::Start(start) => {
                 self.say(|| format!("{step} {choice} starts"));

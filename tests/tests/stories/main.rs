@@ -8,6 +8,7 @@ mod credential;
 mod deliver;
 mod doctor;
 mod event;
+mod flights;
 mod host_key;
 mod login;
 mod order;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bridge::{ErrorName, Outcome, Phase, Progress};
+use bridge::{ErrorName, Execution, Outcome, Phase, Progress};
 use integration_tests::embedded::{Late, Quirks, Reading, Truncation, Ways};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::partner::Partner;
@@ -326,7 +326,8 @@ async fn story_163_what_a_killed_call_left_is_sent_again_where_it_cannot_be_cont
     let (progress, _) = bridge.transfer_all(&event, 0).await.unwrap();
     let partial = progress.checkpoint().unwrap().route.upload_path().to_owned();
     std::fs::write(bridge.partner.root.join(&partial), &body[..19_000_000]).unwrap();
-    let receipt = bridge.deliver_as(&execution(), &event).await.unwrap();
+    let retried = Execution { retry_count: 1, ..execution() };
+    let receipt = bridge.deliver_as(&retried, &event).await.unwrap();
     assert_eq!(receipt.outcome, Outcome::Delivered);
     assert!(bridge.remote("report.bin").unwrap() == body);
 }

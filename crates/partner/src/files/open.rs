@@ -51,7 +51,28 @@ impl PartialFile<'_> {
             // The partial file is elsewhere: that it can be opened says nothing about the directory of the final name.
             self.make_directories(&self.remote.directories(), &mut warn).await?;
         }
-        let mut opened = open(self.sftp, self.remote.upload_path(), open_as).await?;
+        let opened = open(self.sftp, self.remote.upload_path(), open_as).await?;
+        self.open_after(opened, open_as, warn).await
+    }
+
+    /// Asks once for a new file, and makes nothing that is missing.
+    ///
+    /// # Errors
+    /// Neither directories nor names are the reason of a refusal, or the session was lost.
+    pub async fn open_at_once(&self) -> Result<Reply<FileHandle>> {
+        open(self.sftp, self.remote.upload_path(), OpenAs::Fresh).await
+    }
+
+    /// As [`open`](Self::open), after the server has answered as `opened` says.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_after(
+        &self,
+        mut opened: Reply<FileHandle>,
+        open_as: OpenAs,
+        mut warn: impl FnMut(String),
+    ) -> Result<FileHandle> {
         if let Reply::Refused(_) = opened
             && let Directories::Made =
                 self.make_directories(&self.remote.upload_directories(), &mut warn).await?

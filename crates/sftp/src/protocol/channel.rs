@@ -228,7 +228,7 @@ impl Sftp {
         }
     }
 
-    fn stalled(&self, operation: &str, patience: Duration) -> Error {
+    pub(super) fn stalled(&self, operation: &str, patience: Duration) -> Error {
         self.condition.poison();
         Error::Lost(format!("the server did not finish {operation} within {} s", patience.as_secs()))
     }

@@ -55,14 +55,28 @@ impl Line {
     /// Sends a WRITE. Its reply goes to `replies`, with `number`.
     pub(super) fn begin_write(
         &self,
-        handle: &[u8],
+        handle: &Bytes,
         offset: u64,
         parts: Vec<Bytes>,
         replies: &WriteReplies,
         number: u64,
     ) {
-        let id = self.waiting.register(Waiter::Write { replies: replies.clone(), number });
+        let writes_to = Some(handle.clone());
+        let id = self.waiting.register(Waiter::OfMany { replies: replies.clone(), number, writes_to });
         self.send(encode::write(id, handle, offset, parts));
+    }
+
+    /// Sends another request for a file that is written to. Its reply goes to `replies`, as those of the WRITEs do, so
+    /// that the order of the replies is seen.
+    pub(super) fn begin_among_writes(
+        &self,
+        packet: impl FnOnce(u32) -> Bytes,
+        replies: &WriteReplies,
+        number: u64,
+    ) {
+        let replies = replies.clone();
+        let id = self.waiting.register(Waiter::OfMany { replies, number, writes_to: None });
+        self.send(vec![packet(id)]);
     }
 
     /// Closes a file without waiting for the reply.
@@ -76,7 +90,7 @@ impl Line {
     }
 }
 
-/// Where the replies to many WRITEs go, of this channel and of others.
+/// Where the replies to many WRITEs go, of this channel and of others; and those to the requests that close the file.
 pub(crate) type WriteReplies = mpsc::UnboundedSender<WriteReply>;
 
 /// The reply to one of many WRITEs.
@@ -91,8 +105,8 @@ pub(crate) struct WriteReply {
 pub(super) enum Waiter {
     /// To the sender of one request. The reply has at most `data_max` bytes of data.
     One { sender: oneshot::Sender<Reply>, data_max: usize },
-    /// To the sender of many WRITEs.
-    Write { replies: WriteReplies, number: u64 },
+    /// To the sender of many requests for one file: WRITEs to a handle, or what closes it.
+    OfMany { replies: WriteReplies, number: u64, writes_to: Option<Bytes> },
 }
 
 impl Waiter {
@@ -100,7 +114,7 @@ impl Waiter {
     pub(super) fn tell(self, reply: Reply) -> Option<Reply> {
         match self {
             Self::One { sender, data_max } => sender.send(kept(reply, data_max)).err(),
-            Self::Write { replies, number } => {
+            Self::OfMany { replies, number, .. } => {
                 drop(replies.send(WriteReply { number, reply: Some(kept(reply, 0)) }));
                 None
             }
@@ -108,7 +122,7 @@ impl Waiter {
     }
 
     fn give_up(self) {
-        if let Self::Write { replies, number } = self {
+        if let Self::OfMany { replies, number, .. } = self {
             drop(replies.send(WriteReply { number, reply: None }));
         }
     }
@@ -127,6 +141,14 @@ fn kept(reply: Reply, data_max: usize) -> Reply {
 
 fn length(pieces: &[Bytes]) -> usize {
     pieces.iter().map(Bytes::len).sum()
+}
+
+impl Requests {
+    fn are_writing_to(&self, handle: &Bytes) -> bool {
+        let is_it =
+            |waiter: &Waiter| matches!(waiter, Waiter::OfMany { writes_to: Some(it), .. } if it == handle);
+        self.by_id.values().any(is_it)
+    }
 }
 
 /// The requests that have not been answered, by id.
@@ -167,10 +189,17 @@ impl Waiting {
     ///
     /// # Errors
     /// Why the reply ends the session.
-    pub(super) fn answered(&self, id: u32) -> Result<Option<Waiter>, String> {
+    pub(super) fn answered(&self, id: u32, reply: &Reply) -> Result<Option<Waiter>, String> {
         let mut requests = self.lock();
         if let Some(waiter) = requests.by_id.remove(&id) {
-            return Ok(Some(waiter));
+            return match reply {
+                // The WRITE may yet change the other file.
+                Reply::Handle(handle) if requests.are_writing_to(handle) => {
+                    Err("the server gave a handle to another file before it had answered a WRITE to it"
+                        .to_owned())
+                }
+                _ => Ok(Some(waiter)),
+            };
         }
         if u64::from(requests.last_id.wrapping_sub(id)) >= requests.made {
             return Err(format!("the server answered a request {id} that was not made"));

@@ -16,15 +16,29 @@ use crate::protocol::extensions::{
     server_hash, server_limits,
 };
 use crate::protocol::handle::FileHandle;
-use crate::protocol::line::WriteReply;
+use crate::protocol::line::{Pending, WriteReplies, WriteReply};
 
 /// What is known of a file after it was closed.
 #[derive(Debug)]
 pub struct Closed {
-    /// Its attributes just before the CLOSE. Some servers move a file away when it is closed.
+    /// Its attributes, if the server told them: just before the CLOSE, since some servers move a file away when it is closed;
+    /// or behind it ([`Upload::finish_at_once`](crate::Upload::finish_at_once)).
     pub attributes: Option<Attributes>,
     /// Whether the server wrote the file to its disk; `None` if it was not asked to.
     pub synced: Option<Result<()>>,
+}
+
+/// The requests that close a file, and a look at its path behind them.
+pub(crate) struct Closing {
+    /// The number of the reply to FSYNC, if it was sent.
+    pub(crate) fsync: Option<u64>,
+    /// That of the reply to CLOSE.
+    pub(crate) close: u64,
+    pub(crate) look: Pending,
+}
+
+fn fsync(id: u32, file: &FileHandle) -> Bytes {
+    encode::extended(id, FSYNC, &Body::default().string(&file.handle).finish())
 }
 
 /// What the server can do.
@@ -117,10 +131,7 @@ impl Sftp {
         let path = file.path.clone();
         // A server with a single thread sends nothing while it writes to its disk.
         let at_work = self.condition.at_long_work();
-        let sync = (sync && self.can_sync()).then(|| {
-            let body = Body::default().string(&file.handle).finish();
-            self.line.begin("fsync", |id| encode::extended(id, FSYNC, &body))
-        });
+        let sync = (sync && self.can_sync()).then(|| self.line.begin("fsync", |id| fsync(id, &file)));
         let attributes = self.line.begin("fstat", |id| encode::fstat(id, &file.handle));
         self.close(file).await?;
         let synced = match sync {
@@ -144,6 +155,47 @@ impl Sftp {
             Err(_) => None,
         };
         Ok(Closed { attributes, synced })
+    }
+
+    /// Sends what closes a file, behind its WRITEs: FSYNC, if it is wanted, and CLOSE. Their replies go to `replies`, from
+    /// `number` on. A look at the path travels along.
+    pub(crate) fn send_close(
+        &self,
+        file: &mut FileHandle,
+        sync: bool,
+        replies: &WriteReplies,
+        number: u64,
+    ) -> Closing {
+        file.leave_open_if_dropped();
+        let syncs = sync && self.can_sync();
+        if syncs {
+            self.line.begin_among_writes(|id| fsync(id, file), replies, number);
+        }
+        let close = number + u64::from(syncs);
+        self.line.begin_among_writes(|id| encode::close(id, &file.handle), replies, close);
+        let look = self.line.begin("stat", |id| encode::stat(id, &file.path));
+        Closing { fsync: syncs.then_some(number), close, look }
+    }
+
+    /// Waits for a reply to what [`send_close`](Self::send_close) sent, once every WRITE is answered.
+    pub(crate) async fn closing_reply(
+        &self,
+        replies: &mut mpsc::UnboundedReceiver<WriteReply>,
+    ) -> Result<Option<WriteReply>> {
+        // A server with a single thread sends nothing while it writes to its disk.
+        let _at_work = self.condition.at_long_work();
+        let patience = self.stall_timeout * COMMIT;
+        let reply = tokio::time::timeout(patience, replies.recv()).await;
+        reply.map_err(|_| self.stalled("close", patience))
+    }
+
+    /// What a look at the path of a file shows that is closed. `None` if the server refuses, or the session was lost since:
+    /// the file is closed nevertheless.
+    pub(crate) async fn seen(&self, look: Pending) -> Option<Attributes> {
+        match self.settle(look).await {
+            Ok(Reply::Attributes(attributes)) => Some(attributes),
+            _ => None,
+        }
     }
 
     /// Attributes of an open file.

@@ -98,7 +98,7 @@ async fn read_replies(
 fn pass_on(decoder: &mut Decoder, waiting: &Waiting, line: &Weak<Line>) -> Result<(), String> {
     let malformed = |malformed| format!("the server sent invalid SFTP packets: {malformed}");
     while let Some((id, reply)) = decoder.next().map_err(malformed)? {
-        let Some(waiter) = waiting.answered(id)? else { continue };
+        let Some(waiter) = waiting.answered(id, &reply)? else { continue };
         // Nobody waits for this handle any more: its file is closed.
         if let (Some(Reply::Handle(handle)), Some(line)) = (waiter.tell(reply), line.upgrade()) {
             line.close(&handle);

@@ -101,30 +101,31 @@ impl<J: Journal> UploadBuilder<J> {
     }
 }
 
-/// Sends a file. [`push`](Self::push) the bytes, then [`flush`](Self::flush) and [`finish`](Self::finish).
+/// Sends a file. [`push`](Self::push) the bytes, then [`flush`](Self::flush) and [`finish`](Self::finish), or
+/// [`finish_at_once`](Self::finish_at_once).
 ///
 /// Further channels and connections are used as soon as they are ready.
 pub struct Upload<J: Journal> {
     journal: J,
-    lanes: Vec<InUse>,
-    joining: Spread,
+    pub(super) lanes: Vec<InUse>,
+    pub(super) joining: Spread,
     /// Size of the file when it was opened. `None` once other lanes may open it.
     held: Option<u64>,
     /// Pushed bytes that do not fill a WRITE yet.
     staged: Vec<Bytes>,
-    staged_length: usize,
+    pub(super) staged_length: usize,
     /// Offset of the next WRITE.
     offset: u64,
-    acknowledged: watch::Sender<u64>,
+    pub(super) acknowledged: watch::Sender<u64>,
     /// In the order of the file. The first one has the number `first`.
-    in_flight: VecDeque<Write<J::Mark>>,
+    pub(super) in_flight: VecDeque<Write<J::Mark>>,
     first: u64,
-    replies: mpsc::UnboundedReceiver<WriteReply>,
-    replies_to: WriteReplies,
+    pub(super) replies: mpsc::UnboundedReceiver<WriteReply>,
+    pub(super) replies_to: WriteReplies,
 }
 
-struct InUse {
-    lane: Lane,
+pub(super) struct InUse {
+    pub(super) lane: Lane,
     window: Window,
     in_flight: usize,
 }
@@ -134,14 +135,19 @@ impl InUse {
         let window = Window::new(lane.sftp.round_trip());
         Self { lane, window, in_flight: 0 }
     }
+
+    /// Whether the window has room for so many more bytes.
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        self.in_flight + length <= self.window.size()
+    }
 }
 
-struct Write<M> {
+pub(super) struct Write<M> {
     lane: usize,
     length: usize,
     sent_at: Instant,
     mark: M,
-    is_acknowledged: bool,
+    pub(super) is_acknowledged: bool,
 }
 
 impl<J: Journal> Upload<J> {
@@ -237,11 +243,16 @@ impl<J: Journal> Upload<J> {
         closed_first
     }
 
-    fn first_lane(&self) -> &Lane {
+    pub(super) fn first_lane(&self) -> &Lane {
         &self.lanes[0].lane
     }
 
-    async fn send_staged(&mut self) -> Result<()> {
+    /// The number of the next request whose reply goes to `replies`.
+    pub(super) fn next_number(&self) -> u64 {
+        self.first + self.in_flight.len() as u64
+    }
+
+    pub(super) async fn send_staged(&mut self) -> Result<()> {
         if self.staged.is_empty() {
             return Ok(());
         }
@@ -250,7 +261,7 @@ impl<J: Journal> Upload<J> {
         let parts = std::mem::take(&mut self.staged);
         self.staged_length = 0;
         let mark = self.journal.sent(&parts);
-        let number = self.first + self.in_flight.len() as u64;
+        let number = self.next_number();
         let InUse { lane: Lane { sftp, file, .. }, in_flight, .. } = &mut self.lanes[index];
         sftp.send_write(file, self.offset, parts, &self.replies_to, number);
         *in_flight += length;
@@ -313,7 +324,7 @@ impl<J: Journal> Upload<J> {
         }
     }
 
-    async fn settle(&mut self, WriteReply { number, reply }: WriteReply) -> Result<()> {
+    pub(super) async fn settle(&mut self, WriteReply { number, reply }: WriteReply) -> Result<()> {
         let index = usize::try_from(number - self.first).unwrap_or(usize::MAX);
         let Some(write) = self.in_flight.get_mut(index) else { return Ok(()) };
         let InUse { lane, window, in_flight } = &mut self.lanes[write.lane];

@@ -102,6 +102,14 @@ impl Acknowledged {
         sent.synced = false;
     }
 
+    /// Continues at byte 0 because of how the file was sent, not because of what the server can do: this counts as no restart.
+    pub(crate) fn send_again(&self) {
+        let Checkpoint { object, sent, .. } = &mut *self.lock();
+        sent.digests = Digests::new(object, Hashes::default());
+        sent.offset = 0;
+        sent.synced = false;
+    }
+
     /// There is nothing to send: the file under the final name is to be proved.
     pub(crate) fn found(&self, found: Found) -> Result<()> {
         let checksum = RunningChecksum::resume(&found.checksum)?;

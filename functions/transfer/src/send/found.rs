@@ -1,8 +1,11 @@
 //! A file under the final name that may be this very object: after a duplicate event, or in a new execution.
 
+use std::sync::Arc;
+
 use bridge::{Checksum, ErrorName, IfExists, NUMBER_MAX, PinnedObject, Result, Route};
+use partner::Answer;
 use partner::files::{Reply, refuse_directory};
-use sftp::{Attributes, Sftp, Status};
+use sftp::{Attributes, Session, Status};
 
 use crate::send::acknowledged::Found;
 use crate::send::sending::Sending;
@@ -25,7 +28,7 @@ impl Sending<'_> {
     /// whether there is one.
     pub(super) async fn find_delivered(
         &self,
-        sftp: &Sftp,
+        session: &Arc<Session>,
         object: &PinnedObject,
         route: &Route,
         offset: u64,
@@ -35,11 +38,14 @@ impl Sending<'_> {
         }
         for number in 0..=NUMBER_MAX {
             let path = route.numbered(number);
-            let attributes = match Reply::of(sftp.stat(&path).await)? {
-                Reply::Done(Some(attributes)) => attributes,
-                Reply::Done(None) => return Ok(None),
+            let told = match Reply::of(session.sftp().stat(&path).await)? {
+                Reply::Done(told) => told,
                 Reply::Refused(refusal) => return self.ensure_nothing_to_keep(&refusal).map(|()| None),
             };
+            if number == 0 && !route.is_direct() {
+                self.call.deps.partner.told.remember(session, &path, Answer::of(told));
+            }
+            let Some(attributes) = told else { return Ok(None) };
             match self.decide(&path, &attributes, object)? {
                 Decision::Found(checksum) => return Ok(Some(Found { number, checksum })),
                 Decision::Send => return Ok(None),

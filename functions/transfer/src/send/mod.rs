@@ -1,8 +1,10 @@
 //! Sends the object: what one call can do of it.
 
 mod acknowledged;
+mod close;
 mod direct;
 mod found;
+mod open;
 mod resume;
 mod sending;
 mod sessions;

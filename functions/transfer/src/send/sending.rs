@@ -1,6 +1,6 @@
 //! What one call sends, and what all its sessions share.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ pub(crate) struct Sending<'a> {
     pub(super) body: Mutex<Option<ByteStream>>,
     /// Whether the file was last opened to continue it.
     pub(super) resumes: AtomicBool,
+    /// Whether requests travel together that otherwise wait for each other's answers: in a first attempt, until something
+    /// goes wrong.
+    hurries: AtomicBool,
 }
 
 /// Maximum time to remove a partial file that nobody needs.
@@ -31,7 +34,14 @@ impl<'a> Sending<'a> {
     pub(crate) fn new(call: &'a Call<'a>, checkpoint: Checkpoint, body: Option<ByteStream>) -> Self {
         let acknowledged = Acknowledged::new(checkpoint);
         let start = acknowledged.mark();
-        Self { call, acknowledged, start, body: Mutex::new(body), resumes: AtomicBool::new(false) }
+        Self {
+            call,
+            acknowledged,
+            start,
+            body: Mutex::new(body),
+            resumes: AtomicBool::new(false),
+            hurries: AtomicBool::new(call.is_first_attempt()),
+        }
     }
 
     /// How far it has come.
@@ -98,6 +108,16 @@ impl<'a> Sending<'a> {
             work(session).await
         };
         self.call.deps.partner.with_session(credential, accepted.as_deref(), logged_in).await
+    }
+
+    /// A final name that is written to is never opened before it was looked at, nor closed before S3 was asked.
+    pub(super) fn hurries(&self) -> bool {
+        self.hurries.load(Ordering::Relaxed) && !self.checkpoint().route.is_direct()
+    }
+
+    /// Something went wrong: from now on, one thing after the other.
+    pub(super) fn slow_down(&self) {
+        self.hurries.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn settings(&self) -> &Settings {

@@ -69,6 +69,9 @@ impl Sending<'_> {
                 self.acknowledged.resume();
             }
             let sent = Box::pin(self.send(session, caps)).await;
+            if sent.is_err() {
+                self.slow_down();
+            }
             if sent.is_err() && self.checkpoint().route.is_direct() {
                 // Some servers publish what is closed, and the file may still be open.
                 session.poison();

@@ -1,0 +1,377 @@
+//! The end of an upload in one flight: the last WRITEs, the CLOSE, and a look at what is there then.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::error::{Error, Result};
+use crate::protocol::channel::Sftp;
+use crate::protocol::decode::Reply;
+use crate::protocol::line::WriteReply;
+use crate::protocol::requests::{Closed, Closing};
+use crate::transfer::lanes::Spread;
+use crate::transfer::upload::{Journal, Upload};
+
+/// Why a file was not closed as a whole one.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// The server refused a WRITE, or a session was lost.
+    Sending(Error),
+    /// The server refused the CLOSE, which it got when every byte was acknowledged.
+    Closing(Error),
+    /// The server refused the CLOSE, which it got along with the last WRITEs. It accepted these.
+    ClosingEarly(Error),
+    /// The server got the CLOSE along with the last WRITEs. It refused a WRITE (the first refusal is here), or answered one
+    /// after what closes the file. Perhaps it does not keep their order: what was acknowledged may be missing in the file.
+    OutOfOrder(Option<Error>),
+}
+
+/// The replies to the last requests of an upload.
+#[derive(Default)]
+struct Answers {
+    fsync: Option<Reply>,
+    close: Option<Reply>,
+    /// The first refusal of a WRITE.
+    refusal: Option<Error>,
+    /// Whether the server answered what closes the file before a WRITE.
+    is_out_of_order: bool,
+}
+
+impl<J: Journal> Upload<J> {
+    /// Sends the remaining bytes, closes the file, and looks at its path behind the CLOSE. With `sync`, the server is asked
+    /// to write the file to its disk before the CLOSE.
+    ///
+    /// All requests travel together if one lane carries the file, and if its window has room for what is left. Otherwise the
+    /// CLOSE waits until every byte is acknowledged. The protocol obliges a server to process the requests for one file in
+    /// their order. One that does not is noticed: it refuses a WRITE after the CLOSE, or answers it after the CLOSE.
+    ///
+    /// # Errors
+    /// See [`Unfinished`]. Unless a session was lost, the server has answered everything.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the file is closed without waiting for the answers.
+    pub async fn finish_at_once(mut self, sync: bool) -> std::result::Result<Closed, Unfinished> {
+        self.send_rest().await.map_err(Unfinished::Sending)?;
+        let is_early = !self.in_flight.is_empty();
+        let number = self.next_number();
+        let first = &mut self.lanes[0].lane;
+        let (sftp, path) = (Arc::clone(&first.sftp), first.file.path.clone());
+        let closing = sftp.send_close(&mut first.file, sync, &self.replies_to, number);
+        let mut others: JoinSet<Result<()>> = self.lanes.drain(1..).map(|other| other.lane.close()).collect();
+        // Lanes that wait for the file to grow give up.
+        self.acknowledged = watch::Sender::new(self.acknowledged());
+        let joining = std::mem::replace(&mut self.joining, Spread::none());
+        let (answers, ()) = tokio::join!(self.answers(&sftp, &closing), joining.end());
+        while let Some(closed) = others.join_next().await {
+            closed.unwrap_or(Ok(())).map_err(Unfinished::Sending)?;
+        }
+        let synced = answers.and_then(|answers| answers.conclude(&sftp, &path, is_early))?;
+        Ok(Closed { attributes: sftp.seen(closing.look).await, synced })
+    }
+
+    /// Sends the remaining bytes. Returns at once only if the CLOSE may follow them.
+    async fn send_rest(&mut self) -> Result<()> {
+        let is_alone = self.lanes.len() == 1 && !self.joining.is_wanted();
+        if !is_alone || !self.lanes[0].has_room(self.staged_length) {
+            return self.flush().await;
+        }
+        self.send_staged().await
+    }
+
+    async fn answers(&mut self, sftp: &Sftp, closing: &Closing) -> std::result::Result<Answers, Unfinished> {
+        let mut answers = Answers::default();
+        let mut unanswered = self.in_flight.iter().filter(|write| !write.is_acknowledged).count();
+        while unanswered > 0 || answers.close.is_none() || closing.fsync.is_some() && answers.fsync.is_none()
+        {
+            let reply = match unanswered {
+                0 => sftp.closing_reply(&mut self.replies).await,
+                _ => sftp.write_reply(&mut self.replies).await,
+            };
+            // There is always a reply to wait for, and `replies_to` is not dropped before.
+            let Some(WriteReply { number, reply }) = reply.map_err(Unfinished::Sending)? else { break };
+            if number != closing.close && Some(number) != closing.fsync {
+                unanswered -= 1;
+                match self.settle(WriteReply { number, reply }).await {
+                    Err(refusal @ Error::Refused(_)) => drop(answers.refusal.get_or_insert(refusal)),
+                    settled => settled.map_err(Unfinished::Sending)?,
+                }
+                continue;
+            }
+            let Some(reply) = reply else { return Err(Unfinished::Sending(sftp.lost_error().await)) };
+            answers.is_out_of_order |= unanswered > 0;
+            let place = if number == closing.close { &mut answers.close } else { &mut answers.fsync };
+            *place = Some(reply);
+        }
+        Ok(answers)
+    }
+}
+
+impl Answers {
+    /// Whether the file is closed as a whole one; if so, whether it was written to the disk.
+    fn conclude(
+        self,
+        sftp: &Sftp,
+        path: &str,
+        is_early: bool,
+    ) -> std::result::Result<Option<Result<()>>, Unfinished> {
+        let status = |operation, reply: Option<Reply>| reply.map(|reply| sftp.done(operation, path, reply));
+        let (closed, synced) = (status("close", self.close), status("fsync", self.fsync));
+        for outcome in [&closed, &synced] {
+            if let Some(Err(error)) = outcome
+                && !matches!(error, Error::Refused(_))
+            {
+                return Err(Unfinished::Sending(error.clone()));
+            }
+        }
+        if self.refusal.is_some() || self.is_out_of_order {
+            return Err(Unfinished::OutOfOrder(self.refusal));
+        }
+        match closed {
+            Some(Err(refusal)) if is_early => Err(Unfinished::ClosingEarly(refusal)),
+            Some(Err(refusal)) => Err(Unfinished::Closing(refusal)),
+            _ => Ok(synced),
+        }
+    }
+}
+
+#[cfg(feature = "internals")]
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::{Buf, BufMut, Bytes, BytesMut};
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::internals::{self, Ends};
+    use crate::{Endpoint, OpenFlags, Options, Session, TrustedHostKeys};
+
+    const CLOSE: u8 = 4;
+    const WRITE: u8 = 6;
+    const STAT: u8 = 17;
+    const PIECE: usize = 32 * 1024;
+
+    /// The server's end of a session: the test decides what is answered, and when.
+    struct Server {
+        to_client: UnboundedSender<Bytes>,
+        from_client: UnboundedReceiver<Bytes>,
+        received: BytesMut,
+    }
+
+    impl Server {
+        async fn with_session() -> (Self, Arc<Session>) {
+            let ((to_client, from_server), (to_server, from_client)) =
+                (unbounded_channel(), unbounded_channel());
+            to_client.send(Bytes::from_static(&[0, 0, 0, 5, 2, 0, 0, 0, 3])).unwrap();
+            let endpoint = Endpoint { host: "h".into(), port: 22 };
+            let unused =
+                TrustedHostKeys::parse("SHA256:EqgMOfjVVOCSBqe5WRx1ct2B5wdXFrsg9q2wJ/ot6oU").unwrap();
+            let ends = Ends { from_server, to_server };
+            let session = internals::session(ends, endpoint, unused, Options::default()).await.unwrap();
+            let mut server = Self { to_client, from_client, received: BytesMut::new() };
+            let init = server.packet().await;
+            assert_eq!(init[0], 1);
+            (server, Arc::new(session))
+        }
+
+        async fn packet(&mut self) -> Bytes {
+            loop {
+                if let Some(mut head) = self.received.get(..4)
+                    && self.received.len() >= 4 + head.get_u32() as usize
+                {
+                    let length = self.received.get_u32() as usize;
+                    return self.received.split_to(length).freeze();
+                }
+                let bytes = tokio::time::timeout(Duration::from_secs(5), self.from_client.recv()).await;
+                self.received.extend_from_slice(&bytes.expect("a request").expect("a session"));
+            }
+        }
+
+        /// The kind and the id of the next request.
+        async fn request(&mut self) -> (u8, u32) {
+            let mut packet = self.packet().await;
+            (packet.get_u8(), packet.get_u32())
+        }
+
+        /// The ids of the requests that come next, which are of these kinds.
+        async fn requests<const N: usize>(&mut self, kinds: [u8; N]) -> [u32; N] {
+            let mut ids = [0; N];
+            for (number, kind) in kinds.into_iter().enumerate() {
+                let (is, id) = self.request().await;
+                assert_eq!(is, kind, "request {number}");
+                ids[number] = id;
+            }
+            ids
+        }
+
+        /// Whether the client is silent.
+        async fn hears_nothing(&mut self) -> bool {
+            let heard = tokio::time::timeout(Duration::from_millis(50), self.from_client.recv()).await;
+            self.received.is_empty() && heard.is_err()
+        }
+
+        fn answer(&self, kind: u8, id: u32, body: impl FnOnce(&mut BytesMut)) {
+            let mut packet = BytesMut::new();
+            packet.put_u8(kind);
+            packet.put_u32(id);
+            body(&mut packet);
+            let mut framed = BytesMut::new();
+            framed.put_u32(packet.len() as u32);
+            framed.extend_from_slice(&packet);
+            self.to_client.send(framed.freeze()).unwrap();
+        }
+
+        fn status(&self, id: u32, code: u32) {
+            self.answer(101, id, |body| {
+                body.put_u32(code);
+                body.put_u64(0);
+            });
+        }
+
+        fn size(&self, id: u32, size: u64) {
+            self.answer(105, id, |body| {
+                body.put_u32(1);
+                body.put_u64(size);
+            });
+        }
+
+        fn handle(&self, id: u32) {
+            self.answer(102, id, |body| {
+                body.put_u32(1);
+                body.put_u8(b'h');
+            });
+        }
+
+        /// Sends `size` bytes to a file, and finishes at once.
+        async fn upload(
+            &mut self,
+            session: &Arc<Session>,
+            size: usize,
+        ) -> JoinHandle<std::result::Result<Closed, Unfinished>> {
+            let sftp = Arc::clone(session.sftp());
+            let opening = tokio::spawn(async move { sftp.open("f", OpenFlags::WRITE).await });
+            let (_, id) = self.request().await;
+            self.handle(id);
+            let mut upload = session.upload(opening.await.unwrap().unwrap()).start();
+            tokio::spawn(async move {
+                upload.push(vec![7; size].into()).await.map_err(Unfinished::Sending)?;
+                upload.finish_at_once(true).await
+            })
+        }
+    }
+
+    const THREE_WRITES: [u8; 5] = [WRITE, WRITE, WRITE, CLOSE, STAT];
+
+    #[tokio::test]
+    async fn everything_that_is_left_travels_at_once() {
+        let (mut server, session) = Server::with_session().await;
+        let uploading = server.upload(&session, 2 * PIECE + 5).await;
+        let [first, second, third, close, stat] = server.requests(THREE_WRITES).await;
+        for id in [second, first, third, close] {
+            server.status(id, 0);
+        }
+        server.size(stat, 65_541);
+        let closed = uploading.await.unwrap().unwrap();
+        assert_eq!(closed.attributes.and_then(|attributes| attributes.size), Some(65_541));
+        assert!(closed.synced.is_none(), "the server cannot");
+        assert!(server.hears_nothing().await, "the file is not closed twice");
+    }
+
+    #[tokio::test]
+    async fn a_look_that_is_answered_first_or_refused_does_not_matter() {
+        let (mut server, session) = Server::with_session().await;
+        let uploading = server.upload(&session, 1).await;
+        let [write, close, stat] = server.requests([WRITE, CLOSE, STAT]).await;
+        server.size(stat, 0);
+        server.status(write, 0);
+        server.status(close, 0);
+        let closed = uploading.await.unwrap().unwrap();
+        assert_eq!(closed.attributes.and_then(|attributes| attributes.size), Some(0), "as it was told");
+        let uploading = server.upload(&session, 0).await;
+        let [close, stat] = server.requests([CLOSE, STAT]).await;
+        server.status(close, 0);
+        server.status(stat, 3);
+        assert_eq!(uploading.await.unwrap().unwrap().attributes, None);
+    }
+
+    #[tokio::test]
+    async fn a_close_that_is_answered_before_a_write_is_not_believed() {
+        let (mut server, session) = Server::with_session().await;
+        let uploading = server.upload(&session, 2 * PIECE + 5).await;
+        let [first, second, third, close, stat] = server.requests(THREE_WRITES).await;
+        for id in [first, close, second, third] {
+            server.status(id, 0);
+        }
+        server.size(stat, 65_541);
+        assert!(matches!(uploading.await.unwrap(), Err(Unfinished::OutOfOrder(None))));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_refused_counts_whatever_became_of_the_close() {
+        for close_status in [0, 4] {
+            let (mut server, session) = Server::with_session().await;
+            let uploading = server.upload(&session, 2 * PIECE + 5).await;
+            let [first, second, third, close, stat] = server.requests(THREE_WRITES).await;
+            for (id, code) in [(first, 0), (second, 4), (third, 0), (close, close_status)] {
+                server.status(id, code);
+            }
+            server.status(stat, 2);
+            match uploading.await.unwrap() {
+                Err(Unfinished::OutOfOrder(Some(Error::Refused(status)))) => {
+                    assert_eq!(status.operation, "write")
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(server.hears_nothing().await, "the file is not closed twice");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_close_is_final_only_if_it_came_last() {
+        let (mut server, session) = Server::with_session().await;
+        let uploading = server.upload(&session, 1).await;
+        let [write, close, _] = server.requests([WRITE, CLOSE, STAT]).await;
+        server.status(write, 0);
+        server.status(close, 4);
+        assert!(matches!(uploading.await.unwrap(), Err(Unfinished::ClosingEarly(_))));
+        let uploading = server.upload(&session, 0).await;
+        let [close, _] = server.requests([CLOSE, STAT]).await;
+        server.status(close, 4);
+        assert!(matches!(uploading.await.unwrap(), Err(Unfinished::Closing(_))));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_in_the_window_is_acknowledged_before_the_close() {
+        let (mut server, session) = Server::with_session().await;
+        // The first window is of half a mebibyte.
+        let uploading = server.upload(&session, 16 * PIECE + 5).await;
+        let writes = server.requests([WRITE; 16]).await;
+        assert!(server.hears_nothing().await, "the window is full");
+        writes.into_iter().for_each(|id| server.status(id, 0));
+        let [last] = server.requests([WRITE]).await;
+        assert!(server.hears_nothing().await, "no CLOSE yet");
+        server.status(last, 0);
+        let [close, stat] = server.requests([CLOSE, STAT]).await;
+        server.status(close, 0);
+        server.size(stat, 1);
+        assert!(uploading.await.unwrap().is_ok());
+    }
+
+    /// A WRITE that is carried out after the CLOSE would change the file that got the handle.
+    #[tokio::test]
+    async fn a_handle_that_is_given_away_too_early_ends_the_session() {
+        let (mut server, session) = Server::with_session().await;
+        let uploading = server.upload(&session, 1).await;
+        let [_, close, _] = server.requests([WRITE, CLOSE, STAT]).await;
+        server.status(close, 0);
+        let sftp = Arc::clone(session.sftp());
+        let opening = tokio::spawn(async move { sftp.open("g", OpenFlags::WRITE).await });
+        let (_, id) = server.request().await;
+        server.handle(id);
+        assert!(matches!(opening.await.unwrap(), Err(Error::Lost(_))));
+        assert!(matches!(uploading.await.unwrap(), Err(Unfinished::Sending(Error::Lost(_)))));
+        assert!(session.sftp().is_poisoned());
+    }
+}
