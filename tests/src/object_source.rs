@@ -8,16 +8,17 @@ mod options;
 mod store;
 mod xml;
 
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Result;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 
+use crate::far::Namespace;
 use crate::ministack;
 use object::Object;
 use store::{Store, content};
@@ -27,33 +28,36 @@ pub use options::{Body, Claim, Pace, Quirks};
 /// A running object source. On drop it ends, and its connections with it.
 #[derive(Debug)]
 pub struct ObjectSource {
-    port: u16,
+    listening: Listening,
     store: Arc<Store>,
+}
+
+/// The source accepts connections on an address until this is dropped.
+#[derive(Debug)]
+pub struct Listening {
+    address: SocketAddr,
+    /// `None`: this process's own.
+    namespace: Option<Namespace>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl ObjectSource {
     /// Starts on a free port.
     pub fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let port = listener.local_addr()?.port();
         let store = Arc::new(Store::default());
-        let shared = store.clone();
-        thread::spawn(move || {
-            for (number, stream) in listener.incoming().enumerate() {
-                if shared.stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let Ok(stream) = stream else { continue };
-                let store = shared.clone();
-                thread::spawn(move || store.connection(number as u64, &stream));
-            }
-        });
-        Ok(Self { port, store })
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Ok(Self { listening: Listening::start(listener, None, &store)?, store })
+    }
+
+    /// Has the same endpoint in another network namespace, too, until the value is dropped.
+    pub fn listen_in(&self, namespace: &Namespace) -> Result<Listening> {
+        let listener = namespace.run(|| Ok(TcpListener::bind(self.listening.address)?))?;
+        Listening::start(listener, Some(namespace.try_clone()?), &self.store)
     }
 
     /// For `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.listening.address)
     }
 
     /// A client; made anew each time, since its connections belong to the runtime that uses it.
@@ -135,11 +139,39 @@ impl ObjectSource {
 
 impl Drop for ObjectSource {
     fn drop(&mut self) {
-        self.store.stopped.store(true, Ordering::Relaxed);
-        // This connection wakes up the thread that accepts connections.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
         for stream in self.store.connections.lock().unwrap().values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+}
+
+impl Listening {
+    fn start(listener: TcpListener, namespace: Option<Namespace>, store: &Arc<Store>) -> Result<Self> {
+        let address = listener.local_addr()?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (store, stop) = (store.clone(), stopped.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                let store = store.clone();
+                thread::spawn(move || store.connection(&stream));
+            }
+        });
+        Ok(Self { address, namespace, stopped })
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        // This connection wakes up the thread that accepts connections.
+        let connect = || Ok(TcpStream::connect(self.address)?);
+        let _ = match &self.namespace {
+            Some(namespace) => namespace.run(connect),
+            None => connect(),
+        };
     }
 }

@@ -1,15 +1,16 @@
 //! A partner: an SFTP server on loopback that serves a folder of this machine.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::embedded::{Account, Embedded, Quirks, Script};
+use crate::far::Namespace;
 use crate::keys::{Encoding, KeyPair, Kind};
-use crate::process::{Leashed, free_port, wait_for_port};
+use crate::process::{Leashed, free_port, wait_for_port, wait_until};
 use crate::servers::{Place, Software};
 use crate::tools::{self, Sshd};
 
@@ -145,10 +146,7 @@ impl Partner {
                     .replace("PORT", &self.port.to_string());
                 std::fs::write(&config, text)?;
                 let mut command = Leashed::command(None);
-                if let Some(libraries) = &sshd.libraries {
-                    command.env("LD_LIBRARY_PATH", libraries);
-                }
-                command.arg(&sshd.program).args(["-D", "-e", "-f"]).arg(&config);
+                add_sshd(&mut command, sshd, self.folder.path());
                 let mut server = Leashed::start(command, &log)?;
                 wait_for_port(&mut server, self.port, &log).await?;
                 *process = Some(server);
@@ -176,6 +174,22 @@ impl Partner {
             }
         }
         Ok(())
+    }
+
+    /// A second process of OpenSSH's server in another network namespace, with this one's port, keys and files. Ends on
+    /// drop.
+    pub async fn serve_in(&self, namespace: &Namespace, address: Ipv4Addr) -> Result<Leashed> {
+        let Engine::OpenSsh { sshd, .. } = &self.engine else { bail!("only OpenSSH serves there") };
+        let log = self.folder.path().join("sshd.log");
+        let mut command = Leashed::command(None);
+        command.args(namespace.entrance());
+        add_sshd(&mut command, sshd, self.folder.path());
+        // The settings' address is there, too.
+        command.arg("-o").arg(format!("ListenAddress={address}"));
+        let mut server = Leashed::start(command, &log)?;
+        let connect = || Ok(TcpStream::connect((address, self.port))?);
+        wait_until(&mut server, &log, || namespace.run(connect).is_ok()).await?;
+        Ok(server)
     }
 
     /// Stops the server and ends its sessions. The files stay.
@@ -231,6 +245,13 @@ LoginGraceTime 20
 LogLevel VERBOSE
 Subsystem sftp internal-sftp -d FOLDER/files
 ";
+
+fn add_sshd(command: &mut Command, sshd: &Sshd, folder: &Path) {
+    if let Some(libraries) = &sshd.libraries {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    command.arg(&sshd.program).args(["-D", "-e", "-f"]).arg(folder.join("sshd_config"));
+}
 
 fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;

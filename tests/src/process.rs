@@ -1,7 +1,7 @@
 //! Child processes that cannot outlive the process that started them.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -151,10 +151,16 @@ const PORTS: Range<u16> = 12_000..32_000;
 
 /// Waits until something accepts connections on the port. Fails early if the server ends.
 pub(crate) async fn wait_for_port(server: &mut Leashed, port: u16, log: &Path) -> Result<()> {
+    let connects = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+    wait_until(server, log, connects).await.with_context(|| format!("port {port}"))
+}
+
+/// Waits until the server is there. Fails early if it ends.
+pub(crate) async fn wait_until(server: &mut Leashed, log: &Path, is_there: impl Fn() -> bool) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+    while !is_there() {
         if !server.is_running() || Instant::now() > deadline {
-            bail!("the server on port {port} did not start:\n{}", tail(log));
+            bail!("the server did not start:\n{}", tail(log));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

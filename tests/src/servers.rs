@@ -174,6 +174,11 @@ impl Server {
 }
 
 impl Software {
+    /// OpenSSH's `sftp-server`, for those servers that leave SFTP to it.
+    pub fn sftp_server(&self) -> &Path {
+        &self.sftp_server
+    }
+
     /// Writes what it needs into its folder, and returns the command that starts it.
     pub fn command(&self, place: &Place<'_>) -> Result<Command> {
         let mut command = Leashed::command(None);

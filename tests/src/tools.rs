@@ -144,7 +144,7 @@ async fn install(
 }
 
 /// The first Python on the PATH that is new enough.
-fn python() -> Result<&'static str> {
+pub(crate) fn python() -> Result<&'static str> {
     for name in ["python3", "python3.14", "python3.13", "python3.12", "python3.11"] {
         let check = "import sys; sys.exit(sys.version_info < (3, 11))";
         let output = Command::new(name).args(["-c", check]).output();

@@ -6,6 +6,7 @@ mod commands;
 mod compatibility;
 mod demo;
 mod docs;
+mod far;
 mod lint;
 mod report;
 mod summary;
@@ -42,6 +43,8 @@ enum Task {
     Bench(bench::Options),
     /// Simulates a burst of files: how long it takes, what the retries cost, and how fair they are.
     Burst(burst::Options),
+    /// Runs a command far away from an SFTP server: in another network namespace, with delayed packets. As root, on Linux.
+    Far(far::Options),
     /// Tests every kind of server that partners run, and writes docs/compatibility.md.
     Compatibility,
     /// Generates docs/settings.md and the settings' parameters in sam/template.yaml.
@@ -62,6 +65,7 @@ async fn main() -> ExitCode {
             Task::Test { filter } => test::run(filter.as_deref()).await,
             Task::Bench(options) => bench::run(&options).await,
             Task::Burst(options) => burst::run(&options),
+            Task::Far(options) => far::run(&options).await,
             Task::Compatibility => compatibility::run().await,
             Task::Docs { check } => docs::run(check),
             Task::Lint => lint::run().await,

@@ -20,7 +20,7 @@ pub use bridge::{
 };
 pub use error::{ConnectError, Error, Remedy, Result, Status, StatusCode};
 pub use options::{Endpoint, Options};
-pub use pool::{Lease, SessionPool};
+pub use pool::{Keep, Lease, Origin, SessionPool};
 pub use protocol::attributes::{Attributes, OpenFlags};
 pub use protocol::channel::Sftp;
 pub use protocol::extensions::ServerLimits;
@@ -35,4 +35,5 @@ pub use ssh::private_key::PrivateKey;
 pub use transfer::download::Download;
 pub use transfer::finish::Unfinished;
 pub use transfer::lanes::{Caps, Spread};
-pub use transfer::upload::{AHEAD_MAX, Journal, Unobserved, Upload, UploadBuilder};
+pub use transfer::upload::{Journal, Unobserved, Upload, UploadBuilder};
+pub use transfer::window::AHEAD_MAX;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub(super) struct Store {
     pub(super) bytes: AtomicU64,
     bodies: AtomicU64,
     pub(super) bodies_max: AtomicU64,
-    pub(super) stopped: AtomicBool,
+    accepted: AtomicU64,
     pub(super) connections: Mutex<HashMap<u64, TcpStream>>,
 }
 
@@ -63,7 +63,8 @@ impl Store {
         format!("\"{:032x}-1\"", self.puts.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(super) fn connection(&self, number: u64, stream: &TcpStream) {
+    pub(super) fn connection(&self, stream: &TcpStream) {
+        let number = self.accepted.fetch_add(1, Ordering::Relaxed);
         let _ = stream.set_nodelay(true);
         if let Ok(clone) = stream.try_clone() {
             self.connections.lock().unwrap().insert(number, clone);

@@ -23,7 +23,7 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
         scenarios.into_iter().filter(is_among).collect::<Vec<_>>()
     };
     match depth {
-        Depth::Orders => [same_version(), two_versions(), policies(), in_one_process()].concat(),
+        Depth::Orders => [same_version(), two_versions(), policies(), elsewhere(), in_one_process()].concat(),
         Depth::TwoSwitches => among(
             of(Depth::Orders),
             &[
@@ -54,7 +54,8 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
             among(two_versions(), &["two versions, posix", "two versions, target first, size"])
         }
         Depth::Everything => {
-            let all = [same_version(), two_versions(), policies(), in_one_process(), alone(), three()];
+            let all =
+                [same_version(), two_versions(), policies(), elsewhere(), in_one_process(), alone(), three()];
             [all.concat(), vec![never_renames()]].concat()
         }
     }
@@ -134,6 +135,19 @@ fn in_one_process() -> Vec<Scenario> {
     };
     let kinds = [("posix", Kind::POSIX), ("target first", Kind::PLAIN), ("close overtakes", CLOSE_OVERTAKES)];
     kinds.iter().copied().flat_map(|server| [twice(server), two(server)]).collect()
+}
+
+/// The server says that the rename is done, and no file has the final name. That is not confirmed, so the object stays.
+fn elsewhere() -> Vec<Scenario> {
+    let kind = Kind { posix_rename: PosixRename::Elsewhere, ..Kind::POSIX };
+    let twice = |name: &str| {
+        Scenario::same_version(&format!("elsewhere, {name}"), kind, 2).set("S3_AFTER_DELIVERY", "delete")
+    };
+    vec![
+        twice("auto"),
+        twice("size").set("SFTP_PROOF", "size"),
+        twice("former file").with_former(SIZE - 1).may_fail(&["RemoteMismatch"]),
+    ]
 }
 
 /// Every rename is refused. That takes half a minute to believe, and many steps.

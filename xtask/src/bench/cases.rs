@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use integration_tests::far::Distance;
 use integration_tests::object_source::Pace;
 
-use super::contestants::Contestant::{self, Bridge, BridgeWith, OpenSsh, OpenSshAesGcm, Predecessor, Rclone};
+use super::contestants::Contestant::{
+    self, Bridge, BridgeReadsBack, BridgeWith, OpenSsh, OpenSshAesGcm, Predecessor, Rclone, Tcp,
+};
 use super::contestants::Work;
 
 const KIB: u64 = 1 << 10;
@@ -16,8 +19,8 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) work: Work,
-    /// Round trip time to the server.
-    pub(crate) rtt: Duration,
+    /// To the server. `None`: it is on the same loopback interface.
+    pub(crate) distance: Option<Distance>,
     /// How slowly S3 answers.
     pub(crate) pace: Pace,
     pub(crate) contestants: Vec<Contestant>,
@@ -56,12 +59,25 @@ struct Extent {
     rounds: Option<u32>,
 }
 
+/// The number of small files at a distance.
+const FAR_COUNT: u64 = 500;
+
+/// The percentage of packets that a bad line loses each way.
+const LOSS: f64 = 0.5;
+
 /// The same in a quick run: with a smaller file, the time until a connection is at full speed would count for more.
 const DISTANT: u64 = 256 * MIB;
 
 pub(crate) fn all(quick: bool, rounds: Option<u32>) -> Vec<Case> {
     let extent = Extent { quick, rounds };
-    [extent.copies(), extent.at_a_distance(), extent.other_work(), extent.memory()].concat()
+    let near = [extent.copies(), extent.other_work(), extent.memory()];
+    [near.concat(), extent.throughput(), extent.far()].concat()
+}
+
+impl Case {
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.distance.map_or(Duration::ZERO, |distance| distance.round_trip)
+    }
 }
 
 impl Extent {
@@ -74,7 +90,7 @@ impl Extent {
             name: name.into(),
             title,
             work,
-            rtt: Duration::ZERO,
+            distance: None,
             pace: Pace::default(),
             contestants: contestants.to_vec(),
             rounds: self.rounds(5, 3),
@@ -103,16 +119,20 @@ impl Extent {
         ]
     }
 
-    fn at_a_distance(self) -> Vec<Case> {
+    /// One large file at several distances, and from a slow S3.
+    fn throughput(self) -> Vec<Case> {
         let mut cases = Vec::new();
-        for rtt in [0, 20, 50] {
+        for rtt in [0, 20, 50, 200].into_iter().filter(|rtt| !self.quick || *rtt <= 50) {
             let mut contestants = vec![BridgeWith(1), BridgeWith(4), OpenSsh];
             if !self.quick {
                 contestants.push(Rclone);
             }
+            if rtt > 0 {
+                contestants.push(Tcp);
+            }
             let title = format!("{} at {rtt} ms", size(DISTANT));
             let case = self.long(&format!("rtt-{rtt}"), title, Work::Copy(DISTANT), &contestants);
-            cases.push(Case { rtt: Duration::from_millis(rtt), ..case });
+            cases.push(Case { distance: (rtt > 0).then(|| distance(rtt, 0.0)), ..case });
         }
         // S3 as a Lambda function sees it.
         let pace = Pace { first_byte_delay: Duration::from_millis(20), bytes_per_second: Some(90_000_000) };
@@ -123,12 +143,41 @@ impl Extent {
         cases
     }
 
+    /// Small files at a distance, where round trips count.
+    fn far(self) -> Vec<Case> {
+        let lines = [(50, 0.0), (200, 0.0), (50, LOSS), (200, LOSS)];
+        let lines = lines.into_iter().filter(|(rtt, loss)| !self.quick || (*rtt, *loss) == (50, 0.0));
+        lines.flat_map(|(rtt, loss)| self.far_by(rtt, loss)).collect()
+    }
+
+    fn far_by(self, rtt: u64, loss: f64) -> Vec<Case> {
+        let case = |name: &str, what: &str, work, contestants: &[Contestant], rounds| {
+            let lost = if loss > 0.0 { ("-loss", format!(", {loss} % lost")) } else { ("", String::new()) };
+            let name = format!("far-{name}-{rtt}{}", lost.0);
+            let case = self.long(&name, format!("{what} at {rtt} ms{}", lost.1), work, contestants);
+            Case { distance: Some(distance(rtt, loss)), rounds: self.rounds(rounds, 1), ..case }
+        };
+        let one = [Bridge, BridgeReadsBack, Rclone, OpenSsh];
+        let many = format!("{FAR_COUNT} files of 10 KiB");
+        // Losses come by chance.
+        let small = case("64k", "64 KiB", Work::Copy(64 * KIB), &one, if loss > 0.0 { 7 } else { 3 });
+        if (rtt, loss) == (200, LOSS) {
+            // TCP alone takes a minute for 10 MiB, whatever the client does.
+            return vec![small];
+        }
+        vec![
+            small,
+            case("10m", "10 MiB", Work::Copy(10 * MIB), &one, 3),
+            case("many", &many, Work::CopyMany(FAR_COUNT), &[Bridge, BridgeReadsBack, Rclone], 1),
+        ]
+    }
+
     fn other_work(self) -> Vec<Case> {
         let many = "1,000 files of 10 KiB from S3".into();
         let hash = format!("read back and hash {}", size(self.big()));
         let connect = self.case("connect", "connect to SFTP ready".into(), Work::Connect, &[Bridge, OpenSsh]);
         vec![
-            self.case("many", many, Work::CopyMany, &[Bridge, OpenSsh, Rclone]),
+            self.case("many", many, Work::CopyMany(1000), &[Bridge, OpenSsh, Rclone]),
             self.long("hash", hash, Work::Hash(self.big()), &[Bridge, OpenSsh]),
             Case { rounds: self.rounds(11, 7), ..connect },
         ]
@@ -177,24 +226,48 @@ pub(crate) fn goals() -> Vec<Goal> {
         wall("many", "", Bridge, Rclone, 0.20),
         wall("hash", "", Bridge, OpenSsh, 1.1),
         wall("connect", "", Bridge, OpenSsh, 0.20),
-        Goal {
-            case: "memory-",
-            remark: "resident memory, any size",
-            unit: Unit::Bytes,
-            who: Bridge,
-            against: None,
-            at_most: 32.0 * MIB as f64,
-        },
-        Goal {
-            case: "rtt-50",
-            remark: ", up to 4 connections, resident memory",
-            unit: Unit::Bytes,
-            who: BridgeWith(4),
-            against: None,
-            at_most: 32.0 * MIB as f64,
-        },
+        memory("memory-", "resident memory, any size", Bridge, 32),
+        memory("rtt-50", ", one connection, resident memory", BridgeWith(1), 32),
+        memory("rtt-50", ", up to 4 connections, resident memory", BridgeWith(4), 32),
+        memory("rtt-200", ", up to 4 connections, resident memory", BridgeWith(4), 40),
+        memory("far-many-50", ", resident memory", Bridge, 32),
+        memory("far-many-200", ", resident memory", Bridge, 40),
         Goal { case: "start", remark: "", unit: Unit::Seconds, who: Bridge, against: None, at_most: 0.015 },
     ]
+    .into_iter()
+    .chain(far_goals())
+    .collect()
+}
+
+fn memory(case: &'static str, remark: &'static str, who: Contestant, mib: u64) -> Goal {
+    Goal { case, remark, unit: Unit::Bytes, who, against: None, at_most: (mib * MIB) as f64 }
+}
+
+/// Ratios to rclone, with each proof.
+fn far_goals() -> impl Iterator<Item = Goal> {
+    let cases = [
+        ("far-64k-50", 0.55, 0.65),
+        ("far-64k-200", 0.55, 0.65),
+        ("far-10m-50", 0.65, 0.95),
+        ("far-10m-200", 0.65, 0.95),
+        ("far-many-50", 0.08, 0.11),
+        ("far-many-200", 0.08, 0.11),
+    ];
+    let goal = |case, remark, who, at_most| Goal {
+        case,
+        remark,
+        unit: Unit::Seconds,
+        who,
+        against: Some(Rclone),
+        at_most,
+    };
+    cases.into_iter().flat_map(move |(case, size, reads_back)| {
+        [goal(case, ", `size`", Bridge, size), goal(case, ", `auto`", BridgeReadsBack, reads_back)]
+    })
+}
+
+fn distance(rtt: u64, loss: f64) -> Distance {
+    Distance { round_trip: Duration::from_millis(rtt), loss }
 }
 
 /// `64 KiB`, `1 GiB`

@@ -21,16 +21,17 @@ type Labels = Vec<(f64, String)>;
 
 pub(crate) fn throughput(all: &[Measured]) -> String {
     let near = |measured: &&Measured| {
-        measured.case.rtt.is_zero() && ["64k", "10m", "1g"].contains(&measured.case.name.as_str())
+        measured.case.distance.is_none() && ["64k", "10m", "1g"].contains(&measured.case.name.as_str())
     };
     let by_size: Vec<_> = all.iter().filter(near).collect();
     let by_rtt: Vec<_> = all.iter().filter(|measured| measured.case.name.starts_with("rtt-")).collect();
     // From 64 KiB to 1 GiB, on a logarithmic scale.
     let size_place = |measured: &Measured| (measured.size().unwrap_or(1) as f64 / 65536.0).log2() / 14.0;
-    let rtt_place = |measured: &Measured| measured.case.rtt.as_secs_f64() / 0.05;
+    let rtt_place = |measured: &Measured| measured.case.round_trip().as_secs_f64() / 0.2;
     let size_labels =
         by_size.iter().map(|measured| (size_place(measured), size(measured.size().unwrap_or(0))));
-    let rtt_labels = by_rtt.iter().map(|measured| (rtt_place(measured), milliseconds(measured.case.rtt)));
+    let rtt_labels =
+        by_rtt.iter().map(|measured| (rtt_place(measured), milliseconds(measured.case.round_trip())));
     let (size_labels, rtt_labels) = (size_labels.collect(), rtt_labels.collect());
     let (size_lines, rtt_lines) = (lines(&by_size, size_place), lines(&by_rtt, rtt_place));
 
@@ -125,13 +126,14 @@ fn panel(left: f64, title: &str, lines: &[Line], labels: Labels) -> String {
 /// The bridge is green.
 fn colour(who: Contestant) -> &'static str {
     match who {
-        Contestant::Bridge => "#0b6e4f",
+        Contestant::Bridge | Contestant::BridgeReadsBack => "#0b6e4f",
         Contestant::BridgeWith(1) => "#7bc47f",
         Contestant::BridgeWith(_) => "#00a7a7",
         Contestant::OpenSsh => "#1d3557",
         Contestant::OpenSshAesGcm => "#7c9fd0",
         Contestant::Rclone => "#e07a1f",
         Contestant::Predecessor => "#b23a48",
+        Contestant::Tcp => "#888888",
     }
 }
 

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use integration_tests::far::FAR;
+use integration_tests::object_source::Body;
 use integration_tests::pattern;
 use integration_tests::tools::{runs, workspace};
 use serde_json::Value;
@@ -12,15 +14,16 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 
 use super::measure::{self, Sample};
-use super::place::{BUCKET, CREDENTIAL, MANY, MANY_COUNT, MANY_SIZE, Place, built};
+use super::place::{BUCKET, CREDENTIAL, Place, built, many, small_file};
+use crate::far::Distant;
 
 /// The work of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Copies one file of this many bytes to the server.
     Copy(u64),
-    /// Copies [`MANY_COUNT`] files of [`MANY_SIZE`] bytes to the server.
-    CopyMany,
+    /// Copies this many small files to the server.
+    CopyMany(u64),
     /// Computes the hash of a file of this many bytes on the server.
     Hash(u64),
     /// Opens an SFTP session.
@@ -32,8 +35,10 @@ pub(crate) enum Work {
 /// The program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contestant {
-    /// The bridge with its defaults.
+    /// The bridge with its defaults and `SFTP_PROOF=size`.
     Bridge,
+    /// The same with `SFTP_PROOF=auto`: it reads the file back.
+    BridgeReadsBack,
     /// The bridge with at most this many connections.
     BridgeWith(u32),
     /// OpenSSH's `sftp` and `ssh` with their defaults.
@@ -43,20 +48,24 @@ pub(crate) enum Contestant {
     Rclone,
     /// Python with boto3 and paramiko.
     Predecessor,
+    /// The kernel's TCP without any protocol above it.
+    Tcp,
 }
 
-use Contestant::{Bridge, BridgeWith, OpenSsh, OpenSshAesGcm, Predecessor, Rclone};
+use Contestant::{Bridge, BridgeReadsBack, BridgeWith, OpenSsh, OpenSshAesGcm, Predecessor, Rclone, Tcp};
 
 impl Contestant {
     pub(crate) fn name(self) -> String {
         match self {
             Bridge => "s3-sftp-bridge".into(),
+            BridgeReadsBack => "s3-sftp-bridge, reads back".into(),
             BridgeWith(1) => "s3-sftp-bridge, 1 connection".into(),
             BridgeWith(connections) => format!("s3-sftp-bridge, {connections} connections"),
             OpenSsh => "OpenSSH".into(),
             OpenSshAesGcm => "OpenSSH with aes128-gcm".into(),
             Rclone => "rclone".into(),
             Predecessor => "boto3 and paramiko".into(),
+            Tcp => "TCP alone".into(),
         }
     }
 
@@ -69,7 +78,7 @@ impl Contestant {
         match (self, work) {
             (Bridge, Work::Hash(_)) => example("read_back"),
             (Bridge, Work::Connect) => example("connect"),
-            (Bridge, Work::CopyMany) => {
+            (Bridge | BridgeReadsBack, Work::CopyMany(_)) => {
                 let help = Command::new(built("s3-sftp-bridge")).args(["deliver", "--help"]).output().ok()?;
                 let there = String::from_utf8_lossy(&help.stdout).contains("--recursive");
                 (!there).then(|| "`deliver --recursive` is not there".to_owned())
@@ -82,11 +91,33 @@ impl Contestant {
     }
 }
 
+/// Puts the objects that this work needs.
+pub(crate) fn put_objects(place: &Place, work: Work) -> Result<()> {
+    match work {
+        Work::Copy(size) => place.source.put(&format!("{BUCKET}/{size}"), Body::Pattern(size)),
+        Work::CopyMany(count) => (0..count).try_for_each(|number| {
+            let name = format!("{BUCKET}/{}/{number:04}", many(count));
+            place.source.put(&name, Body::Bytes(small_file(number)))
+        }),
+        Work::Hash(_) | Work::Connect | Work::Start => Ok(()),
+    }
+}
+
 /// One run, and the proof that it did its work. The proof does not count in its time.
-pub(crate) async fn run(place: &Place, who: Contestant, work: Work, rtt: Duration) -> Result<Sample> {
-    let at = At { place, port: place.port(rtt).await };
+pub(crate) async fn run(
+    place: &Place,
+    who: Contestant,
+    work: Work,
+    distant: Option<&Distant>,
+) -> Result<Sample> {
+    let at = At { place, distant };
     let remote = |name: &str| place.partner.root.join(name);
     match work {
+        Work::Copy(size) if who == Tcp => {
+            let far = &distant.context("TCP alone is for a distance")?.far;
+            let took = tokio::task::block_in_place(|| far.tcp_alone(size))?;
+            Ok(Sample { wall: took.as_secs_f64(), ..Sample::default() })
+        }
         Work::Copy(size) => {
             let name = size.to_string();
             let command = at.copy(who, size, &name)?;
@@ -96,15 +127,14 @@ pub(crate) async fn run(place: &Place, who: Contestant, work: Work, rtt: Duratio
             std::fs::remove_file(path)?;
             Ok(sample)
         }
-        Work::CopyMany => {
-            let (sample, _) = measure::run(at.copy_many(who)?).await?;
-            for number in 0..MANY_COUNT {
-                let path = remote(MANY).join(format!("{number:04}"));
+        Work::CopyMany(count) => {
+            let (sample, _) = measure::run(at.copy_many(who, count)?).await?;
+            for number in 0..count {
+                let path = remote(&many(count)).join(format!("{number:04}"));
                 let found = std::fs::read(&path).with_context(|| format!("{} is missing", path.display()))?;
-                let expected = pattern::bytes(number * MANY_SIZE, MANY_SIZE as usize);
-                ensure!(found == expected, "{} differs", path.display());
+                ensure!(found == small_file(number), "{} differs", path.display());
             }
-            std::fs::remove_dir_all(remote(MANY))?;
+            std::fs::remove_dir_all(remote(&many(count)))?;
             Ok(sample)
         }
         Work::Hash(size) => {
@@ -153,13 +183,21 @@ fn says_crc(printed: &str, crc: u64) -> bool {
 /// The place and the server.
 struct At<'a> {
     place: &'a Place,
-    port: u16,
+    /// `None`: the server is on this loopback interface.
+    distant: Option<&'a Distant>,
 }
 
 impl At<'_> {
+    fn host(&self) -> String {
+        self.distant.map_or(self.place.partner.host.clone(), |_| FAR.to_string())
+    }
+
     /// With an empty environment.
     fn command(&self, program: impl Into<PathBuf>) -> Command {
-        let mut command = Command::new(program.into());
+        let mut command = match self.distant {
+            None => Command::new(program.into()),
+            Some(distant) => distant.command(program.into()),
+        };
         let folder = &self.place.folder;
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", folder.join("home")).env("TMPDIR", folder.join("tmp"));
@@ -172,7 +210,7 @@ impl At<'_> {
 
     fn copy(&self, who: Contestant, size: u64, name: &str) -> Result<Command> {
         match who {
-            Bridge | BridgeWith(_) => {
+            Bridge | BridgeReadsBack | BridgeWith(_) => {
                 let mut bridge = self.bridge(who);
                 bridge.arg("deliver").arg(format!("s3://{BUCKET}/{name}"));
                 Ok(bridge)
@@ -190,30 +228,38 @@ impl At<'_> {
                 std::fs::write(&script, include_str!("predecessor.py"))?;
                 let partner = &self.place.partner;
                 let mut python = self.command(self.place.peers.program("python"));
-                python.arg(script).args([BUCKET, name, &partner.host, &self.port.to_string(), &partner.user]);
+                python.arg(script).args([
+                    BUCKET,
+                    name,
+                    &self.host(),
+                    &partner.port.to_string(),
+                    &partner.user,
+                ]);
                 python.arg(partner.client_key_file()).arg(name);
                 Ok(python)
             }
+            Tcp => bail!("TCP alone is no program"),
         }
     }
 
-    fn copy_many(&self, who: Contestant) -> Result<Command> {
+    fn copy_many(&self, who: Contestant, count: u64) -> Result<Command> {
         match who {
-            Bridge | BridgeWith(_) => {
+            Bridge | BridgeReadsBack | BridgeWith(_) => {
                 let mut bridge = self.bridge(who);
-                bridge.arg("deliver").arg(format!("s3://{BUCKET}/{MANY}/")).arg("--recursive");
+                bridge.arg("deliver").arg(format!("s3://{BUCKET}/{}/", many(count))).arg("--recursive");
                 Ok(bridge)
             }
             OpenSsh | OpenSshAesGcm => {
-                self.sftp(who, &format!("put -r {}\n", self.place.local_folder()?.display()))
+                self.sftp(who, &format!("put -r {}\n", self.place.local_folder(count)?.display()))
             }
             Rclone => {
                 let mut rclone = self.rclone()?;
                 rclone.args(["copy", "--transfers", "16", "--checkers", "16"]);
-                rclone.arg(format!("s3:{BUCKET}/{MANY}")).arg(format!("sftp:{MANY}"));
+                rclone.arg(format!("s3:{BUCKET}/{}", many(count)));
+                rclone.arg(format!("sftp:{}", many(count)));
                 Ok(rclone)
             }
-            Predecessor => bail!("the predecessor knows one object at a time"),
+            Predecessor | Tcp => bail!("it knows one object at a time"),
         }
     }
 
@@ -225,7 +271,9 @@ impl At<'_> {
         }
         let mut ssh = self.open_ssh("ssh", who);
         let path = self.place.partner.root.join(name);
-        ssh.args(["-p", &self.port.to_string()]).arg(self.login()).arg(format!("md5sum {}", path.display()));
+        ssh.args(["-p", &self.place.partner.port.to_string()])
+            .arg(self.login())
+            .arg(format!("md5sum {}", path.display()));
         Ok(ssh)
     }
 
@@ -236,15 +284,17 @@ impl At<'_> {
     fn bridge(&self, who: Contestant) -> Command {
         let mut bridge = self.command(built("s3-sftp-bridge"));
         self.settings(&mut bridge);
-        if let BridgeWith(connections) = who {
-            bridge.env("SFTP_MAX_CONNECTIONS", connections.to_string());
-        }
+        match who {
+            BridgeWith(connections) => bridge.env("SFTP_MAX_CONNECTIONS", connections.to_string()),
+            BridgeReadsBack => bridge.env("SFTP_PROOF", "auto"),
+            _ => &mut bridge,
+        };
         bridge
     }
 
     fn settings(&self, command: &mut Command) {
         let partner = &self.place.partner;
-        command.env("SFTP_HOST", &partner.host).env("SFTP_PORT", self.port.to_string());
+        command.env("SFTP_HOST", self.host()).env("SFTP_PORT", self.place.partner.port.to_string());
         command.env("SFTP_USER", &partner.user).env("SFTP_S3_SSH_KEY", CREDENTIAL);
         command.env("SFTP_TRUSTED_HOST_KEYS", &partner.host_key.public).env("SFTP_PROOF", "size");
     }
@@ -253,13 +303,13 @@ impl At<'_> {
     fn example(&self, name: &str) -> Result<Command> {
         let partner = &self.place.partner;
         let mut example = self.command(built("examples").join(name));
-        example.args([&partner.host, &self.port.to_string(), &partner.user]);
+        example.args([&self.host(), &partner.port.to_string(), &partner.user]);
         example.arg(partner.client_key_file()).arg(partner.host_key.fingerprint()?);
         Ok(example)
     }
 
     fn login(&self) -> String {
-        format!("{}@{}", self.place.partner.user, self.place.partner.host)
+        format!("{}@{}", self.place.partner.user, self.host())
     }
 
     fn open_ssh(&self, program: &str, who: Contestant) -> Command {
@@ -278,7 +328,11 @@ impl At<'_> {
         let file = self.place.folder.join("batch");
         std::fs::write(&file, batch)?;
         let mut sftp = self.open_ssh("sftp", who);
-        sftp.arg("-q").arg("-b").arg(file).args(["-P", &self.port.to_string()]).arg(self.login());
+        sftp.arg("-q")
+            .arg("-b")
+            .arg(file)
+            .args(["-P", &self.place.partner.port.to_string()])
+            .arg(self.login());
         Ok(sftp)
     }
 
@@ -292,8 +346,8 @@ impl At<'_> {
              [sftp]\ntype = sftp\nhost = {}\nport = {}\nuser = {}\nkey_file = {}\nknown_hosts_file = {}\n\
              shell_type = none\ndisable_hashcheck = true\nset_modtime = false\nconcurrency = 64\nchunk_size = 255Ki\n",
             self.place.source.endpoint(),
-            partner.host,
-            self.port,
+            self.host(),
+            partner.port,
             partner.user,
             partner.client_key_file().display(),
             self.place.known_hosts.display(),

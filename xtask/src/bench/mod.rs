@@ -11,16 +11,17 @@ mod results;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use integration_tests::object_source::{Body, Pace};
+use integration_tests::far::{Distance, Far};
+use integration_tests::object_source::Pace;
 use integration_tests::process;
 use integration_tests::tools::workspace;
 
 use crate::commands::cargo;
+use crate::far::Distant;
 use crate::report::{heading, seconds};
 use cases::{Case, Unit};
-use contestants::Work;
 use measure::Sample;
-use place::{BUCKET, Place};
+use place::Place;
 use results::{Measured, Series};
 
 #[derive(clap::Args)]
@@ -28,7 +29,7 @@ pub(crate) struct Options {
     /// Smaller files and fewer rounds: within five minutes once everything is built.
     #[arg(long)]
     quick: bool,
-    /// Only the cases whose names contain this: 64k, 10m, 1g, rtt-50, many, memory, …
+    /// Only the cases whose names contain this: 64k, 10m, 1g, rtt-50, far-64k-200, many, memory, …
     #[arg(long, value_name = "CASE")]
     only: Option<String>,
     /// Rounds of each case, instead of 3 (long ones) to 21 (short ones).
@@ -54,6 +55,12 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         println!("  Quick: 256 MiB stand for 1 GiB, and no memory is measured beyond 1 GiB.\n");
     }
     let start = Instant::now();
+    if let Err(why) = Far::start(Distance::default()) {
+        println!(
+            "  The cases at a distance are skipped, since two network namespaces cannot be had: {why:#}.\n"
+        );
+        cases.retain(|case| case.distance.is_none());
+    }
     let place = Place::prepare().await?;
     let facts = place.facts().await;
     heading("Medians; processor time and memory of the client");
@@ -108,15 +115,17 @@ async fn measure(place: &Place, case: Case) -> Result<Measured> {
         let samples = Vec::new();
         series.push(Series { who: *who, samples, not_available: cannot, failure: None });
     }
-    if let Work::Copy(size) = case.work {
-        place.source.put(&format!("{BUCKET}/{size}"), Body::Pattern(size))?;
-    }
+    contestants::put_objects(place, case.work)?;
     place.source.pace(case.pace);
+    let distant = match case.distance {
+        Some(distance) => Some(Distant::open(distance, &place.partner, &place.source).await?),
+        None => None,
+    };
     // The first round reads files from disk and creates caches. It does not count.
     let rounds = case.rounds + u32::from(case.warm_up);
     for round in 0..rounds {
         for series in series.iter_mut().filter(|series| series.runs()) {
-            match contestants::run(place, series.who, case.work, case.rtt).await {
+            match contestants::run(place, series.who, case.work, distant.as_ref()).await {
                 Ok(_) if case.warm_up && round == 0 => {}
                 Ok(sample) => series.samples.push(sample),
                 Err(error) => {

@@ -1,11 +1,11 @@
 //! The place of the measurements: programs, an object source, OpenSSH's server, a folder in memory.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use integration_tests::fault_proxy::{Fault, FaultProxy};
+use integration_tests::far::FAR;
 use integration_tests::object_source::{Body, ObjectSource};
 use integration_tests::partner::{self, Partner};
 use integration_tests::pattern;
@@ -19,18 +19,22 @@ use crate::report::step;
 pub(crate) const BUCKET: &str = "bench";
 /// The object key of the private key, for `SFTP_S3_SSH_KEY`.
 pub(crate) const CREDENTIAL: &str = "credentials/partner";
-/// The folder with many files, its name in S3 and on the servers.
-pub(crate) const MANY: &str = "many";
-pub(crate) const MANY_COUNT: u64 = 1000;
-pub(crate) const MANY_SIZE: u64 = 10 * 1024;
+/// Each of many files has this many bytes.
+const SMALL: u64 = 10 * 1024;
 
-/// The proxy is up to a millisecond late in each direction.
-const CLOCK: Duration = Duration::from_micros(750);
+/// The folder with this many files, its name in S3 and on the servers.
+pub(crate) fn many(count: u64) -> String {
+    format!("many-{count}")
+}
+
+/// The contents of one of them.
+pub(crate) fn small_file(number: u64) -> Vec<u8> {
+    pattern::bytes(number * SMALL, SMALL as usize)
+}
 
 pub(crate) struct Place {
     pub(crate) source: ObjectSource,
     pub(crate) partner: Partner,
-    pub(crate) proxy: FaultProxy,
     /// With rclone and Python.
     pub(crate) peers: Tool,
     /// Files of the clients.
@@ -84,32 +88,18 @@ impl Place {
         }
         let options = partner::Options { parent: Some(folder.clone()), ..partner::Options::default() };
         let partner = Partner::open_ssh(sshd, options).await?;
-        let proxy = FaultProxy::start(partner.port).await?;
         let known_hosts = folder.join("known_hosts");
         let mut known = format!("partner {}\n", partner.host_key.public);
         // rclone knows no alias for a host.
-        for port in [partner.port, proxy.port] {
-            known += &format!("[127.0.0.1]:{port} {}\n", partner.host_key.public);
+        for host in [Ipv4Addr::LOCALHOST, FAR] {
+            known += &format!("[{host}]:{} {}\n", partner.port, partner.host_key.public);
         }
         std::fs::write(&known_hosts, known)?;
         let source = ObjectSource::start()?;
         source.put(CREDENTIAL, Body::Bytes(partner.client_key.private.clone().into_bytes()))?;
-        for number in 0..MANY_COUNT {
-            let name = format!("{BUCKET}/{MANY}/{number:04}");
-            source.put(&name, Body::Bytes(pattern::bytes(number * MANY_SIZE, MANY_SIZE as usize)))?;
-        }
         let room = if in_memory { "in memory" } else { "on disk" };
         println!("  {:12} an object source and an SFTP server on loopback, files {room}", "start");
-        Ok(Self { source, partner, proxy, peers, folder, known_hosts, _guard: guard })
-    }
-
-    /// The port for this round trip time.
-    pub(crate) async fn port(&self, rtt: Duration) -> u16 {
-        if rtt.is_zero() {
-            return self.partner.port;
-        }
-        self.proxy.set(Fault::Delay((rtt / 2).saturating_sub(CLOCK))).await;
-        self.proxy.port
+        Ok(Self { source, partner, peers, folder, known_hosts, _guard: guard })
     }
 
     /// A local file of this many bytes. It is made unless it exists.
@@ -122,13 +112,12 @@ impl Place {
     }
 
     /// The local folder with many files.
-    pub(crate) fn local_folder(&self) -> Result<PathBuf> {
-        let path = self.folder.join("local").join(MANY);
+    pub(crate) fn local_folder(&self, count: u64) -> Result<PathBuf> {
+        let path = self.folder.join("local").join(many(count));
         if !path.exists() {
             std::fs::create_dir(&path)?;
-            for number in 0..MANY_COUNT {
-                let bytes = pattern::bytes(number * MANY_SIZE, MANY_SIZE as usize);
-                std::fs::write(path.join(format!("{number:04}")), bytes)?;
+            for number in 0..count {
+                std::fs::write(path.join(format!("{number:04}")), small_file(number))?;
             }
         }
         Ok(path)

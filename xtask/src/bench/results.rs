@@ -240,7 +240,8 @@ pub(crate) fn json(machine: Map<String, Value>, quick: bool, all: &[Measured], g
             "case": measured.case.name,
             "title": measured.case.title,
             "bytes": measured.size(),
-            "round_trip_seconds": measured.case.rtt.as_secs_f64(),
+            "round_trip_seconds": measured.case.round_trip().as_secs_f64(),
+            "loss_percent": measured.case.distance.map_or(0.0, |distance| distance.loss),
             "programs": measured.series.iter().map(series).collect::<Vec<_>>(),
         })
     });
