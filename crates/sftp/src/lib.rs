@@ -35,4 +35,5 @@ pub use ssh::private_key::PrivateKey;
 pub use transfer::download::Download;
 pub use transfer::finish::Unfinished;
 pub use transfer::lanes::{Caps, Spread};
-pub use transfer::upload::{AHEAD_MAX, Journal, Unobserved, Upload, UploadBuilder};
+pub use transfer::upload::{Journal, Unobserved, Upload, UploadBuilder};
+pub use transfer::window::AHEAD_MAX;

@@ -1,10 +1,11 @@
 //! A session: one connection to a server, logged in, with SFTP started.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bridge::{ErrorName, TrustedHostKeys};
+use bridge::{ErrorName, TrustedHostKeys, lock};
 use russh::client::Handle;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::error::{Error, Result};
@@ -22,7 +23,8 @@ use crate::ssh::login::Login;
 pub struct Session {
     /// `None` if a test speaks SFTP without SSH.
     ssh: Option<Handle<Handler>>,
-    channels: tokio::sync::Mutex<Vec<Arc<Sftp>>>,
+    /// After the first one.
+    further: Mutex<Vec<Arc<OnceCell<Arc<Sftp>>>>>,
     first: Arc<Sftp>,
     host_key: HostKey,
     negotiated: Negotiated,
@@ -44,7 +46,8 @@ impl Session {
     ///
     /// Round trips: TCP, identifications and lists of algorithms, key exchange, service, the offer of the key, its
     /// signature, the channel, and the subsystem with SFTP's version. The last step takes two round trips with OpenSSH, whose
-    /// channel accepts no data before the subsystem runs. The limits of the server come along with the first request.
+    /// channel accepts no data before the subsystem runs: its window tells, so nothing has to be known of the server. The
+    /// limits of the server come along with the first request.
     ///
     /// # Errors
     /// [`Error::Connect`]: `ConnectFailed` with the step and the address, `HostKeyMismatch`, `NoCommonAlgorithm`, or
@@ -92,7 +95,7 @@ impl Session {
         let first = Arc::new(sftp.inspect_err(|error| connection.facts.note_failure(error))?);
         Ok(Self {
             ssh: Some(connection.ssh),
-            channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
+            further: Mutex::default(),
             first,
             host_key: connection.facts.host_key(),
             negotiated: connection.facts.negotiated(),
@@ -116,7 +119,7 @@ impl Session {
         let first = Arc::new(sftp);
         Ok(Self {
             ssh: None,
-            channels: tokio::sync::Mutex::new(vec![Arc::clone(&first)]),
+            further: Mutex::default(),
             first,
             host_key: HostKey::default(),
             negotiated: Negotiated::default(),
@@ -130,7 +133,8 @@ impl Session {
         &self.first
     }
 
-    /// The SFTP channel with this number, from 0 on. If it does not exist, the next channel is opened.
+    /// The SFTP channel with this number, from 0 on. If it does not exist, it is opened. Several can be opened at the same
+    /// time.
     ///
     /// # Errors
     /// The server permits no further channel (OpenSSH's `MaxSessions`). The session can still be used.
@@ -138,17 +142,22 @@ impl Session {
     /// # Cancel safety
     /// Cancel safe. A channel that was being opened is closed.
     pub async fn channel(&self, number: usize) -> Result<Arc<Sftp>> {
-        let mut channels = self.channels.lock().await;
-        if let Some(sftp) = channels.get(number) {
-            return Ok(Arc::clone(sftp));
-        }
+        let Some(index) = number.checked_sub(1) else { return Ok(Arc::clone(&self.first)) };
+        let cell = {
+            let mut further = lock(&self.further);
+            let cells = further.len().max(number);
+            further.resize_with(cells, Arc::default);
+            Arc::clone(&further[index])
+        };
+        cell.get_or_try_init(|| self.open_channel()).await.cloned()
+    }
+
+    async fn open_channel(&self) -> Result<Arc<Sftp>> {
         let Target { endpoint, options, .. } = &self.target;
         let ssh = self.ssh.as_ref().ok_or_else(|| starting_sftp(endpoint, &"there is no SSH"))?;
         let starting = start_sftp(ssh, endpoint, &self.condition, options);
         let sftp = tokio::time::timeout(options.login_timeout, starting).await;
-        let sftp = Arc::new(sftp.map_err(|_| starting_sftp(endpoint, &"no answer"))??);
-        channels.push(Arc::clone(&sftp));
-        Ok(sftp)
+        Ok(Arc::new(sftp.map_err(|_| starting_sftp(endpoint, &"no answer"))??))
     }
 
     /// Whether the server still answers, within `patience`.

@@ -20,13 +20,15 @@ fn channels(delivery: &Delivery) -> usize {
 }
 
 #[tokio::test]
-async fn a_server_far_away_is_reached_by_two_channels() {
+async fn a_server_far_away_is_reached_by_several_channels() {
     let Some(mut delivery) = Delivery::to_open_ssh("").await else { return };
     let proxy = delivery.through_proxy(FAR).await;
     delivery.put("far.bin", 48 * MIB);
     let receipt = delivery.delivers("far.bin", 48 * MIB).await;
     assert_eq!((receipt.resumes, receipt.bytes_sent), (0, 48 * MIB));
-    assert_eq!((channels(&delivery), proxy.connections()), (2, 1));
+    // How many depends on what this machine's TCP keeps in flight.
+    assert!((2..=4).contains(&channels(&delivery)), "{} channels", channels(&delivery));
+    assert_eq!(proxy.connections(), 1);
 }
 
 #[tokio::test]
@@ -61,7 +63,7 @@ async fn a_server_that_keeps_open_files_apart_gets_one_channel() {
     let mut delivery =
         Delivery::to(Partner::embedded(Quirks { apart: true, ..Quirks::default() }).await.unwrap());
     let _proxy = delivery.through_proxy(FAR).await;
-    for length in [24 * MIB, 8 * MIB] {
+    for length in [24 * MIB, 16 * MIB] {
         let name = format!("apart-{length}.bin");
         delivery.put(&name, length);
         let receipt = delivery.delivers(&name, length).await;
@@ -149,11 +151,11 @@ async fn a_file_that_is_over_before_the_second_channel_is_ready_leaves_nothing_o
     let process = delivery.process();
     for number in 0..6 {
         let name = format!("{number}.bin");
-        delivery.put(&name, 8 * MIB + number * MIB / 2);
+        delivery.put(&name, 16 * MIB + number * MIB / 2);
         process.deliver(&name).await.unwrap();
     }
     assert_eq!(proxy.connections(), 1);
-    assert!(channels(&delivery) <= 2, "{} channels", channels(&delivery));
+    assert!(channels(&delivery) <= 4, "{} channels", channels(&delivery));
     wait_until(&format!("{} files are closed", delivery.held_open()), || delivery.held_open() == 0).await;
     process.partner.disconnect().await;
 }

@@ -179,6 +179,22 @@ impl Sftp {
         self.line.begin_read(length as usize, "read", |id| encode::read(id, &file.handle, offset, length))
     }
 
+    /// Asks for the size of an open file, without waiting for the answer.
+    pub(crate) fn ask_size(&self, file: &FileHandle) -> Pending {
+        self.line.begin("fstat", |id| encode::fstat(id, &file.handle))
+    }
+
+    /// The answer to [`ask_size`](Self::ask_size); `None` if the server does not tell.
+    pub(crate) async fn told_size(&self, file: &FileHandle, asked: Pending) -> Result<Option<u64>> {
+        match self.settle(asked).await? {
+            Reply::Attributes(attributes) => Ok(attributes.size),
+            other => match self.refused("fstat", &file.path, other) {
+                Error::Refused(_) => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
     /// Sends a WRITE of the data in `parts`, without copying it. The reply goes to `replies`, with `number`.
     pub(crate) fn send_write(
         &self,

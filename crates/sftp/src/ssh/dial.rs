@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::options::{Endpoint, Options};
+use crate::ssh::send_buffer;
 use crate::words::late;
 
 /// The addresses that have not been tried yet, with one time limit for all of them.
@@ -118,6 +119,9 @@ fn set_options(stream: &TcpStream) -> std::io::Result<()> {
     let interval = UNREACHABLE_AFTER / 4;
     let keepalive = TcpKeepalive::new().with_time(interval).with_interval(interval);
     socket.set_tcp_keepalive(&keepalive)?;
+    if let Some(size) = send_buffer::wanted() {
+        socket.set_send_buffer_size(size)?;
+    }
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNREACHABLE_AFTER))?;
     Ok(())

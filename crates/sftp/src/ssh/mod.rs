@@ -15,4 +15,5 @@ mod openssh;
 mod pem;
 pub(crate) mod private_key;
 mod questions;
+pub(crate) mod send_buffer;
 mod transport;

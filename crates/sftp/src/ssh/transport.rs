@@ -14,14 +14,13 @@ use crate::ssh::condition::Condition;
 /// Size of the buffer, in bytes. russh reads a packet in two pieces; with a buffer, the second costs no system call.
 const BUFFER: usize = 128 * 1024;
 
-/// Reads through a buffer, and acknowledges received data at once. Until its session is open, sshd runs with Nagle's
-/// algorithm and would wait 40 ms for a delayed acknowledgement. Linux may reset the option at any time, so it is set
-/// again whenever there is nothing to read.
+/// Reads through a buffer, and acknowledges the messages of a dialogue at once: see [`Acknowledging`].
 ///
 /// A server that has been silent for too long is taken for dead: reads and writes then return an error.
 pub(crate) struct Transport {
     stream: BufReader<TcpStream>,
     silence: Silence,
+    acknowledging: Acknowledging,
 }
 
 impl Transport {
@@ -33,7 +32,8 @@ impl Transport {
             over: Box::pin(sleep(silence_max)),
             condition: condition.clone(),
         };
-        Self { stream: BufReader::with_capacity(BUFFER, stream), silence }
+        let stream = BufReader::with_capacity(BUFFER, stream);
+        Self { stream, silence, acknowledging: Acknowledging::default() }
     }
 
     /// A pending read or write becomes an error once the server has been silent for too long.
@@ -42,6 +42,35 @@ impl Transport {
             return poll;
         }
         self.silence.poll_over(context).map(Err)
+    }
+}
+
+/// Decides when TCP is told to acknowledge at once what was received.
+///
+/// In a dialogue of small messages, a server with Nagle's algorithm waits 40 ms for a delayed acknowledgement before it
+/// sends the next message. OpenSSH's is such a server until its session is open. Linux may reset the option at any time, so
+/// it is set again whenever there is nothing to read. While much is sent or received, acknowledgements travel anyway, and
+/// setting it would only cost a system call and a packet each time.
+#[derive(Default)]
+struct Acknowledging {
+    /// Bytes in both directions. It is halved whenever there is nothing to read: while much is sent, many small replies
+    /// come for each large request.
+    moved: usize,
+}
+
+/// What is sent or received from here on, in bytes, is no dialogue: more than a key exchange takes.
+const BULK: usize = 16 * 1024;
+
+impl Acknowledging {
+    fn moved(&mut self, bytes: usize) {
+        self.moved = self.moved.saturating_add(bytes);
+    }
+
+    /// There is nothing to read. Whether to acknowledge at once what was.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.moved < BULK;
+        self.moved /= 2;
+        is_due
     }
 }
 
@@ -76,14 +105,17 @@ impl AsyncRead for Transport {
     ) -> Poll<Result<()>> {
         let this = self.get_mut();
         let Poll::Ready(filled) = Pin::new(&mut this.stream).poll_fill_buf(context) else {
-            #[cfg(target_os = "linux")]
-            let _ = this.stream.get_ref().set_quickack(true);
+            if this.acknowledging.is_due() {
+                #[cfg(target_os = "linux")]
+                let _ = this.stream.get_ref().set_quickack(true);
+            }
             return this.unless_silent(context, Poll::Pending);
         };
         let available = filled?;
         let length = available.len().min(buffer.remaining());
         buffer.put_slice(&available[..length]);
         Pin::new(&mut this.stream).consume(length);
+        this.acknowledging.moved(length);
         this.silence.heard_at = Instant::now();
         Poll::Ready(Ok(()))
     }
@@ -93,6 +125,9 @@ impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(length)) = &written {
+            this.acknowledging.moved(*length);
+        }
         this.unless_silent(context, written)
     }
 
@@ -104,5 +139,32 @@ impl AsyncWrite for Transport {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dialogue_is_acknowledged_at_once_and_a_bulk_is_not() {
+        let mut acknowledging = Acknowledging::default();
+        assert!(acknowledging.is_due(), "before the first message");
+        for _ in 0..10 {
+            acknowledging.moved(BULK / 4);
+            assert!(acknowledging.is_due(), "a key exchange");
+        }
+        for _ in 0..10 {
+            acknowledging.moved(255 * 1024);
+            for _ in 0..3 {
+                acknowledging.moved(64);
+                assert!(!acknowledging.is_due(), "replies between two WRITEs");
+            }
+        }
+        let replies = (0..10).find(|_| {
+            acknowledging.moved(64);
+            acknowledging.is_due()
+        });
+        assert_eq!(replies, Some(2), "the last replies");
     }
 }

@@ -1,17 +1,20 @@
 //! Several ways to one file: further channels on the same connection, and further connections.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::protocol::attributes::OpenFlags;
 use crate::protocol::channel::Sftp;
 use crate::protocol::handle::FileHandle;
 use crate::session::Session;
-use crate::transfer::window::FAR;
+use crate::ssh::send_buffer;
+use crate::transfer::window::{AHEAD_MAX, FAR};
 
 /// Maximum number of connections and channels for one upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub struct Caps {
 
 impl Default for Caps {
     fn default() -> Self {
-        Self { connections: 1, channels: 2 }
+        Self { connections: 1, channels: 4 }
     }
 }
 
@@ -35,23 +38,45 @@ impl Caps {
 
 /// Minimum size of an upload for a further channel, in bytes. A smaller one is sent before the channel is open.
 const WORTH_A_CHANNEL: u64 = 8 * 1024 * 1024;
+/// The same, as long as it is unknown what happens to a file that is opened twice: the check takes round trips, too.
+const WORTH_A_CHECK: u64 = 16 * 1024 * 1024;
 /// Minimum share of an upload for each connection, in bytes. A login takes a dozen round trips, and costs the server time.
 const WORTH_A_CONNECTION: u64 = 32 * 1024 * 1024;
 
+/// The window of a channel of OpenSSH, and of most other servers, in bytes.
+const CHANNEL_WINDOW: usize = 2 * 1024 * 1024;
+
 /// How many ways an upload gets.
+#[derive(Debug, PartialEq, Eq)]
 struct Plan {
     connections: usize,
     /// On each connection.
     channels: usize,
 }
 
-/// Further channels help only with distant servers. Further connections help near servers as well, if they are permitted:
-/// some lines and servers limit the rate of each connection.
-fn plan(round_trip: Duration, remaining: u64, caps: Caps) -> Plan {
+/// What a plan depends on.
+#[derive(Clone, Copy)]
+struct Line {
+    round_trip: Duration,
+    /// How many bytes each connection can have in flight.
+    capacity: usize,
+    /// Whether a file that is opened twice is known to stay as it is.
+    is_checked: bool,
+}
+
+/// Further channels help only with distant servers, and only as long as TCP takes what they send. Further connections help
+/// near servers as well, if they are permitted: some lines and servers limit the rate of each connection.
+fn plan(line: Line, remaining: u64, caps: Caps) -> Plan {
     let connections = usize::try_from(remaining / WORTH_A_CONNECTION).unwrap_or(usize::MAX);
     let connections = connections.clamp(1, caps.connections.max(1));
-    let is_worth_channels = round_trip >= FAR && remaining >= WORTH_A_CHANNEL;
-    Plan { connections, channels: if is_worth_channels { caps.channels.max(1) } else { 1 } }
+    let least = if line.is_checked { WORTH_A_CHANNEL } else { WORTH_A_CHECK };
+    let channels = if line.round_trip >= FAR && remaining >= least {
+        let all = AHEAD_MAX as usize / CHANNEL_WINDOW;
+        caps.channels.min(line.capacity / CHANNEL_WINDOW).min(all / connections)
+    } else {
+        1
+    };
+    Plan { connections, channels: channels.max(1) }
 }
 
 /// An open file on one channel.
@@ -76,12 +101,41 @@ impl Lane {
     }
 }
 
+/// A further channel on which the file is not open yet.
+pub(crate) struct Way {
+    sftp: Arc<Sftp>,
+    /// As in [`Lane`].
+    session: Option<Arc<Session>>,
+}
+
+impl Way {
+    async fn close(self) {
+        if let Some(session) = self.session.and_then(Arc::into_inner) {
+            session.disconnect().await;
+        }
+    }
+}
+
+/// What came so far of the attempts to open further channels.
+pub(crate) enum FirstWays {
+    Open(Vec<Way>),
+    NotYet,
+    /// None of them succeeded.
+    Never,
+}
+
+/// How many round trips the first of them is waited for.
+const FIRST_WAY: u32 = 4;
+
 /// Channels and connections that are being opened in the background for one file.
 ///
 /// They are optional: the upload goes on without those that cannot be opened, and the failure is logged.
 pub struct Spread {
     /// Dropped when the upload of the file ends.
     file: watch::Sender<Option<Target>>,
+    /// Channels that were open before the file might be opened on them.
+    ways: mpsc::UnboundedReceiver<Way>,
+    ready_to: mpsc::UnboundedSender<Lane>,
     ready: mpsc::UnboundedReceiver<Lane>,
     opening: JoinSet<()>,
 }
@@ -113,35 +167,46 @@ impl Spread {
     /// times.
     fn begin(first: &Arc<Session>, remaining: u64, caps: Caps) -> Self {
         let (ready_to, ready) = mpsc::unbounded_channel();
+        let (ways_to, ways) = mpsc::unbounded_channel();
         let file = watch::Sender::new(None);
-        let Plan { connections, channels } = plan(first.sftp().round_trip(), remaining, caps);
+        let line = Line {
+            round_trip: first.sftp().round_trip(),
+            capacity: send_buffer::capacity(),
+            is_checked: first.sftp().reopens_harmlessly.load(Ordering::Relaxed),
+        };
+        let Plan { connections, channels } = plan(line, remaining, caps);
         let mut opening = JoinSet::new();
         for connection in 0..connections {
             let own = (connection > 0).then(|| Arc::new(OnceCell::new()));
             for channel in usize::from(connection == 0)..channels {
                 let lane = FurtherLane { first: Arc::clone(first), own: own.clone(), channel };
-                opening.spawn(lane.open(file.subscribe(), ready_to.clone()));
+                opening.spawn(lane.open(file.subscribe(), ways_to.clone(), ready_to.clone()));
             }
         }
-        Self { file, ready, opening }
+        Self { file, ways, ready_to, ready, opening }
     }
 
     /// No further lanes.
     pub(crate) fn none() -> Self {
-        let (_, ready) = mpsc::unbounded_channel();
-        Self { file: watch::Sender::new(None), ready, opening: JoinSet::new() }
+        let (ready_to, ready) = mpsc::unbounded_channel();
+        let (_, ways) = mpsc::unbounded_channel();
+        Self { file: watch::Sender::new(None), ways, ready_to, ready, opening: JoinSet::new() }
     }
 
     /// Closes the lanes that are open for the file, and those that are being opened.
     pub(crate) async fn end(self) {
-        let Self { file, mut ready, mut opening } = self;
-        drop(file);
+        let Self { file, mut ways, ready_to, mut ready, mut opening } = self;
+        drop((file, ready_to));
+        ways.close();
+        while let Some(way) = ways.recv().await {
+            opening.spawn(way.close());
+        }
         ready.close();
         while let Some(lane) = ready.recv().await {
             opening.spawn(async move { drop(lane.close().await) });
         }
         let closed = async { while opening.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(CLOSING_MAX, closed).await;
+        let _ = timeout(CLOSING_MAX, closed).await;
     }
 
     /// Whether further lanes are being opened.
@@ -150,12 +215,37 @@ impl Spread {
     }
 
     /// The further lanes may open the file now.
-    pub(crate) fn start(&self, path: &str, size: u64, acknowledged: watch::Receiver<u64>) {
+    pub(crate) fn start(&mut self, path: &str, size: u64, acknowledged: watch::Receiver<u64>) {
         self.file.send_replace(Some(Target { path: path.to_owned(), size, acknowledged }));
+        self.open_on_ways();
+    }
+
+    fn open_on_ways(&mut self) {
+        while !self.ways.is_empty()
+            && let Some(target) = self.file.borrow().clone()
+            && let Ok(way) = self.ways.try_recv()
+        {
+            self.opening.spawn(join(way, target, self.ready_to.clone()));
+        }
+    }
+
+    /// The further channels that are open, once there is one. The caller tries what happens to the file there.
+    pub(crate) async fn first_ways(&mut self, round_trip: Duration) -> FirstWays {
+        let mut found = match timeout(FIRST_WAY * round_trip, self.ways.recv()).await {
+            Ok(Some(way)) => vec![way],
+            Ok(None) => return FirstWays::Never,
+            Err(_) => return FirstWays::NotYet,
+        };
+        // The others of the same connection are open at the same time, or will not be soon.
+        while let Ok(Some(way)) = timeout(round_trip / 8, self.ways.recv()).await {
+            found.push(way);
+        }
+        FirstWays::Open(found)
     }
 
     /// A lane that has become ready.
     pub(crate) fn joined(&mut self) -> Option<Lane> {
+        self.open_on_ways();
         self.ready.try_recv().ok()
     }
 }
@@ -175,7 +265,12 @@ struct FurtherLane {
 }
 
 impl FurtherLane {
-    async fn open(self, mut file: watch::Receiver<Option<Target>>, ready: mpsc::UnboundedSender<Lane>) {
+    async fn open(
+        self,
+        mut file: watch::Receiver<Option<Target>>,
+        ways: mpsc::UnboundedSender<Way>,
+        ready: mpsc::UnboundedSender<Lane>,
+    ) {
         let Self { first, own, channel } = self;
         let session = match own {
             None => None,
@@ -188,56 +283,108 @@ impl FurtherLane {
                 () = ended(&mut file) => return,
             },
         };
-        match open_lane(&first, session, channel, file).await {
-            Ok(Some(lane)) => {
-                if let Err(mpsc::error::SendError(lane)) = ready.send(lane) {
-                    let _ = lane.close().await;
+        let sftp = match session.as_ref().unwrap_or(&first).channel(channel).await {
+            Ok(sftp) => sftp,
+            Err(error) => return tracing::info!(%error, channel, "no further channel to the server"),
+        };
+        let way = Way { sftp, session };
+        let target = file.borrow().clone();
+        match target {
+            Some(target) => join(way, target, ready).await,
+            // The upload has ended if nobody takes it.
+            None => {
+                if let Err(mpsc::error::SendError(way)) = ways.send(way) {
+                    way.close().await;
                 }
             }
-            Ok(None) => {}
-            Err(error) => tracing::info!(%error, channel, "no further channel to the server"),
         }
     }
 }
 
+/// Opens the file on a further channel, which then becomes a lane.
+async fn join(way: Way, target: Target, ready: mpsc::UnboundedSender<Lane>) {
+    match open_lane(way, target).await {
+        Ok(Some(lane)) => {
+            if let Err(mpsc::error::SendError(lane)) = ready.send(lane) {
+                let _ = lane.close().await;
+            }
+        }
+        Ok(None) => {}
+        Err(error) => tracing::info!(%error, "a further channel cannot be used"),
+    }
+}
+
 /// What happens to a file when it is opened a second time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reopening {
-    /// It stays as it is.
-    Harmless,
-    /// The server does not show it, or keeps the two open files apart. The upload uses one lane only.
+pub(crate) enum Reopened {
+    /// It stays as it is. The further channels that were seen to write to the same file carry it from now on.
+    Harmlessly(Vec<Lane>),
+    /// The server does not show it, or keeps the open files apart. The upload uses one lane only.
     Unclear,
 }
 
-/// Opens the file a second time, and checks that the acknowledged bytes are still there: some servers truncate a file
-/// whenever it is opened. No WRITE may be in flight, since it would hide the truncation.
+/// Opens the file once more on each of these channels, or else on the first one. Checks that the acknowledged bytes are
+/// still there: some servers truncate a file whenever it is opened. No WRITE may be in flight, since it would hide the
+/// truncation. The first lane shows every acknowledged byte before.
+///
+/// `size` is the size of the file when the first lane opened it: if it has grown since, a handle that shows the growth is
+/// of the same file.
 ///
 /// # Errors
 /// `ConnectionLost` if the file was truncated: the acknowledged bytes are gone.
-pub(crate) async fn reopen(first: &Lane, acknowledged: u64) -> Result<Reopening> {
-    let Lane { sftp, file, .. } = first;
-    if !shows(sftp, file, acknowledged).await? {
-        return Ok(Reopening::Unclear);
+pub(crate) async fn reopen(
+    first: &Lane,
+    mut ways: Vec<Way>,
+    size: u64,
+    acknowledged: u64,
+) -> Result<Reopened> {
+    if ways.is_empty() {
+        ways.push(Way { sftp: Arc::clone(&first.sftp), session: None });
     }
-    let again = match sftp.open(&file.path, OpenFlags::WRITE).await {
-        Err(Error::Refused(_)) => return Ok(Reopening::Unclear),
-        again => again?,
-    };
-    if shows(sftp, &again, acknowledged).await? {
-        return Ok(Reopening::Harmless);
+    let mut opening = JoinSet::new();
+    for way in ways {
+        let path = first.file.path.clone();
+        opening.spawn(async move {
+            let opened = way.sftp.open(&path, OpenFlags::WRITE).await;
+            (way, opened.ok())
+        });
     }
-    if shows(sftp, file, acknowledged).await? {
-        return Ok(Reopening::Unclear);
+    let mut looking = JoinSet::new();
+    // Only after every OPEN: what is shown then is what all of them have left.
+    for (way, opened) in opening.join_all().await {
+        looking.spawn(async move {
+            let Some(file) = opened else { return (way, None) };
+            let is_shown = shows(&way.sftp, &file, acknowledged).await.unwrap_or(false);
+            (way, Some(file).filter(|_| is_shown))
+        });
     }
-    Err(Error::Lost(format!("the server emptied {:?} when it was opened a second time", file.path)))
+    let (looked, is_shown) = tokio::join!(looking.join_all(), shows(&first.sftp, &first.file, acknowledged));
+    let is_shown = is_shown?;
+    let mut is_harmless = false;
+    let mut lanes = Vec::new();
+    for (way, file) in looked {
+        is_harmless |= file.is_some();
+        let is_further = !Arc::ptr_eq(&way.sftp, &first.sftp);
+        match file {
+            Some(file) if is_further && acknowledged > size => {
+                lanes.push(Lane { sftp: way.sftp, file, session: way.session });
+            }
+            _ => way.close().await,
+        }
+    }
+    match (is_harmless, is_shown) {
+        (true, _) => Ok(Reopened::Harmlessly(lanes)),
+        (false, true) => Ok(Reopened::Unclear),
+        (false, false) => Err(Error::Lost(format!(
+            "the server emptied {:?} when it was opened a second time",
+            first.file.path
+        ))),
+    }
 }
 
-async fn shows(sftp: &Sftp, file: &FileHandle, length: u64) -> Result<bool> {
-    match sftp.fstat(file).await {
-        Ok(attributes) => Ok(attributes.size.is_some_and(|size| size >= length)),
-        Err(Error::Refused(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
+/// Whether the server shows that the open file has this length, or more.
+pub(crate) async fn shows(sftp: &Sftp, file: &FileHandle, length: u64) -> Result<bool> {
+    let size = sftp.told_size(file, sftp.ask_size(file)).await?;
+    Ok(size.is_some_and(|size| size >= length))
 }
 
 /// Returns when the upload of the file has ended.
@@ -251,15 +398,7 @@ async fn reconnect(first: &Arc<Session>) -> Option<Arc<Session>> {
     session.map(Arc::new).map_err(|error| tracing::info!(%error, "no further connection to the server")).ok()
 }
 
-async fn open_lane(
-    first: &Arc<Session>,
-    session: Option<Arc<Session>>,
-    channel: usize,
-    mut file: watch::Receiver<Option<Target>>,
-) -> Result<Option<Lane>> {
-    let sftp = session.as_ref().unwrap_or(first).channel(channel).await?;
-    let target = file.wait_for(Option::is_some).await.ok().and_then(|target| target.clone());
-    let Some(mut target) = target else { return Ok(None) };
+async fn open_lane(Way { sftp, session }: Way, mut target: Target) -> Result<Option<Lane>> {
     // Neither created nor truncated: it must be the file that the first lane has open.
     let file = sftp.open(&target.path, OpenFlags::WRITE).await?;
     match target.is_same_file(&sftp, &file).await {
@@ -288,22 +427,38 @@ impl Target {
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1024 * 1024;
+    const NEAR: Line =
+        Line { round_trip: Duration::from_millis(1), capacity: 4 * MIB as usize, is_checked: true };
+    const DISTANT: Line = Line { round_trip: Duration::from_millis(50), ..NEAR };
+
+    fn ways(line: Line, remaining: u64, caps: Caps) -> (usize, usize) {
+        let Plan { connections, channels } = plan(line, remaining, caps);
+        (connections, channels)
+    }
+
     #[test]
     fn near_servers_and_small_files_get_one_channel() {
-        let plan = |round_trip, remaining, caps| {
-            let Plan { connections, channels } = plan(round_trip, remaining, caps);
-            (connections, channels)
-        };
-        let (near, far) = (Duration::from_millis(1), Duration::from_millis(50));
         let four = Caps { connections: 4, channels: 2 };
-        let mib = 1024 * 1024;
-        assert_eq!(plan(near, 1024 * mib, Caps::default()), (1, 1));
-        assert_eq!(plan(far, mib, four), (1, 1));
-        assert_eq!(plan(far, 16 * mib, four), (1, 2));
-        assert_eq!(plan(far, 1024 * mib, Caps::default()), (1, 2));
-        assert_eq!(plan(far, 100 * mib, four), (3, 2));
-        assert_eq!(plan(near, 1024 * mib, four), (4, 1));
-        assert_eq!(plan(far, u64::MAX, Caps::ONE), (1, 1));
-        assert_eq!(plan(far, u64::MAX, Caps { connections: 0, channels: 0 }), (1, 1));
+        assert_eq!(ways(NEAR, 1024 * MIB, Caps::default()), (1, 1));
+        assert_eq!(ways(DISTANT, MIB, four), (1, 1));
+        assert_eq!(ways(DISTANT, 16 * MIB, four), (1, 2));
+        assert_eq!(ways(Line { is_checked: false, ..DISTANT }, 15 * MIB, four), (1, 1));
+        assert_eq!(ways(Line { is_checked: false, ..DISTANT }, 16 * MIB, four), (1, 2));
+        assert_eq!(ways(DISTANT, 1024 * MIB, Caps::default()), (1, 2));
+        assert_eq!(ways(DISTANT, 100 * MIB, four), (3, 2));
+        assert_eq!(ways(NEAR, 1024 * MIB, four), (4, 1));
+        assert_eq!(ways(DISTANT, u64::MAX, Caps::ONE), (1, 1));
+        assert_eq!(ways(DISTANT, u64::MAX, Caps { connections: 0, channels: 0 }), (1, 1));
+    }
+
+    #[test]
+    fn no_more_channels_than_tcp_and_the_window_over_all_of_them_take() {
+        let wide = Line { capacity: 8 * MIB as usize, ..DISTANT };
+        let caps = |connections| Caps { connections, ..Caps::default() };
+        assert_eq!(ways(wide, 1024 * MIB, caps(1)), (1, 4));
+        assert_eq!(ways(wide, 1024 * MIB, caps(4)), (4, 2));
+        assert_eq!(ways(wide, 1024 * MIB, caps(16)), (16, 1));
+        assert_eq!(ways(Line { capacity: MIB as usize, ..wide }, 1024 * MIB, caps(1)), (1, 1));
     }
 }

@@ -15,14 +15,8 @@ use crate::protocol::handle::FileHandle;
 use crate::protocol::line::{WriteReplies, WriteReply};
 use crate::protocol::requests::Closed;
 use crate::session::Session;
-use crate::transfer::lanes::{self, Lane, Reopening, Spread};
-use crate::transfer::window::Window;
-
-/// Maximum distance between an acknowledged byte and a byte that is sent, in bytes, over all channels.
-///
-/// Therefore a file of N bytes on the server holds the first N - `AHEAD_MAX` bytes without a gap: all of them were
-/// acknowledged before the last byte was sent.
-pub const AHEAD_MAX: u64 = 16 * 1024 * 1024;
+use crate::transfer::lanes::{self, FirstWays, Lane, Reopened, Spread};
+use crate::transfer::window::{AHEAD_MAX, Window};
 
 /// Follows an upload. Both methods are called in the order of the file, once for each byte.
 pub trait Journal {
@@ -151,7 +145,7 @@ pub(super) struct Write<M> {
 }
 
 impl<J: Journal> Upload<J> {
-    fn new(lane: Lane, offset: u64, size: u64, joining: Spread, journal: J) -> Self {
+    fn new(lane: Lane, offset: u64, size: u64, mut joining: Spread, journal: J) -> Self {
         let (replies_to, replies) = mpsc::unbounded_channel();
         let acknowledged = watch::Sender::new(offset);
         let mut held = joining.is_wanted().then_some(size);
@@ -275,20 +269,47 @@ impl<J: Journal> Upload<J> {
     /// a file whenever it is opened, several channels would leave a hole in it, and the size would be right nevertheless.
     async fn let_others_in(&mut self) -> Result<()> {
         let Some(size) = self.held.take() else { return Ok(()) };
-        while !self.in_flight.is_empty() {
-            self.wait().await?;
+        if !self.is_shown().await? {
+            tracing::info!("the file is sent on one channel: the server does not show its size");
+            return Ok(());
         }
+        let round_trip = self.first_lane().sftp.round_trip();
+        let ways = match self.joining.first_ways(round_trip).await {
+            FirstWays::Open(ways) => ways,
+            FirstWays::NotYet => Vec::new(),
+            FirstWays::Never => return Ok(()),
+        };
         let first = self.first_lane();
-        match lanes::reopen(first, self.acknowledged()).await? {
-            Reopening::Harmless => {
+        match lanes::reopen(first, ways, size, self.acknowledged()).await? {
+            Reopened::Harmlessly(further) => {
                 first.sftp.reopens_harmlessly.store(true, Ordering::Relaxed);
-                self.joining.start(&first.file.path, size, self.acknowledged.subscribe());
+                let path = first.file.path.clone();
+                self.joining.start(&path, size, self.acknowledged.subscribe());
+                self.lanes.extend(further.into_iter().map(InUse::new));
+                // Those that are left ask for the file before the line is full.
+                tokio::task::yield_now().await;
             }
-            Reopening::Unclear => {
+            Reopened::Unclear => {
                 tracing::info!("the file is sent on one channel: opening it a second time may change it")
             }
         }
         Ok(())
+    }
+
+    /// Waits until everything is acknowledged. Whether the server shows it, too.
+    async fn is_shown(&mut self) -> Result<bool> {
+        let sftp = Arc::clone(&self.first_lane().sftp);
+        // It travels with the WRITE. A server that answers it before the WRITE is done is asked again.
+        let early = sftp.ask_size(&self.first_lane().file);
+        while !self.in_flight.is_empty() {
+            self.wait().await?;
+        }
+        let acknowledged = self.acknowledged();
+        let early = sftp.told_size(&self.first_lane().file, early).await?;
+        if early.is_some_and(|size| size >= acknowledged) {
+            return Ok(true);
+        }
+        lanes::shows(&sftp, &self.first_lane().file, acknowledged).await
     }
 
     /// The lane with the most room. Waits until there is room.

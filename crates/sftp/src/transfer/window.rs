@@ -12,6 +12,12 @@ const START_FAR: usize = 2 * 1024 * 1024;
 /// Maximum window, in bytes.
 const MAX: usize = 8 * 1024 * 1024;
 
+/// Maximum distance between an acknowledged byte and a byte that is sent, in bytes, over all channels.
+///
+/// Therefore a file of N bytes on the server holds the first N - `AHEAD_MAX` bytes without a gap: all of them were
+/// acknowledged before the last byte was sent.
+pub const AHEAD_MAX: u64 = 16 * 1024 * 1024;
+
 /// Minimum round trip of a distant server. From there on, the window limits the rate of a channel.
 pub(crate) const FAR: Duration = Duration::from_millis(8);
 
