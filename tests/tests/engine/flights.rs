@@ -31,19 +31,19 @@ use Work::{Connect, First, Next, Transfer, Verify};
 /// With OpenSSH.
 const OPEN_SSH: [(Work, usize); 9] = [
     (Connect, 9),
-    (First(Proof::Size), 14),
-    (First(Proof::ReadBack), 17),
-    (Next(Proof::Size), 5),
-    (Next(Proof::ReadBack), 8),
+    (First(Proof::Size), 12),
+    (First(Proof::ReadBack), 14),
+    (Next(Proof::Size), 3),
+    (Next(Proof::ReadBack), 5),
     (Transfer(Proof::Size), 2),
     (Transfer(Proof::ReadBack), 2),
-    (Verify(Proof::Size), 3),
-    (Verify(Proof::ReadBack), 6),
+    (Verify(Proof::Size), 2),
+    (Verify(Proof::ReadBack), 3),
 ];
 
 /// With ProFTPD, which hashes the file.
 const PROFTPD: [(Work, usize); 3] =
-    [(Next(Proof::ServerHash), 8), (Transfer(Proof::ServerHash), 2), (Verify(Proof::ServerHash), 6)];
+    [(Next(Proof::ServerHash), 5), (Transfer(Proof::ServerHash), 2), (Verify(Proof::ServerHash), 3)];
 
 /// A busy machine is given more time to say what it has to say. Not so much that a kept connection is asked whether it is
 /// still alive.
