@@ -4,10 +4,12 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bridge::{Checkpoint, ErrorName, IfExists, NUMBER_MAX, Outcome, Phase, Proof, ProofPolicy, Result};
-use partner::files::{Discarded, Patience, Reply, Seen, discard, look, look_until};
+use partner::Answer;
+use partner::files::{Discarded, Patience, Reply, Seen, discard, look, look_closely, look_on};
+use sftp::{Attributes, FileHandle, OpenFlags};
 
 use crate::prove::{Compared, cannot_compare};
-use crate::subject::{Place, Subject};
+use crate::subject::{Glance, Place, Subject};
 use crate::turn::{End, LOST_ANSWER, Published, Turn};
 use crate::work::Work;
 
@@ -73,20 +75,81 @@ impl Work<'_> {
         };
         for (path, place) in candidates {
             let was_just_written = place == Place::Upload && !checkpoint.phase.is_renaming();
-            let seen = if was_just_written {
-                let is_expected = |seen| is_as_sent(seen, checkpoint);
-                look_until(self.sftp, &path, self.call.stop, is_expected, patience).await?
-            } else {
-                look(self.sftp, &path).await?
-            };
-            match seen {
-                Seen::File(size) => return Ok(Some(Subject { path, place, size })),
+            if was_just_written {
+                if let Some(subject) = self.look_at_sent(path, checkpoint).await? {
+                    return Ok(Some(subject));
+                }
+                continue;
+            }
+            match look(self.sftp, &path).await? {
+                Seen::File(size) => return Ok(Some(Subject::new(path, place, size))),
                 // What was acknowledged is all that is known.
-                Seen::Hidden => return Ok(Some(Subject { path, place, size: None })),
+                Seen::Hidden => return Ok(Some(Subject::new(path, place, None))),
                 Seen::Nothing | Seen::Directory => {}
             }
         }
         Ok(None)
+    }
+
+    /// The file that was sent. In the flight of the first look it is also opened, if its proof is to read it, and the final
+    /// name is looked at. What the session was just told is not asked again.
+    async fn look_at_sent(&self, path: String, checkpoint: &Checkpoint) -> Result<Option<Subject>> {
+        let (seen, told, open, final_name) = match self.told(&path) {
+            Some(Answer { seen, attributes }) => (seen, attributes, None, None),
+            None => {
+                let (partial, final_name, open) = tokio::join!(
+                    biased;
+                    look_closely(self.sftp, &path),
+                    self.glance(checkpoint),
+                    self.open_early(&path, checkpoint)
+                );
+                let (seen, told) = partial?;
+                (seen, told, open?, final_name?)
+            }
+        };
+        let is_expected = |seen| is_as_sent(seen, checkpoint);
+        let (seen, attributes, open) = if is_expected(seen) {
+            (seen, told, open)
+        } else {
+            // What was opened may not be what is seen later.
+            drop(open);
+            let seen = look_on(self.sftp, &path, seen, self.call.stop, is_expected, patience).await?;
+            (seen, Attributes::default(), None)
+        };
+        let size = match seen {
+            Seen::File(size) => size,
+            // What was acknowledged is all that is known.
+            Seen::Hidden => None,
+            Seen::Nothing | Seen::Directory => return Ok(None),
+        };
+        Ok(Some(Subject { path, place: Place::Upload, size, attributes, open, final_name }))
+    }
+
+    /// A look at the final name, if it can help to confirm the rename.
+    pub(crate) async fn glance(&self, checkpoint: &Checkpoint) -> Result<Option<Glance>> {
+        // What must not be replaced is looked for at the last moment.
+        if checkpoint.route.is_direct() || self.keeps(checkpoint) {
+            return Ok(None);
+        }
+        Ok(Some(Glance::of(look(self.sftp, &checkpoint.final_path()).await?)))
+    }
+
+    /// The proof asks once more after a refusal.
+    async fn open_early(&self, path: &str, checkpoint: &Checkpoint) -> Result<Option<FileHandle>> {
+        if !self.reads(checkpoint) {
+            return Ok(None);
+        }
+        Ok(Reply::of(self.sftp.open(path, OpenFlags::READ).await)?.done())
+    }
+
+    /// Whether the proof begins with opening the partial file, as far as can be said now.
+    fn reads(&self, checkpoint: &Checkpoint) -> bool {
+        let reads = match self.proof_policy(checkpoint) {
+            ProofPolicy::Auto | ProofPolicy::ReadBack => true,
+            ProofPolicy::Hash => self.sftp.can_hash(),
+            ProofPolicy::Size | ProofPolicy::None => false,
+        };
+        reads && !checkpoint.route.is_direct()
     }
 
     /// With a direct route, a file that gets longer without our doing is written by another execution of the same
@@ -192,8 +255,8 @@ impl Work<'_> {
                 Reply::Refused(refusal) => return Err(cannot_compare(if_exists, &refusal.to_string())),
             };
             if size.is_none_or(|size| size == checkpoint.object.size) {
-                let subject = Subject { path, place: Place::Final, size };
-                match self.compare(&subject, checkpoint).await? {
+                let mut subject = Subject::new(path, Place::Final, size);
+                match self.compare(&mut subject, checkpoint).await? {
                     Compared::Same(proof) => return Ok(Search::Same(proof)),
                     Compared::OutOfTime => return Ok(Search::OutOfTime),
                     Compared::Different => {}

@@ -1,6 +1,9 @@
 //! The work of a call within one session.
 
+use std::sync::Arc;
+
 use bridge::{Checkpoint, Outcome, Receipt};
+use partner::Answer;
 use sftp::{Session, Sftp};
 
 use crate::call::Call;
@@ -18,13 +21,19 @@ pub(crate) enum Next {
 /// The work of a call within one session.
 pub(crate) struct Work<'a> {
     pub(crate) call: &'a Call<'a>,
+    session: &'a Arc<Session>,
     pub(crate) sftp: &'a Sftp,
     pub(crate) host_key_fingerprint: &'a str,
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(call: &'a Call<'a>, session: &'a Session) -> Self {
-        Self { call, sftp: session.sftp(), host_key_fingerprint: session.host_key_fingerprint() }
+    pub(crate) fn new(call: &'a Call<'a>, session: &'a Arc<Session>) -> Self {
+        Self { call, session, sftp: session.sftp(), host_key_fingerprint: session.host_key_fingerprint() }
+    }
+
+    /// What this session was told of a path a moment ago.
+    pub(crate) fn told(&self, path: &str) -> Option<Answer> {
+        self.call.deps.partner.told.take(self.session, path)
     }
 
     /// The delivery ends because a newer upload takes the object's place.

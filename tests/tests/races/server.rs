@@ -33,6 +33,8 @@ pub(crate) enum PosixRename {
     Absent,
     /// It is announced, and refuses a name that exists.
     RefusesExisting,
+    /// It is answered with OK, and the server appends `.in` to the name.
+    Elsewhere,
 }
 
 /// Plain RENAME.
@@ -74,6 +76,13 @@ impl Kind {
     /// No extensions, and a target that exists is refused.
     pub(crate) const PLAIN: Self =
         Self { posix_rename: PosixRename::Absent, rename: Rename::TargetFirst, fsync: false, ..Self::POSIX };
+}
+
+impl Kind {
+    /// Whether no rename gives a file the name that was asked for.
+    pub(crate) fn takes_elsewhere(self) -> bool {
+        self.posix_rename == PosixRename::Elsewhere
+    }
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -257,6 +266,7 @@ pub(crate) fn serve(
         Request::PosixRename { from, to } => match kind.posix_rename {
             PosixRename::Works => rename(Rename::Replaces, files, from, to),
             PosixRename::RefusesExisting => rename(Rename::SourceFirst, files, from, to),
+            PosixRename::Elsewhere => rename(Rename::Replaces, files, from, &format!("{to}.in")),
             PosixRename::Absent => UNSUPPORTED,
         },
         Request::Mkdir { path } => {

@@ -260,6 +260,8 @@ impl World {
             (Parked::Sftp { request: later, .. }, Parked::Sftp { request: earlier, .. }) => {
                 later.may_overtake(earlier, order)
             }
+            // S3 and the server know nothing of each other.
+            (Parked::Sftp { .. }, Parked::Store { .. }) | (Parked::Store { .. }, Parked::Sftp { .. }) => true,
             _ => false,
         };
         let may = |index: &usize| queue.iter().take(*index).all(|earlier| overtakes(&queue[*index], earlier));

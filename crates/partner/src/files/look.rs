@@ -50,6 +50,16 @@ pub async fn look(sftp: &Sftp, path: &str) -> Result<Seen> {
     Seen::of(sftp.stat(path).await, |attributes| Seen::File(attributes.size))
 }
 
+/// Looks once, and keeps all that the server tells. Attributes that it does not tell are `None`.
+///
+/// # Errors
+/// The session was lost.
+pub async fn look_closely(sftp: &Sftp, path: &str) -> Result<(Seen, Attributes)> {
+    let answer = sftp.stat(path).await;
+    let attributes = answer.as_ref().ok().copied().flatten().unwrap_or_default();
+    Ok((Seen::of(answer, |attributes| Seen::File(attributes.size))?, attributes))
+}
+
 /// Looks once at a path that is to be a directory. If the server does not tell the type of what is there, it is taken for
 /// a directory: opening a file in it will show whether it is one.
 ///
@@ -89,7 +99,22 @@ pub async fn look_until(
     is_expected: impl Fn(Seen) -> bool,
     patience: impl Fn(Seen) -> Patience,
 ) -> Result<Seen> {
-    let mut seen = look(sftp, path).await?;
+    let seen = look(sftp, path).await?;
+    look_on(sftp, path, seen, stop, is_expected, patience).await
+}
+
+/// Goes on as [`look_until`] does, after a first look.
+///
+/// # Errors
+/// The session was lost.
+pub async fn look_on(
+    sftp: &Sftp,
+    path: &str,
+    mut seen: Seen,
+    stop: Deadline,
+    is_expected: impl Fn(Seen) -> bool,
+    patience: impl Fn(Seen) -> Patience,
+) -> Result<Seen> {
     for (count, pause) in PAUSES.into_iter().enumerate() {
         let short = count >= 3 && patience(seen) == Patience::Short;
         if is_expected(seen) || short || stop.remaining() <= pause {

@@ -37,9 +37,30 @@ pub enum Attempt {
 /// # Errors
 /// The session was lost: the rename may have been carried out.
 pub async fn attempt(sftp: &Sftp, from: &str, to: &str, onto: Onto) -> Result<Attempt> {
-    let Reply::Refused(refusal) = Reply::of(request(sftp, from, to, onto).await)? else {
-        return Ok(Attempt::Renamed);
-    };
+    what_came_of(sftp, from, request(sftp, from, to, onto).await).await
+}
+
+/// Asks once, and looks at the new name without waiting for the answer. The look is returned only if the server says that
+/// the rename is done.
+///
+/// The server may look before it renames. What is seen is ours only if it cannot have been there before.
+///
+/// # Errors
+/// The session was lost before the rename was answered: it may have been carried out.
+pub async fn attempt_and_look(
+    sftp: &Sftp,
+    from: &str,
+    to: &str,
+    onto: Onto,
+) -> Result<(Attempt, Option<Seen>)> {
+    let (answer, seen) = tokio::join!(biased; request(sftp, from, to, onto), look(sftp, to));
+    let attempt = what_came_of(sftp, from, answer).await?;
+    let seen = seen.ok().filter(|_| matches!(attempt, Attempt::Renamed));
+    Ok((attempt, seen))
+}
+
+async fn what_came_of(sftp: &Sftp, from: &str, answer: sftp::Result<()>) -> Result<Attempt> {
+    let Reply::Refused(refusal) = Reply::of(answer)? else { return Ok(Attempt::Renamed) };
     Ok(match look(sftp, from).await? {
         Seen::Nothing if refusal.is_not_found() => Attempt::Missing(refusal),
         Seen::Nothing => Attempt::Gone,
@@ -160,5 +181,61 @@ pub async fn put_back(sftp: &Sftp, aside: &str, path: &str) -> Result<bool> {
             tracing::warn!(%error, aside, path, "the former file could not be put back");
             Ok(false)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{Answer, Ask, Server};
+    use super::*;
+
+    const FLIGHT: [Ask; 2] = [Ask::Rename, Ask::Stat];
+    const FILE: Answer = Answer::File(5, 0o644, 0);
+
+    #[tokio::test]
+    async fn the_look_travels_behind_the_rename() {
+        // The server looks first.
+        for (seen, shown) in [(Answer::NoSuchFile, Seen::Nothing), (FILE, Seen::File(Some(5)))] {
+            let (mut server, session) = Server::start().await;
+            let answers = [(1, seen), (0, Answer::Ok)];
+            let (attempted, ()) = tokio::join!(
+                attempt_and_look(session.sftp(), "from", "to", Onto::Any),
+                server.flight(&FLIGHT, &answers),
+            );
+            let (attempted, told) = attempted.unwrap();
+            assert!(matches!(attempted, Attempt::Renamed), "{attempted:?}");
+            assert_eq!(told, Some(shown));
+        }
+    }
+
+    /// A server with one thread answers nothing while it renames.
+    #[tokio::test(start_paused = true)]
+    async fn the_look_has_its_time_after_a_slow_rename() {
+        let (mut server, session) = Server::start().await;
+        let patience = session.sftp().stall_timeout();
+        let serving = async {
+            let ids = server.receive(&FLIGHT).await;
+            tokio::time::sleep(patience * 99 / 10).await;
+            server.answer(ids[0], Answer::Ok);
+            tokio::time::sleep(patience / 2).await;
+            server.answer(ids[1], FILE);
+        };
+        let (attempted, ()) =
+            tokio::join!(attempt_and_look(session.sftp(), "from", "to", Onto::Any), serving);
+        assert_eq!(attempted.unwrap().1, Some(Seen::File(Some(5))));
+    }
+
+    #[tokio::test]
+    async fn a_look_behind_a_refused_rename_says_nothing() {
+        let (mut server, session) = Server::start().await;
+        let serving = async {
+            server.flight(&FLIGHT, &[(0, Answer::Failure), (1, FILE)]).await;
+            server.flight(&[Ask::Stat], &[(0, FILE)]).await;
+        };
+        let (attempted, ()) =
+            tokio::join!(attempt_and_look(session.sftp(), "from", "to", Onto::Free), serving);
+        let (attempted, told) = attempted.unwrap();
+        assert!(matches!(attempted, Attempt::Refused(_)), "{attempted:?}");
+        assert_eq!(told, None);
     }
 }

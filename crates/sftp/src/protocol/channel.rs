@@ -28,6 +28,10 @@ pub(super) const COMMIT: u32 = 10;
 
 /// One SFTP channel. Several requests may be made at the same time; the replies may come in any order.
 ///
+/// Requests go out in the order in which their futures are first polled. So `tokio::join!(biased; a, b)` sends `a`, and `b`
+/// behind it in the same flight. In which order the server carries them out is another matter: it owes an order only to
+/// requests for the same file (draft-ietf-secsh-filexfer-02, section 6.1), and not every server keeps to that.
+///
 /// Requests fail with [`Error::Refused`] if the server refuses them, and with another error if the session is lost.
 ///
 /// # Cancel safety
@@ -227,7 +231,8 @@ impl Sftp {
         self.condition.carried_data();
     }
 
-    /// Waits for a reply. The time limit begins again while the server is at long work for another request.
+    /// Waits for a reply. The time limit begins again while the server is at long work for another request, and once that
+    /// work has ended.
     async fn wait<T>(
         &self,
         operation: &str,
@@ -236,9 +241,10 @@ impl Sftp {
     ) -> Result<T> {
         let mut reply = pin!(reply);
         loop {
+            let was_at_work = self.condition.is_at_long_work();
             match tokio::time::timeout(patience, &mut reply).await {
                 Ok(reply) => return Ok(reply),
-                Err(_) if self.condition.is_at_long_work() => {}
+                Err(_) if was_at_work || self.condition.is_at_long_work() => {}
                 Err(_) => return Err(self.stalled(operation, patience)),
             }
         }

@@ -158,11 +158,13 @@ impl Sftp {
     }
 
     /// Sends what closes a file, behind its WRITEs: FSYNC, if it is wanted, and CLOSE. Their replies go to `replies`, from
-    /// `number` on. A look at the path travels along.
+    /// `number` on. A look at the path travels along, and ahead of it the request to set `attributes`, whose answer nobody
+    /// reads: the look tells.
     pub(crate) fn send_close(
         &self,
         file: &mut FileHandle,
         sync: bool,
+        attributes: Option<&Attributes>,
         replies: &WriteReplies,
         number: u64,
     ) -> Closing {
@@ -173,6 +175,9 @@ impl Sftp {
         }
         let close = number + u64::from(syncs);
         self.line.begin_among_writes(|id| encode::close(id, &file.handle), replies, close);
+        if let Some(attributes) = attributes {
+            self.line.begin("setstat", |id| encode::setstat(id, &file.path, attributes));
+        }
         let look = self.line.begin("stat", |id| encode::stat(id, &file.path));
         Closing { fsync: syncs.then_some(number), close, look }
     }

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
+use crate::protocol::attributes::Attributes;
 use crate::protocol::channel::Sftp;
 use crate::protocol::decode::Reply;
 use crate::protocol::line::WriteReply;
@@ -40,7 +41,8 @@ struct Answers {
 
 impl<J: Journal> Upload<J> {
     /// Sends the remaining bytes, closes the file, and looks at its path behind the CLOSE. With `sync`, the server is asked
-    /// to write the file to its disk before the CLOSE.
+    /// to write the file to its disk before the CLOSE. `attributes` are asked for behind the CLOSE; what is seen then tells
+    /// whether the server set them.
     ///
     /// All requests travel together if one lane carries the file, and if its window has room for what is left. Otherwise the
     /// CLOSE waits until every byte is acknowledged. The protocol obliges a server to process the requests for one file in
@@ -51,13 +53,17 @@ impl<J: Journal> Upload<J> {
     ///
     /// # Cancel safety
     /// If the future is dropped, the file is closed without waiting for the answers.
-    pub async fn finish_at_once(mut self, sync: bool) -> std::result::Result<Closed, Unfinished> {
+    pub async fn finish_at_once(
+        mut self,
+        sync: bool,
+        attributes: Option<Attributes>,
+    ) -> std::result::Result<Closed, Unfinished> {
         self.send_rest().await.map_err(Unfinished::Sending)?;
         let is_early = !self.in_flight.is_empty();
         let number = self.next_number();
         let first = &mut self.lanes[0].lane;
         let (sftp, path) = (Arc::clone(&first.sftp), first.file.path.clone());
-        let closing = sftp.send_close(&mut first.file, sync, &self.replies_to, number);
+        let closing = sftp.send_close(&mut first.file, sync, attributes.as_ref(), &self.replies_to, number);
         let mut others: JoinSet<Result<()>> = self.lanes.drain(1..).map(|other| other.lane.close()).collect();
         // Lanes that wait for the file to grow give up.
         self.acknowledged = watch::Sender::new(self.acknowledged());
@@ -150,6 +156,7 @@ mod tests {
 
     const CLOSE: u8 = 4;
     const WRITE: u8 = 6;
+    const SETSTAT: u8 = 9;
     const STAT: u8 = 17;
     const PIECE: usize = 32 * 1024;
 
@@ -250,6 +257,15 @@ mod tests {
             session: &Arc<Session>,
             size: usize,
         ) -> JoinHandle<std::result::Result<Closed, Unfinished>> {
+            self.upload_with(session, size, None).await
+        }
+
+        async fn upload_with(
+            &mut self,
+            session: &Arc<Session>,
+            size: usize,
+            attributes: Option<Attributes>,
+        ) -> JoinHandle<std::result::Result<Closed, Unfinished>> {
             let sftp = Arc::clone(session.sftp());
             let opening = tokio::spawn(async move { sftp.open("f", OpenFlags::WRITE).await });
             let (_, id) = self.request().await;
@@ -257,7 +273,7 @@ mod tests {
             let mut upload = session.upload(opening.await.unwrap().unwrap()).start();
             tokio::spawn(async move {
                 upload.push(vec![7; size].into()).await.map_err(Unfinished::Sending)?;
-                upload.finish_at_once(true).await
+                upload.finish_at_once(true, attributes).await
             })
         }
     }
@@ -277,6 +293,19 @@ mod tests {
         assert_eq!(closed.attributes.and_then(|attributes| attributes.size), Some(65_541));
         assert!(closed.synced.is_none(), "the server cannot");
         assert!(server.hears_nothing().await, "the file is not closed twice");
+    }
+
+    #[tokio::test]
+    async fn attributes_are_asked_for_between_the_close_and_the_look() {
+        let (mut server, session) = Server::with_session().await;
+        let attributes = Attributes { modified: Some(9), ..Attributes::default() };
+        let uploading = server.upload_with(&session, 1, Some(attributes)).await;
+        let [write, close, setstat, stat] = server.requests([WRITE, CLOSE, SETSTAT, STAT]).await;
+        server.status(write, 0);
+        server.status(close, 0);
+        server.size(stat, 1);
+        server.status(setstat, 4);
+        assert!(uploading.await.unwrap().is_ok(), "a refusal does not matter");
     }
 
     #[tokio::test]

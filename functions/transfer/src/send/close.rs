@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bridge::{Demand, ErrorName, Hashes, PinnedObject, Result, Route};
 use partner::Answer;
-use partner::files::{Seen, explain};
+use partner::files::{FileAttributes, Seen, explain};
 use sftp::{Attributes, Closed, Error, Session, Sftp, Unfinished, Upload};
 
 use crate::send::acknowledged::Journal;
@@ -46,7 +46,10 @@ impl Sending<'_> {
             error if error.name == ErrorName::RemoteFailure => explain(sftp, route, error).await,
             error => error,
         };
-        let refusal = match upload.finish_at_once(self.settings().attributes.fsync.is_some()).await {
+        let settings = self.settings().attributes;
+        // `verify-remote` sets what is not seen then.
+        let attributes = FileAttributes::wanted(settings, object.last_modified).together();
+        let refusal = match upload.finish_at_once(settings.fsync.is_some(), attributes).await {
             Ok(_) if self.acknowledged.offset() != object.size => return Ok(Sent::AndClosed),
             Ok(closed) => {
                 self.closed_completely(&closed)?;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bridge::{Checkpoint, ErrorName, Hashes, Proof, Result, RunningSha256};
 use partner::files::Reply;
-use sftp::OpenFlags;
 
 use crate::prove::attempt::Attempt;
 use crate::prove::hashes::Known;
@@ -28,7 +27,7 @@ const BYTES_PER_SECOND: u64 = 50_000_000;
 impl Work<'_> {
     pub(super) async fn server_hash(
         &self,
-        subject: &Subject,
+        subject: &mut Subject,
         checkpoint: &mut Checkpoint,
         demand: Requirement,
     ) -> Result<Attempt> {
@@ -58,14 +57,14 @@ impl Work<'_> {
 
     async fn ask_for_hash(
         &self,
-        subject: &Subject,
+        subject: &mut Subject,
         checkpoint: &mut Checkpoint,
         expected: &[u8],
         patience: Duration,
         demand: Requirement,
     ) -> Result<Attempt> {
         let size = checkpoint.object.size;
-        let file = match Reply::of(self.sftp.open(&subject.path, OpenFlags::READ).await)? {
+        let file = match self.open_to_read(subject).await? {
             Reply::Done(file) => file,
             Reply::Refused(refusal) => return Ok(Attempt::Refused(refusal.to_string())),
         };
@@ -77,9 +76,11 @@ impl Work<'_> {
                 return Err(error.into());
             }
         };
-        self.close_read(file).await?;
         match reply {
-            Reply::Done(Some(hash)) if hash[..] == *expected => Ok(Attempt::proved(Proof::ServerHash)),
+            Reply::Done(Some(hash)) if hash[..] == *expected => {
+                subject.open = Some(file);
+                Ok(Attempt::proved(Proof::ServerHash))
+            }
             Reply::Done(Some(_)) => Err(ErrorName::RemoteMismatch.error(format!(
                 "{:?}: the server's SHA-256 differs from that of the bytes sent",
                 subject.path

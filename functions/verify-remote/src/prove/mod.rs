@@ -6,7 +6,8 @@ pub(crate) mod hashes;
 mod read_back;
 
 use bridge::{Checkpoint, Comparison, Error, ErrorName, IfExists, Proof, ProofPolicy, Result};
-use partner::files::discard;
+use partner::files::{Reply, discard};
+use sftp::{FileHandle, OpenFlags};
 
 use crate::prove::attempt::Attempt;
 use crate::prove::hash::Requirement;
@@ -41,7 +42,7 @@ pub(crate) enum Compared {
 
 impl Work<'_> {
     /// Proves the file. A partial file that differs is removed, unless a newer upload takes its place.
-    pub(crate) async fn prove(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Proved> {
+    pub(crate) async fn prove(&self, subject: &mut Subject, checkpoint: &mut Checkpoint) -> Result<Proved> {
         match self.try_to_prove(subject, checkpoint).await {
             Ok(Tried::Proved { proof, warnings }) => {
                 warnings.into_iter().for_each(|warning| checkpoint.warn(warning));
@@ -63,7 +64,7 @@ impl Work<'_> {
     }
 
     /// Checks the size, if the server tells it; then the contents, as `SFTP_PROOF` asks.
-    async fn try_to_prove(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Tried> {
+    async fn try_to_prove(&self, subject: &mut Subject, checkpoint: &mut Checkpoint) -> Result<Tried> {
         let expected = checkpoint.object.size;
         let other_size = subject.size.filter(|size| *size != expected);
         // Some servers report 0 for every file. Then the contents decide.
@@ -97,7 +98,7 @@ impl Work<'_> {
         }
     }
 
-    fn proof_policy(&self, checkpoint: &Checkpoint) -> ProofPolicy {
+    pub(crate) fn proof_policy(&self, checkpoint: &Checkpoint) -> ProofPolicy {
         match self.call.settings().proof {
             // Only its contents prove a file that someone else may have put there.
             ProofPolicy::Size | ProofPolicy::None if checkpoint.phase.needs_contents() => {
@@ -108,7 +109,7 @@ impl Work<'_> {
     }
 
     /// `auto`: the best that the server allows. What it does not allow becomes warnings.
-    async fn best_proof(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {
+    async fn best_proof(&self, subject: &mut Subject, checkpoint: &mut Checkpoint) -> Result<Attempt> {
         match self.server_hash(subject, checkpoint, Requirement::IfPossible).await? {
             Attempt::Refused(_) => {}
             proved_or_cut_short => return Ok(proved_or_cut_short),
@@ -145,8 +146,20 @@ impl Work<'_> {
         ))
     }
 
+    /// Opens the file, unless it is open.
+    async fn open_to_read(&self, subject: &mut Subject) -> Result<Reply<FileHandle>> {
+        match subject.open.take() {
+            Some(file) => Ok(Reply::Done(file)),
+            None => Ok(Reply::of(self.sftp.open(&subject.path, OpenFlags::READ).await)?),
+        }
+    }
+
     /// Compares the contents of a file that may stay as it is.
-    pub(crate) async fn compare(&self, subject: &Subject, checkpoint: &mut Checkpoint) -> Result<Compared> {
+    pub(crate) async fn compare(
+        &self,
+        subject: &mut Subject,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Compared> {
         let demand = match self.call.settings().proof {
             ProofPolicy::Hash => Requirement::Required,
             _ => Requirement::IfPossible,

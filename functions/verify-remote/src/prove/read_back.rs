@@ -2,7 +2,7 @@
 
 use bridge::{Checkpoint, Error, ErrorName, Proof, ReadBack, Result, RunningChecksum};
 use partner::files::Reply;
-use sftp::{FileHandle, OpenFlags};
+use sftp::FileHandle;
 
 use crate::prove::attempt::Attempt;
 use crate::subject::Subject;
@@ -41,14 +41,15 @@ enum Read {
 }
 
 impl Work<'_> {
-    /// Continues at the cursor, and keeps it up to date: this future may be dropped at any moment.
+    /// Continues at the cursor, and keeps it up to date: this future may be dropped at any moment. A file that is proved is
+    /// still open.
     pub(super) async fn read_back(
         &self,
-        subject: &Subject,
+        subject: &mut Subject,
         checkpoint: &mut Checkpoint,
         cursor: Cursor,
     ) -> Result<Attempt> {
-        let file = match Reply::of(self.sftp.open(&subject.path, OpenFlags::READ).await)? {
+        let file = match self.open_to_read(subject).await? {
             Reply::Done(file) => file,
             Reply::Refused(refusal) => return Ok(Attempt::Refused(refusal.to_string())),
         };
@@ -56,17 +57,11 @@ impl Work<'_> {
         let cursor = cursor.of(checkpoint)?;
         let read = match self.read(&file, size, &expected, cursor).await? {
             Read::Whole(read) => read,
-            Read::Refused(why) => {
-                self.close_read(file).await?;
-                return Ok(Attempt::Refused(why));
-            }
-            Read::OutOfTime => {
-                self.close_read(file).await?;
-                return Ok(Attempt::OutOfTime);
-            }
+            Read::Refused(why) => return Ok(Attempt::Refused(why)),
+            Read::OutOfTime => return Ok(Attempt::OutOfTime),
         };
         if read.offset == size && read.checksum == expected {
-            self.close_read(file).await?;
+            subject.open = Some(file);
             return Ok(Attempt::proved(Proof::ReadBack));
         }
         // If it comes to reading again, it begins at the start.
@@ -107,12 +102,6 @@ impl Work<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// Closes a file that was only read: a refusal does not matter.
-    pub(super) async fn close_read(&self, file: FileHandle) -> Result<()> {
-        Reply::of(self.sftp.close(file).await)?;
-        Ok(())
     }
 }
 

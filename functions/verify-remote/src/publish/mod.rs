@@ -13,14 +13,15 @@ use std::time::Duration;
 
 use aws::{Newer, Standing};
 use bridge::{Checkpoint, ErrorName, IfExists, Outcome, Phase, Proof, Result};
-use partner::files::{AttributesOf, Discarded, discard, set_file_attributes};
+use partner::files::{AttributesOf, Discarded, FileAttributes, Seen, discard, set_file_attributes};
+use sftp::FileHandle;
 
 use crate::mark::MarkerFile;
 use crate::prove::Proved;
 use crate::prove::hashes::Known;
 use crate::publish::permission::Permission;
 use crate::publish::rename::Renamed;
-use crate::subject::{Place, Subject};
+use crate::subject::{Glance, Place, Subject};
 use crate::turn::{End, Published, Turn};
 use crate::work::Work;
 
@@ -28,6 +29,15 @@ use crate::work::Work;
 const LOOKS_MAX: u32 = 10;
 /// Pause before the second look; it grows by this much with each.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
+
+/// The proved file is ready to be renamed.
+struct Ready {
+    warnings: Vec<String>,
+    /// What was seen under the final name, if it matters.
+    before: Option<Seen>,
+    /// The file is still open to be read.
+    open: Option<FileHandle>,
+}
 
 impl Work<'_> {
     /// Publishes what was sent, unless a newer upload or another file stands against it.
@@ -53,11 +63,11 @@ impl Work<'_> {
     }
 
     async fn turn(&self, checkpoint: &mut Checkpoint) -> Result<Turn> {
-        let subject = match self.find(checkpoint).await? {
+        let mut subject = match self.find(checkpoint).await? {
             ControlFlow::Continue(subject) => subject,
             ControlFlow::Break(turn) => return Ok(turn),
         };
-        let proof = match self.prove(&subject, checkpoint).await? {
+        let proof = match self.prove(&mut subject, checkpoint).await? {
             Proved::Yes(proof) => proof,
             Proved::No(turn) => return Ok(turn),
         };
@@ -67,27 +77,23 @@ impl Work<'_> {
             return Ok(Turn::Ended(End::OutOfTime));
         }
         match subject.place {
-            Place::Final => self.found_in_place(checkpoint, &subject, proof).await.map(Turn::Ended),
-            Place::Upload => {
-                if let Some(turn) = self.overtaken(checkpoint).await? {
-                    return Ok(turn);
-                }
-                Box::pin(self.publish(checkpoint, &subject, proof)).await
-            }
+            Place::Final => self.found_in_place(checkpoint, subject, proof).await.map(Turn::Ended),
+            Place::Upload => Box::pin(self.publish(checkpoint, subject, proof)).await,
         }
     }
 
-    /// What stands against publishing: a newer upload, or that nothing tells whether there was one. S3 is asked again
-    /// after publishing.
-    async fn overtaken(&self, checkpoint: &mut Checkpoint) -> Result<Option<Turn>> {
-        let replaces = !checkpoint.route.is_direct() && !self.keeps(checkpoint);
-        let permission = if replaces {
-            self.permission(checkpoint).await?
-        } else {
-            // Nothing is replaced by a rename, so it does not matter whether the object is still there.
-            self.superseded_by(checkpoint).await?.map_or(Permission::Granted, Permission::Superseded)
-        };
-        Ok(match permission {
+    /// Asks S3 whether the file may be published, just before it is. S3 is asked again after publishing.
+    async fn may_publish(&self, checkpoint: &Checkpoint) -> Result<Permission> {
+        if !checkpoint.route.is_direct() && !self.keeps(checkpoint) {
+            return self.permission(checkpoint).await;
+        }
+        // Nothing is replaced by a rename, so it does not matter whether the object is still there.
+        Ok(self.superseded_by(checkpoint).await?.map_or(Permission::Granted, Permission::Superseded))
+    }
+
+    /// What follows from what stands against publishing: a newer upload, or that nothing tells whether there was one.
+    async fn stands_against(&self, permission: Permission, checkpoint: &mut Checkpoint) -> Option<Turn> {
+        match permission {
             Permission::Granted => None,
             Permission::Superseded(newer) => Some(Turn::Ended(self.give_way(checkpoint, newer).await)),
             // Perhaps another execution of the same event has delivered this very file.
@@ -95,7 +101,7 @@ impl Work<'_> {
                 checkpoint.phase = Phase::found();
                 Some(Turn::LookAgain)
             }
-        })
+        }
     }
 
     /// The upload that has taken the object's place, if there is one.
@@ -120,9 +126,14 @@ impl Work<'_> {
         End::Published(Published { standing, ..Published::unconfirmed(Proof::Unverified) })
     }
 
-    async fn publish(&self, checkpoint: &mut Checkpoint, subject: &Subject, proof: Proof) -> Result<Turn> {
+    async fn publish(&self, checkpoint: &mut Checkpoint, mut subject: Subject, proof: Proof) -> Result<Turn> {
         let settings = self.call.settings();
-        self.set_attributes(checkpoint, &subject.path).await?;
+        let Ready { warnings, before, open } = match self.ask_and_make_ready(checkpoint, &mut subject).await?
+        {
+            ControlFlow::Continue(ready) => ready,
+            ControlFlow::Break(turn) => return Ok(turn),
+        };
+        warnings.into_iter().for_each(|warning| checkpoint.warn(warning));
         let marker = MarkerFile::new(settings, checkpoint, &checkpoint.final_path())?;
         if let Some(marker) = &marker {
             if self.call.is_retry() {
@@ -130,21 +141,29 @@ impl Work<'_> {
             }
             marker.put_back(self.sftp, checkpoint).await?;
         }
-        match self.give_final_name(checkpoint, proof, marker.as_ref()).await? {
-            Renamed::Now => {}
+        let shown = match self.give_final_name(checkpoint, proof, marker.as_ref(), before, open).await? {
+            Renamed::Now(shown) => shown,
             Renamed::LookAgain => return Ok(Turn::LookAgain),
             Renamed::OutOfTime => return Ok(Turn::Ended(End::OutOfTime)),
             Renamed::Superseded(newer) => {
                 return Ok(Turn::Ended(self.give_way(checkpoint, newer).await));
             }
-        }
-        self.confirm_and_ask(checkpoint, proof).await.map(|published| Turn::Ended(End::Published(published)))
+        };
+        self.confirm_and_ask(checkpoint, proof, shown)
+            .await
+            .map(|published| Turn::Ended(End::Published(published)))
     }
 
     /// Both in the time of one: what is under the final name, and whether a newer upload has come since S3 was asked.
-    async fn confirm_and_ask(&self, checkpoint: &mut Checkpoint, proof: Proof) -> Result<Published> {
+    async fn confirm_and_ask(
+        &self,
+        checkpoint: &mut Checkpoint,
+        proof: Proof,
+        shown: Option<Seen>,
+    ) -> Result<Published> {
         let before = checkpoint.clone();
-        let (confirmed, standing) = tokio::join!(self.confirm(checkpoint), self.call.standing(&before));
+        let (confirmed, standing) =
+            tokio::join!(self.confirm(checkpoint, shown), self.call.standing(&before));
         let standing = standing.map_err(|error| tracing::warn!(%error, "S3 will be asked again")).ok();
         let is_overtaken = matches!(standing, Some(Standing::Superseded(_)));
         let is_seen = match confirmed {
@@ -166,7 +185,7 @@ impl Work<'_> {
     async fn found_in_place(
         &self,
         checkpoint: &mut Checkpoint,
-        subject: &Subject,
+        mut subject: Subject,
         proof: Proof,
     ) -> Result<End> {
         if !matches!(checkpoint.phase, Phase::Found(_)) {
@@ -179,22 +198,67 @@ impl Work<'_> {
             Some(_) => {}
             // A call that wrote to the final name may have been killed before it set mode and time.
             None if self.call.settings().policy.if_exists != IfExists::Skip => {
-                self.set_attributes(checkpoint, &subject.path).await?;
+                let warnings = self.set_attributes(checkpoint, &mut subject).await?;
+                warnings.into_iter().for_each(|warning| checkpoint.warn(warning));
             }
             None => {}
         }
         Ok(End::Published(Published::new(Outcome::AlreadyDelivered, proof)))
     }
 
-    async fn set_attributes(&self, checkpoint: &mut Checkpoint, path: &str) -> Result<()> {
+    /// Both in the time of one: what S3 says of the upload, and what is left to do on the server before the rename.
+    async fn ask_and_make_ready(
+        &self,
+        checkpoint: &mut Checkpoint,
+        subject: &mut Subject,
+    ) -> Result<ControlFlow<Turn, Ready>> {
+        let asked = self.may_publish(checkpoint);
+        if checkpoint.route.is_direct() {
+            // It may be the newer file that has the name: its attributes are not set before S3 has answered.
+            let permission = asked.await?;
+            return Ok(match self.stands_against(permission, checkpoint).await {
+                Some(turn) => ControlFlow::Break(turn),
+                None => ControlFlow::Continue(self.make_ready(checkpoint, subject).await?),
+            });
+        }
+        let (permission, ready) = tokio::join!(biased; asked, self.make_ready(checkpoint, subject));
+        let ready = match ready {
+            // What follows from the permission needs a session.
+            Err(error) if error.name.is_connection_failure() => return Err(error),
+            ready => ready,
+        };
+        Ok(match self.stands_against(permission?, checkpoint).await {
+            Some(turn) => ControlFlow::Break(turn),
+            None => ControlFlow::Continue(ready?),
+        })
+    }
+
+    /// In one flight: the attributes that the file does not have yet, and a look at the final name, unless what is there is
+    /// known. If there is nothing to set, the file is still open.
+    async fn make_ready(&self, checkpoint: &Checkpoint, subject: &mut Subject) -> Result<Ready> {
+        // Once the file is renamed, it is not true any more.
+        let told = self.told(&checkpoint.final_path()).map(|told| told.seen);
+        let known = told.or_else(|| subject.final_name.and_then(Glance::if_fresh));
+        let look = async {
+            match known {
+                Some(seen) => Ok::<_, bridge::Error>(Some(seen)),
+                None => Ok(self.glance(checkpoint).await?.and_then(Glance::if_fresh)),
+            }
+        };
+        let (warnings, before) = tokio::join!(biased; self.set_attributes(checkpoint, subject), look);
+        Ok(Ready { warnings: warnings?, before: before?, open: subject.open.take() })
+    }
+
+    /// Returns warnings.
+    async fn set_attributes(&self, checkpoint: &Checkpoint, subject: &mut Subject) -> Result<Vec<String>> {
         let of = if checkpoint.route.is_direct() {
             AttributesOf::FinalFile
         } else {
             AttributesOf::PartialFile { rename_requested: checkpoint.phase.is_renaming() }
         };
-        let (wanted, modified) = (self.call.settings().attributes, checkpoint.object.last_modified);
-        let warnings = set_file_attributes(self.sftp, path, wanted, modified, of).await?;
-        warnings.into_iter().for_each(|warning| checkpoint.warn(warning));
-        Ok(())
+        let (settings, modified) = (self.call.settings().attributes, checkpoint.object.last_modified);
+        let wanted = FileAttributes::wanted(settings, modified).missing_from(&subject.attributes);
+        let open = wanted.together().and_then(|_| subject.open.take());
+        set_file_attributes(self.sftp, &subject.path, wanted, of, open).await
     }
 }

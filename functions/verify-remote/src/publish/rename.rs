@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use aws::Newer;
 use bridge::{Checkpoint, Error, ErrorName, Phase, Proof, Result};
-use partner::files::{Attempt, Onto, Reply, Seen, attempt, discard, look};
-use sftp::{OpenFlags, Status};
+use partner::files::{Attempt, Onto, Reply, Seen, attempt, attempt_and_look, discard, look};
+use sftp::{FileHandle, OpenFlags, Status};
 
 use crate::mark::MarkerFile;
+use crate::publish::confirm::has_appeared;
 use crate::publish::permission::Permission;
 use crate::turn::LOST_ANSWER;
 use crate::work::Work;
 
 /// How giving the file its final name ended.
 pub(crate) enum Renamed {
-    /// It has the name.
-    Now,
+    /// It has the name. What the server showed under it, if that can only be ours.
+    Now(Option<Seen>),
     /// Something changed meanwhile: what is there is to be found and proved again.
     LookAgain,
     /// A newer upload has taken the object's place.
@@ -26,7 +27,8 @@ pub(crate) enum Renamed {
 
 /// Outcome of one attempt.
 pub(super) enum Try {
-    Renamed,
+    /// As in [`Renamed::Now`].
+    Renamed(Option<Seen>),
     Refused(Status),
     Ended(Renamed),
 }
@@ -70,29 +72,36 @@ pub(super) struct Renaming<'a, 'w> {
 
 impl Work<'_> {
     /// Renames the proved partial file to the final name. The marker of the former file is moved aside before, and put
-    /// back if nothing is published.
+    /// back if nothing is published. `before` is what this session was just shown under the final name, if it was. The
+    /// partial file may be `open` to be read.
     pub(super) async fn give_final_name(
         &self,
         checkpoint: &mut Checkpoint,
         proof: Proof,
         marker: Option<&MarkerFile>,
+        mut before: Option<Seen>,
+        open: Option<FileHandle>,
     ) -> Result<Renamed> {
         let path = checkpoint.final_path();
-        // Not every server refuses to rename onto a name that exists.
-        if self.keeps(checkpoint) && matches!(look(self.sftp, &path).await?, Seen::File(_)) {
-            return Ok(Renamed::LookAgain);
+        if self.keeps(checkpoint) {
+            let seen = look(self.sftp, &path).await?;
+            // Not every server refuses to rename onto a name that exists.
+            if matches!(seen, Seen::File(_)) {
+                return Ok(Renamed::LookAgain);
+            }
+            before = Some(seen);
         }
         let Some(partial) = checkpoint.route.partial().map(str::to_owned) else {
             if let Some(marker) = marker {
                 marker.withdraw(self.sftp).await?;
             }
-            return Ok(Renamed::Now);
+            return Ok(Renamed::Now(None));
         };
         let renaming = Renaming { work: self, path: &path, partial: &partial, proof, marker };
-        let renamed = Box::pin(renaming.run(checkpoint)).await;
+        let renamed = Box::pin(renaming.run(checkpoint, before, open)).await;
         match &renamed {
             // What was moved aside is removed once ours was seen.
-            Ok(Renamed::Now) => {}
+            Ok(Renamed::Now(_)) => {}
             // Whether ours is there is found out first.
             Ok(Renamed::LookAgain) if checkpoint.phase.has_vanished() => {}
             Err(error) if error.name.is_connection_failure() => checkpoint.publishing.setbacks += 1,
@@ -110,13 +119,25 @@ impl Work<'_> {
 
 impl Renaming<'_, '_> {
     /// Requests the rename until it is done, or until the server has refused it for long enough to be believed.
-    async fn run(&self, checkpoint: &mut Checkpoint) -> Result<Renamed> {
+    async fn run(
+        &self,
+        checkpoint: &mut Checkpoint,
+        mut before: Option<Seen>,
+        mut open: Option<FileHandle>,
+    ) -> Result<Renamed> {
         loop {
-            let refusal = match self.try_with_marker(checkpoint).await? {
-                Try::Renamed => return Ok(Renamed::Now),
+            // The CLOSE travels just ahead of the rename.
+            let was_open = open.take().is_some();
+            // After a refusal and a pause it is too old to say anything.
+            let refusal = match self.try_with_marker(checkpoint, before.take()).await? {
+                Try::Renamed(seen) => return Ok(Renamed::Now(seen)),
                 Try::Ended(renamed) => return Ok(renamed),
                 Try::Refused(refusal) => refusal,
             };
+            if was_open {
+                // Some servers rename no file that is open, and now it is closed.
+                continue;
+            }
             let pause = PAUSES.get(checkpoint.publishing.setbacks as usize).copied();
             let Some(pause) = pause else { return Err(self.refused_for_good(refusal, checkpoint)) };
             checkpoint.publishing.setbacks += 1;
@@ -136,21 +157,21 @@ impl Renaming<'_, '_> {
         Ok(self.work.permission(checkpoint).await?.refused())
     }
 
-    async fn try_with_marker(&self, checkpoint: &mut Checkpoint) -> Result<Try> {
+    async fn try_with_marker(&self, checkpoint: &mut Checkpoint, before: Option<Seen>) -> Result<Try> {
         if let Some(marker) = self.marker.filter(|_| checkpoint.publishing.marker_aside.is_none())
             && let Some(refusal) = marker.move_aside(self.work.sftp, checkpoint).await?
             && !refusal.is_unsupported()
         {
             return Ok(Try::Refused(refusal));
         }
-        self.try_once(checkpoint).await
+        self.try_once(checkpoint, before).await
     }
 
-    async fn try_once(&self, checkpoint: &mut Checkpoint) -> Result<Try> {
+    async fn try_once(&self, checkpoint: &mut Checkpoint, before: Option<Seen>) -> Result<Try> {
         let requested_before = self.request(checkpoint);
-        let onto = if self.work.keeps(checkpoint) { Onto::Free } else { Onto::Any };
-        match attempt(self.work.sftp, self.partial, self.path, onto).await? {
-            Attempt::Renamed => Ok(Try::Renamed),
+        let (attempted, seen) = self.ask(checkpoint, before).await?;
+        match attempted {
+            Attempt::Renamed => Ok(Try::Renamed(seen)),
             // An earlier request was carried out late.
             Attempt::Missing(_) if requested_before => Ok(Try::Ended(Renamed::LookAgain)),
             Attempt::Gone => Ok(Try::Ended(self.vanished(checkpoint))),
@@ -173,6 +194,18 @@ impl Renaming<'_, '_> {
                 self.refused_now(refusal, checkpoint).await
             }
         }
+    }
+
+    /// Asks for the rename, and in the same flight for what has the final name then: worth it only if the answer can be told
+    /// from what was there before.
+    async fn ask(&self, checkpoint: &Checkpoint, before: Option<Seen>) -> Result<(Attempt, Option<Seen>)> {
+        let (sftp, size) = (self.work.sftp, checkpoint.object.size);
+        let onto = if self.work.keeps(checkpoint) { Onto::Free } else { Onto::Any };
+        let Some(before) = before.filter(|before| has_appeared(*before, Seen::File(Some(size)), size)) else {
+            return Ok((attempt(sftp, self.partial, self.path, onto).await?, None));
+        };
+        let (attempted, after) = attempt_and_look(sftp, self.partial, self.path, onto).await?;
+        Ok((attempted, after.filter(|after| has_appeared(before, *after, size))))
     }
 
     /// The partial file is still there. What is done about it depends on what has the final name.
@@ -216,7 +249,7 @@ impl Renaming<'_, '_> {
             Reply::Refused(_) => {
                 self.request(checkpoint);
                 checkpoint.warn(LOST_ANSWER);
-                Ok(Try::Renamed)
+                Ok(Try::Renamed(None))
             }
             // Some servers truncate a file when they open it, and this one hides its size.
             Reply::Done(file) => {

@@ -29,7 +29,7 @@ impl Renaming<'_, '_> {
                 checkpoint.warn(
                     "the server cannot replace a file in one step: the former one was moved aside for a moment",
                 );
-                Ok(Try::Renamed)
+                Ok(Try::Renamed(None))
             }
             Swap::Refused(refusal) => {
                 checkpoint.publishing.aside = None;
@@ -61,7 +61,7 @@ impl Renaming<'_, '_> {
         self.request(checkpoint);
         let attempted = attempt(self.work.sftp, self.partial, self.path, Onto::Free).await?;
         match attempted {
-            Attempt::Renamed => Ok(Try::Renamed),
+            Attempt::Renamed => Ok(Try::Renamed(None)),
             Attempt::Gone => Ok(Try::Ended(self.vanished(checkpoint))),
             Attempt::Refused(refusal) | Attempt::Missing(refusal) | Attempt::Unseen(refusal) => {
                 self.not_renamed(checkpoint);
