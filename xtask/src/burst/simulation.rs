@@ -11,7 +11,8 @@ use super::definition::Definition;
 /// FetchKey needs this long, and has the account's concurrency for itself.
 const FETCH_SECONDS: f64 = 0.1;
 const ACCOUNT_CONCURRENCY: u32 = 1000;
-/// Step Functions needs about this long from the end of a call to the next state's. Another file may get the connection.
+/// Step Functions needs about this long from the end of a call to the next state's. With one function for both, another
+/// file may take the connection in this time.
 const BETWEEN_SECONDS: f64 = 0.05;
 /// A step takes between 80 and 120 % of its usual time.
 const SPREAD: f64 = 0.2;
@@ -251,7 +252,11 @@ impl Simulation<'_> {
             state.sent = at;
         }
         (state.step, state.retries_here) = (step + 1, 0);
-        self.push(at + BETWEEN_SECONDS, file, Event::Attempt);
+        let between = match self.burst.functions {
+            Functions::AsDeployed => 0.0,
+            Functions::OneForBoth => BETWEEN_SECONDS,
+        };
+        self.push(at + between, file, Event::Attempt);
     }
 
     fn outcome(self) -> Outcome {
