@@ -14,16 +14,21 @@ pub(super) struct OpenFiles {
 struct Counts {
     limit: usize,
     taken: usize,
+    /// Number of permits so far.
+    given: u64,
 }
 
 /// Permits one open file, until it is dropped.
 pub(super) struct Permit {
     open_files: Arc<OpenFiles>,
+    /// The number of this permit.
+    number: u64,
+    began_alone: bool,
 }
 
 impl OpenFiles {
     pub(super) fn new(max: usize) -> Arc<Self> {
-        let counts = Mutex::new(Counts { limit: max, taken: 0 });
+        let counts = Mutex::new(Counts { limit: max, taken: 0, given: 0 });
         Arc::new(Self { counts, released: Notify::new(), max })
     }
 
@@ -37,7 +42,9 @@ impl OpenFiles {
                 let mut counts = self.counts();
                 if counts.taken < counts.limit {
                     counts.taken += 1;
-                    return Permit { open_files: Arc::clone(self) };
+                    counts.given += 1;
+                    let (number, began_alone) = (counts.given, counts.taken == 1);
+                    return Permit { open_files: Arc::clone(self), number, began_alone };
                 }
             }
             released.await;
@@ -50,20 +57,17 @@ impl OpenFiles {
 }
 
 impl Permit {
-    /// Lowers the limit, because the server refused to open this file. Returns `false` if no other file was open: then
-    /// the limit was not the reason, and another try is of no use.
+    /// Lowers the limit, because the server refused to open this file. Returns `false` if no other file was in progress
+    /// since this one began: then the limit was not the reason, and another try is of no use. Others may have been open when
+    /// the server refused, and may have ended since.
     pub(super) fn lower_limit(self) -> bool {
         let mut counts = self.open_files.counts();
-        match counts.taken.saturating_sub(1) {
-            0 => {
-                counts.limit = self.open_files.max;
-                false
-            }
-            others => {
-                counts.limit = counts.limit.min(others);
-                true
-            }
+        if self.began_alone && counts.given == self.number {
+            counts.limit = self.open_files.max;
+            return false;
         }
+        counts.limit = counts.limit.min(counts.taken - 1).max(1);
+        true
     }
 }
 
@@ -100,5 +104,17 @@ mod tests {
         let alone = waiting.await.unwrap();
         assert!(!alone.lower_limit(), "what is refused alone is refused for itself");
         assert_eq!(limit_and_taken(&files), (3, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_beside_a_file_that_has_ended_since_is_tried_again() {
+        let files = OpenFiles::new(2);
+        let (first, refused) = (files.acquire().await, files.acquire().await);
+        drop(first);
+        assert!(refused.lower_limit());
+        assert_eq!(limit_and_taken(&files), (1, 0));
+        let (refused, later) = (files.acquire().await, files.acquire());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(10), later).await.is_err());
+        assert!(!refused.lower_limit());
     }
 }
