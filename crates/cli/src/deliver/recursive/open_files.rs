@@ -14,16 +14,16 @@ pub(super) struct OpenFiles {
 struct Counts {
     limit: usize,
     taken: usize,
-    /// Number of permits that were ever given.
+    /// Number of permits so far.
     given: u64,
 }
 
 /// Permits one open file, until it is dropped.
 pub(super) struct Permit {
     open_files: Arc<OpenFiles>,
-    /// How many others there were when it was given.
-    others: usize,
+    /// The number of this permit.
     number: u64,
+    began_alone: bool,
 }
 
 impl OpenFiles {
@@ -41,10 +41,10 @@ impl OpenFiles {
             {
                 let mut counts = self.counts();
                 if counts.taken < counts.limit {
-                    let others = counts.taken;
                     counts.taken += 1;
                     counts.given += 1;
-                    return Permit { open_files: Arc::clone(self), others, number: counts.given };
+                    let (number, began_alone) = (counts.given, counts.taken == 1);
+                    return Permit { open_files: Arc::clone(self), number, began_alone };
                 }
             }
             released.await;
@@ -57,17 +57,16 @@ impl OpenFiles {
 }
 
 impl Permit {
-    /// Lowers the limit, because the server refused to open this file. Returns `false` if no other file was open since the
-    /// permit was given: then the limit was not the reason, and another try is of no use.
+    /// Lowers the limit, because the server refused to open this file. Returns `false` if no other file was in progress
+    /// since this one began: then the limit was not the reason, and another try is of no use. Others may have been open when
+    /// the server refused, and may have ended since.
     pub(super) fn lower_limit(self) -> bool {
         let mut counts = self.open_files.counts();
-        if self.others == 0 && counts.given == self.number {
+        if self.began_alone && counts.given == self.number {
             counts.limit = self.open_files.max;
             return false;
         }
-        // Others that were open when the server refused may have ended since.
-        let others = counts.taken.saturating_sub(1).max(1);
-        counts.limit = counts.limit.min(others);
+        counts.limit = counts.limit.min(counts.taken - 1).max(1);
         true
     }
 }
@@ -104,11 +103,18 @@ mod tests {
         drop(one);
         let alone = waiting.await.unwrap();
         assert!(!alone.lower_limit(), "what is refused alone is refused for itself");
-        let (refused, ends_meanwhile) = (files.acquire().await, files.acquire().await);
-        drop(ends_meanwhile);
-        assert!(refused.lower_limit(), "it was not alone when it was refused");
-        assert_eq!(limit_and_taken(&files), (1, 0));
-        assert!(!files.acquire().await.lower_limit());
         assert_eq!(limit_and_taken(&files), (3, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_beside_a_file_that_has_ended_since_is_tried_again() {
+        let files = OpenFiles::new(2);
+        let (first, refused) = (files.acquire().await, files.acquire().await);
+        drop(first);
+        assert!(refused.lower_limit());
+        assert_eq!(limit_and_taken(&files), (1, 0));
+        let (refused, later) = (files.acquire().await, files.acquire());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(10), later).await.is_err());
+        assert!(!refused.lower_limit());
     }
 }
