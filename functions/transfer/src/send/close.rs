@@ -9,7 +9,28 @@ use sftp::{Attributes, Closed, Error, Session, Sftp, Unfinished, Upload};
 
 use crate::send::acknowledged::Journal;
 use crate::send::sending::Sending;
-use crate::send::stream::{Sent, Streamed};
+
+/// How far a session's share of the object went to the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Streamed {
+    /// Every byte was sent and acknowledged.
+    Completely,
+    /// The last bytes are not acknowledged yet, or not even sent: the CLOSE goes along with them.
+    ToTheLastWrite,
+    /// The stop came first.
+    InPart,
+}
+
+/// What became of a session's share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Some of the object, or all of it, and the file is closed.
+    AndClosed,
+    /// There was nothing to send.
+    Nothing,
+    /// All of it, but the server may have lost some: perhaps it does not keep the order of what travels together.
+    OutOfOrder,
+}
 
 /// When the CLOSE is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,32 +8,10 @@ use partner::files::{OpenAs, explain, look};
 use sftp::{Caps, FileHandle, Session, Sftp, Upload};
 
 use crate::send::acknowledged::Journal;
-use crate::send::close::Closing;
+use crate::send::close::{Closing, Sent, Streamed};
 use crate::send::direct::Prepared;
 use crate::send::resume::Reach;
 use crate::send::sending::Sending;
-
-/// How far a session's share of the object went to the server.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Streamed {
-    /// Every byte was sent and acknowledged.
-    Completely,
-    /// The last bytes are not acknowledged yet, or not even sent: the CLOSE goes along with them.
-    ToTheLastWrite,
-    /// The stop came first.
-    InPart,
-}
-
-/// What became of a session's share.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// Some of the object, or all of it, and the file is closed.
-    AndClosed,
-    /// There was nothing to send.
-    Nothing,
-    /// All of it, but the server may have lost some: perhaps it does not keep the order of what travels together.
-    OutOfOrder,
-}
 
 impl Sending<'_> {
     /// Sends in this session what is left. A server that does not keep the order of what travels together gets the file a

@@ -14,16 +14,21 @@ pub(super) struct OpenFiles {
 struct Counts {
     limit: usize,
     taken: usize,
+    /// Number of permits that were ever given.
+    given: u64,
 }
 
 /// Permits one open file, until it is dropped.
 pub(super) struct Permit {
     open_files: Arc<OpenFiles>,
+    /// How many others there were when it was given.
+    others: usize,
+    number: u64,
 }
 
 impl OpenFiles {
     pub(super) fn new(max: usize) -> Arc<Self> {
-        let counts = Mutex::new(Counts { limit: max, taken: 0 });
+        let counts = Mutex::new(Counts { limit: max, taken: 0, given: 0 });
         Arc::new(Self { counts, released: Notify::new(), max })
     }
 
@@ -36,8 +41,10 @@ impl OpenFiles {
             {
                 let mut counts = self.counts();
                 if counts.taken < counts.limit {
+                    let others = counts.taken;
                     counts.taken += 1;
-                    return Permit { open_files: Arc::clone(self) };
+                    counts.given += 1;
+                    return Permit { open_files: Arc::clone(self), others, number: counts.given };
                 }
             }
             released.await;
@@ -50,20 +57,18 @@ impl OpenFiles {
 }
 
 impl Permit {
-    /// Lowers the limit, because the server refused to open this file. Returns `false` if no other file was open: then
-    /// the limit was not the reason, and another try is of no use.
+    /// Lowers the limit, because the server refused to open this file. Returns `false` if no other file was open since the
+    /// permit was given: then the limit was not the reason, and another try is of no use.
     pub(super) fn lower_limit(self) -> bool {
         let mut counts = self.open_files.counts();
-        match counts.taken.saturating_sub(1) {
-            0 => {
-                counts.limit = self.open_files.max;
-                false
-            }
-            others => {
-                counts.limit = counts.limit.min(others);
-                true
-            }
+        if self.others == 0 && counts.given == self.number {
+            counts.limit = self.open_files.max;
+            return false;
         }
+        // Others that were open when the server refused may have ended since.
+        let others = counts.taken.saturating_sub(1).max(1);
+        counts.limit = counts.limit.min(others);
+        true
     }
 }
 
@@ -99,6 +104,11 @@ mod tests {
         drop(one);
         let alone = waiting.await.unwrap();
         assert!(!alone.lower_limit(), "what is refused alone is refused for itself");
+        let (refused, ends_meanwhile) = (files.acquire().await, files.acquire().await);
+        drop(ends_meanwhile);
+        assert!(refused.lower_limit(), "it was not alone when it was refused");
+        assert_eq!(limit_and_taken(&files), (1, 0));
+        assert!(!files.acquire().await.lower_limit());
         assert_eq!(limit_and_taken(&files), (3, 0));
     }
 }
