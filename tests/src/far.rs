@@ -1,6 +1,6 @@
-//! A distance: two network namespaces, and between them a line that delays, or also loses, packets. TCP is the kernel's on
-//! both sides. Only for root on Linux. Nothing has to be removed: the namespaces and their devices exist for as long as this
-//! process holds them, or another one runs in them.
+//! A distance: two network namespaces, and between them a line that delays, or also loses, packets. TCP is the kernel's
+//! on both sides. Only for root on Linux. Nothing has to be removed: the namespaces and their devices exist as long as
+//! this process holds them, or another one runs in them.
 
 mod line;
 
@@ -44,7 +44,7 @@ pub struct Namespace {
 }
 
 impl Far {
-    /// Fails where namespaces or TUN devices cannot be had.
+    /// Fails if this machine allows no namespaces or TUN devices.
     pub fn start(distance: Distance) -> Result<Self> {
         let joined = distance.loss == 0.0;
         let (near, near_device) = end(NEAR, FAR, joined).context("the near end")?;
@@ -123,24 +123,24 @@ impl Namespace {
 
 /// Makes a namespace with its end of the line.
 fn end(address: Ipv4Addr, peer: Ipv4Addr, joined: bool) -> Result<(Namespace, File)> {
-    let mut helper = Command::new("unshare");
-    helper.args(["--net", "--", python()?, "-c", include_str!("far/end.py")]);
-    helper.args([address.to_string(), peer.to_string()]).arg(if joined { "joined" } else { "single" });
-    let helper = helper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut helper = helper.spawn().context("cannot start unshare")?;
+    let mut child = Command::new("unshare");
+    child.args(["--net", "--", python()?, "-c", include_str!("far/end.py")]);
+    child.args([address.to_string(), peer.to_string()]).arg(if joined { "joined" } else { "single" });
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().context("cannot start unshare")?;
     let mut said = String::new();
-    BufReader::new(helper.stdout.take().context("no output")?).read_line(&mut said)?;
+    BufReader::new(child.stdout.take().context("no output")?).read_line(&mut said)?;
     let Ok(device) = said.trim().parse() else {
         let mut why = String::new();
-        helper.stderr.take().context("no output")?.read_to_string(&mut why)?;
-        helper.wait()?;
+        child.stderr.take().context("no output")?.read_to_string(&mut why)?;
+        child.wait()?;
         bail!("{}", why.trim().lines().last().unwrap_or("unshare printed nothing"));
     };
-    let link = File::open(format!("/proc/{}/ns/net", helper.id()))?;
-    let process = pidfd_open(Pid::from_child(&helper), PidfdFlags::empty())?;
+    let link = File::open(format!("/proc/{}/ns/net", child.id()))?;
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     let device = pidfd_getfd(process, device, PidfdGetfdFlags::empty())?;
-    drop(helper.stdin.take());
-    helper.wait()?;
+    drop(child.stdin.take());
+    child.wait()?;
     Ok((Namespace { link }, File::from(device)))
 }
 

@@ -33,8 +33,9 @@ pub struct FlightCounter {
 }
 
 impl FlightCounter {
-    /// Forwards to a port of the loopback interface. A side that says nothing for `silence` has said all that it can: one
-    /// that is slower only makes the number too high. `log` is what OpenSSH's `sftp-server` writes at its level DEBUG3.
+    /// Forwards to a port of the loopback interface. A side that says nothing for `silence` has said all that it can.
+    /// If it is only slow, the number becomes too high. `log` is what OpenSSH's `sftp-server` writes at its level
+    /// DEBUG3.
     pub async fn start(target: u16, silence: Duration, log: Option<PathBuf>) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
@@ -59,7 +60,7 @@ impl FlightCounter {
         std::mem::take(&mut self.flights.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The same, with the answers that nobody waits for.
+    /// The same, after the answers that nobody waits for have arrived.
     pub async fn settled(&self) -> Vec<Flight> {
         tokio::time::sleep(3 * self.silence).await;
         self.take()

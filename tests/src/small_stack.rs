@@ -142,7 +142,7 @@ impl<'a> SmallStack<'a> {
         format!("{}-records", self.name)
     }
 
-    /// The queue of events that were given up.
+    /// The queue of events that were not delivered.
     pub fn unstarted_queue(&self) -> String {
         format!("{}-unstarted", self.name)
     }

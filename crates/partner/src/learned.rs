@@ -22,12 +22,12 @@ impl Learned {
         self.moves_aside.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the server took a file only after the CLOSE had waited for the answers to the WRITEs.
+    /// Whether every CLOSE waits for the answers to the WRITEs: the server took a file only in this way.
     pub fn closes_late(&self) -> bool {
         self.closes_late.load(Ordering::Relaxed)
     }
 
-    /// Remembers that a file was sent like that.
+    /// Remembers that the server took a file only in this way.
     pub fn set_closes_late(&self) {
         self.closes_late.store(true, Ordering::Relaxed);
     }

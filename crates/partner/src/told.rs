@@ -1,4 +1,4 @@
-//! What a session was told of a path a moment ago, so that nothing asks the same server the same again.
+//! What a session was told of a path a moment ago, so that the next step need not ask again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -36,8 +36,8 @@ const FRESH: Duration = Duration::from_secs(5);
 /// Maximum number of answers that are kept. More files than that are not delivered at the same time.
 const KEPT_MAX: usize = 1024;
 
-/// What the sessions of this process were told a moment ago. Each answer is given once, and only to who works on the
-/// session that got it: other sessions may lead to another machine, or to another view of the same files.
+/// What the sessions of this process were told a moment ago. Each answer is given once, and only for the session that
+/// got it: other sessions may lead to another machine, or to another view of the same files.
 #[derive(Debug, Default)]
 pub struct Told(Mutex<VecDeque<Entry>>);
 

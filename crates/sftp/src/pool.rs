@@ -21,8 +21,8 @@ pub struct SessionPool {
 /// How long a session that nobody uses is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// For a process that may be frozen between two files, as on Lambda: after its last use for this time, with zero not at
-    /// all. A session that was unused for more than a second is asked whether it is alive.
+    /// For a process that may be frozen between two files, as on Lambda: for this time after its last use, and not at
+    /// all with zero. A session that was unused for more than a second is asked whether it is alive.
     AtMost(Duration),
     /// For a process that runs all the time: until the pool is closed. Nobody asks, because keepalives tell whether it is
     /// alive.

@@ -45,9 +45,8 @@ impl Session {
     /// Connects, checks the host key, logs in and starts SFTP.
     ///
     /// Round trips: TCP, identifications and lists of algorithms, key exchange, service, the offer of the key, its
-    /// signature, the channel, and the subsystem with SFTP's version. The last step takes two round trips with OpenSSH, whose
-    /// channel accepts no data before the subsystem runs: its window tells, so nothing has to be known of the server. The
-    /// limits of the server come along with the first request.
+    /// signature, the channel, and the subsystem with SFTP's version. The last step takes two round trips with OpenSSH: its
+    /// channel has no window before the subsystem runs. The limits of the server come along with the first request.
     ///
     /// # Errors
     /// [`Error::Connect`]: `ConnectFailed` with the step and the address, `HostKeyMismatch`, `NoCommonAlgorithm`, or

@@ -134,7 +134,7 @@ impl Work<'_> {
         Ok(Some(Glance::of(look(self.sftp, &checkpoint.final_path()).await?)))
     }
 
-    /// The proof asks once more after a refusal.
+    /// `None` if the server refuses: the proof asks once more.
     async fn open_early(&self, path: &str, checkpoint: &Checkpoint) -> Result<Option<FileHandle>> {
         if !self.reads(checkpoint) {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! Serves the requests that arrive together in another order than the one in which they were sent. It sits between the
-//! server and the client.
+//! Passes requests that arrive together to the server in another order than the one in which they were sent. It is
+//! between the client and the server.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 # One end of the line between two network namespaces. Runs in the namespace: brings up its loopback interface and a TUN
-# device, and prints the file descriptor of the device. Whoever started it takes a copy of that before it closes our
-# standard input.
+# device, and prints the file descriptor of the device. The process that started this one copies the descriptor before
+# it closes our standard input.
 import fcntl
 import struct
 import subprocess

@@ -1,5 +1,5 @@
-//! How many round trips it takes: far away, they are the time that a small file takes. Each number here is one that the
-//! bridge does reach; one that has come down is to be lowered, so that none comes back unnoticed.
+//! How many round trips a file takes. Far away, they are most of the time of a small file. If the bridge needs fewer
+//! than a number here, the test fails, too: lower the number, so that no round trip comes back unnoticed.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn round_trips_with_open_ssh() {
     let Some(sshd) = tools::sshd().await.unwrap() else {
         return skip("round trips with OpenSSH: it is not available here");
     };
-    // Its own sftp-server would tell its requests to nobody.
+    // The sftp-server inside sshd writes no log that this test can read.
     let telling = match Server::TinySsh.install().await.unwrap() {
         None => String::new(),
         Some(software) => {
@@ -81,7 +81,7 @@ async fn counts(partner: Partner, expected: &[(Work, usize)]) {
     let mut wrong = String::new();
     for (work, expected) in expected {
         let mut best: Option<Vec<Flight>> = None;
-        // Only too many can be an accident.
+        // By accident there are only too many, never too few.
         for silence in SILENCES {
             let flights = flights(&mut delivery, *work, Duration::from_millis(silence)).await;
             if best.as_ref().is_none_or(|best| flights.len() < best.len()) {
@@ -119,7 +119,7 @@ async fn flights(delivery: &mut Delivery, work: Work, silence: Duration) -> Vec<
         }
         First(proof) | Next(proof) | Transfer(proof) | Verify(proof) => proof,
     };
-    // A hash is what `auto` prefers.
+    // `auto` prefers a hash, and otherwise reads back.
     delivery.set("SFTP_PROOF", if proof == Proof::Size { "size" } else { "auto" });
     let (one, other) = (delivery.process(), delivery.process());
     let (receipt, flights) = match work {

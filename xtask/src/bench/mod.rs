@@ -57,7 +57,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let start = Instant::now();
     if let Err(why) = Far::start(Distance::default()) {
         println!(
-            "  The cases at a distance are skipped, since two network namespaces cannot be had: {why:#}.\n"
+            "  The cases at a distance are skipped, since this machine allows no two network namespaces: {why:#}.\n"
         );
         cases.retain(|case| case.distance.is_none());
     }

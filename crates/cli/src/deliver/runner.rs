@@ -25,7 +25,7 @@ pub(super) struct DeliveryRunner {
     recorder: Recorder,
 }
 
-/// What the server is like, as far as it says how many files it can take.
+/// What decides how many files are in progress at the same time.
 pub(super) struct ServerFacts {
     /// Maximum number of files that may be open at once, if the server says so.
     pub(super) open_files_max: Option<usize>,
@@ -72,7 +72,7 @@ impl DeliveryRunner {
         &self.settings
     }
 
-    /// Logs in, and returns what the server is like.
+    /// Logs in, and returns what decides the number of files.
     pub(super) async fn meet_server(&self) -> Result<ServerFacts> {
         let asking = self.partner.with_session(&self.credential, None, async |session| {
             let sftp = session.sftp();

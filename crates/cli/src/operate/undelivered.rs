@@ -1,4 +1,4 @@
-//! Events that EventBridge or Lambda gave up: the stack's queue has them.
+//! Events that EventBridge or Lambda could not deliver. They wait in a queue of the stack.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
@@ -15,7 +15,7 @@ impl UndeliveredEvents {
         Self { client, queue_url: queue_url.to_owned() }
     }
 
-    /// How many there are, those included that somebody reads just now.
+    /// How many there are, including those that somebody reads just now.
     pub(crate) async fn count(&self) -> Result<u64, Problem> {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,

@@ -76,8 +76,9 @@ impl FileAttributes {
     }
 }
 
-/// Sets what is wanted of a delivered file, and closes it if it was still open to be `read`: all in one flight. What is then
-/// not as it was asked for is asked for once more alone, before it is a warning or an error. Returns warnings.
+/// Sets what is wanted of a delivered file, and closes it if it was still open to be `read`: all in one flight. If the
+/// server does not do it, and an open file or another attribute may be the reason, each attribute is set once more
+/// alone, before it becomes a warning or an error. Returns warnings.
 ///
 /// # Errors
 /// `InvalidConfig` if the settings require something that the server does not do, or the session was lost.
@@ -99,11 +100,11 @@ pub async fn set_file_attributes(
     if let [only] = &wanted.0[..]
         && !was_open
     {
-        // Nothing else explains it.
+        // Neither an open file nor another attribute explains it.
         let warning = judge(sftp, path, set, only.demand, only.setting, of).await?;
         return Ok(warning.into_iter().collect());
     }
-    // Some servers refuse to change a file that is still open. Of two, it may be one.
+    // Some servers refuse to change a file that is still open. Of two attributes, only one may be refused.
     let mut warnings = Vec::new();
     for Wanted { setting, demand, attributes } in wanted.0 {
         warnings.extend(set_attributes(sftp, path, attributes, demand, setting, of).await?);

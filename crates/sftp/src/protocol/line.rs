@@ -194,10 +194,10 @@ impl Waiting {
         if let Some(waiter) = requests.by_id.remove(&id) {
             return match reply {
                 // The WRITE may yet change the other file.
-                Reply::Handle(handle) if requests.are_writing_to(handle) => {
-                    Err("the server gave a handle to another file before it had answered a WRITE to it"
-                        .to_owned())
-                }
+                Reply::Handle(handle) if requests.are_writing_to(handle) => Err(
+                    "the server gave a handle to another file before it had answered a WRITE to the first"
+                        .to_owned(),
+                ),
                 _ => Ok(Some(waiter)),
             };
         }

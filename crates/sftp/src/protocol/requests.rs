@@ -194,8 +194,8 @@ impl Sftp {
         reply.map_err(|_| self.stalled("close", patience))
     }
 
-    /// What a look at the path of a file shows that is closed. `None` if the server refuses, or the session was lost since:
-    /// the file is closed nevertheless.
+    /// What the look at the path of the closed file shows. `None` if the server refuses, or if the session was lost
+    /// since: the file is closed nevertheless.
     pub(crate) async fn seen(&self, look: Pending) -> Option<Attributes> {
         match self.settle(look).await {
             Ok(Reply::Attributes(attributes)) => Some(attributes),

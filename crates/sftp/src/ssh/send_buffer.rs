@@ -1,8 +1,8 @@
 //! How many bytes TCP keeps in flight. Everything that is not acknowledged is in the send buffer of a connection.
 //!
-//! Linux lets a send buffer grow to `tcp_wmem`, by default 4 MiB: at 50 ms, a connection then sends about 60 MB/s. A process
-//! may ask for a fixed size up to `wmem_max` instead, of which the kernel makes twice as much. Where that is larger, it is
-//! worth more channels.
+//! Linux lets a send buffer grow to `tcp_wmem`, by default 4 MiB: at 50 ms, a connection then sends about 60 MB/s.
+//! Instead, a process may ask for a fixed size up to `wmem_max`, and the kernel doubles it. If that is more than 4 MiB,
+//! more channels are worth it.
 
 use std::sync::LazyLock;
 

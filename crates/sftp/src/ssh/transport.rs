@@ -66,7 +66,7 @@ impl Acknowledging {
         self.moved = self.moved.saturating_add(bytes);
     }
 
-    /// There is nothing to read. Whether to acknowledge at once what was.
+    /// Called when there is nothing to read. Whether TCP is to acknowledge at once what was received.
     fn is_due(&mut self) -> bool {
         let is_due = self.moved < BULK;
         self.moved /= 2;

@@ -124,7 +124,7 @@ pub(crate) enum FirstWays {
     Never,
 }
 
-/// How many round trips the first of them is waited for.
+/// Maximum number of round trips to wait for the first of them.
 const FIRST_WAY: u32 = 4;
 
 /// Channels and connections that are being opened in the background for one file.
@@ -236,7 +236,7 @@ impl Spread {
             Ok(None) => return FirstWays::Never,
             Err(_) => return FirstWays::NotYet,
         };
-        // The others of the same connection are open at the same time, or will not be soon.
+        // The others of the same connection come at about the same time, or much later.
         while let Ok(Some(way)) = timeout(round_trip / 8, self.ways.recv()).await {
             found.push(way);
         }
@@ -322,9 +322,9 @@ pub(crate) enum Reopened {
     Unclear,
 }
 
-/// Opens the file once more on each of these channels, or else on the first one. Checks that the acknowledged bytes are
-/// still there: some servers truncate a file whenever it is opened. No WRITE may be in flight, since it would hide the
-/// truncation. The first lane shows every acknowledged byte before.
+/// Opens the file once more on each of these channels, or on the first one if there are none. Checks that the
+/// acknowledged bytes are still there: some servers truncate a file whenever it is opened. No WRITE may be in flight,
+/// since it would hide the truncation. Before the call, the first lane must have shown every acknowledged byte.
 ///
 /// `size` is the size of the file when the first lane opened it: if it has grown since, a handle that shows the growth is
 /// of the same file.

@@ -130,7 +130,7 @@ impl InUse {
         Self { lane, window, in_flight: 0 }
     }
 
-    /// Whether the window has room for so many more bytes.
+    /// Whether the window has room for this many more bytes.
     pub(super) fn has_room(&self, length: usize) -> bool {
         self.in_flight + length <= self.window.size()
     }
@@ -286,7 +286,7 @@ impl<J: Journal> Upload<J> {
                 let path = first.file.path.clone();
                 self.joining.start(&path, size, self.acknowledged.subscribe());
                 self.lanes.extend(further.into_iter().map(InUse::new));
-                // Those that are left ask for the file before the line is full.
+                // The ways that are left send their OPEN before the WRITEs fill the line.
                 tokio::task::yield_now().await;
             }
             Reopened::Unclear => {
@@ -299,7 +299,7 @@ impl<J: Journal> Upload<J> {
     /// Waits until everything is acknowledged. Whether the server shows it, too.
     async fn is_shown(&mut self) -> Result<bool> {
         let sftp = Arc::clone(&self.first_lane().sftp);
-        // It travels with the WRITE. A server that answers it before the WRITE is done is asked again.
+        // This question travels with the WRITE. If the server answers it before the WRITE is done, it is asked again.
         let early = sftp.ask_size(&self.first_lane().file);
         while !self.in_flight.is_empty() {
             self.wait().await?;

@@ -14,9 +14,9 @@ use crate::send::sending::Sending;
 pub(super) type OpenedAtOnce = Option<Reply<FileHandle>>;
 
 impl Sending<'_> {
-    /// Opens a new partial file at once. It is ours alone, so whatever else the looks show, nobody misses what it held. Not
-    /// with a staging directory: the directories of the final name come first there. Nor if the file could not be removed
-    /// again.
+    /// Opens a new partial file at once. It is ours alone, so nobody misses what it held, whatever the looks show. It
+    /// is not opened at once if there is a staging directory, because the directories of the final name come first
+    /// then; nor if the file could not be removed again.
     pub(super) async fn open_at_once(&self, sftp: &Sftp, route: &Route) -> Result<OpenedAtOnce> {
         let publish = &self.settings().policy.publish;
         let is_beside = matches!(publish, Publish::Rename { staging_directory: None, .. });

@@ -110,7 +110,8 @@ impl<'a> Sending<'a> {
         self.call.deps.partner.with_session(credential, accepted.as_deref(), logged_in).await
     }
 
-    /// A final name that is written to is never opened before it was looked at, nor closed before S3 was asked.
+    /// Never with a direct route: there the final name is looked at before it is opened, and S3 is asked before it is
+    /// closed.
     pub(super) fn hurries(&self) -> bool {
         self.hurries.load(Ordering::Relaxed) && !self.checkpoint().route.is_direct()
     }

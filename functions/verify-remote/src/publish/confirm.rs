@@ -47,8 +47,8 @@ impl Work<'_> {
     }
 }
 
-/// Whether what is seen under the final name cannot be what was there `before`. The two looks are one before the rename, and
-/// one that the server may have done before or after it.
+/// Whether what is seen under the final name cannot be what was there `before`. The first look was before the rename.
+/// The server may have done the second one before or after it.
 pub(super) fn has_appeared(before: Seen, after: Seen, size: u64) -> bool {
     match before {
         Seen::Nothing => matches!(after, Seen::File(_)),

@@ -154,7 +154,7 @@ impl Work<'_> {
             .map(|published| Turn::Ended(End::Published(published)))
     }
 
-    /// Both in the time of one: what is under the final name, and whether a newer upload has come since S3 was asked.
+    /// At the same time: what is under the final name, and whether a newer upload has come since S3 was asked.
     async fn confirm_and_ask(
         &self,
         checkpoint: &mut Checkpoint,
@@ -206,7 +206,7 @@ impl Work<'_> {
         Ok(End::Published(Published::new(Outcome::AlreadyDelivered, proof)))
     }
 
-    /// Both in the time of one: what S3 says of the upload, and what is left to do on the server before the rename.
+    /// At the same time: what S3 says of the upload, and what is left to do on the server before the rename.
     async fn ask_and_make_ready(
         &self,
         checkpoint: &mut Checkpoint,
@@ -236,7 +236,7 @@ impl Work<'_> {
     /// In one flight: the attributes that the file does not have yet, and a look at the final name, unless what is there is
     /// known. If there is nothing to set, the file is still open.
     async fn make_ready(&self, checkpoint: &Checkpoint, subject: &mut Subject) -> Result<Ready> {
-        // Once the file is renamed, it is not true any more.
+        // Taken in any case: after the rename it is not true any more.
         let told = self.told(&checkpoint.final_path()).map(|told| told.seen);
         let known = told.or_else(|| subject.final_name.and_then(Glance::if_fresh));
         let look = async {

@@ -128,7 +128,7 @@ impl Renaming<'_, '_> {
         loop {
             // The CLOSE travels just ahead of the rename.
             let was_open = open.take().is_some();
-            // After a refusal and a pause it is too old to say anything.
+            // `before` is taken: after a refusal and a pause it is too old.
             let refusal = match self.try_with_marker(checkpoint, before.take()).await? {
                 Try::Renamed(seen) => return Ok(Renamed::Now(seen)),
                 Try::Ended(renamed) => return Ok(renamed),
@@ -196,8 +196,8 @@ impl Renaming<'_, '_> {
         }
     }
 
-    /// Asks for the rename, and in the same flight for what has the final name then: worth it only if the answer can be told
-    /// from what was there before.
+    /// Asks for the rename, and in the same flight for what has the final name then, unless the answer could also show
+    /// what was there before.
     async fn ask(&self, checkpoint: &Checkpoint, before: Option<Seen>) -> Result<(Attempt, Option<Seen>)> {
         let (sftp, size) = (self.work.sftp, checkpoint.object.size);
         let onto = if self.work.keeps(checkpoint) { Onto::Free } else { Onto::Any };

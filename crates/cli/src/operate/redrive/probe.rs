@@ -14,7 +14,7 @@ use super::super::problem::Problem;
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
-/// So many of its last events are read.
+/// Number of its last events that are read.
 const EVENTS: i32 = 200;
 
 /// What is known of the delivery that was tried first.

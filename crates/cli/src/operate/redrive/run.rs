@@ -16,7 +16,7 @@ use super::probe::{self, Verdict};
 use super::report::Report;
 use crate::stop::Stop;
 
-/// So many requests are in progress at the same time. The limiter keeps the pace.
+/// Number of requests in progress at the same time. The limiter keeps the pace.
 const AT_ONCE: usize = 16;
 
 /// What every step needs.
