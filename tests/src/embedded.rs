@@ -31,7 +31,7 @@ use ssh::{CutOnDrop, Service, SshSession};
 pub use cut::{Cut, Moment};
 pub use late::Late;
 pub use order::Order;
-pub use quirks::{Fsync, Hiccup, LostAnswer, Quirks, Reading, Renaming, Setstat, Sweep, TAKEN};
+pub use quirks::{FilesMax, Fsync, Hiccup, LostAnswer, Quirks, Reading, Renaming, Setstat, Sweep, TAKEN};
 pub use script::Script;
 pub use ways::{Lock, Names, Sizes, Truncation, Ways};
 

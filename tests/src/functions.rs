@@ -46,6 +46,16 @@ impl MiniStack {
         self.request("PUT", &path, &headers, &body.to_string()).await.map(drop)
     }
 
+    /// Calls a function as events do: its answer goes nowhere, and what fails is repeated and then given up.
+    pub async fn call_later(&self, function: &str, payload: &Value) -> Result<()> {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let headers = format!(
+            "Content-Type: application/json\r\nX-Amz-Invocation-Type: Event\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/lambda/aws4_request\r\n"
+        );
+        self.request("POST", &path, &headers, &payload.to_string()).await.map(drop)
+    }
+
     /// Reserves concurrency for a function: the local CloudFormation does not do what the template says of it.
     pub async fn reserve(&self, function: &str, invocations: u32) -> Result<()> {
         let path = format!("/2017-10-31/functions/{function}/concurrency");

@@ -66,6 +66,12 @@ impl Queue<'_> {
         Ok(())
     }
 
+    /// Puts a message there.
+    pub async fn send(&self, body: &Value) -> Result<()> {
+        let send = json!({"QueueUrl": self.url, "MessageBody": body.to_string()});
+        self.aws.call("sqs", "AmazonSQS.SendMessage", &send).await.map(drop)
+    }
+
     /// Takes the messages that are there now.
     pub async fn take(&self) -> Result<Vec<Value>> {
         let mut messages = Vec::new();

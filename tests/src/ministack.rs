@@ -203,7 +203,7 @@ impl MiniStack {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-        if !head.starts_with("HTTP/1.1 200") {
+        if !head.starts_with("HTTP/1.1 2") {
             bail!("{method} {path}: {} {body}", head.lines().next().unwrap_or_default());
         }
         Ok(body.to_owned())

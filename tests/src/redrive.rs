@@ -66,6 +66,8 @@ struct Known {
     /// Ended more than 90 days ago.
     forgotten: BTreeSet<String>,
     tokens: BTreeSet<(String, String)>,
+    /// By the ARN of the first one and the state that the copy begins at.
+    copied_machines: BTreeMap<(String, String), String>,
     /// How often each API was called.
     calls: BTreeMap<String, usize>,
     throttled: usize,
@@ -213,6 +215,19 @@ impl State {
 
     /// An execution as AWS would describe it. `None` if it does not exist.
     async fn describe(&self, arn: &str) -> Result<Option<Value>> {
+        let Some(mut execution) = self.execution(arn).await? else { return Ok(None) };
+        match self.obstacle(arn, &execution).await? {
+            Ok(_) => execution["redriveStatus"] = "REDRIVABLE".into(),
+            Err(obstacle) => {
+                execution["redriveStatus"] = "NOT_REDRIVABLE".into();
+                execution["redriveStatusReason"] = obstacle.into();
+            }
+        }
+        Ok(Some(execution))
+    }
+
+    /// The same, without what is known about a further redrive.
+    async fn execution(&self, arn: &str) -> Result<Option<Value>> {
         let (status, mut execution) =
             http::call(&self.aws, "DescribeExecution", &json!({"executionArn": arn})).await?;
         if status != 200 {
@@ -228,11 +243,6 @@ impl State {
             execution["redriveDate"] = redriven.date.into();
         }
         execution["redriveCount"] = redriven.map_or(0, |redriven| redriven.count).into();
-        let obstacle = self.obstacle(arn, &execution).await?;
-        execution["redriveStatus"] = if obstacle.is_none() { "REDRIVABLE" } else { "NOT_REDRIVABLE" }.into();
-        if let Some(obstacle) = obstacle {
-            execution["redriveStatusReason"] = obstacle.into();
-        }
         Ok(Some(execution))
     }
 

@@ -101,6 +101,9 @@ impl<'a> SmallStack<'a> {
         Ok(json!({
             "Parameters": parameters.collect::<serde_json::Map<_, _>>(),
             "Resources": {
+                "UnstartedQueue": {
+                    "Type": "AWS::SQS::Queue", "Properties": {"QueueName": self.unstarted_queue()},
+                },
                 "Bucket": bucket(&self.bucket()),
                 "RecordBucket": bucket(&self.record_bucket()),
                 "Machine": machine(&self.name, &definition().to_string()),
@@ -111,6 +114,7 @@ impl<'a> SmallStack<'a> {
                 "RecordBucketName": output(json!({"Ref": "RecordBucket"})),
                 "StateMachineArn": output(json!({"Ref": "Machine"})),
                 "BackfillStateMachineArn": output(json!({"Ref": "BackfillMachine"})),
+                "UnstartedQueueUrl": output(json!({"Ref": "UnstartedQueue"})),
             },
         }))
     }
@@ -136,6 +140,11 @@ impl<'a> SmallStack<'a> {
     /// The bucket of records.
     pub fn record_bucket(&self) -> String {
         format!("{}-records", self.name)
+    }
+
+    /// The queue of events that were given up.
+    pub fn unstarted_queue(&self) -> String {
+        format!("{}-unstarted", self.name)
     }
 
     /// The state machine of the deliveries.
@@ -256,7 +265,9 @@ fn definition() -> Value {
         "States": {
             "Transfer": {
                 "Type": "Pass", "Next": "Which",
-                "Output": format!("{{% {now} = 'fail' ? $error('refused') : {{'now': {now}}} %}}"),
+                "Output": format!(
+                    "{{% {now} = 'fail' ? $error('refused') : {{'now': {now}, 'outcome': 'delivered'}} %}}"
+                ),
             },
             "Which": {
                 "Type": "Choice", "Default": "Delivered",

@@ -72,14 +72,26 @@ pub async fn complete_config(account: &Account) -> Result<SdkConfig> {
         None => Err("none are configured".into()),
     };
     if let Err(why) = credentials {
+        let login = login(&why, account);
         problems.push(match &account.profile {
-            Some(profile) => format!("the AWS profile {profile:?} gives no credentials: {why}"),
+            Some(profile) => format!("the AWS profile {profile:?} gives no credentials: {why}{login}"),
             None => format!(
-                "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({why})"
+                "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({why}){login}"
             ),
         });
     }
     if problems.is_empty() { Ok(config) } else { Err(ErrorName::InvalidConfig.error(problems.join("; "))) }
+}
+
+/// What to do if the credentials of IAM Identity Center are missing or have expired. The SDK tells it only in words: they
+/// name its folder of tokens, or the token.
+fn login(why: &str, account: &Account) -> String {
+    if !why.to_ascii_lowercase().contains("sso") {
+        return String::new();
+    }
+    let profile = account.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+    let profile = profile.map(|profile| format!(" --profile {profile}")).unwrap_or_default();
+    format!("; log in first: aws sso login{profile}")
 }
 
 /// S3. With a custom endpoint, the bucket stands in the path: local stacks have no DNS names for buckets.

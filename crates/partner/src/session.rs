@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws::credential::Clients;
 use bridge::{CredentialReference, Error, Result, Settings, lock};
-use sftp::{Caps, Lease, Session, SessionPool};
+use sftp::{Caps, Keep, Lease, Origin, Session, SessionPool};
 
 use crate::learned::Learned;
 #[cfg(feature = "internals")]
@@ -23,6 +23,8 @@ pub struct Partner {
     pub told: Told,
     caps: Caps,
     pool: SessionPool,
+    /// Where the sessions come from that were used since somebody asked.
+    origin: Mutex<Option<Origin>>,
     logins: Logins,
     /// The last refused login, unless a later one succeeded.
     refusal: Mutex<Option<Error>>,
@@ -35,7 +37,8 @@ impl Partner {
             learned: Learned::default(),
             told: Told::default(),
             caps: Caps { connections: settings.max_connections, ..Caps::default() },
-            pool: SessionPool::new(settings.keep_connection),
+            pool: SessionPool::new(Keep::AtMost(settings.keep_connection)),
+            origin: Mutex::default(),
             logins: Logins::new(Server::new(settings, options), clients, Manners::LAMBDA),
             refusal: Mutex::default(),
         }
@@ -46,6 +49,12 @@ impl Partner {
     #[must_use]
     pub fn connecting_with(self, connector: Connector) -> Self {
         Self { logins: self.logins.connecting_with(connector), ..self }
+    }
+
+    /// Keeps the session until [`disconnect`](Self::disconnect): for a process that is not frozen between two steps.
+    #[must_use]
+    pub fn keeping_its_session(self) -> Self {
+        Self { pool: SessionPool::new(Keep::UntilClosed), ..self }
     }
 
     /// With other manners than those of a Lambda function.
@@ -64,6 +73,12 @@ impl Partner {
     /// Whether the server could be reached when this process last tried. A new process knows nothing.
     pub fn reachability(&self) -> Reachability {
         self.logins.spacing.reachability()
+    }
+
+    /// Where the sessions come from that were used since this was last asked: new, if any of them was. `None` if none was
+    /// used.
+    pub fn take_origin(&self) -> Option<Origin> {
+        lock(&self.origin).take()
     }
 
     fn last_refusal(&self) -> MutexGuard<'_, Option<Error>> {
@@ -114,7 +129,11 @@ impl Partner {
         let connecting = self.logins.connect(reference, accepted, failures);
         let session = self.pool.lease(&identity, connecting).await;
         match &session {
-            Ok(_) => *self.last_refusal() = None,
+            Ok(lease) => {
+                *self.last_refusal() = None;
+                let mut origin = lock(&self.origin);
+                *origin = (*origin).max(Some(lease.origin()));
+            }
             Err(error) if is_refusal(error) => drop(self.last_refusal().get_or_insert(error.clone())),
             Err(_) => {}
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws::metrics::{Line, Meter, Metric};
 use bridge::{Execution, Outcome, Progress, Receipt, Result};
 use serde_json::{Value, json};
+use sftp::Origin;
 
 use crate::reachability::Reachability;
 use crate::session::Partner;
@@ -92,8 +93,9 @@ impl Watch {
             self.has_connected.store(true, Ordering::Relaxed);
         }
         let knows = if self.has_connected.load(Ordering::Relaxed) { Knows::Itself } else { Knows::Delivery };
+        let origin = self.partner.take_origin();
         if let Some(line) = line_of(begun, outcome, reachability, knows) {
-            self.meter.write(line);
+            self.meter.write(saying_origin(line, origin));
         }
     }
 }
@@ -134,6 +136,15 @@ fn line_of(
         Progress::Receipt(receipt) => Some(ended(begun.line("receipt"), receipt, values)),
         Progress::Checkpoint(_) if values.is_empty() => None,
         Progress::Checkpoint(_) => Some(begun.line("progress").counting(&values, STACK)),
+    }
+}
+
+/// With the field `connection`, if the call used one: it costs nothing but its bytes, and a saved query counts it.
+fn saying_origin(line: Line, origin: Option<Origin>) -> Line {
+    match origin {
+        Some(Origin::Kept) => line.with("connection", "kept"),
+        Some(Origin::New) => line.with("connection", "new"),
+        None => line,
     }
 }
 
@@ -349,6 +360,14 @@ mod tests {
         let redriven = Begun::new(&redriven, moment(START + 7_200));
         let line = document(&redriven, &outcome, Reachability::Reachable).unwrap();
         assert_eq!(line.get("SecondsWaiting"), None);
+    }
+
+    #[test]
+    fn the_line_says_whether_the_call_had_to_connect() {
+        let line = |origin| saying_origin(Line::default(), origin).document(UNIX_EPOCH);
+        assert_eq!(line(Some(Origin::Kept)), json!({"connection": "kept"}));
+        assert_eq!(line(Some(Origin::New)), json!({"connection": "new"}));
+        assert_eq!(line(None), json!({}));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use bridge::{
 };
 pub use error::{ConnectError, Error, Remedy, Result, Status, StatusCode};
 pub use options::{Endpoint, Options};
-pub use pool::{Lease, SessionPool};
+pub use pool::{Keep, Lease, Origin, SessionPool};
 pub use protocol::attributes::{Attributes, OpenFlags};
 pub use protocol::channel::Sftp;
 pub use protocol::extensions::ServerLimits;

@@ -11,13 +11,31 @@ use crate::session::Session;
 
 /// Keeps one session, so that the next file needs no login. The session is kept while it is known to be alive, and used
 /// only with the identity for which it was opened.
-#[derive(Default)]
 pub struct SessionPool {
-    /// Maximum time that a session may be unused. With zero, no session is kept.
-    idle_max: Duration,
+    keep: Keep,
     /// Held while connecting. Other callers wait for the same session.
     connecting: tokio::sync::Mutex<()>,
     kept: Mutex<Option<Arc<Kept>>>,
+}
+
+/// How long a session that nobody uses is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// For a process that may be frozen between two files, as on Lambda: after its last use for this time, with zero not at
+    /// all. A session that was unused for more than a second is asked whether it is alive.
+    AtMost(Duration),
+    /// For a process that runs all the time: until the pool is closed. Nobody asks, because keepalives tell whether it is
+    /// alive.
+    UntilClosed,
+}
+
+/// Where a session comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// It was kept, or others use it, too.
+    Kept,
+    /// It was opened for this lease.
+    New,
 }
 
 /// A session, and how it is used.
@@ -41,13 +59,13 @@ const FRESH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl SessionPool {
-    /// A pool that keeps a session for `idle_max` after its last use.
-    pub fn new(idle_max: Duration) -> Self {
-        Self { idle_max, ..Self::default() }
+    /// A pool that keeps a session like this.
+    pub fn new(keep: Keep) -> Self {
+        Self { keep, connecting: tokio::sync::Mutex::default(), kept: Mutex::default() }
     }
 
     /// The kept session, if it was opened for the same `identity` (server, settings, credential), has not been unused for
-    /// too long, and answers; otherwise a new one. Callers at the same time share a session.
+    /// too long, and is alive; otherwise a new one. Callers at the same time share a session.
     ///
     /// # Errors
     /// Those of `connect`.
@@ -64,21 +82,21 @@ impl SessionPool {
         let former = {
             let mut slot = self.kept();
             if let Some(kept) = slot.as_ref().filter(|kept| serves(kept) && kept.usage().users > 0) {
-                return Ok(self.lend(kept));
+                return Ok(self.lend(kept, Origin::Kept));
             }
             slot.take()
         };
-        let kept = match former {
-            Some(kept) if serves(&kept) && self.is_alive(&kept).await => kept,
+        let (kept, origin) = match former {
+            Some(kept) if serves(&kept) && self.is_alive(&kept).await => (kept, Origin::Kept),
             former => {
                 // A session that is still in use is disconnected by its last lease.
                 if let Some(unused) = former.filter(|kept| kept.usage().users == 0) {
                     unused.session.disconnect().await;
                 }
-                Arc::new(Kept::new(identity, connect.await?))
+                (Arc::new(Kept::new(identity, connect.await?)), Origin::New)
             }
         };
-        let lease = self.lend(&kept);
+        let lease = self.lend(&kept, origin);
         *self.kept() = Some(kept);
         Ok(lease)
     }
@@ -89,18 +107,19 @@ impl SessionPool {
 
     /// Whether an unused session can be used again.
     async fn is_alive(&self, kept: &Kept) -> bool {
+        let Keep::AtMost(idle_max) = self.keep else { return true };
         let used_at = kept.usage().used_at;
         // The clock may have been set back.
         match SystemTime::now().duration_since(used_at) {
-            Ok(idle) if idle <= FRESH.min(self.idle_max) => true,
-            Ok(idle) => idle <= self.idle_max && kept.session.is_alive(PATIENCE).await,
+            Ok(idle) if idle <= FRESH.min(idle_max) => true,
+            Ok(idle) => idle <= idle_max && kept.session.is_alive(PATIENCE).await,
             Err(_) => false,
         }
     }
 
-    fn lend(&self, kept: &Arc<Kept>) -> Lease<'_> {
+    fn lend(&self, kept: &Arc<Kept>, origin: Origin) -> Lease<'_> {
         kept.usage().users += 1;
-        Lease { pool: self, kept: Arc::clone(kept), is_over: false }
+        Lease { pool: self, kept: Arc::clone(kept), origin, is_over: false }
     }
 
     /// Ends a lease. Returns the session if it has to end: it is not used, and not kept.
@@ -113,7 +132,7 @@ impl SessionPool {
             usage.users == 0
         };
         let is_kept = slot.as_ref().is_some_and(|it| Arc::ptr_eq(it, kept));
-        if is_kept && (!is_good || is_unused && self.idle_max.is_zero()) {
+        if is_kept && (!is_good || is_unused && self.keep == Keep::AtMost(Duration::ZERO)) {
             slot.take();
         }
         let stays = is_kept && slot.is_some();
@@ -149,6 +168,7 @@ impl Kept {
 pub struct Lease<'a> {
     pool: &'a SessionPool,
     kept: Arc<Kept>,
+    origin: Origin,
     is_over: bool,
 }
 
@@ -161,6 +181,11 @@ impl Deref for Lease<'_> {
 }
 
 impl Lease<'_> {
+    /// Where the session comes from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// The session can be used again.
     ///
     /// # Cancel safety
@@ -204,7 +229,7 @@ impl std::fmt::Debug for SessionPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let keeps_session = self.kept().is_some();
         f.debug_struct("SessionPool")
-            .field("idle_max", &self.idle_max)
+            .field("keep", &self.keep)
             .field("keeps_session", &keeps_session)
             .finish_non_exhaustive()
     }

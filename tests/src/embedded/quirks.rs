@@ -83,10 +83,27 @@ pub struct Quirks {
     pub fsync: Fsync,
     /// How names, sizes and refusals differ.
     pub ways: Ways,
-    /// Maximum number of open files in a session. The server does not announce it.
-    pub files_max: Option<usize>,
+    /// Maximum number of open files in a session.
+    pub files_max: Option<FilesMax>,
     /// In which order requests are served that arrive together.
     pub order: Order,
+}
+
+/// Maximum number of open files in a session, and whether a client can know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilesMax {
+    /// The server does not say it.
+    Unsaid(usize),
+    /// It is in the answer to `limits@openssh.com`.
+    Announced(usize),
+}
+
+impl FilesMax {
+    pub(super) fn number(self) -> usize {
+        match self {
+            Self::Unsaid(number) | Self::Announced(number) => number,
+        }
+    }
 }
 
 /// What a rename does.

@@ -14,7 +14,7 @@ use russh_sftp::server::StatusReply;
 use sha2::{Digest as _, Sha256};
 
 use super::files::{Apart, Files, Open, Upload, answer, refuse, set};
-use super::quirks::{Fsync, Hiccup, Reading, Setstat, Sweep};
+use super::quirks::{FilesMax, Fsync, Hiccup, Reading, Setstat, Sweep};
 
 impl russh_sftp::server::Handler for Files {
     type Error = StatusReply;
@@ -34,6 +34,9 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.fsync != Fsync::Unknown {
             version.extensions.insert("fsync@openssh.com".to_owned(), "1".to_owned());
         }
+        if let Some(FilesMax::Announced(_)) = self.quirks.files_max {
+            version.extensions.insert("limits@openssh.com".to_owned(), "1".to_owned());
+        }
         if let Some(name) = self.quirks.ways.announces {
             version.extensions.insert(name.to_owned(), "1".to_owned());
         }
@@ -47,7 +50,7 @@ impl russh_sftp::server::Handler for Files {
         flags: OpenFlags,
         _: FileAttributes,
     ) -> Result<Handle, Self::Error> {
-        if self.quirks.files_max.is_some_and(|most| self.open.len() >= most) {
+        if self.quirks.files_max.is_some_and(|most| self.open.len() >= most.number()) {
             return Err(StatusCode::Failure.with_message("too many open files"));
         }
         if flags.contains(OpenFlags::READ) {
@@ -270,6 +273,13 @@ impl russh_sftp::server::Handler for Files {
             }
             "fsync@openssh.com" if self.quirks.fsync == Fsync::Refused => {
                 Err(StatusCode::Failure.with_message("the disk does not answer"))
+            }
+            "limits@openssh.com" => {
+                let Some(FilesMax::Announced(number)) = self.quirks.files_max else {
+                    return Err(self.unimplemented());
+                };
+                let data = [0, 0, 0, number as u64].map(u64::to_be_bytes).concat();
+                Ok(Packet::ExtendedReply(ExtendedReply { id, data }))
             }
             // string handle, string algorithms, uint64 offset, uint64 length, uint32 block size
             "check-file-handle" if self.quirks.check_file => {

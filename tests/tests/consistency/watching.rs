@@ -132,6 +132,25 @@ fn story_236_every_alarm_says_whose_it_is_and_the_page_says_what_to_do() {
     }
 }
 
+#[test]
+fn story_237_no_rule_gives_up_an_event_in_silence() {
+    let template = template();
+    let (_, policy) = template.split_once("\n  UnstartedQueuePolicy:\n").unwrap();
+    let (policy, _) = policy.split_once("\n\n").unwrap();
+    let mut rules = 0;
+    for (before, after) in
+        template.match_indices("\n    Type: AWS::Events::Rule\n").map(|(at, _)| template.split_at(at))
+    {
+        rules += 1;
+        let name = before.rsplit('\n').next().unwrap().trim().trim_end_matches(':');
+        let (rule, _) = after.split_once("\n\n").unwrap();
+        assert!(rule.contains("DeadLetterConfig: { Arn: !GetAtt UnstartedQueue.Arn }"), "{name}");
+        assert!(policy.contains(&format!("!GetAtt {name}.Arn")), "the queue takes no events of {name}");
+    }
+    assert_eq!(rules, 2);
+    assert!(template.contains("OnFailure: { Type: SQS, Destination: !GetAtt UnstartedQueue.Arn }"));
+}
+
 /// Period times evaluation periods: a day, or seven days if the period is an hour or more.
 /// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bridge::{DayReceiptKey, FailureKey, FailureState, ReceiptKey};
+use integration_tests::cli;
 use integration_tests::ministack;
 use integration_tests::partner::Partner;
 use integration_tests::schema;
@@ -76,6 +77,33 @@ async fn story_185_a_failure_has_one_record_and_a_delivery_a_receipt_as_the_sche
         (&json!(again.arn), &json!("RemotePathRejected"))
     );
     assert_described("failure", &settled).await;
+}
+
+/// The local EventBridge calls a function only once, so the call is made as Lambda gets it.
+#[tokio::test]
+async fn story_237_a_failure_that_could_not_be_recorded_waits_in_the_queue() {
+    let (stack, _partner, _) = deployed("unrecorded", &[]).await;
+    let ended = json!({
+        "detail-type": "Step Functions Execution Status Change", "source": "aws.states",
+        "detail": {
+            "executionArn": format!("{}:nobody-knows-it", stack.state_machine()), "name": "nobody-knows-it",
+            "stateMachineArn": stack.state_machine(), "status": "ABORTED",
+        },
+    });
+    stack.aws.call_later(&stack.outputs["RecordFailureFunctionName"], &ended).await.unwrap();
+    let mut environment = stack.aws.environment();
+    environment.push(("S3_SFTP_BRIDGE_STACK", "unrecorded".to_owned()));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ran = cli::run(cli::operate(environment.clone(), &["status", "--json"]).await).await;
+        let status: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+        if status["undelivered_events"] == 1 {
+            assert_eq!((ran.status, &status["health"]), (1, &json!("failing")), "{status}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 #[tokio::test]

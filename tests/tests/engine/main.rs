@@ -8,6 +8,7 @@ mod command_line;
 mod compatibility;
 mod connecting;
 mod deadlines;
+mod flights;
 mod hostile;
 mod partners;
 mod reading;

@@ -1,7 +1,7 @@
 //! A connection is kept for the next file: for as long as it is known to be alive, and only for whom it was made.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bridge::{ErrorName, Outcome, SecretLocation};
@@ -12,10 +12,11 @@ use integration_tests::keys::KeyPair;
 use integration_tests::object_source::{self, Body, Pace};
 use integration_tests::partner::Partner;
 use integration_tests::wire::{self, Request, kind, serve};
-use sftp::{OpenFlags, SessionPool};
-use tokio::task::JoinSet;
+use sftp::{Keep, OpenFlags, Origin, SessionPool};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, LocalSet};
 
-use crate::support::{Delivery, MIB, session, wait_until, with_manners};
+use crate::support::{Delivery, MIB, Process, session, wait_until, with_manners};
 
 #[tokio::test]
 async fn the_next_file_takes_the_kept_connection() {
@@ -48,6 +49,109 @@ async fn nothing_is_kept_where_nothing_may_be() {
         delivery.assert_arrived(name, 100_000);
     }
     assert_eq!((proxy.connections(), proxy.open_max()), (4, 1));
+}
+
+/// As with `MaxConnections=10`: five processes for each step, each of which serves one call at a time.
+#[tokio::test]
+async fn a_burst_connects_once_for_each_process() {
+    const FILES: usize = 200;
+    let mut delivery = Delivery::new().await;
+    let proxy = delivery.through_proxy(Fault::None).await;
+    let (transfers, verifies) = (Warm::start(&delivery, 5), Warm::start(&delivery, 5));
+    let running = async {
+        let mut executions = JoinSet::new();
+        for number in 0..FILES {
+            let object_key = format!("{number}.bin");
+            delivery.put(&object_key, 1000);
+            let (transfers, verifies) = (Arc::clone(&transfers), Arc::clone(&verifies));
+            executions.spawn_local(async move {
+                let call = async |process: &Process| process.transfer_all(&object_key, 0).await;
+                let (complete, _) = transfers.call(call).await.unwrap();
+                let call = async |process: &Process| process.verify_all(&object_key, complete.clone()).await;
+                verifies.call(call).await.unwrap();
+            });
+        }
+        while let Some(ended) = executions.join_next().await {
+            ended.unwrap();
+        }
+    };
+    LocalSet::new().run_until(running).await;
+    (0..FILES).for_each(|number| delivery.assert_arrived(&format!("{number}.bin"), 1000));
+    for step in [transfers, verifies] {
+        let counts = step.counts();
+        println!("calls that connected, calls that used a kept connection: {counts:?}");
+        assert!(counts.0 <= 5 && counts.0 + counts.1 == FILES, "{counts:?}");
+    }
+    assert!(proxy.connections() <= 10, "{} connections", proxy.connections());
+}
+
+/// Processes of one function that stay warm.
+struct Warm {
+    idle: Mutex<Vec<Process>>,
+    reservation: Semaphore,
+    /// Where the sessions of the calls came from.
+    origins: Mutex<Vec<Origin>>,
+}
+
+impl Warm {
+    fn start(delivery: &Delivery, reserved: usize) -> Arc<Self> {
+        let idle = (0..reserved).map(|_| delivery.process()).collect();
+        Arc::new(Self {
+            idle: Mutex::new(idle),
+            reservation: Semaphore::new(reserved),
+            origins: Mutex::default(),
+        })
+    }
+
+    /// One call, as soon as a process is free.
+    async fn call<T>(&self, work: impl AsyncFnOnce(&Process) -> T) -> T {
+        let _permit = self.reservation.acquire().await.unwrap();
+        let process = self.idle.lock().unwrap().pop().unwrap();
+        let outcome = work(&process).await;
+        self.origins.lock().unwrap().extend(process.partner.take_origin());
+        self.idle.lock().unwrap().push(process);
+        outcome
+    }
+
+    /// Calls that connected, and calls that used a kept connection.
+    fn counts(&self) -> (usize, usize) {
+        let origins = self.origins.lock().unwrap();
+        let new = origins.iter().filter(|origin| **origin == Origin::New).count();
+        (new, origins.len() - new)
+    }
+}
+
+/// Nothing freezes the command between two steps, so it needs neither a second login nor a look whether the first one
+/// still counts, however long a step takes.
+#[tokio::test]
+async fn a_run_of_the_command_logs_in_once_and_never_asks_whether_the_server_is_there() {
+    const OBJECT: u64 = 1000;
+    for keep in [0, 30] {
+        let [logins, checks] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let counters = (Arc::clone(&logins), Arc::clone(&checks));
+        let script = embedded::Script::new(move |channel| {
+            let (logins, checks) = counters.clone();
+            async move {
+                logins.fetch_add(1, Ordering::Relaxed);
+                serve(channel, |request: &Request| {
+                    let is_check = request.kind == kind::STAT && request.body == wire::string(b".");
+                    checks.fetch_add(usize::from(is_check), Ordering::Relaxed);
+                    None
+                })
+                .await;
+            }
+        });
+        let mut delivery = Delivery::to(Partner::scripted(script).await.unwrap());
+        delivery.set("SFTP_KEEP_CONNECTION", keep);
+        delivery.set("SFTP_PROOF", "size");
+        delivery.put("in/slow.bin", OBJECT);
+        // The command logs in, and then waits for the object.
+        delivery.source.pace(Pace { first_byte_delay: Duration::from_millis(1200), ..Pace::default() });
+        let ran = delivery.run(&["s3://b/in/", "--recursive"]).await;
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let counts = (logins.load(Ordering::Relaxed), checks.load(Ordering::Relaxed));
+        assert_eq!(counts, (1, 0), "logins and checks, with SFTP_KEEP_CONNECTION={keep}");
+    }
 }
 
 /// A connection that is being opened while the file ends must not keep the first one open.
@@ -256,7 +360,7 @@ async fn nothing_is_kept_of_a_call_that_was_cut_off() {
 async fn nothing_is_kept_for_the_sake_of_what_was_aborted() {
     let partner = Partner::embedded(embedded::Quirks::default()).await.unwrap();
     let proxy = FaultProxy::start(partner.port).await.unwrap();
-    let pool = SessionPool::new(Duration::ZERO);
+    let pool = SessionPool::new(Keep::AtMost(Duration::ZERO));
     let connect = async || Ok::<_, ()>(session(&partner, proxy.port, sftp::Options::default()).await);
     let lease = pool.lease("one", connect()).await.unwrap();
     let task_of_a_spread = Arc::clone(&lease);

@@ -5,6 +5,7 @@ mod check;
 mod failures;
 mod many_objects;
 mod mistakes;
+mod profiles;
 mod questions;
 mod redrive;
 mod shelf;

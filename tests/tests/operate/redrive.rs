@@ -28,13 +28,34 @@ async fn story_201_what_was_redriven_is_not_redriven_again() {
     let (report, status) = desk.json(&["redrive"]).await;
     assert_eq!((status, &report["redriven"]), (0, &2.into()), "{report}");
     tokio::time::sleep(Duration::from_millis(800)).await;
-    // The records are still open: nothing has settled them.
+    // The records are still open: no delivery has settled them.
     let (report, status) = desk.json(&["redrive"]).await;
     assert_eq!(status, 0, "{report}");
     let expected = [("ends", "succeeded"), ("runs", "running")];
     assert_eq!(outcomes(&report), expected.map(|(a, b)| (a.to_owned(), b.to_owned())).into());
     assert!(desk.redriver.redriven().values().all(|count| *count == 1));
     assert_eq!(desk.stack.executions().await.unwrap(), ["ends", "runs"]);
+    let (report, _) = desk.json(&["redrive", "--dry-run"]).await;
+    assert_eq!((&report["planned"], &report["running"]), (&0.into(), &1.into()), "what ended is settled");
+}
+
+#[tokio::test]
+async fn story_208_a_record_that_the_delivery_could_not_settle_is_settled_by_the_next_redrive() {
+    let desk = Desk::new("redrive-settles").await;
+    let arn = desk.stack.fail("e1", "a b.txt", "RemoteFull", Afterwards::Succeeds).await.unwrap();
+    desk.json(&["redrive"]).await;
+    while desk.json(&["redrive"]).await.0["running"] == 1 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (report, status) = desk.json(&["failures", "--all"]).await;
+    assert_eq!((status, &report["open"], &report["settled"]), (0, &0.into(), &1.into()), "{report}");
+    let (shown, _) = desk.json(&["failures", "show", "e1"]).await;
+    let record = &shown["record"];
+    assert_eq!(
+        (&record["settled_by"], &record["settled_outcome"]),
+        (&arn.into(), &"delivered".into()),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

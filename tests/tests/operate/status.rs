@@ -46,6 +46,24 @@ async fn story_218_status_begins_with_a_line_for_scripts() {
 }
 
 #[tokio::test]
+async fn story_237_status_counts_the_events_that_were_given_up() {
+    let shelf = Shelf::new("status-events", &[]).await;
+    let stack = &shelf.desk.stack;
+    let queue = stack.aws.create_queue(&stack.unstarted_queue()).await.unwrap();
+    for body in ["an upload", "a failure"] {
+        queue.send(&json!(body)).await.unwrap();
+    }
+    for look in ["they wait", "somebody reads them"] {
+        let (told, status) = shelf.desk.json(&["status"]).await;
+        assert_eq!((status, &told["undelivered_events"]), (1, &json!(2)), "{look}: {told}");
+        queue.take().await.unwrap();
+    }
+    let ran = shelf.desk.run(&["status"]).await;
+    assert!(ran.stdout.starts_with("failing: 2 events were not delivered\n"), "{ran:?}");
+    assert!(ran.stdout.contains("\nundelivered events    2\n"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn story_217_status_says_what_the_oldest_delivery_waits_for() {
     let shelf = Shelf::new("status-waits", &[]).await;
     let put = shelf.put("in/a", "1").await;

@@ -4,34 +4,44 @@ use std::time::{Duration, Instant};
 
 use integration_tests::cli::{self, Ran};
 use integration_tests::fault_proxy::{Fault, FaultProxy};
-use integration_tests::ministack;
+use integration_tests::ministack::{self, MiniStack};
 use integration_tests::partner::Partner;
 use integration_tests::redrive::{Options, Redriver};
 use integration_tests::stack::Stack;
 use serde_json::Value;
 
-/// How many files wait. By hand: `BRIDGE_FAILED_FILES=1000 cargo test ... story_207 -- --nocapture`.
+/// How many files fail. By hand: `BRIDGE_FAILED_FILES=1000 cargo test ... story_207 -- --nocapture`.
 fn files() -> usize {
-    std::env::var("BRIDGE_FAILED_FILES").ok().and_then(|files| files.parse().ok()).unwrap_or(50)
+    std::env::var("BRIDGE_FAILED_FILES").ok().and_then(|files| files.parse().ok()).unwrap_or(FILES)
+}
+
+const FILES: usize = 50;
+
+/// The waits of the retriers. The local AWS evaluates them in one Python process, so the more files wait for their turn,
+/// the more seldom each of them may ask.
+fn wait_scale(files: usize) -> f64 {
+    let usual = ministack::Options::default().wait_scale;
+    usual * (files as f64 / 200.0).max(1.0)
 }
 
 /// Invocations of each function that connects.
 const CAP: u32 = 2;
 
-struct Desk {
-    stack: Stack<'static>,
+struct Desk<'a> {
+    stack: Stack<'a>,
     redriver: Redriver,
 }
 
-impl Desk {
+impl Desk<'_> {
     async fn run(&self, arguments: &[&str]) -> Ran {
         let mut environment = self.stack.aws.environment();
         environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
         environment.push(("AWS_ENDPOINT_URL", self.redriver.endpoint.clone()));
         let arguments = [arguments, &["--stack", "weekend", "--json"]].concat();
-        let started = Instant::now();
+        let (started, requests) = (Instant::now(), self.redriver.requests());
         let ran = cli::run(cli::operate(environment, &arguments).await).await;
-        println!("{arguments:?}: {:.1?}", started.elapsed());
+        let requests = self.redriver.requests() - requests;
+        println!("{arguments:?}: {:.1?}, {requests} requests", started.elapsed());
         ran
     }
 
@@ -42,7 +52,7 @@ impl Desk {
 
     /// Waits until this number of failures is open.
     async fn wait_for_open(&self, count: usize) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(120 + count as u64);
+        let deadline = Instant::now() + Duration::from_secs(120 + files() as u64);
         loop {
             let report = self.json(&["failures"]).await;
             if report["open"] == count {
@@ -56,10 +66,12 @@ impl Desk {
 
 #[tokio::test]
 async fn story_207_what_failed_while_the_partner_was_away_is_delivered_by_one_command() {
-    let aws = ministack::shared().await;
+    let files = files();
+    let options = ministack::Options { wait_scale: wait_scale(files), ..ministack::Options::default() };
+    let aws = &MiniStack::start(options).await.unwrap();
     let partner = Partner::start().await.unwrap();
     let proxy = FaultProxy::start(partner.port).await.unwrap();
-    let (port, files) = (proxy.port.to_string(), files());
+    let port = proxy.port.to_string();
     let parameters = [("SftpPort", port.as_str()), ("MaxConnections", "4")];
     let stack = Stack::deploy_for(aws, "weekend", &partner, &parameters).await.unwrap();
     stack.reserve(CAP).await.unwrap();
@@ -95,4 +107,7 @@ async fn story_207_what_failed_while_the_partner_was_away_is_delivered_by_one_co
     assert_eq!((ran.status, desk.redriver.calls("RedriveExecution")), (0, files), "{ran:?}");
     assert!(desk.redriver.redriven().values().all(|count| *count == 1));
     assert_eq!(desk.run(&["failures"]).await.status, 0);
+    let ran = desk.run(&["check", &format!("s3://{}", desk.stack.bucket())]).await;
+    let summary: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((ran.status, &summary["summary"]["delivered"]), (0, &files.into()), "{ran:?}");
 }

@@ -23,7 +23,7 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
         scenarios.into_iter().filter(is_among).collect::<Vec<_>>()
     };
     match depth {
-        Depth::Orders => [same_version(), two_versions(), policies(), elsewhere()].concat(),
+        Depth::Orders => [same_version(), two_versions(), policies(), elsewhere(), in_one_process()].concat(),
         Depth::TwoSwitches => among(
             of(Depth::Orders),
             &[
@@ -33,6 +33,7 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
                 "former file, posix, size",
                 "two versions, posix, versioned, delete",
                 "two versions, posix, sha256",
+                "one process, two versions, posix, size",
             ],
         ),
         Depth::Faults => {
@@ -43,6 +44,8 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
                     "two versions, posix, versioned, delete",
                     "former file, target first",
                     "former file, keep-both",
+                    "one process, twice, posix, size",
+                    "one process, two versions, target first, size",
                 ],
             );
             [together, alone()].concat()
@@ -51,7 +54,8 @@ pub(crate) fn of(depth: Depth) -> Vec<Scenario> {
             among(two_versions(), &["two versions, posix", "two versions, target first, size"])
         }
         Depth::Everything => {
-            let all = [same_version(), two_versions(), policies(), elsewhere(), alone(), three()];
+            let all =
+                [same_version(), two_versions(), policies(), elsewhere(), in_one_process(), alone(), three()];
             [all.concat(), vec![never_renames()]].concat()
         }
     }
@@ -118,6 +122,19 @@ fn policies() -> Vec<Scenario> {
         twice("keep-both", Kind::POSIX).set("SFTP_IF_EXISTS", "keep-both"),
         twice("fail", Kind::POSIX).set("SFTP_IF_EXISTS", "fail").may_fail(&["RemotePathRejected"]),
     ]
+}
+
+/// What a session was told in one state is believed in the next.
+fn in_one_process() -> Vec<Scenario> {
+    let size = |scenario: Scenario| scenario.in_one_process().set("SFTP_PROOF", "size");
+    let twice = |(name, kind): (&str, Kind)| {
+        size(Scenario::same_version(&format!("one process, twice, {name}, size"), kind, 2).with_former(SIZE))
+    };
+    let two = |(name, kind): (&str, Kind)| {
+        size(Scenario::two_versions(&format!("one process, two versions, {name}, size"), kind))
+    };
+    let kinds = [("posix", Kind::POSIX), ("target first", Kind::PLAIN), ("close overtakes", CLOSE_OVERTAKES)];
+    kinds.iter().copied().flat_map(|server| [twice(server), two(server)]).collect()
 }
 
 /// The server says that the rename is done, and no file has the final name. That is not confirmed, so the object stays.

@@ -13,6 +13,7 @@ use delivery::{Document, Functions, Handlers, State, StateMachine};
 use partner::Partner;
 use serde_json::Value;
 
+use crate::scenario::{Processes, Scenario};
 use crate::world::{self, HOST_KEY, World};
 
 /// After a retryable error, and after a process was killed. Longer than what the handlers wait themselves.
@@ -29,7 +30,6 @@ pub(crate) fn options() -> sftp::Options {
 }
 
 /// One of several executions; each has processes and sessions of its own.
-#[derive(Clone)]
 pub(crate) struct Runner {
     pub(crate) world: Arc<Mutex<World>>,
     pub(crate) number: usize,
@@ -37,6 +37,8 @@ pub(crate) struct Runner {
     settings: Settings,
     event: Value,
     calls: u32,
+    /// Of the process that makes all calls, until it is killed.
+    partner: Option<Arc<Partner>>,
 }
 
 /// Runs an execution from its start to its end.
@@ -55,9 +57,9 @@ impl Runner {
         let (event, settings) = {
             let world = world.lock().unwrap();
             let upload = world.scenario.executions[number];
-            (world.events[upload].clone(), settings(&world.scenario.variables))
+            (world.events[upload].clone(), settings(&world.scenario))
         };
-        Self { world, number, clients, settings, event, calls: 0 }
+        Self { world, number, clients, settings, event, calls: 0, partner: None }
     }
 
     /// As a cold function reaches it.
@@ -70,8 +72,12 @@ impl Runner {
         Arc::new(partner.connecting_with(connector))
     }
 
-    fn handlers(&self) -> Handlers {
-        Handlers::new(Arc::new(self.settings.clone()), self.clients.clone(), self.partner())
+    fn handlers(&mut self) -> Handlers {
+        let partner = self.partner.take().unwrap_or_else(|| self.partner());
+        if self.world.lock().unwrap().scenario.processes == Processes::OneForAllStates {
+            self.partner = Some(Arc::clone(&partner));
+        }
+        Handlers::new(Arc::new(self.settings.clone()), self.clients.clone(), partner)
     }
 
     fn execution(&self) -> Execution {
@@ -100,7 +106,8 @@ impl Runner {
         }
         let mut retries = 0;
         loop {
-            let call = tokio::task::spawn_local(make(self.handlers(), retries));
+            let handlers = self.handlers();
+            let call = tokio::task::spawn_local(make(handlers, retries));
             self.world.lock().unwrap().executions[self.number].call = Some(call.abort_handle());
             let outcome = call.await;
             self.world.lock().unwrap().executions[self.number].call = None;
@@ -110,7 +117,7 @@ impl Runner {
                 }
                 Ok(outcome) => return outcome,
                 Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
-                Err(_) => {}
+                Err(_) => self.partner = None,
             }
             retries += 1;
             tokio::time::sleep(PAUSE).await;
@@ -149,17 +156,24 @@ impl Functions for Runner {
     }
 }
 
-fn settings(variables: &[(&'static str, &'static str)]) -> Settings {
+fn settings(scenario: &Scenario) -> Settings {
+    let kept = match scenario.processes {
+        // Whether a kept session is asked for a sign of life depends on the real time.
+        Processes::OneForEachCall => "0",
+        // It is used again at once.
+        Processes::OneForAllStates => "60",
+    };
     let common = [
         ("SFTP_HOST", "partner"),
         ("SFTP_USER", "user"),
         ("SFTP_SECRET_ID", "secret"),
         ("SFTP_TRUSTED_HOST_KEYS", HOST_KEY),
-        // Whether a kept session is asked for a sign of life depends on the real time.
-        ("SFTP_KEEP_CONNECTION", "0"),
+        ("SFTP_KEEP_CONNECTION", kept),
     ];
-    let variables =
-        common.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let variables = common
+        .iter()
+        .chain(&scenario.variables)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Settings::parse(&variables.collect::<Variables>()).expect("settings")
 }
 

@@ -9,6 +9,7 @@ pub(crate) struct Scenario {
     pub(crate) name: String,
     pub(crate) server: Kind,
     pub(crate) bucket: Bucket,
+    pub(crate) processes: Processes,
     pub(crate) variables: Vec<(&'static str, &'static str)>,
     /// The size of each upload; all but the first come when the scheduler wants it.
     pub(crate) uploads: Vec<usize>,
@@ -27,6 +28,15 @@ pub(crate) enum Bucket {
     Versioned,
 }
 
+/// Which processes make the calls of an execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Processes {
+    /// A new one for each call.
+    OneForEachCall,
+    /// One, as the command line does it; after it was killed, another.
+    OneForAllStates,
+}
+
 /// Two WRITEs.
 pub(crate) const SIZE: usize = 1500;
 
@@ -37,6 +47,7 @@ impl Scenario {
             name: name.to_owned(),
             server,
             bucket: Bucket::Plain,
+            processes: Processes::OneForEachCall,
             variables: Vec::new(),
             uploads: vec![SIZE],
             executions: vec![0; executions],
@@ -55,6 +66,10 @@ impl Scenario {
     pub(crate) fn set(mut self, name: &'static str, value: &'static str) -> Self {
         self.variables.push((name, value));
         self
+    }
+
+    pub(crate) fn in_one_process(self) -> Self {
+        Self { processes: Processes::OneForAllStates, ..self }
     }
 
     pub(crate) fn versioned(self) -> Self {

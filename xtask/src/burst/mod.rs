@@ -12,7 +12,7 @@ use integration_tests::retrier::Retrier;
 
 use crate::report::{heading, paragraph};
 use definition::Definition;
-use simulation::{Burst, Outcome, Starts};
+use simulation::{Burst, Functions, Outcome, Starts};
 
 /// US dollars for a transition of a Standard workflow.
 const PRICE: f64 = 0.025 / 1000.0;
@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Connections at once: MaxConnections.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     cap: u32,
+    /// As if one function served both states, with all connections.
+    #[arg(long)]
+    one_function: bool,
     /// How the executions start.
     #[arg(long, value_enum, default_value_t = StartsOption::Limited)]
     starts: StartsOption,
@@ -71,7 +74,8 @@ impl StartsOption {
 impl Options {
     fn burst(&self) -> Burst {
         let Self { files, sending, proving, cap, seed, .. } = *self;
-        Burst { files, seconds: [sending, proving], cap, starts: self.starts.starts(), seed }
+        let functions = if self.one_function { Functions::OneForBoth } else { Functions::AsDeployed };
+        Burst { files, seconds: [sending, proving], cap, functions, starts: self.starts.starts(), seed }
     }
 
     /// The shipped definition, changed as the options say.
@@ -173,6 +177,11 @@ fn report(burst: &Burst, definition: &Definition, outcome: &Outcome) {
     row(
         "later than in order",
         &format!("median {}, 99 of 100 at most {}, worst {}", late(0.5), late(0.99), late(1.0)),
+    );
+    let unpublished = |part| duration(quantile(&outcome.unpublished, part));
+    row(
+        "sent to published",
+        &format!("median {}, 99 of 100 at most {}", unpublished(0.5), unpublished(0.99)),
     );
     row("given up", &outcome.failed.to_string());
 }

@@ -11,6 +11,9 @@ use super::definition::Definition;
 /// FetchKey needs this long, and has the account's concurrency for itself.
 const FETCH_SECONDS: f64 = 0.1;
 const ACCOUNT_CONCURRENCY: u32 = 1000;
+/// Step Functions needs about this long from the end of a call to the next state's. With one function for both, another
+/// file may take the connection in this time.
+const BETWEEN_SECONDS: f64 = 0.05;
 /// A step takes between 80 and 120 % of its usual time.
 const SPREAD: f64 = 0.2;
 /// Transitions apart from retries: the start and FetchKey; Transfer; IsTransferComplete and VerifyRemote; IsVerified and
@@ -38,6 +41,26 @@ impl Starts {
     }
 }
 
+/// Which functions the two states that connect have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Functions {
+    /// As the template divides the connections: one for each state; Transfer gets the odd connection, and with a single one
+    /// there is one function for both.
+    AsDeployed,
+    /// One for both, whatever the number of connections.
+    OneForBoth,
+}
+
+impl Functions {
+    /// The concurrency of the two functions; the second one is 0 if there is only one.
+    fn concurrency(self, cap: u32) -> [u32; 2] {
+        match self {
+            Self::AsDeployed => [cap.div_ceil(2), cap / 2],
+            Self::OneForBoth => [cap, 0],
+        }
+    }
+}
+
 /// A burst of files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Burst {
@@ -46,6 +69,7 @@ pub(crate) struct Burst {
     pub(crate) seconds: [f64; 2],
     /// Connections at once: `MaxConnections`.
     pub(crate) cap: u32,
+    pub(crate) functions: Functions,
     pub(crate) starts: Starts,
     pub(crate) seed: u64,
 }
@@ -64,8 +88,8 @@ impl Burst {
 
     fn seconds_between(&self) -> f64 {
         let [sending, proving] = self.seconds;
-        match connections(self.cap) {
-            [_, 0] => sending + proving,
+        match self.functions.concurrency(self.cap) {
+            [one, 0] => (sending + proving) / f64::from(one),
             [transfer, verify_remote] => {
                 (sending / f64::from(transfer)).max(proving / f64::from(verify_remote))
             }
@@ -89,6 +113,8 @@ pub(crate) struct Outcome {
     pub(crate) peak_later: u32,
     /// How many seconds each file was done later than in order. The smallest first.
     pub(crate) late: Vec<f64>,
+    /// How many seconds each file waited for its final name after it was sent. The smallest first.
+    pub(crate) unpublished: Vec<f64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -96,6 +122,7 @@ struct File {
     step: usize,
     retries_here: u32,
     retries: u32,
+    sent: f64,
     done: f64,
 }
 
@@ -135,7 +162,7 @@ struct Simulation<'a> {
 
 pub(crate) fn run(burst: &Burst, definition: &Definition) -> Outcome {
     let Definition { fetch_key, transfer, verify_remote } = *definition;
-    let (lanes, lane_of) = lanes(burst.cap);
+    let (lanes, lane_of) = lanes(burst);
     let mut simulation = Simulation {
         burst,
         retriers: [fetch_key, transfer, verify_remote],
@@ -164,15 +191,10 @@ pub(crate) fn run(burst: &Burst, definition: &Definition) -> Outcome {
     simulation.outcome()
 }
 
-/// As the template divides the connections: Transfer gets the odd one, and a single one serves both.
-fn connections(cap: u32) -> [u32; 2] {
-    [cap.div_ceil(2), cap / 2]
-}
-
-fn lanes(cap: u32) -> (Vec<Lane>, [usize; 3]) {
+fn lanes(burst: &Burst) -> (Vec<Lane>, [usize; 3]) {
     let lane = |cap| Lane { busy: 0, cap };
-    let account = lane(ACCOUNT_CONCURRENCY.saturating_sub(cap).max(1));
-    match connections(cap) {
+    let account = lane(ACCOUNT_CONCURRENCY.saturating_sub(burst.cap).max(1));
+    match burst.functions.concurrency(burst.cap) {
         [transfer, 0] => (vec![account, lane(transfer)], [0, 1, 1]),
         [transfer, verify_remote] => (vec![account, lane(transfer), lane(verify_remote)], [0, 1, 2]),
     }
@@ -226,8 +248,15 @@ impl Simulation<'_> {
             state.done = at;
             return;
         }
+        if step == 1 {
+            state.sent = at;
+        }
         (state.step, state.retries_here) = (step + 1, 0);
-        self.push(at, file, Event::Attempt);
+        let between = match self.burst.functions {
+            Functions::AsDeployed => 0.0,
+            Functions::OneForBoth => BETWEEN_SECONDS,
+        };
+        self.push(at + between, file, Event::Attempt);
     }
 
     fn outcome(self) -> Outcome {
@@ -239,6 +268,8 @@ impl Simulation<'_> {
         let mut late: Vec<_> =
             done.clone().map(|(index, file)| file.done - self.burst.in_order(index as u32)).collect();
         late.sort_by(f64::total_cmp);
+        let mut unpublished: Vec<_> = done.clone().map(|(_, file)| file.done - file.sent).collect();
+        unpublished.sort_by(f64::total_cmp);
         Outcome {
             finish: done.map(|(_, file)| file.done).fold(0.0, f64::max),
             failed: self.failed,
@@ -248,6 +279,7 @@ impl Simulation<'_> {
             peak_first: peak(first),
             peak_later: peak(later),
             late,
+            unpublished,
         }
     }
 }

@@ -3,14 +3,14 @@
 use integration_tests::retrier::Retrier;
 
 use super::definition::Definition;
-use super::simulation::{Burst, Starts, run};
+use super::simulation::{Burst, Functions, Starts, run};
 
 const LIMITED: Starts = Starts::Limited { bucket: 1300.0, per_second: 300.0 };
 const ELSEWHERE: Starts = Starts::Limited { bucket: 800.0, per_second: 150.0 };
 
 /// Ten files a second.
 fn burst(files: u32, starts: Starts) -> Burst {
-    Burst { files, seconds: [0.5, 0.5], cap: 10, starts, seed: 1 }
+    Burst { files, seconds: [0.5, 0.5], cap: 10, functions: Functions::AsDeployed, starts, seed: 1 }
 }
 
 /// The average of some seeds, because the last files are a matter of luck: the part of the ideal, and the retries.
@@ -87,7 +87,14 @@ fn story_170_of_ten_thousand_files_none_gives_up_over_a_weekend() {
 
 #[test]
 fn the_base_is_seven_transitions_and_every_retry_is_one_more() {
-    let burst = Burst { files: 4, seconds: [0.5, 0.5], cap: 100, starts: Starts::AtOnce, seed: 1 };
+    let burst = Burst {
+        files: 4,
+        seconds: [0.5, 0.5],
+        cap: 100,
+        functions: Functions::AsDeployed,
+        starts: Starts::AtOnce,
+        seed: 1,
+    };
     let outcome = run(&burst, &Definition::shipped().unwrap());
     assert_eq!((outcome.transitions, outcome.retries_max, outcome.failed), (28, 0, 0));
     let burst = Burst { files: 50, cap: 2, ..burst };
@@ -98,7 +105,14 @@ fn the_base_is_seven_transitions_and_every_retry_is_one_more() {
 
 #[test]
 fn one_connection_is_shared_by_both_steps() {
-    let burst = Burst { files: 20, seconds: [5.0, 5.0], cap: 1, starts: Starts::AtOnce, seed: 1 };
+    let burst = Burst {
+        files: 20,
+        seconds: [5.0, 5.0],
+        cap: 1,
+        functions: Functions::AsDeployed,
+        starts: Starts::AtOnce,
+        seed: 1,
+    };
     let outcome = run(&burst, &Definition::shipped().unwrap());
     assert_eq!(outcome.failed, 0);
     // Each step takes at least 80 % of its time.
@@ -109,7 +123,14 @@ fn one_connection_is_shared_by_both_steps() {
 fn what_may_not_be_retried_is_given_up() {
     let mut definition = Definition::shipped().unwrap();
     definition.transfer.attempts = 0;
-    let burst = Burst { files: 10, seconds: [0.5, 0.5], cap: 2, starts: Starts::AtOnce, seed: 1 };
+    let burst = Burst {
+        files: 10,
+        seconds: [0.5, 0.5],
+        cap: 2,
+        functions: Functions::AsDeployed,
+        starts: Starts::AtOnce,
+        seed: 1,
+    };
     let outcome = run(&burst, &definition);
     assert!(outcome.failed > 0 && outcome.late.len() + outcome.failed as usize == 10, "{outcome:?}");
 }

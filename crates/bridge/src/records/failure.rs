@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::VersionMark;
-use super::segments::{compact, expanded, field, object_part, object_prefix, to_the_second};
+use super::segments::{compact, execution_field, expanded, field, object_part, object_prefix, to_the_second};
 
 /// Length of the hash of a cause, in hexadecimal digits.
 const CAUSE_DIGITS: usize = 8;
@@ -56,7 +56,7 @@ impl FailureKey {
     /// Of this execution and redrive.
     #[must_use]
     pub fn of_execution(self, name: &str, redrive_count: u32) -> Self {
-        Self { execution: field(name), redrive_count, ..self }
+        Self { execution: execution_field(name), redrive_count, ..self }
     }
 
     /// The same failure in this state.
@@ -82,7 +82,7 @@ impl FailureKey {
 
     /// Whether it is a failure of the execution of this name.
     pub fn is_by(&self, execution: &str) -> bool {
-        self.execution == field(execution)
+        self.execution == execution_field(execution)
     }
 
     /// The prefix of the failures of all objects whose keys begin with `prefix`, however long they are. Failures of other

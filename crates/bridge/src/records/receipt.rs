@@ -1,7 +1,7 @@
 //! Keys of receipts.
 
 use super::VersionMark;
-use super::segments::{compact, expanded, field, object_part, object_prefix, to_the_second};
+use super::segments::{compact, execution_field, expanded, object_part, object_prefix, to_the_second};
 use crate::{Outcome, Receipt};
 
 const OBJECTS: &str = "receipts/objects/";
@@ -76,7 +76,7 @@ impl DayReceiptKey {
             finished_at: to_the_second(&receipt.finished_at),
             outcome: receipt.outcome,
             bytes: receipt.object.size.unwrap_or_default(),
-            execution: field(execution),
+            execution: execution_field(execution),
         }
     }
 

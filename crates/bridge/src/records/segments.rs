@@ -26,7 +26,17 @@ pub(super) fn object_prefix(prefix: &str) -> &str {
 
 /// Text that stands between commas and slashes.
 pub(super) fn field(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    plain(text, "._-")
+}
+
+/// An execution's name. The commands look executions up by it, so it stays as it is, even if a person typed it.
+pub(super) fn execution_field(name: &str) -> String {
+    plain(name, "._-+=@!")
+}
+
+/// ASCII letters, digits and these signs; other characters become `_`.
+fn plain(text: &str, signs: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || signs.contains(c);
     let plain: String = text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     if plain.is_empty() { "unknown".to_owned() } else { plain }
 }
@@ -95,5 +105,12 @@ mod tests {
         assert_eq!(field("Lambda.Unknown"), "Lambda.Unknown");
         assert_eq!(field("a,b/c d\n"), "a_b_c_d_");
         assert_eq!(field(""), "unknown");
+        assert_eq!(field("a+b=c@d!"), "a_b_c_d_");
+    }
+
+    #[test]
+    fn an_execution_keeps_the_name_that_a_person_typed() {
+        assert_eq!(execution_field("again+1=x@home!"), "again+1=x@home!");
+        assert_eq!(execution_field("ä,(b)/c"), "___b__c");
     }
 }

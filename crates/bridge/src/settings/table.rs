@@ -217,7 +217,7 @@ settings! {
         values: Number { minimum: 0, maximum: 600 },
         default: Some("30"),
         stack: Chosen,
-        description: "Time in seconds for which an idle connection is kept for the next file. Set 0 for a partner that allows a single connection: a kept connection would block the next step.",
+        description: "Time in seconds for which an idle connection is kept for the next file. Set 0 for a partner that allows a single connection: a kept connection would block the next step. The command line keeps its connection to the end of a run.",
     }
     S3_AFTER_DELIVERY {
         need: Usual,

@@ -25,6 +25,14 @@ pub(super) struct DeliveryRunner {
     recorder: Recorder,
 }
 
+/// What the server is like, as far as it says how many files it can take.
+pub(super) struct ServerFacts {
+    /// Maximum number of files that may be open at once, if the server says so.
+    pub(super) open_files_max: Option<usize>,
+    /// The shortest time that an answer took.
+    pub(super) round_trip: Duration,
+}
+
 impl DeliveryRunner {
     /// Reads the settings of the environment and the credential. If that fails, the failure is recorded for `object`.
     pub(super) async fn start(object: &Location, state_directory: Option<PathBuf>) -> Result<Self> {
@@ -47,7 +55,7 @@ impl DeliveryRunner {
             }
         };
         let partner = Partner::new(&settings, clients.clone(), sftp::Options::default());
-        let partner = Arc::new(partner.with_manners(Manners::COMMAND_LINE));
+        let partner = Arc::new(partner.with_manners(Manners::COMMAND_LINE).keeping_its_session());
         Ok(Self { states, settings: Arc::new(settings), clients, partner, credential, recorder })
     }
 
@@ -64,14 +72,20 @@ impl DeliveryRunner {
         &self.settings
     }
 
-    /// Logs in, and returns the maximum number of files that the server allows to be open at once, if it says so.
-    pub(super) async fn open_files_max(&self) -> Result<Option<usize>> {
-        let limits = self.partner.with_session(&self.credential, None, async |session| {
+    /// Logs in, and returns what the server is like.
+    pub(super) async fn meet_server(&self) -> Result<ServerFacts> {
+        let asking = self.partner.with_session(&self.credential, None, async |session| {
+            let sftp = session.sftp();
             // Without an answer, no limit is known.
-            Ok(session.sftp().limits().await.ok().flatten())
+            let limits = sftp.limits().await.ok().flatten();
+            Ok(ServerFacts {
+                open_files_max: limits
+                    .and_then(|limits| usize::try_from(limits.handles).ok())
+                    .filter(|max| *max > 0),
+                round_trip: sftp.round_trip(),
+            })
         });
-        let handles = limits.await?.map(|limits| limits.handles).filter(|handles| *handles > 0);
-        Ok(handles.map(|handles| usize::try_from(handles).unwrap_or(usize::MAX)))
+        asking.await
     }
 
     /// The delivery of an object: a new one, or the unfinished one of an earlier run.

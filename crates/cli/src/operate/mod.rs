@@ -24,6 +24,7 @@ mod since;
 mod stack;
 mod status;
 mod table;
+mod undelivered;
 mod whereabouts;
 
 use std::process::ExitCode;

@@ -2,12 +2,14 @@
 
 use aws::clients;
 use aws::credential::Clients;
+use aws::records::RecordBucket;
 
 use super::arguments::StackArguments;
 use super::executions::Executions;
 use super::problem::Problem;
 use super::records::Records;
 use super::stack::Stack;
+use super::undelivered::UndeliveredEvents;
 
 /// A stack, with clients for what is in it.
 pub(crate) struct Operator {
@@ -17,6 +19,7 @@ pub(crate) struct Operator {
     pub(crate) executions: Executions,
     /// Of the state machine for backfills.
     pub(crate) backfills: Executions,
+    pub(crate) undelivered: UndeliveredEvents,
     /// For the partner's credential.
     pub(crate) credential_clients: Clients,
 }
@@ -36,7 +39,14 @@ impl Operator {
         let step_functions = clients::step_functions_once(&config);
         let executions = Executions::new(step_functions.clone(), stack.state_machine_arn());
         let backfills = Executions::new(step_functions, stack.backfill_machine_arn());
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        let undelivered = UndeliveredEvents::new(sqs, stack.unstarted_queue_url());
         let credential_clients = Clients::new(&config);
-        Ok(Self { stack, s3, records, executions, backfills, credential_clients })
+        Ok(Self { stack, s3, records, executions, backfills, undelivered, credential_clients })
+    }
+
+    /// To change records.
+    pub(crate) fn record_bucket(&self) -> RecordBucket {
+        RecordBucket::new(self.s3.clone(), self.stack.record_bucket())
     }
 }

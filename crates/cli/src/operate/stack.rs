@@ -8,7 +8,7 @@ use bridge::{SETTINGS, Variables};
 use super::problem::Problem;
 
 /// The outputs without which a command cannot work.
-const NEEDED: [&str; 3] = ["BucketName", "StateMachineArn", "RecordBucketName"];
+const NEEDED: [&str; 4] = ["BucketName", "StateMachineArn", "RecordBucketName", "UnstartedQueueUrl"];
 
 /// A deployed bridge.
 #[derive(Clone, Debug)]
@@ -121,6 +121,11 @@ impl Stack {
         self.output("RecordBucketName")
     }
 
+    /// The queue of events that were not delivered.
+    pub(crate) fn unstarted_queue_url(&self) -> &str {
+        self.output("UnstartedQueueUrl")
+    }
+
     /// How many connections to the partner the stack makes at the same time.
     pub(crate) fn max_connections(&self) -> usize {
         self.parameter("MaxConnections").parse().unwrap_or(1)
@@ -154,8 +159,12 @@ mod tests {
 
     #[test]
     fn settings_come_from_the_parameters() {
-        let outputs =
-            map(&[("BucketName", "b"), ("StateMachineArn", "arn"), ("RecordBucketName", "records")]);
+        let outputs = map(&[
+            ("BucketName", "b"),
+            ("StateMachineArn", "arn"),
+            ("RecordBucketName", "records"),
+            ("UnstartedQueueUrl", "https://sqs.eu-west-1.amazonaws.com/1/unstarted"),
+        ]);
         let key = "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ";
         let parameters = map(&[
             ("SftpHost", "sftp.example.com"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bridge::{Error, ErrorName, Receipt, Result};
 use indicatif::ProgressBar;
 
+use super::in_progress::InProgress;
 use super::lister::Totals;
 use super::open_files::OpenFiles;
 use crate::deliver::listing::ListedObject;
@@ -15,8 +16,6 @@ use crate::deliver::progress;
 use crate::deliver::runner::DeliveryRunner;
 use crate::location::Location;
 
-/// Maximum number of small files at the same time.
-pub(super) const FILES_MAX: usize = 32;
 /// Maximum number of retries of one file after a lost connection.
 const RETRIES_MAX: u32 = 4;
 /// The longest pause before the first retry. It doubles with each retry.
@@ -26,6 +25,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Batch {
     runner: Arc<DeliveryRunner>,
     bar: ProgressBar,
+    pub(super) in_progress: InProgress,
     open_files: Arc<OpenFiles>,
     totals: Arc<Totals>,
     /// The number of deliveries that succeeded. A delivery that fails compares it with the number at its start.
@@ -43,9 +43,9 @@ impl Batch {
         totals: Arc<Totals>,
     ) -> Result<Arc<Self>> {
         let mut retries = 0;
-        let files_max = loop {
-            match runner.open_files_max().await {
-                Ok(files_max) => break files_max.unwrap_or(FILES_MAX).clamp(1, FILES_MAX),
+        let server = loop {
+            match runner.meet_server().await {
+                Ok(server) => break server,
                 Err(error) if error.name.is_connection_failure() && retries < RETRIES_MAX => {
                     pause(retries).await;
                     retries += 1;
@@ -53,10 +53,13 @@ impl Batch {
                 Err(error) => return Err(error),
             }
         };
+        let in_progress = InProgress::new(server.round_trip);
+        let open_max = server.open_files_max.map_or(in_progress.max(), |max| max.clamp(1, in_progress.max()));
         Ok(Arc::new(Self {
             runner,
             bar,
-            open_files: OpenFiles::new(files_max),
+            in_progress,
+            open_files: OpenFiles::new(open_max),
             totals,
             successes: AtomicUsize::default(),
             finished: AtomicUsize::default(),

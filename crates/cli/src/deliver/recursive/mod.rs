@@ -1,6 +1,7 @@
 //! `deliver --recursive`: all objects below a prefix, many at the same time, over one connection.
 
 mod batch;
+mod in_progress;
 mod lister;
 mod open_files;
 mod run;

@@ -1,22 +1,17 @@
 //! One run: lists, starts deliveries, and reports each when it has finished.
 
-use std::future::pending;
 use std::sync::Arc;
 
 use bridge::{Error, Receipt, Result};
 use indicatif::ProgressBar;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
-use super::batch::{Batch, FILES_MAX};
+use super::batch::Batch;
 use super::lister::{Lister, Totals};
 use crate::deliver::listing::ListedObject;
 use crate::deliver::runner::DeliveryRunner;
 use crate::location::Location;
 use crate::stop::Stop;
-
-/// Maximum weight of a file. A file weighs 1 for each MiB, and [`FILES_MAX`] is the weight of all files in progress.
-const WEIGHT_MAX: u32 = 8;
 
 /// One delivery that has finished.
 pub(super) struct Finished {
@@ -72,7 +67,6 @@ pub(super) async fn run(
         bar,
         totals: Arc::clone(&totals),
         batch: None,
-        weights: Arc::new(Semaphore::new(FILES_MAX)),
         deliveries: JoinSet::new(),
         tried: 0,
         on_finished,
@@ -93,7 +87,6 @@ struct Run<'a, F> {
     totals: Arc<Totals>,
     /// Started with the first object.
     batch: Option<Arc<Batch>>,
-    weights: Arc<Semaphore>,
     deliveries: JoinSet<Finished>,
     tried: usize,
     on_finished: F,
@@ -123,7 +116,7 @@ impl<F: FnMut(&Finished)> Run<'_, F> {
     async fn start_page(&mut self, objects: Vec<ListedObject>) -> Result<()> {
         for listed in objects {
             let batch = self.batch().await?;
-            let permit = permit(&self.weights, listed.size).await;
+            let permit = batch.in_progress.admit(listed.size).await;
             while let Some(finished) = self.deliveries.try_join_next() {
                 self.report(finished);
             }
@@ -172,14 +165,5 @@ impl<F: FnMut(&Finished)> Run<'_, F> {
                 }
             }
         }
-    }
-}
-
-async fn permit(weights: &Arc<Semaphore>, size: u64) -> OwnedSemaphorePermit {
-    let weight = u32::try_from(size >> 20).unwrap_or(WEIGHT_MAX).clamp(1, WEIGHT_MAX);
-    match Arc::clone(weights).acquire_many_owned(weight).await {
-        Ok(permit) => permit,
-        // The semaphore is never closed.
-        Err(_) => pending().await,
     }
 }

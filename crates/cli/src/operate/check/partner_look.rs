@@ -20,8 +20,6 @@ use crate::operate::problem::Problem;
 const OPEN_MAX: usize = 32;
 /// How often the same objects are looked for after a lost connection.
 const TRIES_MAX: u32 = 3;
-/// How long a connection is kept between two looks, while listings are read.
-const KEEP: Duration = Duration::from_secs(600);
 
 /// The partner's server.
 pub(super) struct PartnerLook {
@@ -41,12 +39,12 @@ impl PartnerLook {
         settings: &Settings,
         prefix: &Location,
     ) -> std::result::Result<Self, Problem> {
-        let settings = Settings { keep_connection: KEEP, ..settings.clone() };
-        let clients = operator.credential_clients.clone();
+        let (settings, clients) = (settings.clone(), operator.credential_clients.clone());
         let deps = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
         let credential = fetch_key::handle(&deps, FetchKeyInput { event: prefix.event() }).await?.credential;
         let partner = Partner::new(&settings, clients, sftp::Options::default());
-        let partner = partner.with_manners(Manners::COMMAND_LINE);
+        // It is kept between two looks, while listings are read.
+        let partner = partner.with_manners(Manners::COMMAND_LINE).keeping_its_session();
         let paths = Paths::new(operator.records.clone(), &prefix.bucket);
         Ok(Self { settings, partner, credential, paths })
     }

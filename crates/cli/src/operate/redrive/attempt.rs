@@ -1,5 +1,6 @@
 //! One failed delivery: redriven, or started anew.
 
+use aws::records::Settlement;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::{ExecutionRedriveStatus, ExecutionStatus};
 use bridge::FailureKey;
@@ -9,6 +10,7 @@ use super::super::executions::{Redrive, Start};
 use super::super::names::{Origin, execution_name};
 use super::super::operator::Operator;
 use super::super::problem::Problem;
+use super::probe::outcome_of;
 use crate::location::Location;
 
 /// What was done with a failed delivery.
@@ -26,7 +28,7 @@ pub(super) enum Outcome {
     Running {
         arn: String,
     },
-    /// It succeeded meanwhile.
+    /// It succeeded meanwhile. Its record is settled now, if the delivery itself could not do it.
     Succeeded,
     /// Nothing, and why.
     NotDone {
@@ -55,10 +57,8 @@ async fn not_redrivable(
     why: String,
 ) -> Result<Outcome, Problem> {
     match execution.status {
-        ExecutionStatus::Running | ExecutionStatus::PendingRedrive => {
-            Ok(Outcome::Running { arn: execution.execution_arn })
-        }
-        ExecutionStatus::Succeeded => Ok(Outcome::Succeeded),
+        _ if is_running(&execution) => Ok(Outcome::Running { arn: execution.execution_arn }),
+        ExecutionStatus::Succeeded => Ok(succeeded(operator, failure, &execution).await),
         // Step Functions contradicts itself: somebody else redrives it just now, for example.
         _ if execution.redrive_status == Some(ExecutionRedriveStatus::Redrivable) => {
             Ok(Outcome::NotDone { why: format!("{why}; run the command again") })
@@ -69,6 +69,25 @@ async fn not_redrivable(
             let Some(input) = input else { return from_record(operator, failure, &why).await };
             start(operator, failure, &input, why).await
         }
+    }
+}
+
+/// An open record of what was delivered would stay for ever: nothing can be redriven any more.
+async fn succeeded(
+    operator: &Operator,
+    failure: &FailureKey,
+    execution: &DescribeExecutionOutput,
+) -> Outcome {
+    let Some(outcome) = outcome_of(execution.output()) else { return Outcome::Succeeded };
+    let settlement = Settlement { execution: &execution.execution_arn, outcome: outcome.as_str() };
+    match operator.record_bucket().settle(failure, settlement).await {
+        Ok(()) => Outcome::Succeeded,
+        Err(problem) => Outcome::NotDone {
+            why: format!(
+                "it succeeded meanwhile, and its record cannot be settled: {problem}; \
+                 this needs s3:PutObject and s3:DeleteObject on the record bucket"
+            ),
+        },
     }
 }
 
@@ -111,13 +130,19 @@ async fn start(
     let name = execution_name(Origin::Rerun, &parts);
     match operator.executions.start(&name, input).await? {
         Start::Started(arn) => Ok(Outcome::Started { arn, why }),
-        Start::Existed(arn) => match operator.executions.describe(&arn).await?.map(|it| it.status) {
-            Some(ExecutionStatus::Running | ExecutionStatus::PendingRedrive) => Ok(Outcome::Running { arn }),
-            Some(ExecutionStatus::Succeeded) => Ok(Outcome::Succeeded),
+        Start::Existed(arn) => match operator.executions.describe(&arn).await? {
+            Some(rerun) if is_running(&rerun) => Ok(Outcome::Running { arn }),
+            Some(rerun) if rerun.status == ExecutionStatus::Succeeded => {
+                Ok(succeeded(operator, failure, &rerun).await)
+            }
             // Its own failure is open, and redriven in its place.
             _ => Ok(Outcome::NotDone { why: format!("{why}; it was started anew before, as {name}") }),
         },
     }
+}
+
+fn is_running(execution: &DescribeExecutionOutput) -> bool {
+    matches!(execution.status, ExecutionStatus::Running | ExecutionStatus::PendingRedrive)
 }
 
 #[cfg(test)]

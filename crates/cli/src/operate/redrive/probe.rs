@@ -60,11 +60,16 @@ async fn look(operator: &Operator, arn: &str) -> Result<Option<Verdict>, Problem
 
 /// The receipt says whether a file was delivered. Other outcomes need no login.
 fn after_success(output: Option<&str>) -> Verdict {
-    let output: Value = output.and_then(|output| serde_json::from_str(output).ok()).unwrap_or_default();
+    let is_delivered = outcome_of(output) == Some(Outcome::Delivered);
+    if is_delivered { Verdict::GotFurther } else { Verdict::NoLogin }
+}
+
+/// How a delivery ended, as the output of its execution says: the receipt.
+pub(super) fn outcome_of(output: Option<&str>) -> Option<Outcome> {
+    let output: Value = serde_json::from_str(output?).ok()?;
     // The local AWS of the tests leaves the receipt in the document.
     let receipt = output.get("receipt").unwrap_or(&output);
-    let is_delivered = receipt["outcome"] == Outcome::Delivered.as_str();
-    if is_delivered { Verdict::GotFurther } else { Verdict::NoLogin }
+    Outcome::parse(receipt.get("outcome")?.as_str()?)
 }
 
 /// Another error than one of the way to the partner's files means that the login worked.

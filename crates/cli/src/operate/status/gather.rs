@@ -25,13 +25,14 @@ const EVENTS: i32 = 50;
 pub(super) async fn snapshot(operator: &Operator) -> Result<Snapshot, Problem> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = i64::try_from(now).unwrap_or_default();
-    let (delivered, failures, (running, oldest)) = tokio::try_join!(
+    let (delivered, failures, undelivered_events, (running, oldest)) = tokio::try_join!(
         delivered(&operator.records, now),
         failures(&operator.records),
+        operator.undelivered.count(),
         running(&operator.executions, now)
     )?;
     let host = operator.stack.parameter("SftpHost").to_owned();
-    Ok(Snapshot { host, running, oldest, failures, ..delivered })
+    Ok(Snapshot { host, running, oldest, failures, undelivered_events, ..delivered })
 }
 
 /// What was delivered in the last day.

@@ -54,22 +54,27 @@ pub(super) fn health(snapshot: &Snapshot) -> Health {
         let waiting = counted(snapshot.running, "delivery waits", "deliveries wait");
         format!("the partner {} cannot be reached since {} ({waiting})", snapshot.host, rfc3339(since))
     });
+    let problems = [failed(snapshot), undelivered(snapshot)];
+    let state = match (&away, problems.iter().any(Option::is_some)) {
+        (_, true) => State::Failing,
+        (Some(_), false) => State::Waiting,
+        (None, false) => return Health { state: State::Ok, words: fine(snapshot) },
+    };
+    let words: Vec<String> = problems.into_iter().chain([away]).flatten().collect();
+    Health { state, words: words.join("; ") }
+}
+
+fn failed(snapshot: &Snapshot) -> Option<String> {
     let failures = &snapshot.failures;
-    if failures.count() > 0 {
-        let errors: Vec<String> = failures
-            .by_error
-            .iter()
-            .map(|(error, count)| format!("{} {error}", HumanCount(*count)))
-            .collect();
-        let failed = counted(failures.count(), "delivery has failed", "deliveries have failed");
-        let failed = format!("{failed} ({})", errors.join(", "));
-        let words = [Some(failed), away].into_iter().flatten().collect::<Vec<_>>().join("; ");
-        return Health { state: State::Failing, words };
-    }
-    match away {
-        Some(words) => Health { state: State::Waiting, words },
-        None => Health { state: State::Ok, words: fine(snapshot) },
-    }
+    let errors = failures.by_error.iter().map(|(error, count)| format!("{} {error}", HumanCount(*count)));
+    let errors: Vec<String> = errors.collect();
+    let failed = counted(failures.count(), "delivery has failed", "deliveries have failed");
+    (!errors.is_empty()).then(|| format!("{failed} ({})", errors.join(", ")))
+}
+
+fn undelivered(snapshot: &Snapshot) -> Option<String> {
+    let count = Some(snapshot.undelivered_events).filter(|count| *count > 0)?;
+    Some(counted(count, "event was not delivered", "events were not delivered"))
 }
 
 fn fine(snapshot: &Snapshot) -> String {
@@ -152,6 +157,25 @@ mod tests {
             let words = format!("{}: {}", health.state.name(), health.words);
             assert!(words.starts_with(expected), "{words}");
             assert_eq!(health.answer() == Answer::Fine, expected.starts_with("ok"));
+        }
+    }
+
+    #[test]
+    fn story_237_an_event_that_was_given_up_is_a_failure_too() {
+        let waits = Doing::WaitsForPartner { since: NOW - 3_600, last: NOW - 60 };
+        for (events, oldest, failures, expected) in [
+            (1, vec![], failures(&[]), "failing: 1 event was not delivered"),
+            (
+                2,
+                vec![waits],
+                failures(&[("A", 1)]),
+                "failing: 1 delivery has failed (1 A); 2 events were not delivered; the partner sftp.x",
+            ),
+        ] {
+            let health = health(&Snapshot { failures, undelivered_events: events, ..snapshot(&oldest) });
+            let words = format!("{}: {}", health.state.name(), health.words);
+            assert!(words.starts_with(expected), "{words}");
+            assert_eq!(health.answer(), Answer::Owed);
         }
     }
 

@@ -40,6 +40,7 @@ fn overview(snapshot: &Snapshot) -> Table {
         ("last delivery", moment(snapshot.last_delivery)),
         ("open failures", HumanCount(snapshot.failures.count()).to_string()),
         ("oldest undelivered", moment(snapshot.oldest_undelivered())),
+        ("undelivered events", HumanCount(snapshot.undelivered_events).to_string()),
     ] {
         table.row([name.into(), Span::from(value)]);
     }
@@ -102,6 +103,7 @@ pub(super) fn json(snapshot: &Snapshot, health: &Health) -> Value {
             "newest": moment(snapshot.failures.newest),
         },
         "oldest_undelivered": moment(snapshot.oldest_undelivered()),
+        "undelivered_events": snapshot.undelivered_events,
     })
 }
 

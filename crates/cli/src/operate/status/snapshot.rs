@@ -21,6 +21,8 @@ pub(super) struct Snapshot {
     /// When the last file was delivered, if that was in the last day.
     pub(super) last_delivery: Option<i64>,
     pub(super) failures: Failures,
+    /// Events that EventBridge or Lambda gave up: an upload was not started, or a failure not recorded.
+    pub(super) undelivered_events: u64,
 }
 
 /// A running execution.
