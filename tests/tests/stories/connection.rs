@@ -76,7 +76,8 @@ async fn story_10_a_connection_cut_in_the_middle_resumes() {
         let checkpoint = progress.checkpoint().unwrap();
         assert_eq!((calls, checkpoint.report.resumes, proxy.connections()), (1, 1, 2));
         let sent_again = checkpoint.report.bytes_sent - 8_000_000;
-        assert!(sent_again < 2_000_000, "only what was in flight is sent again: {sent_again}");
+        // 4,000,000 would be everything. A busy machine looks distant, and then 2 MiB are in flight.
+        assert!(sent_again < 3_000_000, "only what was in flight is sent again: {sent_again}");
         assert!(bridge.remote("cut.bin").is_none());
         let credential = bridge.fetch_key(&event).await.unwrap();
         let (receipt, _) = bridge.verify_all(&event, &credential, checkpoint).await.unwrap();

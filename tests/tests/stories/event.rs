@@ -139,7 +139,8 @@ async fn story_06_a_newer_upload_in_the_middle_of_a_transfer_leaves_nothing_behi
     bridge.set("SFTP_PORT", proxy.port.to_string());
     let older = bridge.put("report.bin", bytes(4_000_000)).await;
     let credential = bridge.fetch_key(&older).await.unwrap();
-    proxy.set(Fault::RefuseAfter(2_000_000)).await;
+    // A busy machine looks distant, and then 2 MiB are in flight before anything is acknowledged.
+    proxy.set(Fault::RefuseAfter(3_000_000)).await;
     let checkpoint = bridge.transfer(&older, &credential, None, 0).await.unwrap().checkpoint();
     assert_eq!(bridge.remote_files().len(), 1, "a partial file");
     proxy.set(Fault::None).await;
