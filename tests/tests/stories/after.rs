@@ -562,7 +562,7 @@ async fn a_duplicate_that_is_under_way_when_the_object_is_taken_away() {
     bridge.set("SFTP_PORT", proxy.port.to_string());
     let event = bridge.put("file.bin", bytes(4_000_000)).await;
     let credential = bridge.fetch_key(&event).await.unwrap();
-    proxy.set(Fault::RefuseAfter(2_000_000)).await;
+    proxy.set(Fault::RefuseAfter(3_000_000)).await;
     let half = bridge.transfer(&event, &credential, None, 0).await.unwrap().checkpoint();
     proxy.set(Fault::None).await;
     assert_eq!(bridge.deliver(&event).await.unwrap().after_delivery.as_deref(), Some("deleted"));
