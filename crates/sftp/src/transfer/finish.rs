@@ -70,7 +70,11 @@ impl<J: Journal> Upload<J> {
         let joining = std::mem::replace(&mut self.joining, Spread::none());
         let (answers, ()) = tokio::join!(self.answers(&sftp, &closing), joining.end());
         while let Some(closed) = others.join_next().await {
-            closed.unwrap_or(Ok(())).map_err(Unfinished::Sending)?;
+            closed.unwrap_or(Ok(())).map_err(|error| match error {
+                // What came over this lane may not be in the file.
+                refusal @ Error::Refused(_) => Unfinished::Closing(refusal),
+                error => Unfinished::Sending(error),
+            })?;
         }
         let synced = answers.and_then(|answers| answers.conclude(&sftp, &path, is_early))?;
         Ok(Closed { attributes: sftp.seen(closing.look).await, synced })
@@ -152,6 +156,8 @@ mod tests {
 
     use super::*;
     use crate::internals::{self, Ends};
+    use crate::transfer::lanes::Lane;
+    use crate::transfer::upload::InUse;
     use crate::{Endpoint, OpenFlags, Options, Session, TrustedHostKeys};
 
     const CLOSE: u8 = 4;
@@ -369,6 +375,35 @@ mod tests {
         let [close, _] = server.requests([CLOSE, STAT]).await;
         server.status(close, 4);
         assert!(matches!(uploading.await.unwrap(), Err(Unfinished::Closing(_))));
+    }
+
+    /// Some servers commit what each open file was sent only now.
+    #[tokio::test]
+    async fn a_close_that_is_refused_on_a_further_lane_is_final_too() {
+        let (mut server, session) = Server::with_session().await;
+        let mut files = Vec::new();
+        for _ in 0..2 {
+            let sftp = Arc::clone(session.sftp());
+            let opening = tokio::spawn(async move { sftp.open("f", OpenFlags::WRITE).await });
+            let (_, id) = server.request().await;
+            server.handle(id);
+            files.push(opening.await.unwrap().unwrap());
+        }
+        let further = Lane::new(Arc::clone(session.sftp()), files.pop().unwrap());
+        let mut upload = session.upload(files.pop().unwrap()).start();
+        upload.lanes.push(InUse::new(further));
+        let uploading = tokio::spawn(async move {
+            upload.push(vec![7; 5].into()).await.map_err(Unfinished::Sending)?;
+            upload.finish_at_once(false, None).await
+        });
+        let [write] = server.requests([WRITE]).await;
+        server.status(write, 0);
+        let [close, stat, further_close] = server.requests([CLOSE, STAT, CLOSE]).await;
+        server.status(close, 0);
+        server.size(stat, 5);
+        server.status(further_close, 4);
+        let finished = uploading.await.unwrap();
+        assert!(matches!(finished, Err(Unfinished::Closing(Error::Refused(_)))), "{finished:?}");
     }
 
     #[tokio::test]

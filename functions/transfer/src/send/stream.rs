@@ -42,7 +42,7 @@ impl Sending<'_> {
             self.open_at_once(sftp, &route)
         );
         if !matches!(found, Ok(None)) {
-            self.leave_nothing(sftp, &route, &found, &partial, opened).await;
+            self.leave_nothing(sftp, &route, &found, &partial, opened).await?;
             let Some(found) = found? else { return Ok(Sent::Nothing) };
             tracing::info!(
                 path = route.numbered(found.number),
