@@ -22,12 +22,13 @@ impl Learned {
         self.moves_aside.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the server took a file only after the CLOSE had waited for the answers to the WRITEs.
+    /// Whether the server took a file only after the CLOSE had waited for the answers to the WRITEs, or ended a session when
+    /// it had not.
     pub fn closes_late(&self) -> bool {
         self.closes_late.load(Ordering::Relaxed)
     }
 
-    /// Remembers that a file was sent like that.
+    /// Remembers that.
     pub fn set_closes_late(&self) {
         self.closes_late.store(true, Ordering::Relaxed);
     }

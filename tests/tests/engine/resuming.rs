@@ -131,6 +131,24 @@ async fn story_10_cut_at_every_request_of_a_small_file() {
     }
 }
 
+/// A server may end the session because a CLOSE does not wait for the WRITEs. It is not asked for that with every file.
+#[tokio::test]
+async fn a_session_that_is_lost_while_a_file_is_closed_early() {
+    let cut = Cut::default();
+    let quirks = Quirks { cut: Some(cut.clone()), ..Quirks::default() };
+    let delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    delivery.put("small.bin", 1000);
+    let process = delivery.process();
+    // INIT, two looks, OPEN, WRITE.
+    cut.at(5, Moment::Before);
+    assert!(!process.partner.learned.closes_late());
+    process.deliver("small.bin").await.unwrap();
+    assert_eq!(cut.seen()[5], kind::CLOSE);
+    assert!(process.partner.learned.closes_late());
+    process.partner.disconnect().await;
+    delivery.assert_arrived("small.bin", 1000);
+}
+
 /// A duplicate event opens a partial file before it knows that there is nothing to send.
 #[tokio::test]
 async fn cut_at_every_request_of_a_file_that_is_there_already() {

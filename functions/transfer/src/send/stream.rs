@@ -115,7 +115,13 @@ impl Sending<'_> {
                 self.close(sftp, upload, &route, streamed).await
             }
             Streamed::Completely | Streamed::ToTheLastWrite => {
-                self.close_at_once(session, upload, &route, &object).await
+                let sent = self.close_at_once(session, upload, &route, &object).await;
+                let is_lost = sent.as_ref().is_err_and(|error| error.name.is_connection_failure());
+                if is_lost && streamed == Streamed::ToTheLastWrite {
+                    // Perhaps the server ends a session when it gets a WRITE after the CLOSE. It would do so for every file.
+                    self.call.deps.partner.learned.set_closes_late();
+                }
+                sent
             }
         }
     }
