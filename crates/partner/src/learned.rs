@@ -9,6 +9,7 @@ pub struct Learned {
     never_continues: AtomicBool,
     closes_late: AtomicBool,
     never_removes: AtomicBool,
+    has_files_already: AtomicBool,
 }
 
 impl Learned {
@@ -22,12 +23,13 @@ impl Learned {
         self.moves_aside.store(true, Ordering::Relaxed);
     }
 
-    /// Whether every CLOSE waits for the answers to the WRITEs: the server took a file only in this way.
+    /// Whether every CLOSE waits for the answers to the WRITEs: the server took a file only in this way, or ended a session
+    /// in which it had not waited.
     pub fn closes_late(&self) -> bool {
         self.closes_late.load(Ordering::Relaxed)
     }
 
-    /// Remembers that the server took a file only in this way.
+    /// From now on, every CLOSE waits.
     pub fn set_closes_late(&self) {
         self.closes_late.store(true, Ordering::Relaxed);
     }
@@ -40,6 +42,16 @@ impl Learned {
     /// Remembers that it refused.
     pub fn set_never_removes(&self) {
         self.never_removes.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the last file that was looked for was there already: a run over delivered files opens nothing in advance.
+    pub fn has_files_already(&self) -> bool {
+        self.has_files_already.load(Ordering::Relaxed)
+    }
+
+    /// Remembers whether it was there.
+    pub fn set_has_files_already(&self, has: bool) {
+        self.has_files_already.store(has, Ordering::Relaxed);
     }
 
     /// Whether the server has kept refusing to continue a partial file.

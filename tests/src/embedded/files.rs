@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{File, FileTimes, Permissions};
 use std::io::{ErrorKind, Result as IoResult, Seek, SeekFrom, copy};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
@@ -85,6 +85,17 @@ impl Drop for Apart {
 }
 
 impl Files {
+    /// Whether the file is open in this session.
+    pub(super) fn has_open(&self, path: &Path) -> bool {
+        let Ok(there) = std::fs::metadata(path) else { return false };
+        self.open.values().any(|open| match open {
+            Open::File(file) | Open::Upload(Upload { file, .. }) => {
+                file.metadata().is_ok_and(|it| (it.dev(), it.ino()) == (there.dev(), there.ino()))
+            }
+            Open::Apart(_) | Open::Directory(_) => false,
+        })
+    }
+
     pub(super) fn new(root: PathBuf, quirks: Quirks) -> Self {
         Self { root, quirks, open: HashMap::new(), opened: 0, written: HashMap::new() }
     }

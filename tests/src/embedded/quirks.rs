@@ -35,6 +35,8 @@ pub struct Quirks {
     pub door: Door,
     /// REMOVE is refused.
     pub no_delete: bool,
+    /// REMOVE of a file that is open in the session is refused, as on Windows.
+    pub open_files_stay: bool,
     /// OPEN for writing is refused.
     pub read_only: bool,
     /// RENAME is unknown.

@@ -228,7 +228,11 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.no_delete {
             return Err(StatusCode::PermissionDenied.into());
         }
-        answer(id, std::fs::remove_file(self.local(&path)))
+        let path = self.local(&path);
+        if self.quirks.open_files_stay && self.has_open(&path) {
+            return Err(StatusCode::Failure.with_message("The process cannot access the file"));
+        }
+        answer(id, std::fs::remove_file(path))
     }
 
     async fn mkdir(&mut self, id: u32, path: String, _: FileAttributes) -> Result<Status, Self::Error> {

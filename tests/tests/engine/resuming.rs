@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bridge::{Checkpoint, Outcome, Progress, Proof, Receipt};
+use bridge::{Checkpoint, ErrorName, Outcome, Progress, Proof, Receipt};
 use integration_tests::embedded::{Cut, Moment, Quirks};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::object_source::Pace;
@@ -127,6 +127,59 @@ async fn story_10_cut_at_every_request_of_a_small_file() {
             delivery.assert_arrived("small.bin", LENGTH);
             let left = std::fs::read_dir(&delivery.partner.root).unwrap().count();
             assert_eq!(left, 2, "{what}: the file and its marker");
+        }
+    }
+}
+
+/// A server may end the session because a CLOSE does not wait for the WRITEs. It is not asked for that with every file.
+#[tokio::test]
+async fn a_session_that_is_lost_while_a_file_is_closed_early() {
+    let cut = Cut::default();
+    let quirks = Quirks { cut: Some(cut.clone()), ..Quirks::default() };
+    let delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    delivery.put("small.bin", 1000);
+    let process = delivery.process();
+    // INIT, two looks, OPEN, WRITE.
+    cut.at(5, Moment::Before);
+    assert!(!process.partner.learned.closes_late());
+    process.deliver("small.bin").await.unwrap();
+    assert_eq!(cut.seen()[5], kind::CLOSE);
+    assert!(process.partner.learned.closes_late());
+    process.partner.disconnect().await;
+    delivery.assert_arrived("small.bin", 1000);
+}
+
+/// A duplicate event opens a partial file before it knows that there is nothing to send.
+#[tokio::test]
+async fn cut_at_every_request_of_a_file_that_is_there_already() {
+    const LENGTH: u64 = 100_000;
+    for if_exists in ["replace", "fail"] {
+        let cut = Cut::default();
+        let quirks = Quirks { cut: Some(cut.clone()), ..Quirks::default() };
+        let mut delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+        delivery.put("small.bin", LENGTH);
+        delivery.delivers("small.bin", LENGTH).await;
+        delivery.set("SFTP_IF_EXISTS", if_exists);
+        if if_exists == "fail" {
+            // Another one.
+            std::fs::write(delivery.partner.root.join("small.bin"), "theirs").unwrap();
+        }
+        // The first one belongs to connecting.
+        for number in 1..12 {
+            for moment in [Moment::Before, Moment::After] {
+                cut.at(number, moment);
+                if if_exists == "fail" {
+                    let process = delivery.process();
+                    let refused = process.transfer("small.bin", None, 0).await.unwrap_err();
+                    assert_eq!(refused.name, ErrorName::RemotePathRejected, "{refused}");
+                    process.partner.disconnect().await;
+                } else {
+                    let receipt = retried(&delivery, "small.bin", LENGTH).await;
+                    assert_eq!(receipt.outcome, Outcome::AlreadyDelivered, "{receipt:?}");
+                }
+                let left = std::fs::read_dir(&delivery.partner.root).unwrap().count();
+                assert_eq!(left, 1, "{if_exists}: {moment:?} number {number} of {:?}", cut.seen());
+            }
         }
     }
 }

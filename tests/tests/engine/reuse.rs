@@ -278,6 +278,21 @@ async fn what_happens_in_s3_is_no_reason_to_connect_again() {
     process.partner.disconnect().await;
 }
 
+/// What was read back is closed before it is removed: Windows removes no file that is open.
+#[tokio::test]
+async fn what_is_superseded_after_it_was_read_back_leaves_nothing() {
+    let quirks = embedded::Quirks { open_files_stay: true, ..embedded::Quirks::default() };
+    let delivery = Delivery::to(Partner::embedded(quirks).await.unwrap());
+    delivery.put("changes.bin", 1000);
+    let process = delivery.process();
+    let (checkpoint, _) = process.transfer_all("changes.bin", 0).await.unwrap();
+    delivery.put("changes.bin", 2000);
+    let (receipt, _) = process.verify_all("changes.bin", checkpoint).await.unwrap();
+    assert_eq!(receipt.outcome, Outcome::Superseded);
+    assert_eq!(delivery.partials(), [""; 0]);
+    process.partner.disconnect().await;
+}
+
 #[tokio::test]
 async fn a_server_that_is_out_of_step_is_connected_to_anew() {
     let out_of_step = Arc::new(AtomicBool::new(true));

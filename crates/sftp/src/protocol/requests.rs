@@ -16,7 +16,7 @@ use crate::protocol::extensions::{
     server_hash, server_limits,
 };
 use crate::protocol::handle::FileHandle;
-use crate::protocol::line::{Pending, WriteReplies, WriteReply};
+use crate::protocol::line::{WriteReplies, WriteReply};
 
 /// What is known of a file after it was closed.
 #[derive(Debug)]
@@ -34,7 +34,8 @@ pub(crate) struct Closing {
     pub(crate) fsync: Option<u64>,
     /// That of the reply to CLOSE.
     pub(crate) close: u64,
-    pub(crate) look: Pending,
+    /// That of the reply to the look.
+    pub(crate) look: u64,
 }
 
 fn fsync(id: u32, file: &FileHandle) -> Bytes {
@@ -178,7 +179,8 @@ impl Sftp {
         if let Some(attributes) = attributes {
             self.line.begin("setstat", |id| encode::setstat(id, &file.path, attributes));
         }
-        let look = self.line.begin("stat", |id| encode::stat(id, &file.path));
+        let look = close + 1;
+        self.line.begin_among_writes(|id| encode::stat(id, &file.path), replies, look);
         Closing { fsync: syncs.then_some(number), close, look }
     }
 
@@ -192,15 +194,6 @@ impl Sftp {
         let patience = self.stall_timeout * COMMIT;
         let reply = tokio::time::timeout(patience, replies.recv()).await;
         reply.map_err(|_| self.stalled("close", patience))
-    }
-
-    /// What the look at the path of the closed file shows. `None` if the server refuses, or if the session was lost
-    /// since: the file is closed nevertheless.
-    pub(crate) async fn seen(&self, look: Pending) -> Option<Attributes> {
-        match self.settle(look).await {
-            Ok(Reply::Attributes(attributes)) => Some(attributes),
-            _ => None,
-        }
     }
 
     /// Attributes of an open file.

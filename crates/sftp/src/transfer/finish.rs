@@ -33,6 +33,8 @@ pub enum Unfinished {
 struct Answers {
     fsync: Option<Reply>,
     close: Option<Reply>,
+    /// What the look showed, if it was answered after the CLOSE. What it showed before may be what was there before.
+    look: Option<Option<Reply>>,
     /// The first refusal of a WRITE.
     refusal: Option<Error>,
     /// Whether the server answered what closes the file before a WRITE.
@@ -65,15 +67,24 @@ impl<J: Journal> Upload<J> {
         let (sftp, path) = (Arc::clone(&first.sftp), first.file.path.clone());
         let closing = sftp.send_close(&mut first.file, sync, attributes.as_ref(), &self.replies_to, number);
         let mut others: JoinSet<Result<()>> = self.lanes.drain(1..).map(|other| other.lane.close()).collect();
+        let is_alone = others.is_empty();
         // Lanes that wait for the file to grow give up.
         self.acknowledged = watch::Sender::new(self.acknowledged());
         let joining = std::mem::replace(&mut self.joining, Spread::none());
         let (answers, ()) = tokio::join!(self.answers(&sftp, &closing), joining.end());
         while let Some(closed) = others.join_next().await {
-            closed.unwrap_or(Ok(())).map_err(Unfinished::Sending)?;
+            closed.unwrap_or(Ok(())).map_err(|error| match error {
+                // What came over this lane may not be in the file.
+                refusal @ Error::Refused(_) => Unfinished::Closing(refusal),
+                error => Unfinished::Sending(error),
+            })?;
         }
-        let synced = answers.and_then(|answers| answers.conclude(&sftp, &path, is_early))?;
-        Ok(Closed { attributes: sftp.seen(closing.look).await, synced })
+        let mut answers = answers?;
+        let look = answers.look.take();
+        let synced = answers.conclude(&sftp, &path, is_early)?;
+        // The look was behind the CLOSE of the first lane only.
+        let attributes = if is_alone { self.seen(&sftp, look).await } else { None };
+        Ok(Closed { attributes, synced })
     }
 
     /// Sends the remaining bytes. Returns at once only if the CLOSE may follow them.
@@ -83,6 +94,19 @@ impl<J: Journal> Upload<J> {
             return self.flush().await;
         }
         self.send_staged().await
+    }
+
+    /// What the look behind the CLOSE shows. `None` if the server refuses, or the session was lost since: the file is closed
+    /// nevertheless.
+    async fn seen(&mut self, sftp: &Sftp, answered: Option<Option<Reply>>) -> Option<Attributes> {
+        let reply = match answered {
+            Some(reply) => reply,
+            None => sftp.write_reply(&mut self.replies).await.ok()??.reply,
+        };
+        match reply? {
+            Reply::Attributes(attributes) => Some(attributes),
+            _ => None,
+        }
     }
 
     async fn answers(&mut self, sftp: &Sftp, closing: &Closing) -> std::result::Result<Answers, Unfinished> {
@@ -96,6 +120,10 @@ impl<J: Journal> Upload<J> {
             };
             // There is always a reply to wait for, and `replies_to` is not dropped before.
             let Some(WriteReply { number, reply }) = reply.map_err(Unfinished::Sending)? else { break };
+            if number == closing.look {
+                answers.look = Some(reply.filter(|_| answers.close.is_some()));
+                continue;
+            }
             if number != closing.close && Some(number) != closing.fsync {
                 unanswered -= 1;
                 match self.settle(WriteReply { number, reply }).await {
@@ -152,6 +180,8 @@ mod tests {
 
     use super::*;
     use crate::internals::{self, Ends};
+    use crate::transfer::lanes::Lane;
+    use crate::transfer::upload::InUse;
     use crate::{Endpoint, OpenFlags, Options, Session, TrustedHostKeys};
 
     const CLOSE: u8 = 4;
@@ -313,11 +343,11 @@ mod tests {
         let (mut server, session) = Server::with_session().await;
         let uploading = server.upload(&session, 1).await;
         let [write, close, stat] = server.requests([WRITE, CLOSE, STAT]).await;
-        server.size(stat, 0);
+        server.size(stat, 1);
         server.status(write, 0);
         server.status(close, 0);
         let closed = uploading.await.unwrap().unwrap();
-        assert_eq!(closed.attributes.and_then(|attributes| attributes.size), Some(0), "as it was told");
+        assert_eq!(closed.attributes, None, "the CLOSE may change what was seen");
         let uploading = server.upload(&session, 0).await;
         let [close, stat] = server.requests([CLOSE, STAT]).await;
         server.status(close, 0);
@@ -369,6 +399,35 @@ mod tests {
         let [close, _] = server.requests([CLOSE, STAT]).await;
         server.status(close, 4);
         assert!(matches!(uploading.await.unwrap(), Err(Unfinished::Closing(_))));
+    }
+
+    /// Some servers commit what each open file was sent only now.
+    #[tokio::test]
+    async fn a_close_that_is_refused_on_a_further_lane_is_final_too() {
+        let (mut server, session) = Server::with_session().await;
+        let mut files = Vec::new();
+        for _ in 0..2 {
+            let sftp = Arc::clone(session.sftp());
+            let opening = tokio::spawn(async move { sftp.open("f", OpenFlags::WRITE).await });
+            let (_, id) = server.request().await;
+            server.handle(id);
+            files.push(opening.await.unwrap().unwrap());
+        }
+        let further = Lane::new(Arc::clone(session.sftp()), files.pop().unwrap());
+        let mut upload = session.upload(files.pop().unwrap()).start();
+        upload.lanes.push(InUse::new(further));
+        let uploading = tokio::spawn(async move {
+            upload.push(vec![7; 5].into()).await.map_err(Unfinished::Sending)?;
+            upload.finish_at_once(false, None).await
+        });
+        let [write] = server.requests([WRITE]).await;
+        server.status(write, 0);
+        let [close, stat, further_close] = server.requests([CLOSE, STAT, CLOSE]).await;
+        server.status(close, 0);
+        server.size(stat, 5);
+        server.status(further_close, 4);
+        let finished = uploading.await.unwrap();
+        assert!(matches!(finished, Err(Unfinished::Closing(Error::Refused(_)))), "{finished:?}");
     }
 
     #[tokio::test]

@@ -125,7 +125,7 @@ pub(super) struct InUse {
 }
 
 impl InUse {
-    fn new(lane: Lane) -> Self {
+    pub(super) fn new(lane: Lane) -> Self {
         let window = Window::new(lane.sftp.round_trip());
         Self { lane, window, in_flight: 0 }
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bridge::{Publish, Result, Route};
-use partner::files::{Discarded, OpenAs, PartialFile, Reply, Seen, discard};
+use partner::files::{OpenAs, PartialFile, Reply, Seen};
 use sftp::{FileHandle, Sftp};
 
 use crate::send::acknowledged::Found;
@@ -16,17 +16,21 @@ pub(super) type OpenedAtOnce = Option<Reply<FileHandle>>;
 impl Sending<'_> {
     /// Opens a new partial file at once. It is ours alone, so nobody misses what it held, whatever the looks show. It
     /// is not opened at once if there is a staging directory, because the directories of the final name come first
-    /// then; nor if the file could not be removed again.
+    /// then; nor if the file would most likely be removed again, or could not be.
     pub(super) async fn open_at_once(&self, sftp: &Sftp, route: &Route) -> Result<OpenedAtOnce> {
         let publish = &self.settings().policy.publish;
         let is_beside = matches!(publish, Publish::Rename { staging_directory: None, .. });
-        if !is_beside || !self.hurries() || self.call.deps.partner.learned.never_removes() {
+        let learned = &self.call.deps.partner.learned;
+        if !is_beside || !self.hurries() || learned.never_removes() || learned.has_files_already() {
             return Ok(None);
         }
         self.partial_file(sftp, route).open_at_once().await.map(Some)
     }
 
     /// Nothing is sent, so no empty partial file stays behind. Nor does one of an earlier call, if the file was found.
+    ///
+    /// # Errors
+    /// The session was lost: the next one finds out whether an empty file is there.
     pub(super) async fn leave_nothing(
         &self,
         sftp: &Sftp,
@@ -34,17 +38,23 @@ impl Sending<'_> {
         found: &Result<Option<Found>>,
         partial: &Result<Seen>,
         opened: Result<OpenedAtOnce>,
-    ) {
-        let Some(path) = route.partial().filter(|_| !sftp.is_poisoned()) else { return };
-        if let Ok(Some(Reply::Done(file))) = opened {
+    ) -> Result<()> {
+        let Some(path) = route.partial() else { return Ok(()) };
+        match (opened, partial) {
             // Some systems do not remove an open file. A refusal changes nothing.
-            let _ = sftp.close(file).await;
-        } else if found.is_err() || !matches!(partial, Ok(Seen::File(_))) {
-            return;
+            (Ok(Some(Reply::Done(file))), _) => drop(Reply::of(sftp.close(file).await)?),
+            (Err(error), _) if error.name.is_connection_failure() => return Err(error),
+            (_, Ok(Seen::File(Some(0)))) => {}
+            (_, Ok(Seen::File(_))) if found.is_ok() => {}
+            _ => return Ok(()),
         }
-        if discard(sftp, path).await == Discarded::Refused {
+        if let Reply::Refused(refusal) = Reply::of(sftp.remove(path).await)?
+            && !refusal.is_not_found()
+        {
+            tracing::warn!(%refusal, path, "a file of ours could not be removed");
             self.call.deps.partner.learned.set_never_removes();
         }
+        Ok(())
     }
 
     /// Opens the file, unless it is open. Returns how far its contents may be believed: as far as the open file reaches, and

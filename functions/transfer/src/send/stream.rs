@@ -41,8 +41,11 @@ impl Sending<'_> {
             look(sftp, route.upload_path()),
             self.open_at_once(sftp, &route)
         );
+        if let (0, Ok(found)) = (sent.offset, &found) {
+            self.call.deps.partner.learned.set_has_files_already(found.is_some());
+        }
         if !matches!(found, Ok(None)) {
-            self.leave_nothing(sftp, &route, &found, &partial, opened).await;
+            self.leave_nothing(sftp, &route, &found, &partial, opened).await?;
             let Some(found) = found? else { return Ok(Sent::Nothing) };
             tracing::info!(
                 path = route.numbered(found.number),
@@ -115,7 +118,13 @@ impl Sending<'_> {
                 self.close(sftp, upload, &route, streamed).await
             }
             Streamed::Completely | Streamed::ToTheLastWrite => {
-                self.close_at_once(session, upload, &route, &object).await
+                let sent = self.close_at_once(session, upload, &route, &object).await;
+                let is_lost = sent.as_ref().is_err_and(|error| error.name.is_connection_failure());
+                if is_lost && streamed == Streamed::ToTheLastWrite {
+                    // Perhaps the server ends a session when it gets a WRITE after the CLOSE. It would do so for every file.
+                    self.call.deps.partner.learned.set_closes_late();
+                }
+                sent
             }
         }
     }

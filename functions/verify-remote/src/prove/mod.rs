@@ -50,6 +50,8 @@ impl Work<'_> {
             }
             Ok(Tried::OutOfTime) => Ok(Proved::No(Turn::Ended(End::OutOfTime))),
             Err(error) if error.name == ErrorName::RemoteMismatch => {
+                // Some systems do not remove an open file.
+                subject.open = None;
                 self.put_former_back(checkpoint).await?;
                 if let Some(newer) = self.superseded_by(checkpoint).await? {
                     return Ok(Proved::No(Turn::Ended(self.give_way(checkpoint, newer).await)));

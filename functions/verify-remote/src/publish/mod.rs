@@ -222,12 +222,17 @@ impl Work<'_> {
             });
         }
         let (permission, ready) = tokio::join!(biased; asked, self.make_ready(checkpoint, subject));
-        let ready = match ready {
+        let mut ready = match ready {
             // What follows from the permission needs a session.
             Err(error) if error.name.is_connection_failure() => return Err(error),
             ready => ready,
         };
-        Ok(match self.stands_against(permission?, checkpoint).await {
+        let permission = permission?;
+        if let (Ok(ready), false) = (&mut ready, matches!(permission, Permission::Granted)) {
+            // Some systems do not remove an open file.
+            ready.open = None;
+        }
+        Ok(match self.stands_against(permission, checkpoint).await {
             Some(turn) => ControlFlow::Break(turn),
             None => ControlFlow::Continue(ready?),
         })
