@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bridge::{ErrorName, Execution, Outcome, Receipt};
 use delivery::{Handlers, StateMachine};
-use integration_tests::embedded::{Order, Quirks};
+use integration_tests::embedded::{Cut, Order, Quirks};
 use integration_tests::partner::Partner;
 use serde_json::Value;
 
@@ -65,4 +65,24 @@ async fn story_166_what_need_not_be_sent_leaves_no_empty_file() {
     assert_eq!(error.name, ErrorName::RemotePathRejected, "{error}");
     assert_eq!(bridge.remote_files(), ["report.bin"]);
     assert!(bridge.remote("report.bin").unwrap() == bytes(SIZE));
+}
+
+#[tokio::test]
+async fn story_166_a_run_over_delivered_files_opens_nothing_in_advance() {
+    const OPEN: u8 = 3;
+    const WITH_PROOF: usize = 1;
+    let requests = Cut::default();
+    let quirks = Quirks { cut: Some(requests.clone()), ..Quirks::default() };
+    let bridge = Bridge::to(Partner::embedded(quirks).await.unwrap()).await;
+    let partner = bridge.reached();
+    let opened = || requests.seen().into_iter().filter(|kind| *kind == OPEN).count();
+    let event = bridge.put("report.bin", bytes(SIZE)).await;
+    deliver_with(&partner, &bridge, &event).await;
+    for opens in [1 + WITH_PROOF, WITH_PROOF, WITH_PROOF] {
+        let before = opened();
+        let receipt = deliver_with(&partner, &bridge, &event).await;
+        assert_eq!(receipt.outcome, Outcome::AlreadyDelivered);
+        assert_eq!(opened() - before, opens);
+    }
+    assert_eq!(bridge.remote_files(), ["report.bin"]);
 }

@@ -20,7 +20,7 @@ pub struct Execution {
     /// How often it was redriven. Absent on some engines: 0.
     #[serde(default, deserialize_with = "null_is_default")]
     pub redrive_count: u32,
-    /// How often the current state was retried.
+    /// How often the current state was retried, or entered again with a new credential.
     #[serde(default, deserialize_with = "null_is_default")]
     pub retry_count: u32,
     /// When the current state was entered, RFC 3339: its retries do not change it. So a new process can tell how long the
