@@ -18,6 +18,7 @@ use crate::world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
     /// Maximum number of times that another execution than the usual one is served, or another of its requests than the first.
+    /// Both at once count twice.
     pub(crate) switches: usize,
     /// How often something goes wrong.
     pub(crate) faults: usize,
@@ -25,8 +26,8 @@ pub(crate) struct Budget {
 
 impl Budget {
     fn less(self, choice: Choice, usual: Actor) -> Option<Self> {
-        let switches =
-            self.switches.checked_sub(usize::from(choice.actor != usual || choice.overtakes > 0))?;
+        let other = usize::from(choice.actor != usual) + usize::from(choice.overtakes > 0);
+        let switches = self.switches.checked_sub(other)?;
         let faults = self.faults.checked_sub(usize::from(choice.fault.is_some()))?;
         Some(Self { switches, faults })
     }
