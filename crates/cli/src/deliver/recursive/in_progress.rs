@@ -10,8 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const NEAR: u64 = 32;
 /// Maximum number of files to a distant server. Each takes 130 KiB of memory, and may be open on the server.
 const FAR: u64 = 64;
-/// One more file for each of these in a round trip. Client and server need about 0.3 ms for a small file, which takes about
-/// five round trips: so many files keep both busy.
+/// One more file for each of these in a round trip. Client and server work on a small file for about 0.3 ms, and it takes at
+/// most five round trips. This number of files keeps both busy.
 const ROUND_TRIP: Duration = Duration::from_micros(64);
 /// The size of all files in progress, in bytes, if none of them is large: what S3 delivers waits in memory for its turn on
 /// the connection.
