@@ -14,7 +14,7 @@ use crate::protocol::channel::Sftp;
 use crate::protocol::handle::FileHandle;
 use crate::session::Session;
 use crate::ssh::send_buffer;
-use crate::transfer::window::{AHEAD_MAX, FAR};
+use crate::transfer::window::{AHEAD_MAX, CHANNEL_WINDOW, FAR};
 
 /// Maximum number of connections and channels for one upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,6 @@ const WORTH_A_CHANNEL: u64 = 8 * 1024 * 1024;
 const WORTH_A_CHECK: u64 = 16 * 1024 * 1024;
 /// Minimum share of an upload for each connection, in bytes. A login takes a dozen round trips, and costs the server time.
 const WORTH_A_CONNECTION: u64 = 32 * 1024 * 1024;
-
-/// The window of a channel of OpenSSH, and of most other servers, in bytes.
-const CHANNEL_WINDOW: usize = 2 * 1024 * 1024;
 
 /// How many ways an upload gets.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(crate) const START: usize = 512 * 1024;
 
 /// Initial window for a distant server, in bytes: the window of a channel of OpenSSH, and of most other servers.
-const START_FAR: usize = 2 * 1024 * 1024;
+pub(crate) const CHANNEL_WINDOW: usize = 2 * 1024 * 1024;
 
 /// Maximum window, in bytes.
 const MAX: usize = 8 * 1024 * 1024;
@@ -43,7 +43,7 @@ const BETTER: f64 = 1.1;
 impl Window {
     /// For a server with this round trip.
     pub(crate) fn new(round_trip: Duration) -> Self {
-        let start = if round_trip >= FAR { START_FAR } else { START };
+        let start = if round_trip >= FAR { CHANNEL_WINDOW } else { START };
         Self { size: start, start, round_trip: None, round_start: None, round_bytes: 0, best_rate: 0.0 }
     }
 
