@@ -383,6 +383,14 @@ pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
     std::fs::write(&config, "version = 0.1\n")?;
     let mut command = Command::new(sam.program("sam"));
     command.args(subcommand).arg("--config-file").arg(config).current_dir(workspace());
+    environment_of_builds(&mut command, sam)?;
+    Ok(command)
+}
+
+/// What SAM and cargo-lambda find in their environment: no AWS settings of the user, and a home of their own.
+pub fn environment_of_builds(command: &mut Command, sam: &Tool) -> Result<()> {
+    let home = tools::folder().join("home");
+    std::fs::create_dir_all(&home)?;
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         // cargo sets variables about the package of the program that it runs. The functions must not see them.
@@ -401,7 +409,7 @@ pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
     command.env("SAM_CLI_TELEMETRY", "0").env("AWS_REGION", REGION).env("AWS_DEFAULT_REGION", REGION);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ACCESS_KEY_ID", "test");
     command.env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
-    Ok(command)
+    Ok(())
 }
 
 fn fresh_log(name: &str) -> Result<PathBuf> {
