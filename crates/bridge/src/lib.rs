@@ -18,6 +18,9 @@ mod settings;
 mod ssh;
 mod sync;
 
+/// The release that this code belongs to: one for all crates, functions and the template.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use advice::{runbook_section, what_to_do};
 pub use calendar::unix_seconds;
 pub use checksum::{
