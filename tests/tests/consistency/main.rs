@@ -10,6 +10,7 @@ use serde_json::Value;
 mod documents;
 mod functions;
 mod imports;
+mod packages;
 mod release;
 mod settings;
 mod watching;
