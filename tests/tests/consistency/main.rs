@@ -11,6 +11,7 @@ mod documents;
 mod functions;
 mod imports;
 mod packages;
+mod release;
 mod settings;
 mod watching;
 
