@@ -163,7 +163,7 @@ async fn doctor_refuses_before_it_connects_what_could_not_be_written_or_deployed
         (
             &variables,
             vec!["--parameter", "KeyPrefx=a/"],
-            "KeyPrefx is no parameter of the template; the nearest one is KeyPrefix",
+            "KeyPrefx is no parameter of the template: the nearest one is KeyPrefix",
         ),
         (
             &variables,
@@ -173,7 +173,7 @@ async fn doctor_refuses_before_it_connects_what_could_not_be_written_or_deployed
         (
             &variables,
             vec!["--config-file", bad],
-            "SftpUsr is no parameter of the template; the nearest one is SftpUser",
+            "SftpUsr is no parameter of the template: the nearest one is SftpUser",
         ),
         (&variables, vec!["--config-file", bad], "SftpProof is \"all\": expected one of auto, hash"),
         (&variables, vec!["--config-file", text(&missing)], "missing.toml: No such file"),

@@ -288,6 +288,11 @@ impl Configuration {
 }
 
 impl Arguments {
+    /// Whether the settings can be wrong only in the environment, or in an option that stands for a variable.
+    pub(crate) fn is_only_environment(&self) -> bool {
+        self.config_file.is_none() && self.write.is_none() && self.parameter.is_empty()
+    }
+
     /// # Errors
     /// `InvalidConfig` with every parameter that the template does not have or whose value it refuses.
     fn checked_parameters(&self) -> Result<impl Iterator<Item = (&String, &String)>> {

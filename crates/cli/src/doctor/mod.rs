@@ -35,8 +35,7 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
         Ok(configuration) => configuration,
         Err(error) => {
             let found = error.message().replace("; ", ";\n");
-            let hint = ErrorName::InvalidConfig.hint_for(Place::CommandLine);
-            report.add("settings", Finding::fail(found, hint));
+            report.add("settings", Finding::fail(found, hint(arguments)));
             report.finish();
             print_json(arguments, &report, &Facts::default(), None, None);
             return ExitCode::from(2);
@@ -63,6 +62,15 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
         ExitCode::from(1)
     } else {
         ExitCode::SUCCESS
+    }
+}
+
+/// What to do if the settings are wrong.
+fn hint(arguments: &Arguments) -> &'static str {
+    if arguments.is_only_environment() {
+        ErrorName::InvalidConfig.hint_for(Place::CommandLine)
+    } else {
+        "Correct what the message names, and run the command again."
     }
 }
 

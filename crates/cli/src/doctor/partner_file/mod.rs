@@ -86,7 +86,7 @@ pub(super) fn problems(parameters: &Parameters) -> Vec<String> {
         parameters::find(name).is_ok_and(|it| it.default.is_none()) && !parameters.contains_key(name)
     };
     let missing = parameters::all().iter().map(|parameter| parameter.name).filter(|name| is_missing(name));
-    given.chain(missing.map(|name| format!("{name} is missing; it has no default"))).collect()
+    given.chain(missing.map(|name| format!("{name} is missing: it has no default"))).collect()
 }
 
 /// The parameters of a command of the SAM CLI.
@@ -137,7 +137,7 @@ mod tests {
         for (text, words) in [
             (
                 GOOD.replace("SftpHost", "SftpHots"),
-                "acme.toml: SftpHots is no parameter of the template; the nearest one is SftpHost; acme.toml: SftpHost is missing; it has no default",
+                "acme.toml: SftpHots is no parameter of the template: the nearest one is SftpHost; acme.toml: SftpHost is missing: it has no default",
             ),
             (GOOD.replace("2222", "\"ssh\""), "acme.toml: SftpPort is \"ssh\": expected a number"),
             (

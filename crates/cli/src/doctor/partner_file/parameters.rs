@@ -41,7 +41,7 @@ pub(in crate::doctor) fn find(name: &str) -> Result<&'static Parameter, String> 
         let distance = |parameter: &&Parameter| strsim::damerau_levenshtein(&plain(parameter.name), &wanted);
         let nearest = all().iter().min_by_key(distance).map(|parameter| parameter.name).unwrap_or_default();
         let name = if may_be_secret(name) { "a name" } else { name };
-        format!("{name} is no parameter of the template; the nearest one is {nearest}")
+        format!("{name} is no parameter of the template: the nearest one is {nearest}")
     })
 }
 
@@ -226,7 +226,7 @@ mod tests {
             let error = find(name).err().unwrap();
             assert_eq!(
                 error,
-                format!("{name} is no parameter of the template; the nearest one is {nearest}")
+                format!("{name} is no parameter of the template: the nearest one is {nearest}")
             );
         }
         assert!(find("SftpHost").is_ok());
