@@ -10,6 +10,8 @@ use serde_json::Value;
 mod documents;
 mod functions;
 mod imports;
+mod packages;
+mod release;
 mod settings;
 mod watching;
 
