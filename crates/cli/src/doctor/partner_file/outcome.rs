@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Parameters, Target, parameters, problems};
+use super::file::{Parameters, problems};
+use super::parameters;
+use super::target::Target;
 use crate::doctor::configuration::Configuration;
 use crate::doctor::recommend::Recommendation;
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use bridge::{ErrorName, Result};
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use super::{Parameters, PartnerFile, parameters, sam};
+use super::file::{Parameters, PartnerFile};
+use super::{parameters, sam};
 
 /// The first line of every file that this command has written.
 const MARK: &str = "# Written by s3-sftp-bridge doctor --write";
