@@ -86,7 +86,12 @@ impl Recommendation {
 impl fmt::Display for Recommendation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.changes.is_empty() {
-            writeln!(f, "The settings are right as they are.")?;
+            write!(f, "The settings are right as they are.")?;
+            if self.stack_name.is_some() {
+                // The partner's file is what is deployed; the same in other words would only be in its way.
+                return Ok(());
+            }
+            writeln!(f)?;
         } else {
             writeln!(f, "Settings to change:")?;
             for (name, why) in &self.changes {
