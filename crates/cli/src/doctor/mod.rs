@@ -191,13 +191,15 @@ fn print_json(
 ) {
     if arguments.json {
         let status = [Status::Fail, Status::Warn].into_iter().find(|status| report.has(*status));
-        let json = json!({
+        let mut json = json!({
             "status": status.unwrap_or(Status::Ok).as_str(),
             "checks": report.to_json(),
             "server": facts.to_json(),
             "recommended": recommendation.map(Recommendation::to_json),
-            "file": outcome.map(Outcome::to_json),
         });
+        if let Some(outcome) = outcome {
+            json["file"] = outcome.to_json();
+        }
         output::say_json(&json, Layout::Pretty);
     }
 }
