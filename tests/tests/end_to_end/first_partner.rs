@@ -72,9 +72,12 @@ impl Desk {
         std::fs::remove_dir_all(&package.folder).unwrap();
         let path = folder.path().join("tools");
         std::fs::create_dir(&path).unwrap();
-        // The folder of the SAM CLI has a compiler, too.
-        let programs =
-            [tools::sam().await.unwrap().program("sam"), tools::aws().await.unwrap().program("aws")];
+        // Links to the programs, because compilers are in the same folders.
+        let sam = tools::sam().await.unwrap().program("sam");
+        let mut programs = vec![sam, tools::aws().await.unwrap().program("aws")];
+        for name in PROGRAMS {
+            programs.push(installed(name).ok_or(name)?);
+        }
         for program in programs {
             std::os::unix::fs::symlink(&program, path.join(program.file_name().unwrap())).unwrap();
         }
