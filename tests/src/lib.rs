@@ -6,6 +6,7 @@ pub mod backfill;
 pub mod cases;
 pub mod cli;
 pub mod compatibility;
+pub mod contract;
 pub mod door;
 pub mod embedded;
 pub mod far;

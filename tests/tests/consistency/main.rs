@@ -7,6 +7,7 @@ use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
 
+mod contracts;
 mod documents;
 mod functions;
 mod imports;

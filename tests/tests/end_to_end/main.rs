@@ -7,6 +7,7 @@ mod packages;
 mod permissions;
 mod questions;
 mod records;
+mod upgrade;
 mod watching;
 mod weekend;
 
