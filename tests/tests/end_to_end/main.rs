@@ -3,6 +3,7 @@
 mod any_size;
 mod backfill;
 mod care;
+mod first_partner;
 mod packages;
 mod permissions;
 mod questions;
