@@ -16,6 +16,7 @@ pub mod keys;
 pub mod messages;
 pub mod ministack;
 pub mod object_source;
+pub mod parameters;
 pub mod partner;
 pub mod pattern;
 pub mod process;
@@ -27,6 +28,7 @@ pub mod settings_documents;
 pub mod small_stack;
 pub mod stack;
 pub mod template;
+pub mod terraform;
 pub mod tools;
 pub mod wire;
 

@@ -3,6 +3,7 @@
 mod any_size;
 mod backfill;
 mod care;
+mod moving;
 mod permissions;
 mod questions;
 mod records;
