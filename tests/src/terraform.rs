@@ -34,7 +34,7 @@ impl Type {
             Self::Number
         } else if all(|value| ["true", "false"].contains(&value.as_str())) {
             Self::Boolean
-        } else if words.contains("separated by commas") {
+        } else if ["separated by commas", "one of these patterns"].iter().any(|sign| words.contains(sign)) {
             Self::List
         } else {
             Self::Text

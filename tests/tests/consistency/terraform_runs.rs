@@ -68,7 +68,7 @@ fn without_a_stack(into: &Path) {
         }
     }
     let outputs = "output \"parameters\" { value = local.parameters }\n\
-                   output \"bucket_name\" { value = local.parameters[\"BucketName\"] }\n\
+                   output \"bucket_name\" { value = try(local.parameters[\"BucketName\"], \"\") }\n\
                    output \"state_machine_arn\" { value = var.name }\n\
                    output \"record_bucket_name\" { value = var.template_url }\n";
     std::fs::write(into.join("outputs.tf"), outputs).unwrap();
