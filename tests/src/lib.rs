@@ -16,6 +16,7 @@ pub mod keys;
 pub mod messages;
 pub mod ministack;
 pub mod object_source;
+pub mod package;
 pub mod parameters;
 pub mod partner;
 pub mod pattern;

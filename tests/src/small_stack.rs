@@ -110,6 +110,7 @@ impl<'a> SmallStack<'a> {
                 "BackfillMachine": machine(&format!("{}-backfill", self.name), &self.backfill(given)?),
             },
             "Outputs": {
+                "Version": output(json!(bridge::VERSION)),
                 "BucketName": output(json!({"Ref": "Bucket"})),
                 "RecordBucketName": output(json!({"Ref": "RecordBucket"})),
                 "StateMachineArn": output(json!({"Ref": "Machine"})),

@@ -117,6 +117,17 @@ impl<'a> Stack<'a> {
     /// Builds and deploys the bridge. `parameters` are the template's.
     pub async fn deploy(aws: &'a MiniStack, name: &str, parameters: &[(&str, &str)]) -> Result<Self> {
         build(Priority::Normal).await?;
+        let all = [&[("Architecture", architecture())], parameters].concat();
+        Self::deploy_template(aws, name, &build_folder().join("template.yaml"), &all).await
+    }
+
+    /// Deploys a template whose code is built: that of `sam build`, or a package's. A stack of this name is updated.
+    pub async fn deploy_template(
+        aws: &'a MiniStack,
+        name: &str,
+        template: &Path,
+        parameters: &[(&str, &str)],
+    ) -> Result<Self> {
         let sam = tools::sam().await?;
         let log = fresh_log(&format!("sam-deploy-{name}"))?;
         // A bucket for the code. `--resolve-s3` would create one bucket for all, named after account and region.
@@ -124,17 +135,21 @@ impl<'a> Stack<'a> {
         aws.s3().create_bucket().bucket(&code).send().await?;
         let mut command = sam_command(&sam, &["deploy"])?;
         command.envs(aws.environment_of_clients());
-        command.arg("--template-file").arg(build_folder().join("template.yaml"));
+        command.arg("--template-file").arg(template);
         command.args(["--stack-name", name, "--s3-bucket", &code, "--region", REGION]);
         command.args(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]);
         command.args(["--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset"]);
-        command.arg("--parameter-overrides").arg(format!("Architecture={}", architecture()));
         // MiniStack has no saved queries. Tests put the dashboard there by themselves.
-        command.arg("Dashboard=false");
+        command.args(["--parameter-overrides", "Dashboard=false"]);
         command.args(parameters.iter().map(|(name, value)| format!("{name}=\"{value}\"")));
         command.env("SAM_CLI_POLL_DELAY", "0.5");
         run(&command, &log).await.context("sam deploy failed")?;
+        Self::of(aws, name).await
+    }
 
+    /// A stack that is there.
+    pub async fn of(aws: &'a MiniStack, name: &str) -> Result<Self> {
+        let sam = tools::sam().await?;
         let mut command = sam_command(&sam, &["list", "stack-outputs"])?;
         command.envs(aws.environment_of_clients());
         command.args(["--stack-name", name, "--output", "json", "--region", REGION]);
@@ -156,16 +171,8 @@ impl<'a> Stack<'a> {
         partner: &Partner,
         more: &[(&str, &str)],
     ) -> Result<Self> {
-        let secret =
-            serde_json::json!({ "Username": partner.user, "PrivateKey": partner.client_key.private });
-        let secret = aws.create_secret(&format!("{name}/sftp"), &secret.to_string()).await?;
-        let port = partner.port.to_string();
-        let parameters = [
-            ("SftpHost", partner.host.as_str()),
-            ("SftpPort", &port),
-            ("SftpSecretId", &secret),
-            ("SftpTrustedHostKeys", &partner.host_key.public),
-        ];
+        let parameters = parameters_for(aws, name, partner).await?;
+        let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         Self::deploy(aws, name, &[&parameters, more].concat()).await
     }
 
@@ -369,6 +376,22 @@ impl<'a> Stack<'a> {
     }
 }
 
+/// The parameters of a bridge to this partner. The secret is created.
+pub async fn parameters_for(
+    aws: &MiniStack,
+    name: &str,
+    partner: &Partner,
+) -> Result<Vec<(&'static str, String)>> {
+    let secret = serde_json::json!({ "Username": partner.user, "PrivateKey": partner.client_key.private });
+    let secret = aws.create_secret(&format!("{name}/sftp"), &secret.to_string()).await?;
+    Ok(vec![
+        ("SftpHost", partner.host.clone()),
+        ("SftpPort", partner.port.to_string()),
+        ("SftpSecretId", secret),
+        ("SftpTrustedHostKeys", partner.host_key.public.clone()),
+    ])
+}
+
 fn waits_for_its_turn(retrier: &Value) -> bool {
     let errors = retrier["ErrorEquals"].as_array();
     errors.is_some_and(|errors| errors.contains(&"Lambda.TooManyRequestsException".into()))
@@ -383,6 +406,14 @@ pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
     std::fs::write(&config, "version = 0.1\n")?;
     let mut command = Command::new(sam.program("sam"));
     command.args(subcommand).arg("--config-file").arg(config).current_dir(workspace());
+    environment_of_builds(&mut command, sam)?;
+    Ok(command)
+}
+
+/// What SAM and cargo-lambda find in their environment: no AWS settings of the user, and a home of their own.
+pub fn environment_of_builds(command: &mut Command, sam: &Tool) -> Result<()> {
+    let home = tools::folder().join("home");
+    std::fs::create_dir_all(&home)?;
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         // cargo sets variables about the package of the program that it runs. The functions must not see them.
@@ -401,7 +432,7 @@ pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
     command.env("SAM_CLI_TELEMETRY", "0").env("AWS_REGION", REGION).env("AWS_DEFAULT_REGION", REGION);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ACCESS_KEY_ID", "test");
     command.env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
-    Ok(command)
+    Ok(())
 }
 
 fn fresh_log(name: &str) -> Result<PathBuf> {

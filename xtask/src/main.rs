@@ -8,6 +8,7 @@ mod demo;
 mod docs;
 mod far;
 mod lint;
+mod package;
 mod report;
 mod summary;
 mod test;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Everything that a developer of the bridge runs. It installs what it needs into `target/tools` and never
+/// Everything that a developer of the bridge runs. It installs what it needs into `target/tools`. Only `package --bucket`
 /// touches an AWS account.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -55,6 +56,8 @@ enum Task {
     },
     /// Checks format, code, state machine and template.
     Lint,
+    /// Builds a release package: what is needed to deploy the bridge without a compiler.
+    Package(package::Options),
 }
 
 #[tokio::main]
@@ -69,6 +72,7 @@ async fn main() -> ExitCode {
             Task::Compatibility => compatibility::run().await,
             Task::Docs { check } => docs::run(check),
             Task::Lint => lint::run().await,
+            Task::Package(options) => package::run(&options).await,
         }
     };
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return ExitCode::FAILURE };

@@ -6,7 +6,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_s3::config::{
     ProvideCredentials as _, Region, ResponseChecksumValidation, SharedCredentialsProvider,
 };
@@ -26,7 +26,19 @@ fn loader() -> ConfigLoader {
         .connect_timeout(Duration::from_secs(5))
         .read_timeout(Duration::from_secs(20))
         .build();
-    aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts)
+    let loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+    match app_name() {
+        Some(name) => loader.app_name(name),
+        None => loader,
+    }
+}
+
+/// What the User-Agent says of each request, so that CloudTrail shows the release. `AWS_SDK_UA_APP_ID` has precedence.
+fn app_name() -> Option<AppName> {
+    if std::env::var_os("AWS_SDK_UA_APP_ID").is_some() {
+        return None;
+    }
+    AppName::new(format!("s3-sftp-bridge-{}", bridge::VERSION)).ok()
 }
 
 /// Whose AWS account is used, and which region. What is `None` comes from the environment.

@@ -43,8 +43,14 @@ where
         let outcome = handler(event.payload, Deadline::after(left)).instrument(span.clone()).await;
         let _entered = span.enter();
         match &outcome {
-            Ok(_) => tracing::info!("done"),
-            Err(failed) => tracing::error!(error = failed.error, cause = failed.message, "failed"),
+            // On the last line alone: the request id joins the others to it.
+            Ok(_) => tracing::info!(version = bridge::VERSION, "done"),
+            Err(failed) => tracing::error!(
+                version = bridge::VERSION,
+                error = failed.error,
+                cause = failed.message,
+                "failed"
+            ),
         }
         outcome
     }))

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::printable::printable;
+use terms::{ErrorKind, HasKind, printable};
 
 /// A result whose error carries an [`ErrorName`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -162,7 +162,7 @@ pub struct Error {
 
 impl Error {
     /// An error of this name. `message` says what failed. It may quote text from others: it is made
-    /// [printable](crate::printable()).
+    /// [printable](terms::printable()).
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
         let message = message.into();
         let message = match printable(&message) {
@@ -185,6 +185,29 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<ErrorKind> for ErrorName {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::ConnectFailed => Self::ConnectFailed,
+            ErrorKind::ConnectionLost => Self::ConnectionLost,
+            ErrorKind::HostKeyMismatch => Self::HostKeyMismatch,
+            ErrorKind::NoCommonAlgorithm => Self::NoCommonAlgorithm,
+            ErrorKind::AuthenticationRejected => Self::AuthenticationRejected,
+            ErrorKind::InvalidPrivateKey => Self::InvalidPrivateKey,
+            ErrorKind::RemoteFailure => Self::RemoteFailure,
+            ErrorKind::RemoteFull => Self::RemoteFull,
+            ErrorKind::RemotePathRejected => Self::RemotePathRejected,
+        }
+    }
+}
+
+/// Errors of the SFTP client, which does not know the bridge.
+impl<E: HasKind> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self::new(error.kind().into(), error.to_string())
+    }
+}
 
 impl ErrorName {
     /// An [`Error`] of this name: `ErrorName::ConnectFailed.error("…")`.

@@ -8,15 +8,14 @@ mod deadline;
 mod decode;
 mod error;
 mod event;
-mod glob;
 mod paths;
 mod payload;
-mod printable;
 mod progress;
 mod records;
 mod settings;
-mod ssh;
-mod sync;
+
+/// The release that this code belongs to: one for all crates, functions and the template.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub use advice::{runbook_section, what_to_do};
 pub use calendar::unix_seconds;
@@ -27,7 +26,6 @@ pub use deadline::Deadline;
 pub use decode::decode;
 pub use error::{Error, ErrorName, Place, Result};
 pub use event::ObjectCreated;
-pub use glob::Glob;
 pub use paths::{NUMBER_MAX, PartialName, RemotePathTemplate, Route};
 pub use payload::{
     Candidate, Checkpoint, Comparison, CredentialReference, CredentialVersion, Digests, EXECUTION_ABORTED,
@@ -36,7 +34,6 @@ pub use payload::{
     Receipt, RecordFailureCall, RecordFailureInput, Report, Reread, SCHEMA_VERSION, SecretLocation, Sent,
     StatusChange, TransferInput, VerifyRemoteInput,
 };
-pub use printable::{is_unprintable, printable};
 pub use progress::OnProgress;
 pub use records::{DayReceiptKey, FailureKey, FailureState, MakesGood, ReceiptKey, VersionMark, object_part};
 pub use settings::{
@@ -44,7 +41,8 @@ pub use settings::{
     LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,
     Stack, Values, Variables, other_partial_names,
 };
-pub use ssh::algorithms::{Algorithms, Preset};
-pub use ssh::methods::{Method, Methods};
-pub use ssh::trusted_host_keys::{TrustedHostKey, TrustedHostKeys};
-pub use sync::lock;
+/// What the SFTP client says in the same words.
+pub use terms::{
+    Algorithms, Glob, Method, Methods, Preset, TrustedHostKey, TrustedHostKeys, is_unprintable, lock,
+    printable,
+};

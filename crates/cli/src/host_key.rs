@@ -140,7 +140,7 @@ mod tests {
                     public_key: "ssh-ed25519 AAAA".into(),
                     principals: vec![text.into(), "sftp.example.com".into()],
                 };
-                let (not_asked, problem) = (vec![text.to_owned()], Some(bridge::ErrorName::ConnectFailed.error(text)));
+                let (not_asked, problem) = (vec![text.to_owned()], Some(sftp::ErrorKind::ConnectFailed.error(text)));
                 HostKeys { keys: vec![key(None), key(Some(authority))], not_asked, problem }
             };
             let lines = |text: &str| {

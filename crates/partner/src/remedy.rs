@@ -1,13 +1,13 @@
 //! Which setting helps if the server and we share no algorithm.
 
-use bridge::Error;
+use bridge::{Error, ErrorName};
 use sftp::{ConnectError, Remedy};
 
 /// The error, with the name and value of the setting that would help.
 pub fn with_setting(error: sftp::Error) -> Error {
     match error {
         sftp::Error::Connect(ConnectError { error, remedy: Some(remedy) }) => {
-            error.name.error(format!("{}; {}", error.message(), advice(remedy)))
+            ErrorName::from(error.kind).error(format!("{}; {}", error.message(), advice(remedy)))
         }
         error => error.into(),
     }

@@ -4,7 +4,9 @@
 
 use std::time::Instant;
 
-use bridge::{ChecksumAlgorithm, RunningChecksum};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use crc_fast::{CrcAlgorithm, Digest};
 use sftp::OpenFlags;
 
 #[path = "shared/arguments.rs"]
@@ -19,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sftp = session.sftp();
     let file = sftp.open(path, OpenFlags::READ).await?;
     let size = sftp.fstat(&file).await?.size.ok_or("the server does not report a size")?;
-    let mut checksum = RunningChecksum::new(ChecksumAlgorithm::Crc64Nvme);
+    let mut checksum = Digest::new(CrcAlgorithm::Crc64Nvme);
     let mut download = sftp.download(&file, 0, size);
     let mut read = 0;
     while let Some(bytes) = download.next().await? {
@@ -27,7 +29,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         checksum.update(&bytes);
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!(r#"{{"seconds": {seconds}, "bytes": {read}, "crc64nvme": "{}"}}"#, checksum.checksum().value);
+    let checksum = BASE64.encode(checksum.finalize().to_be_bytes());
+    println!(r#"{{"seconds": {seconds}, "bytes": {read}, "crc64nvme": "{checksum}"}}"#);
     session.disconnect().await;
     Ok(())
 }

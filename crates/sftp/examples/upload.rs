@@ -1,7 +1,7 @@
 //! Sends a file, and resumes where an earlier run was cut off. To see that, press Ctrl-C in the middle and run it again:
 //!
 //! ```sh
-//! cargo run --package sftp --example upload -- \
+//! cargo run --package pinned-sftp --example upload -- \
 //!     acme@sftp.example.com:22 SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ ~/.ssh/id_ed25519 \
 //!     report.csv in/report.csv
 //! ```

@@ -1,6 +1,6 @@
 //! Errors of the client: a request that the server refused is one thing, a session that is lost is another.
 
-use bridge::{ErrorName, Preset};
+use terms::{ErrorKind, HasKind, Preset};
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -49,7 +49,7 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectError {
     /// What failed: `ConnectFailed`, `HostKeyMismatch`, `NoCommonAlgorithm` or `AuthenticationRejected`.
-    pub error: bridge::Error,
+    pub error: terms::Error,
     /// Which other choice of algorithms would help, if that is the problem.
     pub remedy: Option<Remedy>,
 }
@@ -75,13 +75,13 @@ fn quoted(message: &str) -> String {
 }
 
 impl Error {
-    /// The bridge's name for what went wrong.
-    pub fn name(&self) -> ErrorName {
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Refused(status) => status.code.error_name(&status.message, &status.path),
-            Self::Lost(_) => ErrorName::ConnectionLost,
-            Self::UnexpectedReply { .. } => ErrorName::RemoteFailure,
-            Self::Connect(error) => error.error.name,
+            Self::Refused(status) => status.code.error_kind(&status.message, &status.path),
+            Self::Lost(_) => ErrorKind::ConnectionLost,
+            Self::UnexpectedReply { .. } => ErrorKind::RemoteFailure,
+            Self::Connect(error) => error.error.kind,
         }
     }
 
@@ -109,7 +109,7 @@ impl Status {
 }
 
 impl ConnectError {
-    pub(crate) fn with_remedy(error: bridge::Error, remedy: Remedy) -> Error {
+    pub(crate) fn with_remedy(error: terms::Error, remedy: Remedy) -> Error {
         Error::Connect(Self { error, remedy: Some(remedy) })
     }
 }
@@ -141,15 +141,15 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-impl From<bridge::Error> for Error {
-    fn from(error: bridge::Error) -> Self {
+impl From<terms::Error> for Error {
+    fn from(error: terms::Error) -> Self {
         Self::Connect(ConnectError { error, remedy: None })
     }
 }
 
-impl From<Error> for bridge::Error {
-    fn from(error: Error) -> Self {
-        error.name().error(error.to_string())
+impl HasKind for Error {
+    fn kind(&self) -> ErrorKind {
+        self.kind()
     }
 }
 
@@ -189,18 +189,18 @@ impl StatusCode {
 
     /// Many servers answer FAILURE whatever the reason, and give the reason in the message. It is read if the code does not
     /// say more.
-    fn error_name(self, words: &str, path: &str) -> ErrorName {
+    fn error_kind(self, words: &str, path: &str) -> ErrorKind {
         match self {
-            Self::NO_SPACE_ON_FILESYSTEM | Self::QUOTA_EXCEEDED => ErrorName::RemoteFull,
+            Self::NO_SPACE_ON_FILESYSTEM | Self::QUOTA_EXCEEDED => ErrorKind::RemoteFull,
             Self::NO_SUCH_FILE
             | Self::NO_SUCH_PATH
             | Self::PERMISSION_DENIED
             | Self::FILE_ALREADY_EXISTS
             | Self::WRITE_PROTECT
-            | Self::FILE_IS_A_DIRECTORY => ErrorName::RemotePathRejected,
-            Self::NO_CONNECTION | Self::CONNECTION_LOST => ErrorName::ConnectionLost,
-            _ if says_full(words, path) => ErrorName::RemoteFull,
-            _ => ErrorName::RemoteFailure,
+            | Self::FILE_IS_A_DIRECTORY => ErrorKind::RemotePathRejected,
+            Self::NO_CONNECTION | Self::CONNECTION_LOST => ErrorKind::ConnectionLost,
+            _ if says_full(words, path) => ErrorKind::RemoteFull,
+            _ => ErrorKind::RemoteFailure,
         }
     }
 }
@@ -246,44 +246,42 @@ mod tests {
 
     #[test]
     fn a_path_says_nothing_of_the_disk() {
-        let name = |code, message: &str| {
+        let kind = |code, message: &str| {
             let (operation, path) = ("write", "in/no space.quota/file too large.csv".to_owned());
             let message = message.to_owned();
-            Error::from(Status { operation, path, code: StatusCode(code), message }).name()
+            Error::from(Status { operation, path, code: StatusCode(code), message }).kind()
         };
-        assert_eq!(name(2, "quota: no such file"), ErrorName::RemotePathRejected, "the code says it");
-        assert_eq!(name(3, "no space for you"), ErrorName::RemotePathRejected);
-        assert_eq!(name(4, "in/no space.quota/file too large.csv: failure"), ErrorName::RemoteFailure);
-        assert_eq!(name(4, "cannot write file too large.csv"), ErrorName::RemoteFailure);
-        assert_eq!(name(4, "rename /a/b /in/quota-2026.csv: file exists"), ErrorName::RemoteFailure);
-        assert_eq!(name(4, "write /in/x: No space left on device"), ErrorName::RemoteFull);
-        assert_eq!(name(4, "Disk quota exceeded"), ErrorName::RemoteFull);
-        assert_eq!(name(u32::MAX, "Disk full"), ErrorName::RemoteFull);
+        assert_eq!(kind(2, "quota: no such file"), ErrorKind::RemotePathRejected, "the code says it");
+        assert_eq!(kind(3, "no space for you"), ErrorKind::RemotePathRejected);
+        assert_eq!(kind(4, "in/no space.quota/file too large.csv: failure"), ErrorKind::RemoteFailure);
+        assert_eq!(kind(4, "cannot write file too large.csv"), ErrorKind::RemoteFailure);
+        assert_eq!(kind(4, "rename /a/b /in/quota-2026.csv: file exists"), ErrorKind::RemoteFailure);
+        assert_eq!(kind(4, "write /in/x: No space left on device"), ErrorKind::RemoteFull);
+        assert_eq!(kind(4, "Disk quota exceeded"), ErrorKind::RemoteFull);
+        assert_eq!(kind(u32::MAX, "Disk full"), ErrorKind::RemoteFull);
         assert!(says_full("disk full", "/") && says_full("disk full", ""));
     }
 
     #[test]
     fn story_19_any_code_has_a_name_and_keeps_the_servers_message() {
-        for (code, message, name) in [
-            (2, "", ErrorName::RemotePathRejected),
-            (3, "", ErrorName::RemotePathRejected),
-            (4, "Failure", ErrorName::RemoteFailure),
-            (4, "Disk quota exceeded", ErrorName::RemoteFull),
-            (9, "SSH_FX_INVALID_HANDLE", ErrorName::RemoteFailure),
-            (11, "exists", ErrorName::RemotePathRejected),
-            (14, "", ErrorName::RemoteFull),
-            (15, "", ErrorName::RemoteFull),
-            (18, "dir not empty", ErrorName::RemoteFailure),
-            (u32::MAX, "odd", ErrorName::RemoteFailure),
+        for (code, message, kind) in [
+            (2, "", ErrorKind::RemotePathRejected),
+            (3, "", ErrorKind::RemotePathRejected),
+            (4, "Failure", ErrorKind::RemoteFailure),
+            (4, "Disk quota exceeded", ErrorKind::RemoteFull),
+            (9, "SSH_FX_INVALID_HANDLE", ErrorKind::RemoteFailure),
+            (11, "exists", ErrorKind::RemotePathRejected),
+            (14, "", ErrorKind::RemoteFull),
+            (15, "", ErrorKind::RemoteFull),
+            (18, "dir not empty", ErrorKind::RemoteFailure),
+            (u32::MAX, "odd", ErrorKind::RemoteFailure),
         ] {
             let (operation, path) = ("write", "f".to_owned());
             let status = Status { operation, path, code: StatusCode(code), message: message.into() };
-            let error = bridge::Error::from(Error::from(status));
-            assert_eq!(error.name, name, "{code}");
-            assert!(
-                error.message().contains(message) && error.message().contains(&code.to_string()),
-                "{error}"
-            );
+            let error = Error::from(status);
+            assert_eq!(error.kind(), kind, "{code}");
+            let words = error.to_string();
+            assert!(words.contains(message) && words.contains(&code.to_string()), "{words}");
         }
     }
 }

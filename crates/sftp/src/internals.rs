@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use bridge::TrustedHostKeys;
 use bytes::Bytes;
+use terms::TrustedHostKeys;
 
 use crate::error::Result as SftpResult;
 use crate::options::{Endpoint, Options};

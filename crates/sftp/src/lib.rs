@@ -14,10 +14,6 @@ mod ssh;
 mod transfer;
 mod words;
 
-/// Types of the crate `bridge` that the API takes and returns.
-pub use bridge::{
-    Algorithms, Error as NamedError, ErrorName, Method, Methods, Preset, TrustedHostKey, TrustedHostKeys,
-};
 pub use error::{ConnectError, Error, Remedy, Result, Status, StatusCode};
 pub use options::{Endpoint, Options};
 pub use pool::{Keep, Lease, Origin, SessionPool};
@@ -32,6 +28,11 @@ pub use ssh::authentication::MethodOutcome;
 pub use ssh::certificate::Certificate;
 pub use ssh::login::Login;
 pub use ssh::private_key::PrivateKey;
+/// Types of the crate `pinned-sftp-terms` that the API takes and returns.
+pub use terms::{
+    Algorithms, Error as KindError, ErrorKind, HasKind, Method, Methods, Preset, TrustedHostKey,
+    TrustedHostKeys,
+};
 pub use transfer::download::Download;
 pub use transfer::finish::Unfinished;
 pub use transfer::lanes::{Caps, Spread};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bridge::Algorithms;
+use terms::Algorithms;
 
 /// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use bridge::lock;
+use terms::lock;
 use tokio::runtime::Handle;
 
 use crate::session::Session;

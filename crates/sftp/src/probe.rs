@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use bridge::{Algorithms, ErrorName, Method, Preset, TrustedHostKeys};
 use russh::client::AuthResult;
 use russh::keys::Algorithm;
+use terms::{Algorithms, ErrorKind, Method, Preset, TrustedHostKeys};
 
 use crate::error::{Error, Result};
 use crate::options::{Endpoint, Options};
@@ -27,7 +27,7 @@ pub struct HostKeys {
     /// The types that could not be asked for.
     pub not_asked: Vec<String>,
     /// Why not.
-    pub problem: Option<bridge::Error>,
+    pub problem: Option<terms::Error>,
 }
 
 impl HostKeys {
@@ -92,7 +92,7 @@ pub async fn host_keys(endpoint: &Endpoint, options: &Options) -> Result<HostKey
     if found.keys.is_empty() {
         let offered = offer.host_keys.join(" ");
         let problem = format!("{endpoint} has no host key that we can read; it offers {offered}");
-        return Err(ErrorName::NoCommonAlgorithm.error(problem).into());
+        return Err(ErrorKind::NoCommonAlgorithm.error(problem).into());
     }
     Ok(found)
 }
@@ -154,7 +154,7 @@ pub async fn greet(
     let mut methods = Vec::new();
     if let Some(user_name) = user_name {
         let failed = |problem: &dyn std::fmt::Display| {
-            ErrorName::ConnectFailed.error(format!("asking {endpoint} how to log in: {problem}"))
+            ErrorKind::ConnectFailed.error(format!("asking {endpoint} how to log in: {problem}"))
         };
         let asking = connection.ssh.authenticate_none(user_name);
         let answer = tokio::time::timeout(options.login_timeout, asking).await;

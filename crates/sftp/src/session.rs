@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bridge::{ErrorName, TrustedHostKeys, lock};
 use russh::client::Handle;
+use terms::{ErrorKind, TrustedHostKeys, lock};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -87,7 +87,7 @@ impl Session {
             authenticate(&mut connection, endpoint, login, options).await?;
             let started = start_sftp(&connection.ssh, endpoint, &connection.facts.condition, options).await;
             started
-                .map_err(|error| Error::from(error.name().error(login.without_password(&error.to_string()))))
+                .map_err(|error| Error::from(error.kind().error(login.without_password(&error.to_string()))))
         };
         let sftp = tokio::time::timeout(options.login_timeout, logging_in).await;
         let sftp = sftp.unwrap_or_else(|_| Err(not_logged_in(endpoint, options)));
@@ -238,5 +238,5 @@ async fn start_sftp(
 }
 
 fn starting_sftp(endpoint: &Endpoint, problem: &dyn std::fmt::Display) -> Error {
-    ErrorName::ConnectFailed.error(format!("starting SFTP on {endpoint}: {problem}")).into()
+    ErrorKind::ConnectFailed.error(format!("starting SFTP on {endpoint}: {problem}")).into()
 }

@@ -3,7 +3,7 @@
 use aws::lambda::Failed;
 use bridge::{
     Checkpoint, FailureKey, ObjectCreated, ObjectSummary, Place, RecordFailureInput, RecordSettings,
-    SCHEMA_VERSION, VersionMark,
+    SCHEMA_VERSION, VERSION, VersionMark,
 };
 use serde::Serialize;
 
@@ -14,6 +14,8 @@ use crate::history::Attempt;
 pub struct Record {
     /// Version of the JSON: `docs/records.md`.
     pub schema_version: &'static str,
+    /// The release of the bridge that wrote it.
+    pub bridge_version: &'static str,
     /// The error's name: a heading of the runbook.
     pub error: String,
     /// What happened.
@@ -88,6 +90,7 @@ impl Record {
         };
         Self {
             schema_version: SCHEMA_VERSION,
+            bridge_version: VERSION,
             error: original.error.clone(),
             cause: original.message.clone(),
             state: input.failure.state.clone(),

@@ -12,6 +12,8 @@ mod functions;
 mod github;
 mod hcl;
 mod imports;
+mod packages;
+mod release;
 mod settings;
 mod terraform;
 mod terraform_runs;

@@ -118,7 +118,7 @@ async fn story_66_an_expired_password_is_no_lost_connection() {
     let login = Login::new(partner.user.clone(), None, None, Some(PASSWORD.into())).unwrap();
     let attempted =
         sftp::probe::log_in(&endpoint, &login, &trusted, &sftp::Options::default()).await.unwrap();
-    assert_eq!(attempted.problem.unwrap().name(), ErrorName::AuthenticationRejected);
+    assert_eq!(attempted.problem.unwrap().kind(), sftp::ErrorKind::AuthenticationRejected);
     assert_eq!(attempted.answers, [(sftp::Method::Password, sftp::MethodOutcome::Refused)]);
 }
 

@@ -15,6 +15,7 @@ async fn story_218_status_begins_with_a_line_for_scripts() {
     let ran = shelf.desk.run(&["status"]).await;
     assert_eq!(ran.status, 0, "{ran:?}");
     assert!(ran.stdout.starts_with("ok: 0 deliveries are under way"), "{ran:?}");
+    assert!(ran.stdout.contains(&format!("\nversion of the stack  {}\n", bridge::VERSION)), "{ran:?}");
 
     let now = aws::now();
     for (execution, outcome, bytes) in [("e1", Outcome::Delivered, 500), ("e2", Outcome::Skipped, 7)] {
@@ -25,6 +26,7 @@ async fn story_218_status_begins_with_a_line_for_scripts() {
     stack.start("e-running", &shelf.input(&running, "run")).await.unwrap();
     let (told, status) = shelf.desk.json(&["status"]).await;
     assert_eq!((status, &told["health"], &told["running"]), (0, &json!("ok"), &json!(1)), "{told}");
+    assert_eq!(told["version"], json!({"stack": bridge::VERSION, "command_line": bridge::VERSION}), "{told}");
     assert_eq!(
         told["delivered"]["last_hour"],
         json!({"files": 1, "bytes": 500, "without_file": 1}),

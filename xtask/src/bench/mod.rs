@@ -94,7 +94,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 
 /// The micro-benchmarks of `crates/sftp`, with their own output.
 async fn micro() -> Result<()> {
-    let bench = ["bench", "--package", "sftp", "--features", "internals", "--bench", "micro"];
+    let bench = ["bench", "--package", "pinned-sftp", "--features", "internals", "--bench", "micro"];
     let mut child = process::task(&cargo(&bench)).spawn()?;
     let leash = child.stdin.take();
     let status = child.wait().await?;

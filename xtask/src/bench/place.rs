@@ -68,7 +68,7 @@ impl Place {
         step("build", "cargo build --release; minutes, the first time", async {
             build(&["-p", "s3-sftp-bridge", "-p", "transfer"]).await?;
             if workspace().join("crates/sftp/examples").exists() {
-                build(&["-p", "sftp", "--examples"]).await?;
+                build(&["-p", "pinned-sftp", "--examples"]).await?;
             }
             Ok(((), "cargo build --release".to_owned()))
         })

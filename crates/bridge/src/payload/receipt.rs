@@ -15,6 +15,9 @@ pub struct Receipt {
     /// Version of the JSON: `docs/records.md`.
     #[serde(default = "schema_version")]
     pub schema_version: String,
+    /// The release of the bridge that ended the delivery; absent in receipts of releases that did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge_version: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
     /// Why, if the outcome alone does not say it.
@@ -103,6 +106,7 @@ impl Receipt {
         let used = previous.unwrap_or(credential);
         Self {
             schema_version: schema_version(),
+            bridge_version: Some(crate::VERSION.to_owned()),
             outcome,
             reason: report.repairs.clone(),
             object,

@@ -6,8 +6,8 @@ use super::problems::Problems;
 use super::read::{number, parsed};
 use super::table::{SFTP_ALGORITHMS, SFTP_AUTHENTICATION, SFTP_CONNECT_TIMEOUT, SFTP_LOGIN_TIMEOUT, Setting};
 use super::variables::Variables;
-use crate::ssh::algorithms::Algorithms;
-use crate::ssh::methods::Methods;
+use terms::Algorithms;
+use terms::Methods;
 
 /// Login methods, algorithms and time limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -20,10 +20,10 @@ mod variables;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::ssh::trusted_host_keys::TrustedHostKeys;
 use problems::Problems;
 use read::number;
 use table::{LOG_LEVEL, SFTP_KEEP_CONNECTION, SFTP_MAX_CONNECTIONS, SFTP_PORT, SFTP_TRUSTED_HOST_KEYS};
+use terms::TrustedHostKeys;
 
 pub use after_delivery::AfterDelivery;
 pub use attributes::{AttributeSettings, Demand, Mode};

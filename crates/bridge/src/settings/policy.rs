@@ -8,8 +8,8 @@ use super::table::{
     SFTP_REMOTE_PATH, SFTP_SKIP_EMPTY, SFTP_STAGING_DIRECTORY, SFTP_STRIP_PREFIX, Setting,
 };
 use super::variables::Variables;
-use crate::glob::Glob;
 use crate::paths::{PartialName, RemotePathTemplate, problem_of_directory};
+use terms::Glob;
 
 /// What the partner agreed to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bridge::{Error, ErrorName, Method, TrustedHostKeys};
 use partner::with_setting;
 use sftp::probe::{self, Attempted};
-use sftp::{Endpoint, Login, Options, Session};
+use sftp::{Endpoint, ErrorKind, Login, Options, Session};
 
 use super::examination::Doctor;
 
@@ -103,7 +103,7 @@ impl Doctor {
         let refusals = attempted.answers.iter().filter(|(_, answer)| answer.is_refusal()).count();
         let problem = attempted.problem.as_ref();
         // A connection that broke off may have been a refused attempt, too.
-        let may_be_one = problem.is_some_and(|problem| problem.name() == ErrorName::ConnectFailed);
+        let may_be_one = problem.is_some_and(|problem| problem.kind() == ErrorKind::ConnectFailed);
         self.refused += refusals as u32 + u32::from(may_be_one);
     }
 

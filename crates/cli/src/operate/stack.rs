@@ -85,6 +85,11 @@ impl Stack {
         self.parameters.get(name).map(String::as_str).unwrap_or_default()
     }
 
+    /// The release that is deployed. `None` if it was deployed before releases had versions.
+    pub(crate) fn version(&self) -> Option<&str> {
+        Some(self.output("Version")).filter(|version| !version.is_empty())
+    }
+
     /// The bucket whose objects are delivered.
     pub(crate) fn bucket(&self) -> &str {
         self.output("BucketName")

@@ -1,7 +1,7 @@
 //! Opening the partial file.
 
 use bridge::{DeliveryPolicy, ErrorName, Mode, Publish, Result, Route, other_partial_names};
-use sftp::{FileHandle, OpenFlags, Sftp, Status};
+use sftp::{ErrorKind, FileHandle, OpenFlags, Sftp, Status};
 
 use super::directories::{Directories, make_directories};
 use super::look::{Seen, look};
@@ -176,8 +176,8 @@ fn unless_final(reply: Reply<FileHandle>) -> Result<Reply<FileHandle>> {
 /// Whether neither directories nor names are the reason: the disk is full, or the server says that it has lost its own
 /// connection.
 fn is_final(status: &Status) -> bool {
-    let name = sftp::Error::from(status.clone()).name();
-    matches!(name, ErrorName::RemoteFull | ErrorName::ConnectionLost)
+    let kind = sftp::Error::from(status.clone()).kind();
+    matches!(kind, ErrorKind::RemoteFull | ErrorKind::ConnectionLost)
 }
 
 /// Whether the server shows something other than an empty file.

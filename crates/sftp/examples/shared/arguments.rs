@@ -5,7 +5,7 @@ use sftp::{Endpoint, Login, Options, PrivateKey, Session};
 pub(crate) struct Partner {
     endpoint: Endpoint,
     login: Login,
-    trusted: bridge::TrustedHostKeys,
+    trusted: sftp::TrustedHostKeys,
 }
 
 /// Parses `HOST PORT USER KEY_FILE HOST_KEY`. Returns the remaining arguments as well.
@@ -16,7 +16,7 @@ pub(crate) fn parse() -> Result<(Partner, Vec<String>), Box<dyn std::error::Erro
     let user_name = next("USER")?;
     let private_key = PrivateKey::parse(&std::fs::read_to_string(next("KEY_FILE")?)?.into(), None)?;
     let login = Login { user_name, private_key: Some(private_key), ..Login::default() };
-    let trusted = bridge::TrustedHostKeys::parse(&next("HOST_KEY")?)?;
+    let trusted = sftp::TrustedHostKeys::parse(&next("HOST_KEY")?)?;
     Ok((Partner { endpoint, login, trusted }, arguments.collect()))
 }
 

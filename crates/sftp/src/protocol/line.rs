@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bridge::lock;
 use bytes::Bytes;
+use terms::lock;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::protocol::decode::Reply;

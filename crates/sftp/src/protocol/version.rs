@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::pin::pin;
 
-use bridge::ErrorName;
 use russh::ChannelMsg;
+use terms::ErrorKind;
 
 use crate::error::{Error, Result};
 use crate::protocol::decode::{Decoder, Reply};
@@ -112,7 +112,7 @@ fn not_sftp(problem: &str, said: &Said) -> Error {
     } else {
         format!("; it said {:?}", words(text))
     };
-    ErrorName::ConnectFailed
+    ErrorKind::ConnectFailed
         .error(format!("starting SFTP: the server did not speak SFTP: {problem}{shown}"))
         .into()
 }

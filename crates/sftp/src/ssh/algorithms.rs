@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use bridge::Algorithms;
 use russh::keys::Algorithm;
 use russh::{Names, Preferred, cipher, client, kex, mac};
+use terms::Algorithms;
 
 /// The host key algorithms to ask for, in order of preference.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +78,7 @@ pub(crate) fn key_type(algorithm: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use bridge::Preset;
+    use terms::Preset;
 
     use super::*;
 

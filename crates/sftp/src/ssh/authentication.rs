@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use bridge::{ErrorName, Method};
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg, signature};
 use russh::{MethodKind, MethodSet, SendError};
 use secrecy::ExposeSecret;
+use terms::{ErrorKind, Method};
 
 use crate::error::{ConnectError, Error, Remedy, Result};
 use crate::options::{Endpoint, Options};
@@ -82,7 +82,7 @@ pub(crate) async fn authenticate_noting(
             |method: &&Method| offered.as_ref().is_none_or(|offered| offered.contains(&kind(**method)));
         let Some(&method) = left.iter().find(is_offered) else { break };
         let result = attempts.attempt(method).await.inspect_err(|error| {
-            if error.name() == ErrorName::AuthenticationRejected {
+            if error.kind() == ErrorKind::AuthenticationRejected {
                 note(method, MethodOutcome::Refused);
             }
         });
@@ -111,7 +111,7 @@ fn is_spent(other: Method, tried: Method, partial_success: bool) -> bool {
 
 /// The error of a login that reached its time limit.
 pub(crate) fn not_logged_in(endpoint: &Endpoint, options: &Options) -> Error {
-    ErrorName::ConnectFailed
+    ErrorKind::ConnectFailed
         .error(format!("logging in to {endpoint}: {}", late(options.login_timeout)))
         .into()
 }
@@ -186,7 +186,7 @@ impl<'a> Attempts<'a> {
     fn failed(&self, problem: &dyn std::fmt::Display) -> Error {
         let words = self.facts.condition.ended().unwrap_or_else(|| problem.to_string());
         let words = self.login.without_password(&words);
-        ErrorName::ConnectFailed.error(format!("logging in to {}: {words}", self.endpoint)).into()
+        ErrorKind::ConnectFailed.error(format!("logging in to {}: {words}", self.endpoint)).into()
     }
 
     async fn public_key(&mut self) -> Result<AuthResult> {
@@ -220,7 +220,7 @@ impl<'a> Attempts<'a> {
             Some(Some(hash)) => Ok(Some(hash)),
             // The server announced `ssh-rsa`, and neither of the other two.
             Some(None) if !self.permits_sha1 => {
-                let error = ErrorName::NoCommonAlgorithm.error(format!(
+                let error = ErrorKind::NoCommonAlgorithm.error(format!(
                     "{} and we share no signature of RSA keys: ours are rsa-sha2-512 rsa-sha2-256; theirs are ssh-rsa, \
                      which is SHA-1",
                     self.endpoint
@@ -289,7 +289,7 @@ impl<'a> Attempts<'a> {
 
     /// The question is not answered. The login ends here, since russh would wait for the answers.
     fn asked(&self, asked: &str, remark: &str) -> Error {
-        ErrorName::AuthenticationRejected
+        ErrorKind::AuthenticationRejected
             .error(format!(
                 "{} asks the user {:?} {asked}, {remark}. Tried so far: {}",
                 self.endpoint,
@@ -300,7 +300,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn expired(&self, evidence: &str) -> Error {
-        ErrorName::AuthenticationRejected
+        ErrorKind::AuthenticationRejected
             .error(format!(
                 "{} did not let the user {:?} in with a password: {evidence}. The password has most likely expired: \
                  change it with the partner, and store the new one",
@@ -316,7 +316,7 @@ impl<'a> Attempts<'a> {
         let offered = if offered.is_empty() { "nothing".into() } else { offered.join(", ") };
         let farewell = self.facts.condition.ended().filter(|_| self.facts.is_dismissed());
         let farewell = farewell.map(|words| format!("; {}", self.login.without_password(&words)));
-        let error = ErrorName::AuthenticationRejected.error(format!(
+        let error = ErrorKind::AuthenticationRejected.error(format!(
             "{} refused the user {:?} with {tried}; it still offers {offered}{}",
             self.endpoint,
             self.login.user_name,

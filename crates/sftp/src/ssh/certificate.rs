@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bridge::{ErrorName, Result};
 use russh::keys::HashAlg;
 use russh::keys::ssh_key::certificate::CertType;
+use terms::{ErrorKind, Result};
 
 use crate::ssh::private_key::PrivateKey;
 
@@ -21,7 +21,7 @@ impl Certificate {
     /// not valid now.
     pub fn parse(text: &str, private_key: Option<&PrivateKey>) -> Result<Self> {
         let invalid =
-            |problem: &str| ErrorName::InvalidPrivateKey.error(format!("the certificate {problem}"));
+            |problem: &str| ErrorKind::InvalidPrivateKey.error(format!("the certificate {problem}"));
         let certificate = russh::keys::Certificate::from_openssh(text.trim());
         let certificate = certificate.map_err(|_| {
             invalid("could not be parsed: expected a line such as `ssh-ed25519-cert-v01@openssh.com AAAA…`")

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bridge::lock;
+use terms::lock;
 
 /// The state of a session.
 #[derive(Clone, Debug, Default)]

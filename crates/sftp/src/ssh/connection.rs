@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bridge::{ErrorName, TrustedHostKeys, lock};
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handle, Msg};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, Disconnect, Names};
+use terms::{ErrorKind, TrustedHostKeys, lock};
 
 use crate::error::Error;
 use crate::ssh::algorithms::Negotiated;
@@ -66,7 +66,7 @@ impl Facts {
     /// The login failed. Unless it was refused, the next connection begins with another address.
     pub(crate) fn note_failure(&self, error: &Error) {
         if let Some(address) = self.address
-            && error.name() == ErrorName::ConnectFailed
+            && error.kind() == ErrorKind::ConnectFailed
         {
             dial::remember_failure(address);
         }

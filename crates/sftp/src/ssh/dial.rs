@@ -6,8 +6,8 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use bridge::{ErrorName, Result, lock};
 use socket2::{SockRef, Socket, TcpKeepalive};
+use terms::{ErrorKind, Result, lock};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -37,7 +37,7 @@ impl<'a> Addresses<'a> {
     pub(crate) async fn look_up(endpoint: &'a Endpoint, options: &Options) -> Result<Self> {
         let deadline = Instant::now() + options.connect_timeout;
         let failed = |problem: &dyn std::fmt::Display| {
-            ErrorName::ConnectFailed.error(format!("looking up {}: {problem}", endpoint.host))
+            ErrorKind::ConnectFailed.error(format!("looking up {}: {problem}", endpoint.host))
         };
         let mut left = options.addresses.clone();
         if left.is_empty() {
@@ -75,7 +75,7 @@ impl<'a> Addresses<'a> {
             let problem = format!("TCP to {}: {address}: {problem}", self.endpoint);
             self.failed(address, problem);
         }
-        Err(ErrorName::ConnectFailed.error(self.problems.join("; ")))
+        Err(ErrorKind::ConnectFailed.error(self.problems.join("; ")))
     }
 
     /// Notes that the server at this address did not speak SSH with us.

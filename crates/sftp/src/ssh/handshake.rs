@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::{ErrorName, TrustedHostKeys};
 use russh::{AlgorithmKind, Limits, Preferred, client};
+use terms::{ErrorKind, TrustedHostKeys};
 use tokio::time::timeout_at;
 
 use crate::error::{ConnectError, Error, Remedy, Result};
@@ -33,7 +33,7 @@ pub(crate) async fn connect(
     let mut wanted = Wanted::new(trusted, &options.algorithms);
     let mut refused: Vec<String> = Vec::new();
     let mismatch = |refused: &[String]| {
-        ErrorName::HostKeyMismatch.error(format!(
+        ErrorKind::HostKeyMismatch.error(format!(
             "{endpoint} presented the host key {}; trusted are {trusted}",
             refused.join(", then ")
         ))
@@ -64,7 +64,7 @@ pub(crate) enum HandshakeError {
     HostKey(Box<UntrustedHostKey>),
     NoCommonAlgorithm(Disjoint),
     /// `ConnectFailed`.
-    Failed(bridge::Error),
+    Failed(terms::Error),
 }
 
 /// Two lists of algorithms that have nothing in common.
@@ -114,7 +114,7 @@ async fn exchange_keys(
         let greeting = condition.greeting();
         let greeting = greeting.map_or_else(String::new, |words| format!("; the server said {words:?}"));
         HandshakeError::Failed(
-            ErrorName::ConnectFailed
+            ErrorKind::ConnectFailed
                 .error(format!("SSH key exchange with {endpoint} ({address}): {problem}{greeting}")),
         )
     };
@@ -150,7 +150,7 @@ async fn no_common_algorithm(endpoint: &Endpoint, options: &Options, lists: &Dis
         Ok(None) => Remedy::NoPreset,
         Err(_) => Remedy::Unknown,
     };
-    let error = ErrorName::NoCommonAlgorithm.error(format!(
+    let error = ErrorKind::NoCommonAlgorithm.error(format!(
         "{endpoint} and we share no {kind}: ours are {}; theirs are {}",
         lists.ours.join(" "),
         clipped(&lists.theirs.join(" "))

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bridge::{Algorithms, Glob, TrustedHostKeys, lock};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKeyOrCertificate};
+use terms::{Algorithms, Glob, TrustedHostKeys, lock};
 
 use crate::ssh::algorithms::{HostKeyAlgorithms, key_type};
 

@@ -1,7 +1,7 @@
 //! The user who logs in, and the secrets for it.
 
-use bridge::{Method, Methods, Result};
 use secrecy::{ExposeSecret, SecretString};
+use terms::{Method, Methods, Result};
 
 use crate::ssh::certificate::Certificate;
 use crate::ssh::private_key::PrivateKey;

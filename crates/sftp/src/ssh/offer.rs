@@ -1,6 +1,6 @@
 //! The algorithms that a server offers, read from the first packet of the key exchange, without a credential.
 
-use bridge::{Algorithms, Preset};
+use terms::{Algorithms, Preset};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::error::Result;

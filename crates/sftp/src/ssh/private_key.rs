@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bridge::{ErrorName, Result};
 use russh::keys::{HashAlg, decode_secret_key};
 use secrecy::{ExposeSecret, SecretString};
+use terms::{ErrorKind, Result};
 
 use crate::ssh::{openssh, pem};
 
@@ -21,7 +21,7 @@ impl PrivateKey {
     /// # Errors
     /// `InvalidPrivateKey`. The message repeats nothing of the text.
     pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<Self> {
-        let invalid = |problem: &str| ErrorName::InvalidPrivateKey.error(problem);
+        let invalid = |problem: &str| ErrorKind::InvalidPrivateKey.error(problem);
         let text = SecretString::from(with_line_breaks(text.expose_secret()));
         let is_puttys = text.expose_secret().contains("PuTTY-User-Key-File-");
         if !is_puttys && !text.expose_secret().contains("-----BEGIN ") {
@@ -170,7 +170,7 @@ mod tests {
             );
             for text in [text.clone(), format!("\u{feff}{text}"), text.replace("\r\n", "\\n")] {
                 let error = parse(&text, None).unwrap_err();
-                assert_eq!(error.name, ErrorName::InvalidPrivateKey);
+                assert_eq!(error.kind, ErrorKind::InvalidPrivateKey);
                 assert!(error.message().contains("puttygen") && error.message().contains(".ppk"), "{error}");
                 assert!(!error.message().contains("hunter2"), "{error}");
             }
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(parse(ENCRYPTED, Some("correct horse")).unwrap().fingerprint(), FINGERPRINT.trim());
         for passphrase in [None, Some(""), Some("battery staple")] {
             let error = parse(ENCRYPTED, passphrase).unwrap_err();
-            assert_eq!(error.name, ErrorName::InvalidPrivateKey);
+            assert_eq!(error.kind, ErrorKind::InvalidPrivateKey);
             assert!(error.message().contains("passphrase") && !error.message().contains("staple"), "{error}");
         }
     }
@@ -235,7 +235,7 @@ mod tests {
             "-----BEGIN hunter2",
         ] {
             let error = parse(text, None).unwrap_err();
-            assert_eq!(error.name, ErrorName::InvalidPrivateKey);
+            assert_eq!(error.kind, ErrorKind::InvalidPrivateKey);
             assert!(!error.message().contains("hunter2"), "{error}");
         }
     }

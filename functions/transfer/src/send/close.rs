@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bridge::{Demand, ErrorName, Hashes, PinnedObject, Result, Route};
 use partner::Answer;
 use partner::files::{FileAttributes, Seen, explain};
-use sftp::{Attributes, Closed, Error, Session, Sftp, Unfinished, Upload};
+use sftp::{Attributes, Closed, Error, ErrorKind, Session, Sftp, Unfinished, Upload};
 
 use crate::send::acknowledged::Journal;
 use crate::send::sending::Sending;
@@ -80,7 +80,7 @@ impl Sending<'_> {
             Err(Unfinished::Sending(error)) => return Err(explained(error).await),
             Err(Unfinished::OutOfOrder(None)) => None,
             Err(Unfinished::OutOfOrder(Some(refusal))) => Some(explained(refusal).await),
-            Err(Unfinished::ClosingEarly(refusal)) if refusal.name() != ErrorName::RemoteFull => {
+            Err(Unfinished::ClosingEarly(refusal)) if refusal.kind() != ErrorKind::RemoteFull => {
                 Some(refusal.into())
             }
             Err(Unfinished::Closing(refusal) | Unfinished::ClosingEarly(refusal)) => {

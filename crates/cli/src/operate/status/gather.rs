@@ -32,7 +32,8 @@ pub(super) async fn snapshot(operator: &Operator) -> Result<Snapshot, Problem> {
         running(&operator.executions, now)
     )?;
     let host = operator.stack.parameter("SftpHost").to_owned();
-    Ok(Snapshot { host, running, oldest, failures, undelivered_events, ..delivered })
+    let version = operator.stack.version().map(str::to_owned);
+    Ok(Snapshot { host, version, running, oldest, failures, undelivered_events, ..delivered })
 }
 
 /// What was delivered in the last day.

@@ -15,6 +15,10 @@ pub(super) fn lines(snapshot: &Snapshot, health: &Health) -> Vec<Vec<Span>> {
         vec![Span::new(health.state.style(), health.state.name()), format!(": {}", health.words).into()];
     let mut lines = vec![first, Vec::new()];
     lines.extend(overview(snapshot).lines());
+    if let Some(difference) = difference_of_versions(snapshot.version.as_deref()) {
+        lines.push(Vec::new());
+        lines.push(vec![Span::new(Style::Warning, difference)]);
+    }
     if !snapshot.failures.by_error.is_empty() {
         lines.push(Vec::new());
         let mut table = Table::new(&[("open failures", Align::Left), ("", Align::Right)]);
@@ -41,10 +45,27 @@ fn overview(snapshot: &Snapshot) -> Table {
         ("open failures", HumanCount(snapshot.failures.count()).to_string()),
         ("oldest undelivered", moment(snapshot.oldest_undelivered())),
         ("undelivered events", HumanCount(snapshot.undelivered_events).to_string()),
+        ("version of the stack", snapshot.version.as_deref().unwrap_or("-").to_owned()),
     ] {
         table.row([name.into(), Span::from(value)]);
     }
     table
+}
+
+/// What to do if stack and command line are of different releases.
+fn difference_of_versions(stack: Option<&str>) -> Option<String> {
+    let ours = bridge::VERSION;
+    match stack {
+        Some(version) if version == ours => None,
+        Some(version) => Some(format!(
+            "The stack is version {version}, this command line is version {ours}. Use the command line of the stack's \
+             package, or update the stack."
+        )),
+        None => Some(format!(
+            "The stack does not say its version, so it is older than 0.1.0. This command line is version {ours}. Update \
+             the stack."
+        )),
+    }
 }
 
 fn delivered(delivered: Delivered) -> String {
@@ -104,6 +125,7 @@ pub(super) fn json(snapshot: &Snapshot, health: &Health) -> Value {
         },
         "oldest_undelivered": moment(snapshot.oldest_undelivered()),
         "undelivered_events": snapshot.undelivered_events,
+        "version": { "stack": snapshot.version, "command_line": bridge::VERSION },
     })
 }
 
@@ -125,6 +147,21 @@ fn running(running: &Running) -> Value {
 mod tests {
     use super::super::health::health;
     use super::*;
+
+    #[test]
+    fn status_says_when_stack_and_command_line_are_of_different_releases() {
+        let said = |stack: Option<&str>| {
+            let snapshot = Snapshot { version: stack.map(str::to_owned), ..Snapshot::default() };
+            let lines = lines(&snapshot, &health(&snapshot)).into_iter().flatten();
+            lines.map(|span| span.text).collect::<Vec<_>>().join(" ")
+        };
+        assert!(!said(Some(bridge::VERSION)).contains("this command line is version"));
+        let other = said(Some("0.0.9"));
+        assert!(other.contains("The stack is version 0.0.9"), "{other}");
+        assert!(other.contains(&format!("this command line is version {}", bridge::VERSION)), "{other}");
+        let unknown = said(None);
+        assert!(unknown.contains("does not say its version"), "{unknown}");
+    }
 
     #[test]
     fn programs_get_what_people_get() {

@@ -12,6 +12,8 @@ pub(super) struct Snapshot {
     pub(super) now: i64,
     /// The partner's server.
     pub(super) host: String,
+    /// The release that is deployed, if the stack says it.
+    pub(super) version: Option<String>,
     /// Number of running executions.
     pub(super) running: u64,
     /// The oldest of them, the oldest first.

@@ -1,4 +1,4 @@
-//! Trusted host keys. They are pinned by the settings and never learned from a server.
+//! Trusted host keys. They are pinned beforehand and never learned from a server.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ const CERT_AUTHORITY: &str = "@cert-authority";
 
 impl TrustedHostKey {
     /// Parses `ssh-ed25519 AAAA...`, optionally with a host name before it and a comment after it, or `SHA256:...`; for an
-    /// authority, after `@cert-authority`. The host name is ignored: the settings are for one partner.
+    /// authority, after `@cert-authority`. The host name is ignored: the keys are for one server.
     ///
     /// # Errors
     /// What is wrong with it, as a clause.

@@ -26,7 +26,7 @@ impl Preset {
     /// All presets, the safest one first.
     pub const ALL: [Self; 2] = [Self::Modern, Self::Legacy];
 
-    /// The word in `SFTP_ALGORITHMS`.
+    /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Modern => "modern",

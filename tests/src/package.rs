@@ -1,0 +1,277 @@
+//! A release package: everything that an AWS account needs, and no compiler. `docs/packages.md` describes it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::stack::{self, Priority};
+use crate::tools::workspace;
+use crate::{cli, package};
+
+mod archive;
+pub mod hosting;
+pub mod sbom;
+pub mod sums;
+pub mod template;
+
+/// The functions, by the name of their packages and binaries.
+pub const FUNCTIONS: [&str; 4] = ["fetch-key", "record-failure", "transfer", "verify-remote"];
+/// The command line, by the name of its package and binary.
+pub const COMMAND_LINE: &str = "s3-sftp-bridge";
+/// The state machines' definitions.
+pub const DEFINITIONS: [&str; 2] = ["backfill.asl.json", "bridge.asl.json"];
+
+/// A processor that Lambda has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// AMD's and Intel's.
+    X86_64,
+    /// AWS's Graviton.
+    Arm64,
+}
+
+impl Architecture {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
+
+    /// The processor of this machine.
+    pub fn of_this_machine() -> Self {
+        if std::env::consts::ARCH == "aarch64" { Self::Arm64 } else { Self::X86_64 }
+    }
+
+    /// Lambda's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The processor with this name of Lambda's.
+    pub fn parse(name: &str) -> Result<Self> {
+        let known = Self::ALL.into_iter().find(|known| known.name() == name);
+        known.with_context(|| format!("the architecture {name:?} is unknown; take x86_64 or arm64"))
+    }
+
+    /// Rust's name for it.
+    pub fn target(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-unknown-linux-gnu",
+            Self::Arm64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+
+    /// The field `e_machine` of its programs.
+    fn machine(self) -> [u8; 2] {
+        match self {
+            Self::X86_64 => [0x3e, 0],
+            Self::Arm64 => [0xb7, 0],
+        }
+    }
+}
+
+/// The programs of a package, as they were built.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    /// Each function's `bootstrap`, by the function's name.
+    pub functions: BTreeMap<&'static str, PathBuf>,
+    /// `s3-sftp-bridge`.
+    pub command_line: PathBuf,
+}
+
+impl Binaries {
+    /// The functions as cargo-lambda leaves them: `FOLDER/NAME/bootstrap`.
+    pub fn of_cargo_lambda(folder: &Path, command_line: &Path) -> Self {
+        let function = |name| (name, folder.join(name).join("bootstrap"));
+        Self { functions: FUNCTIONS.map(function).into(), command_line: command_line.to_owned() }
+    }
+
+    /// The functions as `sam build` leaves them: `FOLDER/TransferFunction/bootstrap`.
+    pub fn of_sam(folder: &Path, command_line: &Path) -> Self {
+        let resources =
+            ["FetchKeyFunction", "RecordFailureFunction", "TransferFunction", "VerifyRemoteFunction"];
+        let functions = FUNCTIONS.into_iter().zip(resources);
+        let functions = functions.map(|(name, resource)| (name, folder.join(resource).join("bootstrap")));
+        Self { functions: functions.collect(), command_line: command_line.to_owned() }
+    }
+}
+
+/// A package, unpacked.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// `s3-sftp-bridge-VERSION-ARCHITECTURE`
+    pub folder: PathBuf,
+    /// The bridge's version.
+    pub version: String,
+    /// The processor that it is for.
+    pub architecture: Architecture,
+}
+
+impl Package {
+    /// Makes a package of this version in the folder `into`. Everything but the programs is this workspace's.
+    pub fn assemble(
+        binaries: &Binaries,
+        version: &str,
+        architecture: Architecture,
+        into: &Path,
+    ) -> Result<Self> {
+        Self::assemble_from(workspace(), binaries, version, architecture, into)
+    }
+
+    /// The same from another copy of the workspace.
+    pub fn assemble_from(
+        root: &Path,
+        binaries: &Binaries,
+        version: &str,
+        architecture: Architecture,
+        into: &Path,
+    ) -> Result<Self> {
+        let name = format!("{COMMAND_LINE}-{version}-{}", architecture.name());
+        let folder = into.join(&name);
+        ensure!(
+            !folder.exists() || folder.join(sums::FILE).exists(),
+            "{} is there already and is no package; choose another folder",
+            folder.display()
+        );
+        fs::create_dir_all(into).with_context(|| format!("cannot create {}", into.display()))?;
+        let unfinished = tempfile::Builder::new().prefix(&format!(".{name}-")).tempdir_in(into)?;
+        let package =
+            Self { folder: unfinished.path().to_owned(), version: version.to_owned(), architecture };
+        package.fill(root, binaries)?;
+        fs::set_permissions(unfinished.path(), Permissions::from_mode(0o755))?;
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::rename(unfinished.keep(), &folder)?;
+        Ok(Self { folder, ..package })
+    }
+
+    /// A package of this workspace's code for tests: the functions that tests use, without link-time optimisation, and
+    /// the command line as it is built for development. A released package has other programs.
+    pub async fn from_this_build(into: &Path) -> Result<Self> {
+        stack::build(Priority::Normal).await?;
+        let binaries = Binaries::of_sam(&stack::build_folder(), cli::build().await?);
+        Self::assemble(&binaries, env!("CARGO_PKG_VERSION"), Architecture::of_this_machine(), into)
+    }
+
+    /// A package that was unpacked. An error if a file is missing or was changed.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let listed = sums::check(folder)?;
+        for file in FUNCTIONS.map(zip_of).iter().map(String::as_str).chain(DEFINITIONS).chain([COMMAND_LINE])
+        {
+            ensure!(listed.contains_key(file), "{} has no sum of {file}", folder.join(sums::FILE).display());
+        }
+        let template = fs::read_to_string(folder.join(package::template::FILE))
+            .with_context(|| format!("{} has no {}", folder.display(), package::template::FILE))?;
+        let (version, architecture) = template::facts(&template)?;
+        Ok(Self { folder: folder.to_owned(), version, architecture })
+    }
+
+    /// Writes the package as one file, beside its folder, and the file's SHA-256 beside it.
+    pub fn archive(&self) -> Result<PathBuf> {
+        let name = self.name();
+        let archive = self.archive_file();
+        let files = sums::files(&self.folder)?;
+        let entry = |file: &String| archive::Entry {
+            name: format!("{name}/{file}"),
+            mode: mode(file),
+            contents: self.folder.join(file),
+        };
+        archive::write(&archive, &files.iter().map(entry).collect::<Vec<_>>())?;
+        let sum = sums::of(&archive)?;
+        let beside = archive.with_file_name(format!("{name}.zip.sha256"));
+        fs::write(beside, sums::line(&sum, &format!("{name}.zip")))?;
+        Ok(archive)
+    }
+
+    /// Where [`Package::archive`] writes.
+    pub fn archive_file(&self) -> PathBuf {
+        self.folder.with_file_name(format!("{}.zip", self.name()))
+    }
+
+    fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The template.
+    pub fn template(&self) -> PathBuf {
+        self.folder.join(template::FILE)
+    }
+
+    /// The command line.
+    pub fn command_line(&self) -> PathBuf {
+        self.folder.join(COMMAND_LINE)
+    }
+
+    fn fill(&self, root: &Path, binaries: &Binaries) -> Result<()> {
+        let mut zips = BTreeMap::new();
+        for (function, bootstrap) in &binaries.functions {
+            self.accept(bootstrap)?;
+            let zip = zip_of(function);
+            let entry =
+                archive::Entry { name: "bootstrap".to_owned(), mode: 0o755, contents: bootstrap.clone() };
+            archive::write(&self.folder.join(&zip), &[entry])?;
+            self.finish(&zip)?;
+            zips.insert(zip.clone(), sums::of(&self.folder.join(&zip))?);
+        }
+        self.accept(&binaries.command_line)?;
+        self.copy(&binaries.command_line, COMMAND_LINE)?;
+        for definition in DEFINITIONS {
+            self.copy(&root.join("statemachine").join(definition), definition)?;
+        }
+        self.copy(&root.join("LICENSE"), "LICENSE")?;
+        let source = root.join("sam/template.yaml");
+        let source = fs::read_to_string(&source).with_context(|| format!("reading {}", source.display()))?;
+        let template = template::packaged(&source, &self.version, self.architecture, &zips)?;
+        self.write(template::FILE, &template)?;
+        self.write(sbom::FILE, &sbom::document(root, &self.version, self.architecture)?)?;
+        self.write(sums::FILE, &sums::document(&self.folder)?)
+    }
+
+    fn copy(&self, from: &Path, file: &str) -> Result<()> {
+        fs::copy(from, self.folder.join(file)).with_context(|| format!("copying {}", from.display()))?;
+        self.finish(file)
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<()> {
+        fs::write(self.folder.join(file), text).with_context(|| format!("writing {file}"))?;
+        self.finish(file)
+    }
+
+    /// The same mode whatever the umask is.
+    fn finish(&self, file: &str) -> Result<()> {
+        Ok(fs::set_permissions(self.folder.join(file), Permissions::from_mode(mode(file)))?)
+    }
+
+    /// Whether this is a program for the package's processor.
+    fn accept(&self, program: &Path) -> Result<()> {
+        use std::io::Read;
+        let mut head = [0; 20];
+        let read = File::open(program).and_then(|mut file| file.read_exact(&mut head));
+        read.with_context(|| format!("the program {} cannot be read; build it first", program.display()))?;
+        let [0x7f, b'E', b'L', b'F', ..] = head else {
+            bail!("{} is no program for Linux", program.display());
+        };
+        let found = Architecture::ALL.into_iter().find(|known| head[18..] == known.machine());
+        ensure!(
+            found == Some(self.architecture),
+            "the package is for {}, and {} is a program for {}",
+            self.architecture.name(),
+            program.display(),
+            found.map_or("another processor", Architecture::name)
+        );
+        Ok(())
+    }
+}
+
+/// The archive of a function.
+pub fn zip_of(function: &str) -> String {
+    format!("{function}.zip")
+}
+
+fn mode(file: &str) -> u32 {
+    if file == COMMAND_LINE { 0o755 } else { 0o644 }
+}
