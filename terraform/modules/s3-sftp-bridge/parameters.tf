@@ -26,7 +26,7 @@ locals {
     KeySuffix             = var.key_suffix
     KmsKeyArns            = var.kms_key_arns == null ? null : join(",", var.kms_key_arns)
     S3Include             = var.s3_include == null ? null : join(",", var.s3_include)
-    S3Exclude             = var.s3_exclude
+    S3Exclude             = var.s3_exclude == null ? null : join(",", var.s3_exclude)
     SftpSkipEmpty         = tostring(var.sftp_skip_empty)
     SftpRemotePath        = var.sftp_remote_path
     SftpStripPrefix       = var.sftp_strip_prefix

@@ -301,12 +301,12 @@ variable "s3_include" {
 }
 
 variable "s3_exclude" {
-  description = "Do not deliver objects whose whole key matches one of these patterns, for example **/tmp/**. This takes precedence over S3Include."
-  type        = string
+  description = "Do not deliver objects whose whole key matches one of these patterns, for example **/tmp/**. This takes precedence over S3Include. In Terraform: a list."
+  type        = list(string)
   default     = null
 
   validation {
-    condition     = var.s3_exclude == null ? true : length(var.s3_exclude) <= 512
+    condition     = var.s3_exclude == null ? true : length(join(",", var.s3_exclude)) <= 512
     error_message = "s3_exclude has more than 512 characters."
   }
 }
