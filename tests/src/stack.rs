@@ -401,7 +401,7 @@ fn waits_for_its_turn(retrier: &Value) -> bool {
 pub fn sam_command(sam: &Tool, subcommand: &[&str]) -> Result<Command> {
     let home = tools::folder().join("home");
     std::fs::create_dir_all(&home)?;
-    // Instead of `sam/samconfig.toml`, which holds the answers of a real deployment.
+    // Instead of a `samconfig.toml` in the current folder, which holds the answers of a real deployment.
     let config = home.join("samconfig.toml");
     std::fs::write(&config, "version = 0.1\n")?;
     let mut command = Command::new(sam.program("sam"));

@@ -63,6 +63,11 @@ pub async fn sam() -> Result<Tool> {
     python_tool("sam").await
 }
 
+/// The AWS CLI.
+pub async fn aws() -> Result<Tool> {
+    python_tool("aws").await
+}
+
 /// The other programs of the benchmarks: rclone, and boto3 with paramiko.
 pub async fn bench() -> Result<Tool> {
     python_tool("bench").await

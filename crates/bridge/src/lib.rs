@@ -39,7 +39,7 @@ pub use records::{DayReceiptKey, FailureKey, FailureState, MakesGood, ReceiptKey
 pub use settings::{
     AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
     LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,
-    Stack, Values, Variables, other_partial_names,
+    Stack, Values, Variables, is_secret, may_be_secret, other_partial_names,
 };
 /// What the SFTP client says in the same words.
 pub use terms::{

@@ -51,8 +51,10 @@ pub(crate) enum Command {
     /// Check the settings against the partner's server
     ///
     /// Prints what works, what to change, and which settings suit the server. The
-    /// settings come from the environment (SFTP_HOST and so on); options replace them.
-    /// No bucket is needed, and with --key-file no AWS.
+    /// settings come from the environment (SFTP_HOST and so on), or with --config-file
+    /// from a partner's file; options replace them. No bucket is needed, and with
+    /// --key-file no AWS. With --write, a good configuration becomes a file for
+    /// `sam deploy`.
     ///
     /// Writes test files to SFTP_LOCATION and removes them. Their names begin with
     /// .s3-sftp-bridge-doctor-, except for partial files, which have the names and the

@@ -3,31 +3,26 @@
 locals {
   given = {
     SftpHost              = var.sftp_host
-    SftpPort              = tostring(var.sftp_port)
     SftpUser              = var.sftp_user
     SftpLocation          = var.sftp_location
     SftpTrustedHostKeys   = var.sftp_trusted_host_keys == null ? null : join(",", var.sftp_trusted_host_keys)
+    SftpSecretId          = var.sftp_secret_id
+    BucketName            = var.bucket_name
+    KeyPrefix             = var.key_prefix
+    AlarmTopicArn         = var.alarm_topic_arn
+    SftpPort              = tostring(var.sftp_port)
     SftpAuthentication    = var.sftp_authentication == null ? null : join(",", var.sftp_authentication)
     SftpAlgorithms        = var.sftp_algorithms == null ? null : join(",", var.sftp_algorithms)
     SftpConnectTimeout    = tostring(var.sftp_connect_timeout)
     SftpLoginTimeout      = tostring(var.sftp_login_timeout)
-    SftpProof             = var.sftp_proof
-    SftpSecretId          = var.sftp_secret_id
     SftpS3SshKey          = var.sftp_s3_ssh_key
-    SftpMarker            = var.sftp_marker
-    SftpFileMode          = var.sftp_file_mode
-    SftpDirMode           = var.sftp_dir_mode
-    SftpPreserveMtime     = var.sftp_preserve_mtime
-    SftpFsync             = var.sftp_fsync
-    AfterDelivery         = var.after_delivery
-    MovePrefix            = var.move_prefix
-    BucketName            = var.bucket_name
-    KeyPrefix             = var.key_prefix
+    MaxConnections        = tostring(var.max_connections)
+    ConnectionsPerFile    = tostring(var.connections_per_file)
     KeySuffix             = var.key_suffix
-    KmsKeyArns            = var.kms_key_arns == null ? null : join(",", var.kms_key_arns)
     S3Include             = var.s3_include == null ? null : join(",", var.s3_include)
     S3Exclude             = var.s3_exclude == null ? null : join(",", var.s3_exclude)
     SftpSkipEmpty         = tostring(var.sftp_skip_empty)
+    KmsKeyArns            = var.kms_key_arns == null ? null : join(",", var.kms_key_arns)
     SftpRemotePath        = var.sftp_remote_path
     SftpStripPrefix       = var.sftp_strip_prefix
     SftpIfExists          = var.sftp_if_exists
@@ -35,11 +30,16 @@ locals {
     SftpPartialName       = var.sftp_partial_name
     SftpStagingDirectory  = var.sftp_staging_directory
     SftpCreateDirectories = tostring(var.sftp_create_directories)
-    MaxConnections        = tostring(var.max_connections)
-    ConnectionsPerFile    = tostring(var.connections_per_file)
+    SftpProof             = var.sftp_proof
+    SftpMarker            = var.sftp_marker
+    SftpFileMode          = var.sftp_file_mode
+    SftpDirMode           = var.sftp_dir_mode
+    SftpPreserveMtime     = var.sftp_preserve_mtime
+    SftpFsync             = var.sftp_fsync
+    AfterDelivery         = var.after_delivery
+    MovePrefix            = var.move_prefix
     SubnetIds             = var.subnet_ids == null ? null : join(",", var.subnet_ids)
     SecurityGroupIds      = var.security_group_ids == null ? null : join(",", var.security_group_ids)
-    AlarmTopicArn         = var.alarm_topic_arn
     NoticeTopicArn        = var.notice_topic_arn
     FailureRetentionDays  = tostring(var.failure_retention_days)
     ReceiptRetentionDays  = tostring(var.receipt_retention_days)

@@ -12,17 +12,6 @@ variable "sftp_host" {
   }
 }
 
-variable "sftp_port" {
-  description = "TCP port of the SFTP server. Default: 22."
-  type        = number
-  default     = null
-
-  validation {
-    condition     = var.sftp_port == null ? true : var.sftp_port >= 1 && var.sftp_port <= 65535 && floor(var.sftp_port) == var.sftp_port
-    error_message = "sftp_port must be a whole number from 1 to 65535."
-  }
-}
-
 variable "sftp_user" {
   description = "User name on the SFTP server. It may stay empty if the secret has a Username. If both are set, this one is used."
   type        = string
@@ -58,6 +47,71 @@ variable "sftp_trusted_host_keys" {
   validation {
     condition     = length(join(",", var.sftp_trusted_host_keys)) <= 1900
     error_message = "sftp_trusted_host_keys has more than 1900 characters."
+  }
+}
+
+variable "sftp_secret_id" {
+  description = "Name or ARN of the Secrets Manager secret that holds the credential: JSON with Username, PrivateKey, Passphrase and Password as AWS Transfer Family writes it, and an OpenSSH Certificate if the partner signs users' keys; or a private key alone. Set either this or SftpS3SshKey."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sftp_secret_id == null ? true : can(regex("^$|^arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+$|^[A-Za-z0-9/_+=.@!-]{1,512}$", var.sftp_secret_id))
+    error_message = "sftp_secret_id does not match the template's pattern. It must be: a secret's name, or its ARN (of this account and region)."
+  }
+
+  validation {
+    condition     = var.sftp_secret_id == null ? true : length(var.sftp_secret_id) <= 512
+    error_message = "sftp_secret_id has more than 512 characters."
+  }
+}
+
+variable "bucket_name" {
+  description = "An existing bucket to deliver from. It must send its notifications to EventBridge (bucket Properties, Amazon EventBridge: On); otherwise nothing is ever delivered. If it is empty, the stack creates a versioned bucket."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.bucket_name == null ? true : can(regex("^$|^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.bucket_name))
+    error_message = "bucket_name does not match the template's pattern. It must be: a bucket's name, without s3://."
+  }
+}
+
+variable "key_prefix" {
+  description = "Deliver only objects whose key begins with this, for example partner-a/. If it is empty, all objects."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.key_prefix == null ? true : can(regex("^[\\x20-\\x23\\x25-\\x29\\x2B-\\x3E\\x40-\\x5B\\x5D-\\xFF]*$", var.key_prefix))
+    error_message = "key_prefix does not match the template's pattern. It must be: without * ? \\ $ and characters above U+00FF, because it is used in IAM policies."
+  }
+
+  validation {
+    condition     = var.key_prefix == null ? true : length(var.key_prefix) <= 512
+    error_message = "key_prefix has more than 512 characters."
+  }
+}
+
+variable "alarm_topic_arn" {
+  description = "ARN of the SNS topic that all alarms of the stack notify. If it is empty, the alarms notify nobody."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alarm_topic_arn == null ? true : can(regex("^$|^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn does not match the template's pattern. It must be: the ARN of an SNS topic."
+  }
+}
+
+variable "sftp_port" {
+  description = "TCP port of the SFTP server. Default: 22."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.sftp_port == null ? true : var.sftp_port >= 1 && var.sftp_port <= 65535 && floor(var.sftp_port) == var.sftp_port
+    error_message = "sftp_port must be a whole number from 1 to 65535."
   }
 }
 
@@ -110,33 +164,6 @@ variable "sftp_login_timeout" {
   }
 }
 
-variable "sftp_proof" {
-  description = "How the contents are proved before a file is published: auto takes the best proof that the server allows; hash (computed by the server), read-back and size require that proof, and the delivery fails without it; none is for servers that let nothing be read. Default: auto."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.sftp_proof == null ? true : contains(["auto", "hash", "read-back", "size", "none"], var.sftp_proof)
-    error_message = "sftp_proof must be one of auto, hash, read-back, size, none."
-  }
-}
-
-variable "sftp_secret_id" {
-  description = "Name or ARN of the Secrets Manager secret that holds the credential: JSON with Username, PrivateKey, Passphrase and Password as AWS Transfer Family writes it, and an OpenSSH Certificate if the partner signs users' keys; or a private key alone. Set either this or SftpS3SshKey."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.sftp_secret_id == null ? true : can(regex("^$|^arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+$|^[A-Za-z0-9/_+=.@!-]{1,512}$", var.sftp_secret_id))
-    error_message = "sftp_secret_id does not match the template's pattern. It must be: a secret's name, or its ARN (of this account and region)."
-  }
-
-  validation {
-    condition     = var.sftp_secret_id == null ? true : length(var.sftp_secret_id) <= 512
-    error_message = "sftp_secret_id has more than 512 characters."
-  }
-}
-
 variable "sftp_s3_ssh_key" {
   description = "The private key as an S3 object, BUCKET/path/to/key, instead of a secret. Encrypt that bucket, and keep it apart from the deliveries."
   type        = string
@@ -153,112 +180,25 @@ variable "sftp_s3_ssh_key" {
   }
 }
 
-variable "sftp_marker" {
-  description = "A second file that is published after each file NAME: done is an empty NAME.done; sha256 and md5 are NAME.sha256 and NAME.md5 in the format of sha256sum and md5sum. Default: none."
-  type        = string
+variable "max_connections" {
+  description = "Maximum number of connections to the partner. It is enforced by reserved concurrency, which the two functions that connect share. With 1, one function does the work of both. With 1 or 2, no connection is kept for the next file. Lambda keeps 100 of the account's concurrency unreserved: new accounts, with a quota of 10, need 0, which reserves nothing and sets no limit; aws lambda get-account-settings tells the quota. Default: 10."
+  type        = number
   default     = null
 
   validation {
-    condition     = var.sftp_marker == null ? true : contains(["none", "done", "sha256", "md5"], var.sftp_marker)
-    error_message = "sftp_marker must be one of none, done, sha256, md5."
+    condition     = var.max_connections == null ? true : contains([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 30, 40, 50, 100], var.max_connections)
+    error_message = "max_connections must be one of 0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 30, 40, 50, 100."
   }
 }
 
-variable "sftp_file_mode" {
-  description = "Mode of published files, such as 0640. If the server refuses it, nothing is published; with try:0640 the file is published and the receipt has a warning. off leaves the mode to the server. Default: off."
-  type        = string
+variable "connections_per_file" {
+  description = "Maximum number of connections for one large file (at least 32 MiB for each connection). More than one helps if the partner's server is more than about 20 ms away. MaxConnections limits the connections of all files together, so fewer files are sent at the same time. Default: 1."
+  type        = number
   default     = null
 
   validation {
-    condition     = var.sftp_file_mode == null ? true : can(regex("^$|^off$|^((require|try):)?[0-7]{3,4}$", var.sftp_file_mode))
-    error_message = "sftp_file_mode does not match the template's pattern. It must be: off, an octal mode such as 0640 (or require:0640), or try:0640."
-  }
-}
-
-variable "sftp_dir_mode" {
-  description = "Mode of the directories that the bridge creates, such as 0750 or try:0750, as in SftpFileMode. Default: off."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.sftp_dir_mode == null ? true : can(regex("^$|^off$|^((require|try):)?[0-7]{3,4}$", var.sftp_dir_mode))
-    error_message = "sftp_dir_mode does not match the template's pattern. It must be: off, an octal mode such as 0750 (or require:0750), or try:0750."
-  }
-}
-
-variable "sftp_preserve_mtime" {
-  description = "Whether files get the time at which S3 stored the object. If the server refuses, try adds a warning to the receipt, and require publishes nothing. Default: off."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.sftp_preserve_mtime == null ? true : contains(["off", "try", "require"], var.sftp_preserve_mtime)
-    error_message = "sftp_preserve_mtime must be one of off, try, require."
-  }
-}
-
-variable "sftp_fsync" {
-  description = "Whether the server writes each file to its disk before it is published, so that a power failure at the partner leaves no empty file. try does this if the server offers fsync@openssh.com; require sends nothing if it does not. Default: try."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.sftp_fsync == null ? true : contains(["off", "try", "require"], var.sftp_fsync)
-    error_message = "sftp_fsync must be one of off, try, require."
-  }
-}
-
-variable "after_delivery" {
-  description = "What happens to the object after its file is published: keep leaves it; tag adds the tags delivered-at and execution; delete deletes the delivered version; move copies it below MovePrefix and then deletes it. If this fails, the receipt has a warning. Default: keep."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.after_delivery == null ? true : contains(["keep", "tag", "delete", "move"], var.after_delivery)
-    error_message = "after_delivery must be one of keep, tag, delete, move."
-  }
-}
-
-variable "move_prefix" {
-  description = "With move in AfterDelivery: what is put before the object's key, for example delivered/. Moved objects must not match KeyPrefix, or they would be delivered again."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.move_prefix == null ? true : can(regex("^[\\x20-\\x23\\x25-\\x29\\x2B-\\x3E\\x40-\\x5B\\x5D-\\xFF]*$", var.move_prefix))
-    error_message = "move_prefix does not match the template's pattern. It must be: without * ? \\ $ and characters above U+00FF, because it is used in IAM policies."
-  }
-
-  validation {
-    condition     = var.move_prefix == null ? true : length(var.move_prefix) <= 512
-    error_message = "move_prefix has more than 512 characters."
-  }
-}
-
-variable "bucket_name" {
-  description = "An existing bucket to deliver from. It must send its notifications to EventBridge (bucket Properties, Amazon EventBridge: On); otherwise nothing is ever delivered. If it is empty, the stack creates a versioned bucket."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.bucket_name == null ? true : can(regex("^$|^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.bucket_name))
-    error_message = "bucket_name does not match the template's pattern. It must be: a bucket's name, without s3://."
-  }
-}
-
-variable "key_prefix" {
-  description = "Deliver only objects whose key begins with this, for example partner-a/. If it is empty, all objects."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.key_prefix == null ? true : can(regex("^[\\x20-\\x23\\x25-\\x29\\x2B-\\x3E\\x40-\\x5B\\x5D-\\xFF]*$", var.key_prefix))
-    error_message = "key_prefix does not match the template's pattern. It must be: without * ? \\ $ and characters above U+00FF, because it is used in IAM policies."
-  }
-
-  validation {
-    condition     = var.key_prefix == null ? true : length(var.key_prefix) <= 512
-    error_message = "key_prefix has more than 512 characters."
+    condition     = var.connections_per_file == null ? true : contains([1, 2, 4], var.connections_per_file)
+    error_message = "connections_per_file must be one of 1, 2, 4."
   }
 }
 
@@ -275,17 +215,6 @@ variable "key_suffix" {
   validation {
     condition     = var.key_suffix == null ? true : length(var.key_suffix) <= 256
     error_message = "key_suffix has more than 256 characters."
-  }
-}
-
-variable "kms_key_arns" {
-  description = "ARNs of the customer managed KMS keys that encrypt the objects or the secret, separated by commas. In Terraform: a list."
-  type        = list(string)
-  default     = null
-
-  validation {
-    condition     = var.kms_key_arns == null ? true : can(regex("^$|^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+(,arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)*$", join(",", var.kms_key_arns)))
-    error_message = "kms_key_arns does not match the template's pattern. It must be: key ARNs (aliases do not work in policies), separated by commas without spaces."
   }
 }
 
@@ -315,6 +244,17 @@ variable "sftp_skip_empty" {
   description = "Do not deliver empty objects. Default: false."
   type        = bool
   default     = null
+}
+
+variable "kms_key_arns" {
+  description = "ARNs of the customer managed KMS keys that encrypt the objects or the secret, separated by commas. In Terraform: a list."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arns == null ? true : can(regex("^$|^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+(,arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)*$", join(",", var.kms_key_arns)))
+    error_message = "kms_key_arns does not match the template's pattern. It must be: key ARNs (aliases do not work in policies), separated by commas without spaces."
+  }
 }
 
 variable "sftp_remote_path" {
@@ -404,25 +344,96 @@ variable "sftp_create_directories" {
   default     = null
 }
 
-variable "max_connections" {
-  description = "Maximum number of connections to the partner. It is enforced by reserved concurrency, which the two functions that connect share. With 1, one function does the work of both. With 1 or 2, no connection is kept for the next file. 0 sets no limit and reserves nothing, for accounts with a small concurrency quota. Default: 10."
-  type        = number
+variable "sftp_proof" {
+  description = "How the contents are proved before a file is published: auto takes the best proof that the server allows; hash (computed by the server), read-back and size require that proof, and the delivery fails without it; none is for servers that let nothing be read. Default: auto."
+  type        = string
   default     = null
 
   validation {
-    condition     = var.max_connections == null ? true : contains([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 30, 40, 50, 100], var.max_connections)
-    error_message = "max_connections must be one of 0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 30, 40, 50, 100."
+    condition     = var.sftp_proof == null ? true : contains(["auto", "hash", "read-back", "size", "none"], var.sftp_proof)
+    error_message = "sftp_proof must be one of auto, hash, read-back, size, none."
   }
 }
 
-variable "connections_per_file" {
-  description = "Maximum number of connections for one large file (at least 32 MiB for each connection). More than one helps if the partner's server is more than about 20 ms away. MaxConnections limits the connections of all files together, so fewer files are sent at the same time. Default: 1."
-  type        = number
+variable "sftp_marker" {
+  description = "A second file that is published after each file NAME: done is an empty NAME.done; sha256 and md5 are NAME.sha256 and NAME.md5 in the format of sha256sum and md5sum. Default: none."
+  type        = string
   default     = null
 
   validation {
-    condition     = var.connections_per_file == null ? true : contains([1, 2, 4], var.connections_per_file)
-    error_message = "connections_per_file must be one of 1, 2, 4."
+    condition     = var.sftp_marker == null ? true : contains(["none", "done", "sha256", "md5"], var.sftp_marker)
+    error_message = "sftp_marker must be one of none, done, sha256, md5."
+  }
+}
+
+variable "sftp_file_mode" {
+  description = "Mode of published files, such as 0640. If the server refuses it, nothing is published; with try:0640 the file is published and the receipt has a warning. off leaves the mode to the server. Default: off."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sftp_file_mode == null ? true : can(regex("^$|^off$|^((require|try):)?[0-7]{3,4}$", var.sftp_file_mode))
+    error_message = "sftp_file_mode does not match the template's pattern. It must be: off, an octal mode such as 0640 (or require:0640), or try:0640."
+  }
+}
+
+variable "sftp_dir_mode" {
+  description = "Mode of the directories that the bridge creates, such as 0750 or try:0750, as in SftpFileMode. Default: off."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sftp_dir_mode == null ? true : can(regex("^$|^off$|^((require|try):)?[0-7]{3,4}$", var.sftp_dir_mode))
+    error_message = "sftp_dir_mode does not match the template's pattern. It must be: off, an octal mode such as 0750 (or require:0750), or try:0750."
+  }
+}
+
+variable "sftp_preserve_mtime" {
+  description = "Whether files get the time at which S3 stored the object. If the server refuses, try adds a warning to the receipt, and require publishes nothing. Default: off."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sftp_preserve_mtime == null ? true : contains(["off", "try", "require"], var.sftp_preserve_mtime)
+    error_message = "sftp_preserve_mtime must be one of off, try, require."
+  }
+}
+
+variable "sftp_fsync" {
+  description = "Whether the server writes each file to its disk before it is published, so that a power failure at the partner leaves no empty file. try does this if the server offers fsync@openssh.com; require sends nothing if it does not. Default: try."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sftp_fsync == null ? true : contains(["off", "try", "require"], var.sftp_fsync)
+    error_message = "sftp_fsync must be one of off, try, require."
+  }
+}
+
+variable "after_delivery" {
+  description = "What happens to the object after its file is published: keep leaves it; tag adds the tags delivered-at and execution; delete deletes the delivered version; move copies it below MovePrefix and then deletes it. If this fails, the receipt has a warning. Default: keep."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.after_delivery == null ? true : contains(["keep", "tag", "delete", "move"], var.after_delivery)
+    error_message = "after_delivery must be one of keep, tag, delete, move."
+  }
+}
+
+variable "move_prefix" {
+  description = "With move in AfterDelivery: what is put before the object's key, for example delivered/. Moved objects must not match KeyPrefix, or they would be delivered again."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.move_prefix == null ? true : can(regex("^[\\x20-\\x23\\x25-\\x29\\x2B-\\x3E\\x40-\\x5B\\x5D-\\xFF]*$", var.move_prefix))
+    error_message = "move_prefix does not match the template's pattern. It must be: without * ? \\ $ and characters above U+00FF, because it is used in IAM policies."
+  }
+
+  validation {
+    condition     = var.move_prefix == null ? true : length(var.move_prefix) <= 512
+    error_message = "move_prefix has more than 512 characters."
   }
 }
 
@@ -445,17 +456,6 @@ variable "security_group_ids" {
   validation {
     condition     = var.security_group_ids == null ? true : can(regex("^$|^sg-[0-9a-f]+(,sg-[0-9a-f]+)*$", join(",", var.security_group_ids)))
     error_message = "security_group_ids does not match the template's pattern. It must be: security group IDs, separated by commas without spaces."
-  }
-}
-
-variable "alarm_topic_arn" {
-  description = "ARN of the SNS topic that all alarms of the stack notify. If it is empty, the alarms notify nobody."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.alarm_topic_arn == null ? true : can(regex("^$|^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.alarm_topic_arn))
-    error_message = "alarm_topic_arn does not match the template's pattern. It must be: the ARN of an SNS topic."
   }
 }
 

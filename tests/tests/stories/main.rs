@@ -12,6 +12,7 @@ mod flights;
 mod host_key;
 mod login;
 mod order;
+mod partner_file;
 mod policy;
 mod publishing;
 mod races;

@@ -31,6 +31,7 @@ pub use credential::CredentialLocation;
 pub use log_level::LogLevel;
 pub use login::LoginSettings;
 pub use marker::Marker;
+pub use pasted::{is_secret, may_be_secret};
 pub use policy::{DeliveryPolicy, IfExists, Publish, other_partial_names};
 pub use proof::ProofPolicy;
 pub use record::RecordSettings;

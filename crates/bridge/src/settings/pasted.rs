@@ -12,7 +12,7 @@ const ZEROS: &str = "AAAA";
 
 /// Whether the text contains a private key, the JSON of a secret, or a URL with a user, which may include a password. No
 /// valid value of a setting contains any of these.
-pub(super) fn is_secret(text: &str) -> bool {
+pub fn is_secret(text: &str) -> bool {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let is_json = text.contains('{') && text.contains('"') && has(&FIELDS);
     let mut addresses = text.split_whitespace().filter_map(|word| word.split_once("://"));
@@ -21,7 +21,7 @@ pub(super) fn is_secret(text: &str) -> bool {
 
 /// Whether the text is a secret, or may be a line of a private key. Names consist of words, where most letters are followed
 /// by one of the same kind (upper case, lower case, digit). In base64, three of five are not.
-pub(super) fn may_be_secret(text: &str) -> bool {
+pub fn may_be_secret(text: &str) -> bool {
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
     is_secret(text)
         || text.split(|c| !is_base64(c)).any(|run| {

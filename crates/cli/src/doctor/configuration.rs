@@ -1,8 +1,8 @@
-//! The configuration that is checked: the settings of the environment, as `deliver` reads them, and the arguments that
-//! replace some of them.
+//! The configuration that is checked: the settings of the environment, as `deliver` reads them, or those of a partner's
+//! file; and the arguments that replace some of them.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws::clients::{self, Account};
@@ -11,6 +11,9 @@ use bridge::{ErrorName, Result, Route, SETTINGS, Settings, Variables};
 use clap::Args;
 use secrecy::SecretString;
 use sftp::{Endpoint, Login};
+
+use super::partner_file::parameters;
+use super::partner_file::{OtherServer, Parameters, PartnerFile, Target};
 
 /// Arguments of `s3-sftp-bridge doctor`.
 #[derive(Args)]
@@ -36,6 +39,29 @@ pub(crate) struct Arguments {
     /// secret, with `PrivateKey`, `Passphrase`, `Password`. No AWS is needed.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     key_file: Option<PathBuf>,
+    /// Instead of SFTP_SECRET_ID
+    ///
+    /// With --key-file the checks do not read the secret, and --write writes
+    /// its name.
+    #[arg(long, value_name = "NAME", verbatim_doc_comment)]
+    secret_id: Option<String>,
+    /// Set a parameter of the template
+    ///
+    /// For example, KeyPrefix=acme/. Can be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_parameter, verbatim_doc_comment)]
+    parameter: Vec<(String, String)>,
+    /// Check the settings of a partner's file
+    ///
+    /// The file is one that `sam deploy --config-file` reads. The settings of
+    /// the environment are not used.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    config_file: Option<PathBuf>,
+    /// Write a file for `sam deploy --config-file`
+    ///
+    /// If all is well, with these settings and what is recommended. The stack
+    /// is named after the file: sftp-acme for acme.toml.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    write: Option<PathBuf>,
     /// Key of a typical object
     ///
     /// For example, out/2026/report.csv. The test files get names with the
@@ -64,6 +90,12 @@ pub(crate) struct Configuration {
     timeout: Duration,
     /// Settings that were changed so that the checks can go on: the new value and the reason.
     changed: Vec<(&'static str, String)>,
+    /// Parameters that are no settings of the server, such as the bucket.
+    others: Parameters,
+    /// The stack of the partner's file that is checked.
+    stack_name: Option<String>,
+    /// The file to write.
+    target: Option<Target>,
 }
 
 /// Time of the event that would announce the object of `--object-key`.
@@ -77,35 +109,89 @@ const NO_HOST_KEY: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 impl Configuration {
     /// # Errors
     /// `InvalidConfig`, with all mistakes; `RemotePathRejected` if an object with this key would not be delivered.
-    pub(crate) fn new(variables: Variables, arguments: &Arguments) -> Result<Self> {
-        let Arguments {
-            host, port, user, location, trusted_host_keys, key_file, object_key, timeout, ..
-        } = arguments;
-        let port = port.map(|port| port.to_string());
-        let overrides = [
-            ("SFTP_HOST", host),
-            ("SFTP_PORT", &port),
-            ("SFTP_USER", user),
-            ("SFTP_LOCATION", location),
-            ("SFTP_TRUSTED_HOST_KEYS", trusted_host_keys),
-        ];
-        let variables = overrides.into_iter().fold(variables, |variables, (name, value)| match value {
-            Some(value) => variables.with(name, value),
-            None => variables,
-        });
-        let names_credential = key_file.is_some()
-            || is_set(&variables, "SFTP_SECRET_ID")
-            || is_set(&variables, "SFTP_S3_SSH_KEY");
+    pub(crate) fn new(environment: Variables, arguments: &Arguments) -> Result<Self> {
+        let file = arguments.config_file.as_deref().map(PartnerFile::read).transpose()?;
+        let target = arguments.write.as_deref().map(Target::new).transpose()?;
+        let mut others = Parameters::new();
+        let given = file.iter().flat_map(|file| &file.parameters);
+        let base = if file.is_some() { Variables::default() } else { environment };
+        let given = given.chain(arguments.checked_parameters()?);
+        let variables = arguments.replace(given.fold(base, |variables, (name, value)| {
+            if name == "MaxConnections" {
+                // As the stack does it: a connection that is kept would block the next step.
+                let keep = if ["1", "2"].contains(&value.as_str()) { "0" } else { "" };
+                others.insert(name.clone(), value.clone());
+                return variables.with("SFTP_KEEP_CONNECTION", keep);
+            }
+            match parameters::setting(name) {
+                Some(setting) => variables.with(setting, value),
+                None => {
+                    others.insert(name.clone(), value.clone());
+                    variables
+                }
+            }
+        }));
+        let names_place = is_set(&variables, "SFTP_SECRET_ID") || is_set(&variables, "SFTP_S3_SSH_KEY");
+        let names_credential = arguments.key_file.is_some() || names_place;
         // If other settings are wrong, too, one message names all mistakes.
         let settings = parse(&variables, Missing::IsMadeUp).or_else(|error| {
             if names_credential { Err(error) } else { parse(&variables, Missing::IsWrong) }
         })?;
-        if let Some(object_key) = object_key {
+        if let Some(object_key) = &arguments.object_key {
             Route::check(&settings.policy, "bucket", object_key, EXAMPLE_TIME)?;
         }
-        let is_pinned = is_set(&variables, "SFTP_TRUSTED_HOST_KEYS");
-        let (key_file, timeout) = (key_file.clone(), Duration::from_secs(*timeout));
-        Ok(Self { variables, settings, is_pinned, names_credential, key_file, timeout, changed: Vec::new() })
+        let configuration = Self {
+            is_pinned: is_set(&variables, "SFTP_TRUSTED_HOST_KEYS"),
+            variables,
+            settings,
+            names_credential,
+            key_file: arguments.key_file.clone(),
+            timeout: Duration::from_secs(arguments.timeout),
+            changed: Vec::new(),
+            others,
+            stack_name: file.as_ref().map(|file| file.stack_name.clone()),
+            target,
+        };
+        configuration.check_target(file.as_ref(), names_place)?;
+        Ok(configuration)
+    }
+
+    /// What is to be written must have a place, before anything is examined.
+    fn check_target(&self, file: Option<&PartnerFile>, names_place: bool) -> Result<()> {
+        let Some(target) = &self.target else { return Ok(()) };
+        if !names_place {
+            let problem = "--write needs --secret-id: the stack reads the credential from that secret, and not from the key file";
+            return Err(ErrorName::InvalidConfig.error(problem));
+        }
+        let is_same = |file: &PartnerFile| is_same_file(&file.path, target.path());
+        let other_server =
+            if file.is_some_and(is_same) { OtherServer::IsTheSamePartner } else { OtherServer::IsRefused };
+        target.check(&self.parameters(), other_server)
+    }
+
+    /// The parameters of the stack that the settings stand for, without recommendations.
+    pub(crate) fn parameters(&self) -> Parameters {
+        let settings = self.set().into_iter().filter_map(|(name, value)| {
+            let setting = SETTINGS.iter().find(|setting| setting.name == name)?;
+            let parameter = setting.parameter().filter(|it| parameters::setting(it).is_some())?;
+            Some((parameter.to_owned(), value.to_owned()))
+        });
+        self.others.clone().into_iter().chain(settings).collect()
+    }
+
+    /// The file to write.
+    pub(super) fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    /// The stack of the file that is written, or else of the one that is checked.
+    pub(crate) fn names_stack(&self) -> Option<&str> {
+        self.target.as_ref().map(|target| target.stack_name.as_str()).or(self.stack_name())
+    }
+
+    /// The stack of the file that is checked.
+    pub(crate) fn stack_name(&self) -> Option<&str> {
+        self.stack_name.as_deref()
     }
 
     /// Goes on with another value of a setting.
@@ -199,6 +285,53 @@ impl Configuration {
         };
         partner::login(&self.settings, credential)
     }
+}
+
+impl Arguments {
+    /// Whether the settings can be wrong only in the environment, or in an option that stands for a variable.
+    pub(crate) fn is_only_environment(&self) -> bool {
+        self.config_file.is_none() && self.write.is_none() && self.parameter.is_empty()
+    }
+
+    /// # Errors
+    /// `InvalidConfig` with every parameter that the template does not have or whose value it refuses.
+    fn checked_parameters(&self) -> Result<impl Iterator<Item = (&String, &String)>> {
+        let check = |(name, value): &(String, String)| parameters::find(name)?.check(value);
+        let problems: Vec<String> = self.parameter.iter().filter_map(|given| check(given).err()).collect();
+        if problems.is_empty() {
+            return Ok(self.parameter.iter().map(|(name, value)| (name, value)));
+        }
+        Err(ErrorName::InvalidConfig.error(format!("--parameter: {}", problems.join("; --parameter: "))))
+    }
+
+    /// The settings, with those that have an option of their own.
+    fn replace(&self, variables: Variables) -> Variables {
+        let Self { host, port, user, location, trusted_host_keys, secret_id, .. } = self;
+        let port = port.map(|port| port.to_string());
+        let options = [
+            ("SFTP_HOST", host),
+            ("SFTP_PORT", &port),
+            ("SFTP_USER", user),
+            ("SFTP_LOCATION", location),
+            ("SFTP_TRUSTED_HOST_KEYS", trusted_host_keys),
+            ("SFTP_SECRET_ID", secret_id),
+        ];
+        options.into_iter().fold(variables, |variables, (name, value)| match value {
+            Some(value) => variables.with(name, value),
+            None => variables,
+        })
+    }
+}
+
+/// The value may be a secret that was pasted by mistake, and clap repeats only the argument.
+fn parse_parameter(text: &str) -> std::result::Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as KeyPrefix=acme/")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 fn is_set(variables: &Variables, name: &str) -> bool {

@@ -5,6 +5,7 @@ mod configuration;
 mod examination;
 mod facts;
 mod login;
+mod partner_file;
 mod recommend;
 mod report;
 mod scratch;
@@ -18,6 +19,7 @@ use serde_json::json;
 use self::configuration::Configuration;
 use self::examination::{Doctor, Step};
 use self::facts::Facts;
+use self::partner_file::outcome::{self, Outcome};
 use self::recommend::Recommendation;
 use self::report::{Finding, Report, Status};
 use self::scratch::Scratch;
@@ -33,10 +35,9 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
         Ok(configuration) => configuration,
         Err(error) => {
             let found = error.message().replace("; ", ";\n");
-            let hint = ErrorName::InvalidConfig.hint_for(Place::CommandLine);
-            report.add("settings", Finding::fail(found, hint));
+            report.add("settings", Finding::fail(found, hint(arguments)));
             report.finish();
-            print_json(arguments, &report, &Facts::default(), None);
+            print_json(arguments, &report, &Facts::default(), None, None);
             return ExitCode::from(2);
         }
     };
@@ -48,22 +49,53 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
     let Doctor { configuration, mut report, facts, .. } = doctor;
     report.finish();
     let recommendation = Recommendation::new(&configuration, &facts);
-    print_json(arguments, &report, &facts, recommendation.as_ref());
+    let objection = objection(&report, interrupted);
+    let outcome = outcome::write(&configuration, recommendation.as_ref(), objection);
+    print_json(arguments, &report, &facts, recommendation.as_ref(), outcome.as_ref());
     if !arguments.json {
-        match &recommendation {
-            Some(recommendation) => output::say(&recommendation.to_lines()),
-            None => {
-                let words = "No settings are recommended, because no file could be written.";
-                output::say(&[String::new(), words.into()]);
-            }
-        }
+        print_lines(recommendation.as_ref(), outcome.as_ref());
     }
+    let is_written = outcome.is_none_or(|outcome| outcome.is_written());
     if !configuration.is_pinned || !configuration.names_credential {
         ExitCode::from(2)
-    } else if report.has(Status::Fail) || interrupted {
+    } else if report.has(Status::Fail) || interrupted || !is_written {
         ExitCode::from(1)
     } else {
         ExitCode::SUCCESS
+    }
+}
+
+/// What to do if the settings are wrong.
+fn hint(arguments: &Arguments) -> &'static str {
+    if arguments.is_only_environment() {
+        ErrorName::InvalidConfig.hint_for(Place::CommandLine)
+    } else {
+        "Correct what the message names, and run the command again."
+    }
+}
+
+/// Why no file is to be written.
+fn objection(report: &Report, interrupted: bool) -> Option<String> {
+    let failed = report.failed();
+    if !failed.is_empty() {
+        let names = failed.join(", ");
+        return Some(format!(
+            "these checks failed: {names}. Change what they say, and run the same command again"
+        ));
+    }
+    interrupted.then(|| "the checks were stopped. Run the same command again".into())
+}
+
+fn print_lines(recommendation: Option<&Recommendation>, outcome: Option<&Outcome>) {
+    match recommendation {
+        Some(recommendation) => output::say(&recommendation.to_lines()),
+        None => {
+            let words = "No settings are recommended, because no file could be written.";
+            output::say(&[String::new(), words.into()]);
+        }
+    }
+    if let Some(outcome) = outcome {
+        output::say(&outcome.to_lines());
     }
 }
 
@@ -155,15 +187,19 @@ fn print_json(
     report: &Report,
     facts: &Facts,
     recommendation: Option<&Recommendation>,
+    outcome: Option<&Outcome>,
 ) {
     if arguments.json {
         let status = [Status::Fail, Status::Warn].into_iter().find(|status| report.has(*status));
-        let json = json!({
+        let mut json = json!({
             "status": status.unwrap_or(Status::Ok).as_str(),
             "checks": report.to_json(),
             "server": facts.to_json(),
             "recommended": recommendation.map(Recommendation::to_json),
         });
+        if let Some(outcome) = outcome {
+            json["file"] = outcome.to_json();
+        }
         output::say_json(&json, Layout::Pretty);
     }
 }

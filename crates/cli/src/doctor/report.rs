@@ -157,6 +157,12 @@ impl Report {
         self.checks.iter().any(|check| check.finding.status == status)
     }
 
+    /// Names of the checks that failed.
+    pub(super) fn failed(&self) -> Vec<&'static str> {
+        let failed = self.checks.iter().filter(|check| check.finding.status == Status::Fail);
+        failed.map(|check| check.name).collect()
+    }
+
     pub(super) fn to_json(&self) -> Vec<Value> {
         let checks = self.checks.iter().map(|Check { name, finding }| {
             let Finding { status, found, hint } = finding;

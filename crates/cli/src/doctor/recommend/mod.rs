@@ -25,6 +25,8 @@ pub(super) struct Recommendation {
     changes: BTreeMap<&'static str, String>,
     is_single_connection: bool,
     lacks_secret: bool,
+    /// The stack of the file that is checked or written.
+    stack_name: Option<String>,
 }
 
 impl Recommendation {
@@ -42,11 +44,12 @@ impl Recommendation {
             changes,
             is_single_connection: facts.second_connection == Some(false),
             lacks_secret,
+            stack_name: configuration.names_stack().map(str::to_owned),
         })
     }
 
     /// The parameters of the SAM template.
-    fn parameters(&self) -> Vec<(String, String)> {
+    pub(super) fn parameters(&self) -> Vec<(String, String)> {
         let parameters = self.settings.iter().filter_map(|(name, value)| match *name {
             // The stack sets it according to the number of connections.
             "SFTP_KEEP_CONNECTION" => None,
@@ -83,7 +86,12 @@ impl Recommendation {
 impl fmt::Display for Recommendation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.changes.is_empty() {
-            writeln!(f, "The settings are right as they are.")?;
+            write!(f, "The settings are right as they are.")?;
+            if self.stack_name.is_some() {
+                // The partner's file is what is deployed; the same in other words would only be in its way.
+                return Ok(());
+            }
+            writeln!(f)?;
         } else {
             writeln!(f, "Settings to change:")?;
             for (name, why) in &self.changes {
@@ -97,7 +105,12 @@ impl fmt::Display for Recommendation {
         if self.lacks_secret {
             writeln!(f, "  export SFTP_SECRET_ID=...   # the secret that will contain the credential")?;
         }
-        write!(f, "\nAs parameters of the stack:\n  sam deploy --parameter-overrides")?;
+        // CloudFormation refuses this name, so that nobody deploys over another partner's stack.
+        let stack_name = self.stack_name.as_deref().unwrap_or("sftp-...");
+        write!(
+            f,
+            "\nAs parameters of the stack:\n  sam deploy --stack-name {stack_name} --parameter-overrides"
+        )?;
         for (name, value) in self.parameters() {
             write!(f, " \\\n    {name}={}", doubly_quoted(&value))?;
         }

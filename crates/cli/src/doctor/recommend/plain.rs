@@ -57,8 +57,9 @@ pub(super) fn quoted(value: &str) -> String {
     if is_plain(value) { value.to_owned() } else { format!("'{}'", value.replace('\'', r"'\''")) }
 }
 
-/// Quoted for a shell, and inside that for the SAM CLI, which removes the inner quotes.
+/// Quoted for a shell, and inside that for the SAM CLI, which removes the inner quotes and the backslashes before quotes,
+/// but no others: `DOMAIN\acme` stays as it is.
 pub(super) fn doubly_quoted(value: &str) -> String {
-    let inner = value.replace('\\', r"\\").replace('"', "\\\"");
+    let inner = value.replace('"', "\\\"");
     if is_plain(value) { value.to_owned() } else { quoted(&format!("\"{inner}\"")) }
 }

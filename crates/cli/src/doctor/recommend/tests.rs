@@ -138,9 +138,12 @@ fn host_keys_are_put_on_one_line() {
 
 #[test]
 fn it_can_be_pasted() {
-    let recommended = recommended(&[("SFTP_LOCATION", "in box's")], &good()).unwrap();
+    let more = [("SFTP_LOCATION", "in box's"), ("SFTP_USER", r"DOMAIN\acme")];
+    let recommended = recommended(&more, &good()).unwrap();
     let text = recommended.to_string();
     for line in [
+        "  sam deploy --stack-name sftp-... --parameter-overrides",
+        r#"    SftpUser='"DOMAIN\acme"'"#,
         "The settings are right as they are.",
         "  export SFTP_HOST=h\n",
         r"  export SFTP_LOCATION='in box'\''s'",

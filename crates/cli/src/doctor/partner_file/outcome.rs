@@ -1,0 +1,128 @@
+//! Whether the file is written after an examination, and what is in it.
+
+use serde_json::{Value, json};
+
+use super::file::{Parameters, problems};
+use super::parameters;
+use super::target::Target;
+use crate::doctor::configuration::Configuration;
+use crate::doctor::recommend::Recommendation;
+
+/// What became of the file.
+pub(in crate::doctor) struct Outcome {
+    path: String,
+    stack_name: String,
+    /// Why it was not written.
+    refusal: Option<String>,
+}
+
+/// Writes the file, if one is to be written and the examination found nothing against it.
+pub(in crate::doctor) fn write(
+    configuration: &Configuration,
+    recommendation: Option<&Recommendation>,
+    objection: Option<String>,
+) -> Option<Outcome> {
+    let target = configuration.target()?;
+    let (path, stack_name) = (target.path().display().to_string(), target.stack_name.clone());
+    let refusal = written(target, configuration, recommendation, objection).err();
+    Some(Outcome { path, stack_name, refusal })
+}
+
+fn written(
+    target: &Target,
+    configuration: &Configuration,
+    recommendation: Option<&Recommendation>,
+    objection: Option<String>,
+) -> Result<(), String> {
+    if let Some(objection) = objection {
+        return Err(objection);
+    }
+    let recommendation = recommendation.ok_or("the partner's server took no file")?;
+    let mut parameters = configuration.parameters();
+    parameters.extend(recommendation.parameters());
+    fit(&mut parameters);
+    // `sam deploy` keeps the stack's value of a parameter that the file does not name. So what the file has named stays.
+    let named = target.named();
+    let is_default = |name: &str, value: &str| parameters::find(name).is_ok_and(|it| it.is_default(value));
+    for name in &named {
+        let default = parameters::find(name).ok().and_then(|parameter| parameter.default.clone());
+        if let Some(default) = default {
+            parameters.entry(name.clone()).or_insert(default);
+        }
+    }
+    parameters.retain(|name, value| named.contains(name) || !is_default(name, value));
+    let problems = problems(&parameters);
+    if !problems.is_empty() {
+        return Err(format!("the template would not take it: {}", problems.join("; ")));
+    }
+    target.write(&parameters).map_err(|error| error.to_string())
+}
+
+/// The template refuses more connections for one file than half of those for all files. The partner's limit stands.
+fn fit(parameters: &mut Parameters) {
+    let all = parameters.get("MaxConnections").and_then(|all| all.parse::<u32>().ok());
+    let Some(all) = all.filter(|all| *all > 0) else { return };
+    if let Some(each) = parameters.get_mut("ConnectionsPerFile") {
+        let most = if all >= 8 {
+            4
+        } else if all >= 4 {
+            2
+        } else {
+            1
+        };
+        if each.parse::<u32>().is_ok_and(|each| each > most) {
+            *each = most.to_string();
+        }
+    }
+}
+
+impl Outcome {
+    pub(in crate::doctor) fn is_written(&self) -> bool {
+        self.refusal.is_none()
+    }
+
+    /// For people.
+    pub(in crate::doctor) fn to_lines(&self) -> Vec<String> {
+        let Self { path, stack_name, refusal } = self;
+        match refusal {
+            Some(why) => vec![String::new(), format!("{path} was not written, because {why}.")],
+            None => vec![
+                String::new(),
+                format!("Wrote {path} for the stack {stack_name}. Deploy it in the folder of the package:"),
+                format!("  sam deploy --config-file {path}"),
+            ],
+        }
+    }
+
+    pub(in crate::doctor) fn to_json(&self) -> Value {
+        json!({
+            "path": self.path,
+            "stack_name": self.stack_name,
+            "is_written": self.is_written(),
+            "refusal": self.refusal,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_a_file_fit_into_those_of_the_partner() {
+        for (all, each, fitting) in [
+            (Some("1"), "2", "1"),
+            (Some("3"), "4", "1"),
+            (Some("4"), "4", "2"),
+            (Some("8"), "4", "4"),
+            (Some("0"), "4", "4"),
+            (None, "2", "2"),
+        ] {
+            let all = all.map(|all| ("MaxConnections".to_owned(), all.to_owned()));
+            let mut parameters: Parameters = all.into_iter().collect();
+            parameters.insert("ConnectionsPerFile".into(), each.into());
+            fit(&mut parameters);
+            assert_eq!(parameters["ConnectionsPerFile"], fitting);
+        }
+    }
+}
