@@ -167,7 +167,7 @@ impl Extent {
         }
         vec![
             small,
-            case("10m", "10 MiB", Work::Copy(10 * MIB), &one, 3),
+            case("10m", "10 MiB", Work::Copy(10 * MIB), &[&one[..], &[Tcp]].concat(), 3),
             case("many", &many, Work::CopyMany(FAR_COUNT), &[Bridge, BridgeReadsBack, Rclone], 1),
         ]
     }

@@ -95,6 +95,9 @@ impl Functions for Journaled<'_> {
     }
 
     fn document_changed(&mut self, document: &Document) {
-        self.journal.save(document.checkpoint.as_ref());
+        // After a receipt there is nothing to resume, and the state is removed.
+        if document.receipt.is_none() {
+            self.journal.save(document.checkpoint.as_ref());
+        }
     }
 }

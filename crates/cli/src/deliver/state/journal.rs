@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bridge::{Checkpoint, Execution, Settings};
+use bridge::{Checkpoint, Execution, Phase, Settings};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -10,6 +10,9 @@ use super::directory;
 use super::file::StateFile;
 use crate::location::Location;
 use crate::output;
+
+/// A file of fewer bytes is small.
+const SMALL: u64 = 1 << 20;
 
 /// The states of all deliveries, in one directory.
 pub(crate) struct States {
@@ -146,7 +149,9 @@ impl Journal {
     /// Remembers how far the delivery is.
     pub(crate) fn save(&mut self, checkpoint: Option<&Checkpoint>) {
         self.checkpoint = checkpoint.cloned();
-        self.write();
+        if !checkpoint.is_some_and(is_cheap_to_repeat) {
+            self.write();
+        }
     }
 
     /// Removes the state: nothing is left to resume.
@@ -166,6 +171,12 @@ impl Journal {
             tracing::warn!(%error, state = %file.path().display(), "the state cannot be written");
         }
     }
+}
+
+/// Whether the next run may as well send the file again: it is small, and nothing was asked of the final name yet. With
+/// thousands of small files, writing the state of each one again takes longer.
+fn is_cheap_to_repeat(checkpoint: &Checkpoint) -> bool {
+    matches!(checkpoint.phase, Phase::Sent(_) | Phase::Found(_)) && checkpoint.object.size < SMALL
 }
 
 fn sha256(text: &str) -> String {
@@ -249,5 +260,27 @@ mod tests {
         let states = States::new(Some("/dev/null/x".into()), &settings(&[]));
         assert!(!states.are_kept());
         assert_ne!(open(&states).execution.id, open(&states).execution.id);
+    }
+
+    #[test]
+    fn a_small_file_that_was_sent_is_sent_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let states = states(folder.path());
+        let sent = |size| {
+            let mut checkpoint = samples::checkpoint();
+            checkpoint.object.size = size;
+            checkpoint.phase = Phase::found();
+            checkpoint
+        };
+        for (checkpoint, is_written) in [(sent(SMALL - 1), false), (sent(SMALL), true)] {
+            let mut journal = open(&states);
+            journal.save(Some(&checkpoint));
+            assert_eq!(journal.checkpoint.as_ref(), Some(&checkpoint));
+            let id = journal.execution.id.clone();
+            drop(journal);
+            let next = open(&states);
+            assert_eq!(next.execution.id, id, "the partial file keeps its name");
+            assert_eq!(next.checkpoint.is_some(), is_written);
+        }
     }
 }
