@@ -199,7 +199,7 @@ fn the_validations_take_and_refuse_what_the_template_does() {
     std::fs::write(folder.path().join("main.tf"), results + "  }\n}\n").unwrap();
     let (outputs, _) = apply(folder.path(), &json!({})).unwrap();
     for (number, (setting, value, is_taken)) in expected {
-        assert_eq!(outputs["results"][&number], *&is_taken, "{setting} {value:?}");
+        assert_eq!(outputs["results"][&number], is_taken, "{setting} {value:?}");
     }
 }
 
