@@ -99,6 +99,20 @@ impl Binaries {
     }
 }
 
+impl Binaries {
+    /// Files that begin as programs do, for tests that run none of them.
+    pub fn pretended(folder: &Path, architecture: Architecture) -> Result<Self> {
+        let head = [b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0", &architecture.machine()[..]].concat();
+        let command_line = folder.join(COMMAND_LINE);
+        let binaries = Self::of_cargo_lambda(folder, &command_line);
+        for (name, path) in binaries.functions.iter().chain([(&COMMAND_LINE, &command_line)]) {
+            fs::create_dir_all(path.parent().context("a file without a folder")?)?;
+            fs::write(path, [&head, name.repeat(5000).as_bytes()].concat())?;
+        }
+        Ok(binaries)
+    }
+}
+
 /// A package, unpacked.
 #[derive(Clone, Debug)]
 pub struct Package {

@@ -138,8 +138,8 @@ async fn build(root: &Path, architecture: Architecture, out: &Path) -> Result<Pa
     .await?;
     let command_line = step("command line", "building with link-time optimisation", async {
         let folder = target.join("command-line");
-        let options = ["--package", COMMAND_LINE, "--disable-optimizations"];
-        // People's processors may be older than Lambda's, and their systems, too.
+        let options = ["--package", COMMAND_LINE];
+        // People's systems may be older than Lambda's.
         cargo_lambda(root, &target, architecture, &format!(".{GLIBC}"), &options, &folder).await?;
         Ok((folder.join(COMMAND_LINE).join("bootstrap"), "built".to_owned()))
     })
@@ -185,6 +185,13 @@ async fn cargo_lambda(
     let c = folders.map(|folder| format!("-ffile-prefix-map={folder}"));
     let mut build = Command::new(sam.program("cargo-lambda"));
     environment_of_builds(&mut build, &sam)?;
+    // What a developer sets for other builds would change the programs.
+    for (name, _) in std::env::vars_os() {
+        let changes = ["CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_TARGET_", "CARGO_LAMBDA_"];
+        if changes.iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            build.env_remove(name);
+        }
+    }
     build.current_dir(root).args(["lambda", "build", "--release", "--locked", "--target"]);
     build.arg(format!("{}{glibc}", architecture.target())).args(options).arg("--lambda-dir").arg(into);
     build.env("CARGO_TARGET_DIR", target_folder).env("RUSTFLAGS", rust.join(" "));

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata as _};
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::primitives::ByteStream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -77,7 +77,7 @@ pub async fn region_of(s3: &Client, bucket: &str) -> Result<String> {
         _ if error.as_service_error().is_some_and(HeadBucketError::is_not_found) => {
             bail!("the bucket {bucket:?} does not exist; create it first, or correct --bucket")
         }
-        _ => bail!("the bucket {bucket:?} gave no answer: {}", DisplayErrorContext(&error)),
+        _ => Err(Error::new(error).context(format!("the bucket {bucket:?} gave no answer"))),
     }
 }
 
@@ -146,7 +146,9 @@ impl Hosted {
         let whole = format!("s3://{}/{object_key}", place.bucket);
         let is_there = error.raw_response().is_some_and(|response| response.status().as_u16() == 412)
             || error.code() == Some("PreconditionFailed");
-        ensure!(is_there, "cannot upload {whole}: {}", DisplayErrorContext(&error));
+        if !is_there {
+            return Err(Error::new(error).context(format!("cannot upload {whole}")));
+        }
         let found = s3.get_object().bucket(&place.bucket).key(object_key).send().await;
         let found = found.with_context(|| format!("{whole} is there already and cannot be read"))?;
         ensure!(

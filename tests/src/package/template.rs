@@ -42,6 +42,16 @@ pub fn packaged(
     for file in DEFINITIONS {
         template.replace(&definition(&format!("../statemachine/{file}")), &definition(file))?;
     }
+    // Only tests make packages of another version.
+    let own = env!("CARGO_PKG_VERSION");
+    let output = |version| {
+        format!(
+            "  Version:\n    Description: The release of the bridge. The command `status` compares it with that of the \
+             command line.\n    Value: \"{version}\"\n"
+        )
+    };
+    template.replace(&output(own), &output(version))?;
+    template.replace(&format!("  S3 SFTP Bridge {own}: "), &format!("  S3 SFTP Bridge {version}: "))?;
     let name = architecture.name();
     template.replace(
         "    Description: Processor of the functions. Use the same value for sam build and sam deploy.\n    \

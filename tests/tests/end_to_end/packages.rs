@@ -2,23 +2,11 @@
 
 use integration_tests::ministack::{self, MiniStack, REGION};
 use integration_tests::package::hosting::{self, Place};
-use integration_tests::package::{Architecture, Package, sums};
+use integration_tests::package::{Architecture, Binaries, Package, sums};
 use integration_tests::partner::Partner;
 use integration_tests::stack::{Stack, parameters_for};
 
 use crate::receipt;
-
-async fn deploy<'a>(
-    aws: &'a MiniStack,
-    name: &str,
-    partner: &Partner,
-    template: &std::path::Path,
-    more: &[(&str, &str)],
-) -> anyhow::Result<Stack<'a>> {
-    let parameters = parameters_for(aws, name, partner).await?;
-    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Stack::deploy_template(aws, name, template, &[&parameters, more].concat()).await
-}
 
 async fn keys(aws: &MiniStack, bucket: &str) -> Vec<String> {
     let listed = aws.s3().list_objects_v2().bucket(bucket).send().await.unwrap();
@@ -45,24 +33,42 @@ async fn a_package_is_deployed_as_it_is_and_the_one_for_the_other_processor_is_r
         panic!("two processors")
     };
     let wrong = [("Architecture", other.name())];
-    let refused = deploy(aws, "package-wrong", &partner, &package.template(), &wrong).await;
+    let parameters = parameters_for(aws, "package", &partner).await.unwrap();
+    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let wrong = [&parameters, &wrong[..]].concat();
+    let refused = Stack::deploy_template(aws, "package-wrong", &package.template(), &wrong).await;
     let refused = format!("{:#}", refused.unwrap_err());
     assert!(refused.contains("Architecture") && refused.contains(other.name()), "{refused}");
     assert!(!machines(aws).await.contains(&"package-wrong".to_owned()));
 
-    let stack = deploy(aws, "package", &partner, &package.template(), &[]).await.unwrap();
+    let stack = Stack::deploy_template(aws, "package", &package.template(), &parameters).await.unwrap();
     assert!(machines(aws).await.contains(&"package".to_owned()));
     let delivered = stack.deliver("a/report.csv", b"from a package".to_vec()).await.unwrap();
     assert_eq!(receipt(&delivered)["outcome"], "delivered");
     assert_eq!(std::fs::read(partner.root.join("a/report.csv")).unwrap(), b"from a package");
+
+    // The same stack is updated from a bucket, as from the Launch Stack link.
+    let (s3, bucket) = (aws.s3(), "package-update");
+    s3.create_bucket().bucket(bucket).send().await.unwrap();
+    let place = Place { bucket: bucket.into(), prefix: String::new(), region: REGION.into() };
+    let hosted = hosting::upload(&s3, &package, &place).await.unwrap();
+    let template = s3.get_object().bucket(bucket).key(&hosted.template_key).send().await.unwrap();
+    let file = folder.path().join("hosted.yaml");
+    std::fs::write(&file, template.body.collect().await.unwrap().into_bytes()).unwrap();
+    let stack = Stack::deploy_template(aws, "package", &file, &parameters).await.unwrap();
+    let delivered = stack.deliver("b/report.csv", b"from a bucket".to_vec()).await.unwrap();
+    assert_eq!(receipt(&delivered)["outcome"], "delivered");
+    assert_eq!(std::fs::read(partner.root.join("b/report.csv")).unwrap(), b"from a bucket");
 }
 
 #[tokio::test]
-async fn a_package_in_a_bucket_is_never_overwritten_and_a_stack_is_made_from_it() {
+async fn a_package_in_a_bucket_is_never_overwritten_and_a_mistake_uploads_nothing() {
     let aws = ministack::shared().await;
     let s3 = aws.s3();
     let folder = tempfile::tempdir().unwrap();
-    let package = Package::from_this_build(folder.path()).await.unwrap();
+    let architecture = Architecture::of_this_machine();
+    let programs = Binaries::pretended(&folder.path().join("programs"), architecture).unwrap();
+    let package = Package::assemble(&programs, "1.2.3", architecture, folder.path()).unwrap();
 
     let missing = hosting::region_of(&s3, "package-no-bucket").await.unwrap_err().to_string();
     assert!(missing.contains("\"package-no-bucket\" does not exist; create it first"), "{missing}");
@@ -83,8 +89,7 @@ async fn a_package_in_a_bucket_is_never_overwritten_and_a_stack_is_made_from_it(
     let first = hosting::upload(&s3, &package, &place).await.unwrap();
     assert_eq!((first.written.len(), first.kept.len()), (7, 0));
     let sum = &sums::of(&zip).unwrap()[..16];
-    let architecture = package.architecture.name();
-    let object_key = format!("bridge/{}/{architecture}/transfer-{sum}.zip", package.version);
+    let object_key = format!("bridge/1.2.3/{}/transfer-{sum}.zip", architecture.name());
     assert!(first.written.contains(&object_key), "{first:?}");
     let again = hosting::upload(&s3, &package, &place).await.unwrap();
     assert_eq!((again.written.len(), again.kept.len()), (0, 7));
@@ -102,14 +107,4 @@ async fn a_package_in_a_bucket_is_never_overwritten_and_a_stack_is_made_from_it(
         "https://{REGION}.console.aws.amazon.com/cloudformation/home?region={REGION}#/stacks/quickcreate?templateURL={encoded}&stackName=s3-sftp-bridge"
     );
     assert_eq!(first.launch_url, expected);
-
-    let template = s3.get_object().bucket(bucket).key(key).send().await.unwrap();
-    let template = template.body.collect().await.unwrap().into_bytes();
-    let file = folder.path().join("hosted.yaml");
-    std::fs::write(&file, template).unwrap();
-    let partner = Partner::start().await.unwrap();
-    let stack = deploy(aws, "package-hosted", &partner, &file, &[]).await.unwrap();
-    let delivered = stack.deliver("report.csv", b"from a bucket".to_vec()).await.unwrap();
-    assert_eq!(receipt(&delivered)["outcome"], "delivered");
-    assert_eq!(std::fs::read(partner.root.join("report.csv")).unwrap(), b"from a bucket");
 }
