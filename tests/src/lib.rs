@@ -18,6 +18,7 @@ pub mod messages;
 pub mod ministack;
 pub mod object_source;
 pub mod package;
+pub mod parameters;
 pub mod partner;
 pub mod pattern;
 pub mod process;
@@ -29,6 +30,7 @@ pub mod settings_documents;
 pub mod small_stack;
 pub mod stack;
 pub mod template;
+pub mod terraform;
 pub mod tools;
 pub mod wire;
 

@@ -4,6 +4,7 @@ mod any_size;
 mod backfill;
 mod care;
 mod first_partner;
+mod moving;
 mod packages;
 mod permissions;
 mod questions;
