@@ -57,6 +57,11 @@ impl MiniStack {
 }
 
 impl Queue<'_> {
+    /// Its ARN.
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+
     /// Lets all events come here that match a pattern of EventBridge.
     pub async fn collect_events(&self, rule: &str, pattern: &Value) -> Result<()> {
         let put = json!({"Name": rule, "EventPattern": pattern.to_string()});

@@ -1,11 +1,12 @@
-//! Two files repeat what `SETTINGS` says: the page `docs/settings.md`, and the parameters in `sam/template.yaml`.
-//! `cargo xtask docs` generates both, and a test compares them.
+//! Files that repeat what `SETTINGS` says: the page `docs/settings.md`, the parameters in `sam/template.yaml`, and what the
+//! Terraform module repeats of these. `cargo xtask docs` generates them, and a test compares them.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use bridge::{Need, SETTINGS, Setting, Stack, Values};
 
+use crate::terraform;
 use crate::tools::workspace;
 
 /// A generated file.
@@ -31,15 +32,28 @@ impl Document {
 }
 
 /// All generated files.
-pub fn documents() -> Result<[Document; 2]> {
-    let (page, template) = ("docs/settings.md", "sam/template.yaml");
-    let read =
-        |path| std::fs::read_to_string(workspace().join(path)).with_context(|| format!("reading {path}"));
-    let present = read(template)?;
+pub fn documents() -> Result<[Document; 5]> {
+    let template = "sam/template.yaml";
+    let present =
+        std::fs::read_to_string(workspace().join(template)).with_context(|| format!("reading {template}"))?;
+    let generated = template_with_settings(&present)?;
     Ok([
-        Document { path: page, present: read(page).unwrap_or_default(), generated: settings_page() },
-        Document { path: template, generated: template_with_settings(&present)?, present },
+        document("docs/settings.md", settings_page()),
+        document(VARIABLES, terraform::variables(&generated)?),
+        document(LOCALS, terraform::locals(&generated)?),
+        document(OUTPUTS, terraform::outputs_file(&generated)?),
+        Document { path: template, generated, present },
     ])
+}
+
+const VARIABLES: &str = "terraform/modules/s3-sftp-bridge/variables.tf";
+const LOCALS: &str = "terraform/modules/s3-sftp-bridge/parameters.tf";
+const OUTPUTS: &str = "terraform/modules/s3-sftp-bridge/outputs.tf";
+
+/// A file that is generated as a whole. If it is missing, it is not current.
+fn document(path: &'static str, generated: String) -> Document {
+    let present = std::fs::read_to_string(workspace().join(path)).unwrap_or_default();
+    Document { path, present, generated }
 }
 
 const INTRODUCTION: &str = "\

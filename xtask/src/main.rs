@@ -48,7 +48,7 @@ enum Task {
     Far(far::Options),
     /// Tests every kind of server that partners run, and writes docs/compatibility.md.
     Compatibility,
-    /// Generates docs/settings.md and the settings' parameters in sam/template.yaml.
+    /// Generates docs/settings.md, the settings' parameters in sam/template.yaml, and the Terraform module's variables.
     Docs {
         /// Only check that they are current.
         #[arg(long)]

@@ -13,9 +13,7 @@ mod payload;
 mod progress;
 mod records;
 mod settings;
-
-/// The release that this code belongs to: one for all crates, functions and the template.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+mod version;
 
 pub use advice::{runbook_section, what_to_do};
 pub use calendar::unix_seconds;
@@ -41,6 +39,8 @@ pub use settings::{
     LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,
     Stack, Values, Variables, is_secret, may_be_secret, other_partial_names,
 };
+pub use version::VERSION;
+
 /// What the SFTP client says in the same words.
 pub use terms::{
     Algorithms, Glob, Method, Methods, Preset, TrustedHostKey, TrustedHostKeys, is_unprintable, lock,

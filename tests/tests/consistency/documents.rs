@@ -192,7 +192,8 @@ fn prose_is_wrapped() {
 #[test]
 fn files_and_folders_that_documents_name_exist() {
     let sources = sources();
-    let folders = ["crates/", "functions/", "tests/", "xtask/", "docs/", "sam/", "statemachine/"];
+    let folders =
+        ["crates/", "functions/", "tests/", "xtask/", "docs/", "sam/", "statemachine/", "terraform/"];
     let code = Regex::new(r"`([A-Za-z0-9_./-]+)`").unwrap();
     let mut wrong = Vec::new();
     for document in documents().into_iter().filter(|path| !path.starts_with("docs/decisions")) {

@@ -7,12 +7,17 @@ use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
 
+mod contracts;
 mod documents;
 mod functions;
+mod github;
+mod hcl;
 mod imports;
 mod packages;
 mod release;
 mod settings;
+mod terraform;
+mod terraform_runs;
 mod watching;
 
 /// The name of each step: of its folder, package and binary; of its state and, with `Function`, its resource.

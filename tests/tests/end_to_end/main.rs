@@ -4,10 +4,12 @@ mod any_size;
 mod backfill;
 mod care;
 mod first_partner;
+mod moving;
 mod packages;
 mod permissions;
 mod questions;
 mod records;
+mod upgrade;
 mod watching;
 mod weekend;
 

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod check;
+mod contracts;
 mod failures;
 mod many_objects;
 mod mistakes;

@@ -4,6 +4,7 @@
 mod after;
 mod algorithms;
 mod connection;
+mod contracts;
 mod credential;
 mod deliver;
 mod doctor;

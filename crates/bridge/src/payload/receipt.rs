@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Checksum, CredentialReference, CredentialVersion, Execution, ObjectSummary, Outcome, Proof, Report,
+    VERSION,
 };
 
 /// Version of the JSON of receipts and failure records.
@@ -106,7 +107,7 @@ impl Receipt {
         let used = previous.unwrap_or(credential);
         Self {
             schema_version: schema_version(),
-            bridge_version: Some(crate::VERSION.to_owned()),
+            bridge_version: Some(VERSION.to_owned()),
             outcome,
             reason: report.repairs.clone(),
             object,

@@ -263,6 +263,21 @@ mod tests {
     }
 
     #[test]
+    fn story_252_a_run_of_any_release_goes_on() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/contracts");
+        let mut releases = 0;
+        for release in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let file = release.join("state/deliver.json");
+            let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            let state: State = serde_json::from_value(written.clone()).unwrap();
+            assert!(state.checkpoint.is_some(), "{}", file.display());
+            assert_eq!(serde_json::to_value(state).unwrap(), written, "{}: what is read", file.display());
+            releases += 1;
+        }
+        assert!(releases > 0);
+    }
+
+    #[test]
     fn a_small_file_that_was_sent_is_sent_again() {
         let folder = tempfile::tempdir().unwrap();
         let states = states(folder.path());

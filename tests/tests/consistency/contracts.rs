@@ -1,0 +1,233 @@
+//! Every release reads what earlier ones wrote, and keeps the names that other programs use. The files are from real runs
+//! of each release: `tests/contracts`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws::metrics::Metric;
+use bridge::{
+    Checkpoint, DayReceiptKey, ErrorName, FailureKey, FetchKeyInput, FetchKeyOutput, Receipt, ReceiptKey,
+    RecordFailureInput, SETTINGS, TransferInput, VerifyRemoteInput, decode,
+};
+use integration_tests::contract::{hold, lost, of_each_release, releases};
+use integration_tests::template::template;
+use regex_lite::Regex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Nothing of a document is overlooked when it is read. A field with a default could be renamed without an error.
+fn assert_is_read<T: DeserializeOwned + Serialize>(what: &str, document: &Value) {
+    let read: T = decode(document.clone()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let lost = lost(document, &serde_json::to_value(read).unwrap());
+    assert!(lost.is_empty(), "{what} is read without {lost:#?}");
+}
+
+/// The files of every release.
+fn each(name: &str) -> Vec<(String, Value)> {
+    let found = of_each_release(name);
+    assert_eq!(found.len(), releases().len(), "each release has {name}");
+    found.into_iter().map(|(release, document)| (format!("{name} of {release}"), document)).collect()
+}
+
+/// What a state gives to its function, as the definition of the release builds it from the document.
+fn payload(state: &str, definition: &Value, document: &Value, event: &Value) -> Value {
+    let asked = definition["States"][state]["Arguments"]["Payload"].as_object().unwrap();
+    let execution = asked.get("execution").and_then(Value::as_object).map(|fields| {
+        let value = |name: &String| match name.as_str() {
+            "redrive_count" | "retry_count" => json!(1),
+            _ => json!(format!("the {name}")),
+        };
+        fields.keys().map(|name| (name.clone(), value(name))).collect::<serde_json::Map<_, _>>()
+    });
+    let fields = asked.iter().map(|(name, given)| {
+        let value = match (name.as_str(), given) {
+            ("event", _) => event.clone(),
+            ("document", _) => without(document, "failure"),
+            // What the state machine adds for people.
+            ("failure", _) => without(&document["failure"], "record"),
+            ("execution", _) => json!(execution),
+            ("resends", _) => json!(1),
+            (_, Value::Bool(raise)) => json!(raise),
+            (name, _) => document[name].clone(),
+        };
+        (name.clone(), value)
+    });
+    Value::Object(fields.collect())
+}
+
+fn without(value: &Value, field: &str) -> Value {
+    let mut value = value.clone();
+    value.as_object_mut().unwrap().remove(field);
+    value
+}
+
+#[test]
+fn story_252_payloads_of_every_release_are_read_whole() {
+    for (release, folder) in releases() {
+        let file = |name: &str| -> Value {
+            let text = std::fs::read_to_string(folder.join(name))
+                .unwrap_or_else(|why| panic!("{release}/{name}: {why}"));
+            serde_json::from_str(&text).unwrap()
+        };
+        let (definition, event) = (file("bridge.asl.json"), file("documents/event.json"));
+        let documents = std::fs::read_dir(folder.join("documents")).unwrap();
+        let mut states = BTreeSet::new();
+        for path in documents.map(|entry| entry.unwrap().path()) {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let state = name.split('-').next().unwrap().to_owned();
+            if state == "event" {
+                let payload = payload("FetchKey", &definition, &json!({}), &event);
+                assert_is_read::<FetchKeyInput>(&format!("{release}: FetchKey"), &payload);
+                continue;
+            }
+            let document = file(&format!("documents/{name}.json"));
+            let (what, payload) =
+                (format!("{release}: {name}"), payload(&state, &definition, &document, &event));
+            match state.as_str() {
+                "Transfer" => assert_is_read::<TransferInput>(&what, &payload),
+                "VerifyRemote" => assert_is_read::<VerifyRemoteInput>(&what, &payload),
+                "RecordFailure" | "RaiseOriginal" => assert_is_read::<RecordFailureInput>(&what, &payload),
+                other => panic!("{release}: no state {other:?} has a payload"),
+            }
+            if let Some(checkpoint) = document.get("checkpoint").filter(|checkpoint| !checkpoint.is_null()) {
+                assert_is_read::<Checkpoint>(&what, checkpoint);
+            }
+            if let Some(credential) = document.get("credential").filter(|credential| !credential.is_null()) {
+                assert_is_read::<FetchKeyOutput>(&what, &json!({ "credential": credential }));
+            }
+            states.insert(name);
+        }
+        for needed in ["Transfer", "Transfer-in-the-middle", "VerifyRemote", "RecordFailure", "RaiseOriginal"]
+        {
+            assert!(states.contains(needed), "{release} has no document of {needed}");
+        }
+    }
+}
+
+#[test]
+fn story_252_keys_of_every_release_are_read() {
+    for (what, keys) in each("records/keys.json") {
+        let keys: Vec<String> = serde_json::from_value(keys).unwrap();
+        assert!(keys.len() > 3, "{what}");
+        for key in keys {
+            let read = ReceiptKey::parse(&key).map(|key| key.to_string());
+            let read = read.or_else(|| DayReceiptKey::parse(&key).map(|key| key.to_string()));
+            let read = read.or_else(|| FailureKey::parse(&key).map(|key| key.to_string()));
+            assert_eq!(read.as_deref(), Some(&*key), "{what}");
+        }
+    }
+}
+
+#[test]
+fn story_252_a_field_that_is_renamed_is_noticed() {
+    let (what, document) = each("documents/Transfer-in-the-middle.json").remove(0);
+    let mut renamed = document["checkpoint"].clone();
+    let report = renamed["report"].as_object_mut().unwrap();
+    let value = report.remove("bytes_sent").unwrap();
+    report.insert("bytes_transferred".into(), value);
+    let read: Checkpoint = decode(renamed.clone()).unwrap();
+    let lost = lost(&renamed, &serde_json::to_value(read).unwrap());
+    assert_eq!(lost, [".report.bytes_transferred is gone"], "{what}");
+}
+
+#[test]
+fn story_252_receipts_and_records_of_every_release_are_read_whole() {
+    for (what, receipt) in each("records/receipt.json") {
+        assert_is_read::<Receipt>(&what, &receipt);
+        // Earlier ones do not say which release wrote them.
+        let mut older = receipt.clone();
+        assert!(older.as_object_mut().unwrap().remove("bridge_version").is_some(), "{what}");
+        assert_eq!(decode::<Receipt>(older).unwrap().bridge_version, None);
+    }
+    for (what, record) in each("records/failure.json") {
+        let text = |field: &str| record[field].as_str().unwrap_or_else(|| panic!("{what}: {field}"));
+        assert!(ErrorName::parse(text("error")).is_some(), "{what}");
+        // What the commands and the functions look for in a record.
+        for field in ["cause", "execution", "what_to_do", "started_at"] {
+            assert!(!text(field).is_empty(), "{what}: {field}");
+        }
+    }
+}
+
+/// The names that other programs write or read. What a name stands for now is compared with what it stood for, so that a
+/// list of values only grows.
+fn names() -> Value {
+    let template = template();
+    let section = |from: &str, to: &str| {
+        let (_, rest) = template.split_once(&format!("\n{from}:\n")).unwrap();
+        rest.split_once(&format!("\n{to}:\n")).map_or(rest, |(section, _)| section).to_owned()
+    };
+    let entry = Regex::new(r"(?m)^  ([A-Z][A-Za-z0-9]+):").unwrap();
+    let of =
+        |section: &str| entry.captures_iter(section).map(|found| found[1].to_owned()).collect::<Vec<_>>();
+    let parameters = section("Parameters", "Mappings");
+    let set =
+        |names: Vec<String>| names.into_iter().map(|name| (name, json!(true))).collect::<BTreeMap<_, _>>();
+    let text = |names: Vec<&str>| set(names.into_iter().map(str::to_owned).collect());
+    let allowed =
+        Regex::new(r"(?m)^  ([A-Z][A-Za-z0-9]+):\n(?:    .*\n)*?    AllowedValues: \[(.*)\]$").unwrap();
+    let values = allowed.captures_iter(&parameters).map(|found| {
+        let values = found[2].split(", ").map(|value| value.trim_matches('"').to_owned()).collect();
+        (found[1].to_owned(), set(values))
+    });
+    // An update replaces a resource whose logical id has changed: its contents would be gone.
+    let resources = section("Resources", "Outputs");
+    let kept = Regex::new(
+        r"(?m)^  ([A-Za-z0-9]+):\n    Type: AWS::(S3::Bucket|SQS::Queue|Serverless::StateMachine|Serverless::Function)$",
+    );
+    let kept = kept.unwrap();
+    let resources =
+        kept.captures_iter(&resources).map(|found| (found[1].to_owned(), json!({ &found[2]: true })));
+    json!({
+        "parameters": set(of(&parameters)),
+        "parameter_values": values.collect::<BTreeMap<_, _>>(),
+        "outputs": set(of(&section("Outputs", "nothing"))),
+        "resources": resources.collect::<BTreeMap<_, _>>(),
+        "settings": text(SETTINGS.iter().map(|setting| setting.name).collect()),
+        "metrics": text(Metric::ALL.iter().map(|metric| metric.name()).collect()),
+        "metric_namespace": { aws::metrics::NAMESPACE: true },
+        "errors": text(ErrorName::ALL.iter().map(|name| name.as_str()).collect()),
+        "outcomes": text(bridge::Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect()),
+    })
+}
+
+#[test]
+fn story_252_names_that_other_programs_use_stay() {
+    let names = names();
+    for group in [
+        "parameters",
+        "parameter_values",
+        "outputs",
+        "resources",
+        "settings",
+        "metrics",
+        "errors",
+        "outcomes",
+    ] {
+        assert!(names[group].as_object().unwrap().len() > 3, "{group}: {}", names[group]);
+    }
+    hold("names.json", &names);
+}
+
+/// A running execution keeps the definition that it began with: the errors that this retries must keep their names, and
+/// the states must find what they read.
+#[test]
+fn story_252_the_definition_of_every_release_knows_the_errors_of_now() {
+    for (what, definition) in each("bridge.asl.json") {
+        for (name, state) in definition["States"].as_object().unwrap() {
+            let rules =
+                ["Retry", "Catch"].iter().flat_map(|field| state[*field].as_array().into_iter().flatten());
+            for error in rules.flat_map(|rule| rule["ErrorEquals"].as_array().unwrap()) {
+                let error = error.as_str().unwrap();
+                assert!(
+                    crate::is_of_aws(error) || ErrorName::parse(error).is_some(),
+                    "{what}, {name}: {error}"
+                );
+            }
+        }
+        for name in ErrorName::ALL.iter().filter(|name| name.retryable()) {
+            let retried = definition["States"].to_string().contains(&format!("\"{name}\""));
+            assert!(retried, "{what} does not retry {name}: executions that began with it would fail");
+        }
+    }
+}
