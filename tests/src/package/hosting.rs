@@ -26,7 +26,7 @@ const PATH: &AsciiSet = &PLAIN.remove(b'/');
 pub struct Place {
     /// The bucket. Lambda reads code from buckets of its own region only.
     pub bucket: String,
-    /// The begin of all object keys, such as `s3-sftp-bridge/`.
+    /// The beginning of all object keys, such as `s3-sftp-bridge/`.
     pub prefix: String,
     /// The bucket's region.
     pub region: String,
@@ -68,13 +68,14 @@ pub async fn region_of(s3: &Client, bucket: &str) -> Result<String> {
     let status = error.raw_response().map(|response| response.status().as_u16());
     let region = error.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region"));
     match (status, region) {
-        (Some(301), Some(region)) => Ok(region.to_owned()),
         (Some(404), _) => {
             bail!("the bucket {bucket:?} does not exist; create it first, or correct --bucket")
         }
         (Some(403), _) => bail!(
             "the bucket {bucket:?} may not be used with these credentials: it is another account's, or they lack s3:ListBucket"
         ),
+        // S3 answers with 301, 307 or 400 if the bucket is in another region.
+        (_, Some(region)) => Ok(region.to_owned()),
         _ if error.as_service_error().is_some_and(HeadBucketError::is_not_found) => {
             bail!("the bucket {bucket:?} does not exist; create it first, or correct --bucket")
         }
@@ -131,7 +132,7 @@ fn urls(place: &Place, template_key: &str) -> (String, String) {
     let encoded = utf8_percent_encode(&template, PLAIN);
     let launch = format!(
         "https://{region}.console.aws.amazon.com/cloudformation/home?region={region}#/stacks/quickcreate\
-         ?templateURL={encoded}&stackName=s3-sftp-bridge"
+         ?templateURL={encoded}"
     );
     (template, launch)
 }

@@ -104,7 +104,7 @@ async fn a_package_in_a_bucket_is_never_overwritten_and_a_mistake_uploads_nothin
     assert_eq!(first.template_url, format!("https://{bucket}.s3.{REGION}.amazonaws.com/{key}"));
     let encoded = first.template_url.replace(':', "%3A").replace('/', "%2F");
     let expected = format!(
-        "https://{REGION}.console.aws.amazon.com/cloudformation/home?region={REGION}#/stacks/quickcreate?templateURL={encoded}&stackName=s3-sftp-bridge"
+        "https://{REGION}.console.aws.amazon.com/cloudformation/home?region={REGION}#/stacks/quickcreate?templateURL={encoded}"
     );
     assert_eq!(first.launch_url, expected);
 }
