@@ -91,13 +91,8 @@ impl Package {
         architecture: Architecture,
         into: &Path,
     ) -> Result<Self> {
-        let name = format!("{COMMAND_LINE}-{version}-{}", architecture.name());
+        let name = name_of(version, architecture);
         let folder = into.join(&name);
-        ensure!(
-            !folder.exists() || folder.join(sums::FILE).exists(),
-            "{} is there already and is no package; choose another folder",
-            folder.display()
-        );
         fs::create_dir_all(into).with_context(|| format!("cannot create {}", into.display()))?;
         let unfinished = tempfile::Builder::new().prefix(&format!(".{name}-")).tempdir_in(into)?;
         let package =
@@ -105,10 +100,18 @@ impl Package {
         package.fill(root, binaries)?;
         fs::set_permissions(unfinished.path(), Permissions::from_mode(0o755))?;
         if folder.exists() {
+            ensure_replaceable(&folder)?;
             fs::remove_dir_all(&folder)?;
         }
         fs::rename(unfinished.keep(), &folder)?;
         Ok(Self { folder, ..package })
+    }
+
+    /// An error if a package of this version in the folder `into` would take the place of files that are not a
+    /// package's.
+    pub fn ensure_place(version: &str, architecture: Architecture, into: &Path) -> Result<()> {
+        let folder = into.join(name_of(version, architecture));
+        if folder.exists() { ensure_replaceable(&folder) } else { Ok(()) }
     }
 
     /// A package of this workspace's code for tests: the functions that tests use, without link-time optimisation, and
@@ -227,6 +230,30 @@ impl Package {
         );
         Ok(())
     }
+}
+
+fn name_of(version: &str, architecture: Architecture) -> String {
+    format!("{COMMAND_LINE}-{version}-{}", architecture.name())
+}
+
+/// Whether this folder has a package's files and no others: people put their partners' files and keys beside them.
+fn ensure_replaceable(folder: &Path) -> Result<()> {
+    ensure!(
+        folder.join(sums::FILE).exists(),
+        "{} is there already and is no package; choose another folder",
+        folder.display()
+    );
+    let listed = sums::listed(folder)?;
+    let files = sums::files(folder)?.into_iter();
+    let others: Vec<_> = files.filter(|file| file != sums::FILE && !listed.contains_key(file)).collect();
+    ensure!(
+        others.is_empty(),
+        "{} is there already, and has files that its {} does not list: {}; move them away, or choose another folder",
+        folder.display(),
+        sums::FILE,
+        others.join(", ")
+    );
+    Ok(())
 }
 
 fn mode(file: &str) -> u32 {

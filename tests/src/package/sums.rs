@@ -49,8 +49,8 @@ pub fn document(folder: &Path) -> Result<String> {
     files.map(|file| Ok(line(&of(&folder.join(file))?, file))).collect()
 }
 
-/// Compares every file with `SHA256SUMS`, and returns the sums by file.
-pub fn check(folder: &Path) -> Result<BTreeMap<String, String>> {
+/// The sums that `SHA256SUMS` lists, by file.
+pub fn listed(folder: &Path) -> Result<BTreeMap<String, String>> {
     let list = folder.join(FILE);
     let text = fs::read_to_string(&list)
         .with_context(|| format!("{} is no package: it has no {FILE}", folder.display()))?;
@@ -59,15 +59,23 @@ pub fn check(folder: &Path) -> Result<BTreeMap<String, String>> {
         let Some((sum, file)) = line.split_once("  ") else {
             bail!("{} has a line without a sum and a name: {line:?}", list.display());
         };
+        sums.insert(file.to_owned(), sum.to_owned());
+    }
+    Ok(sums)
+}
+
+/// Compares every file with `SHA256SUMS`, and returns the sums by file.
+pub fn check(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let sums = listed(folder)?;
+    for (file, sum) in &sums {
         let path = folder.join(file);
         ensure!(path.is_file(), "{} is missing; unpack the package again", path.display());
         let found = of(&path)?;
         ensure!(
-            found == sum,
+            found == *sum,
             "{} was changed: its SHA-256 is {found}, and {FILE} says {sum}; unpack the package again",
             path.display()
         );
-        sums.insert(file.to_owned(), found);
     }
     Ok(sums)
 }

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use integration_tests::package::{
-    Architecture, Binaries, COMMAND_LINE, FUNCTIONS, Package, sbom, sums, template,
+    Architecture, Binaries, COMMAND_LINE, FUNCTIONS, Package, hosting, sbom, sums, template,
 };
-use rustix::fs::Mode;
 use serde_json::Value;
 
 use crate::read;
@@ -37,24 +40,46 @@ fn found(package: &Package) -> Vec<(String, u32, String)> {
     found.collect()
 }
 
-#[test]
-fn the_same_programs_make_the_same_package_whatever_the_folder_the_time_and_the_umask() {
-    let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let first = package(one.path());
-    first.archive().unwrap();
+/// Set for a child process with umask 077: the folder where it makes a package.
+const STRICT: &str = "PACKAGE_WITH_A_STRICT_UMASK";
 
-    let mut binaries = programs(&other.path().join("else/where"), Architecture::X86_64);
+/// Runs the test of this name in a process of its own. A change of the umask here would meet all tests.
+fn with_strict_umask(test: &str, folder: &Path) {
+    let mut child = Command::new("sh");
+    child.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
+    let output = child.args(["--exact", test]).env(STRICT, folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// The same programs elsewhere, later, with other modes and in another order.
+fn package_of_changed_programs(folder: &Path) -> Package {
+    let mut binaries = programs(&folder.join("else/where"), Architecture::X86_64);
     let later = SystemTime::now() + Duration::from_secs(1_000_000);
     for program in binaries.functions.values().chain([&binaries.command_line]) {
         File::options().write(true).open(program).unwrap().set_modified(later).unwrap();
         fs::set_permissions(program, fs::Permissions::from_mode(0o700)).unwrap();
     }
     binaries.functions = binaries.functions.into_iter().rev().collect();
-    let before = rustix::process::umask(Mode::from_raw_mode(0o077));
-    let second = Package::assemble(&binaries, "1.2.3", Architecture::X86_64, &other.path().join("a"));
-    let second = second.unwrap();
-    second.archive().unwrap();
-    rustix::process::umask(before);
+    let package = Package::assemble(&binaries, "1.2.3", Architecture::X86_64, &folder.join("a")).unwrap();
+    package.archive().unwrap();
+    package
+}
+
+#[test]
+fn the_same_programs_make_the_same_package_whatever_the_folder_the_time_and_the_umask() {
+    if let Some(folder) = std::env::var_os(STRICT) {
+        let archive = package_of_changed_programs(Path::new(&folder)).archive_file();
+        // It is no part of the package, and so has what the umask leaves.
+        assert_eq!(fs::metadata(archive).unwrap().permissions().mode() & 0o777, 0o600);
+        return;
+    }
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let first = package(one.path());
+    first.archive().unwrap();
+
+    let name = "packages::the_same_programs_make_the_same_package_whatever_the_folder_the_time_and_the_umask";
+    with_strict_umask(name, other.path());
+    let second = Package::open(&other.path().join("a/s3-sftp-bridge-1.2.3-x86_64")).unwrap();
 
     assert_eq!(found(&first), found(&second));
     let names = sums::files(&first.folder).unwrap();
@@ -189,6 +214,68 @@ fn mistakes_with_packages_are_named() {
     let refused = Package::assemble(&programs, "1.2.3", Architecture::X86_64, &folder.path().join("c"));
     assert!(refused.unwrap_err().to_string().contains("is there already and is no package"));
     assert!(Architecture::parse("amd64").unwrap_err().to_string().contains("take x86_64 or arm64"));
+}
+
+#[test]
+fn a_package_never_takes_the_place_of_files_that_are_not_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = package(folder.path());
+    fs::write(first.template(), "old").unwrap();
+    assert_ne!(fs::read_to_string(package(folder.path()).template()).unwrap(), "old", "it is replaced");
+
+    fs::write(first.folder.join("acme.toml"), "mine").unwrap();
+    fs::create_dir(first.folder.join("keys")).unwrap();
+    fs::write(first.folder.join("keys/acme"), "mine, too").unwrap();
+    let binaries = programs(&folder.path().join("programs"), Architecture::X86_64);
+    let out = folder.path().join("out");
+    for refused in [
+        Package::assemble(&binaries, "1.2.3", Architecture::X86_64, &out).map(drop),
+        Package::ensure_place("1.2.3", Architecture::X86_64, &out),
+    ] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("SHA256SUMS does not list: acme.toml, keys; move them away"), "{refused}");
+    }
+    assert_eq!(fs::read_to_string(first.folder.join("acme.toml")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(first.folder.join("keys/acme")).unwrap(), "mine, too");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "nothing is left behind");
+    Package::ensure_place("1.2.4", Architecture::X86_64, &out).unwrap();
+}
+
+/// A client of an S3 that gives this answer to one request.
+fn answered(status: u16, headers: &str) -> Client {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let answer = format!("HTTP/1.1 {status} -\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n");
+    std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let lines = BufReader::new(&connection).lines();
+        lines.take_while(|line| !line.as_ref().unwrap().is_empty()).for_each(drop);
+        connection.write_all(answer.as_bytes()).unwrap();
+    });
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .region(Region::new("eu-central-1"))
+        .endpoint_url(endpoint)
+        .force_path_style(true);
+    Client::from_conf(config.build())
+}
+
+#[tokio::test]
+async fn the_region_of_a_bucket_is_found_whatever_the_status_that_names_it() {
+    let header = "x-amz-bucket-region: eu-north-1\r\n";
+    for status in [200, 301, 307, 400] {
+        let found = hosting::region_of(&answered(status, header), "code").await;
+        assert_eq!(found.unwrap(), "eu-north-1", "{status}");
+    }
+    for (status, headers, expected) in [
+        (403, header, "may not be used with these credentials"),
+        (404, header, "does not exist; create it first"),
+        (400, "", "gave no answer"),
+    ] {
+        let refused = hosting::region_of(&answered(status, headers), "code").await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("the bucket \"code\" {expected}")), "{status}: {refused}");
+    }
 }
 
 /// What `cargo tree` lists for one shipped program.
