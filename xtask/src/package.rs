@@ -17,6 +17,8 @@ use crate::report::{item, step};
 /// have it.
 const GLIBC: &str = "2.26";
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The processor: x86_64 or arm64.
@@ -35,12 +37,17 @@ pub(crate) struct Options {
     /// creates a stack.
     #[arg(long)]
     bucket: Option<String>,
-    /// The begin of the object keys in the bucket.
-    #[arg(long, requires = "bucket", default_value = "s3-sftp-bridge/")]
+    /// The beginning of the object keys; it must end with a slash.
+    #[arg(long, requires = "bucket", default_value = "s3-sftp-bridge/", value_parser = prefix)]
     prefix: String,
     /// The region of the stacks. The bucket must be in it.
     #[arg(long, requires = "bucket")]
     region: Option<String>,
+}
+
+fn prefix(text: &str) -> Result<String> {
+    ensure!(text.ends_with('/'), "it must end with a slash, as s3-sftp-bridge/ does");
+    Ok(text.to_owned())
 }
 
 pub(crate) async fn run(options: &Options) -> Result<()> {
@@ -53,6 +60,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let package = match &options.package {
         Some(folder) => Package::open(folder)?,
         None => {
+            Package::ensure_place(VERSION, architecture, &options.out)?;
             ensure_target(architecture).await?;
             if options.twice {
                 ensure_committed().await?;
@@ -146,8 +154,7 @@ async fn build(root: &Path, architecture: Architecture, out: &Path) -> Result<Pa
     .await?;
     let package = step("package", "packing", async {
         let binaries = Binaries::of_cargo_lambda(&functions, &command_line);
-        let version = env!("CARGO_PKG_VERSION");
-        let package = Package::assemble_from(root, &binaries, version, architecture, out)?;
+        let package = Package::assemble_from(root, &binaries, VERSION, architecture, out)?;
         package.archive()?;
         Ok((package, "packed".to_owned()))
     })
@@ -172,14 +179,7 @@ async fn cargo_lambda(
     let sam = tools::sam().await?;
     let home = std::env::home_dir().context("HOME is not set")?;
     let cargo_home = std::env::var_os("CARGO_HOME").map_or(home.join(".cargo"), PathBuf::from);
-    // The later ones win, so the target folder stands behind the workspace that it is in.
-    let folders = [
-        (cargo_home.as_path(), "/cargo"),
-        (&tools::folder(), "/tools"),
-        (root, "/s3-sftp-bridge"),
-        (target_folder, "/target"),
-    ];
-    let folders = folders.map(|(from, to)| format!("{}={to}", from.display()));
+    let folders = replaced(root, &cargo_home, &tools::folder(), target_folder);
     ensure!(!folders.concat().contains(' '), "a folder's name has a space: {}", folders.join(", "));
     let rust = folders.clone().map(|folder| format!("--remap-path-prefix={folder}"));
     let c = folders.map(|folder| format!("-ffile-prefix-map={folder}"));
@@ -200,6 +200,13 @@ async fn cargo_lambda(
     let log = tools::logs().join("package.log");
     std::fs::create_dir_all(tools::logs())?;
     process::run(&build, &log).await.context("the release build failed")
+}
+
+/// What replaces the folders of this machine. The last one that fits wins, so the workspace is the first: the others may
+/// lie in it.
+fn replaced(root: &Path, cargo_home: &Path, tools: &Path, target: &Path) -> [String; 4] {
+    let folders = [(root, "/s3-sftp-bridge"), (cargo_home, "/cargo"), (tools, "/tools"), (target, "/target")];
+    folders.map(|(from, to)| format!("{}={to}", from.display()))
 }
 
 /// Builds the package once more, in another folder, and compares.
@@ -238,4 +245,69 @@ fn differences(one: &Package, other: &Package) -> Result<Vec<String>> {
         different.push("the archive".to_owned());
     }
     Ok(different)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: &str = "/home/me/bridge";
+    const COPY: &str = "/tmp/again/another/folder";
+
+    /// Of a build in this folder. The tools stay in the first one.
+    fn list(root: &str) -> [String; 4] {
+        let [cargo_home, tools] = [".cargo", "bridge/target/tools"].map(|it| Path::new("/home/me").join(it));
+        replaced(Path::new(root), &cargo_home, &tools, &Path::new(root).join("target/release-build"))
+    }
+
+    /// What a compiler writes: the last one that fits wins.
+    fn written(list: &[String], file: &str) -> String {
+        let replace = |it: &String| {
+            let (from, to) = it.split_once('=').unwrap();
+            Some(format!("{to}{}", file.strip_prefix(from)?))
+        };
+        list.iter().rev().find_map(replace).unwrap()
+    }
+
+    #[test]
+    fn two_builds_in_two_folders_write_the_same_names_of_files() {
+        let expected = |root: &str| {
+            [
+                format!("{root}=/s3-sftp-bridge"),
+                "/home/me/.cargo=/cargo".to_owned(),
+                "/home/me/bridge/target/tools=/tools".to_owned(),
+                format!("{root}/target/release-build=/target"),
+            ]
+        };
+        for root in [HERE, COPY] {
+            let list = list(root);
+            assert_eq!(list, expected(root));
+            for (file, name) in [
+                (format!("{root}/crates/sftp/src/lib.rs"), "/s3-sftp-bridge/crates/sftp/src/lib.rs"),
+                (format!("{root}/target/release-build/release/out.rs"), "/target/release/out.rs"),
+                (format!("{HERE}/target/tools/zig/lib.c"), "/tools/zig/lib.c"),
+                ("/home/me/.cargo/registry/lib.rs".to_owned(), "/cargo/registry/lib.rs"),
+            ] {
+                assert_eq!(written(&list, &file), name, "{root}");
+            }
+        }
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn a_prefix_without_a_slash_at_its_end_is_refused() {
+        let parse = |prefix| {
+            let line = ["package", "--bucket", "code", "--prefix", prefix];
+            <Line as clap::Parser>::try_parse_from(line).map(|line| line.options.prefix)
+        };
+        assert_eq!(parse("acme/bridge/").unwrap(), "acme/bridge/");
+        let refused = parse("acme").unwrap_err().to_string();
+        assert!(refused.contains("'acme' for '--prefix <PREFIX>': it must end with a slash"), "{refused}");
+        assert!(parse("").is_err());
+    }
 }
