@@ -32,6 +32,16 @@ fn ci_runs_the_commands_of_the_readme_with_the_toolchain_of_the_workspace() {
     assert!(read("Cargo.toml").contains(&format!("\nrust-version = \"{toolchain}\"\n")), "{toolchain}");
 }
 
+/// An artifact that is made of files has no modes: the command line in a package's folder could not be run.
+#[test]
+fn ci_keeps_the_archives_and_their_sums_and_not_the_folders() {
+    let workflow = load(".github/workflows/ci.yml");
+    let steps = workflow["jobs"]["package"]["steps"].as_sequence().unwrap();
+    let kept = steps.iter().filter_map(|step| step.as_mapping_get("with")?.as_mapping_get("path")?.as_str());
+    let kept: Vec<&str> = kept.flat_map(str::lines).collect();
+    assert_eq!(kept, ["target/package/*.zip", "target/package/*.zip.sha256"]);
+}
+
 #[test]
 fn actions_are_pinned_to_a_commit() {
     let pinned = Regex::new(r"^[a-z-]+/[a-z-]+@[0-9a-f]{40}$").unwrap();
