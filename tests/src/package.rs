@@ -13,65 +13,13 @@ use crate::{cli, package};
 
 mod archive;
 pub mod hosting;
+mod parts;
 pub mod sbom;
 pub mod sums;
 pub mod template;
 
-/// The functions, by the name of their packages and binaries.
-pub const FUNCTIONS: [&str; 4] = ["fetch-key", "record-failure", "transfer", "verify-remote"];
-/// The command line, by the name of its package and binary.
-pub const COMMAND_LINE: &str = "s3-sftp-bridge";
-/// The state machines' definitions.
-pub const DEFINITIONS: [&str; 2] = ["backfill.asl.json", "bridge.asl.json"];
-
-/// A processor that Lambda has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Architecture {
-    /// AMD's and Intel's.
-    X86_64,
-    /// AWS's Graviton.
-    Arm64,
-}
-
-impl Architecture {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
-
-    /// The processor of this machine.
-    pub fn of_this_machine() -> Self {
-        if std::env::consts::ARCH == "aarch64" { Self::Arm64 } else { Self::X86_64 }
-    }
-
-    /// Lambda's name for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64",
-            Self::Arm64 => "arm64",
-        }
-    }
-
-    /// The processor with this name of Lambda's.
-    pub fn parse(name: &str) -> Result<Self> {
-        let known = Self::ALL.into_iter().find(|known| known.name() == name);
-        known.with_context(|| format!("the architecture {name:?} is unknown; take x86_64 or arm64"))
-    }
-
-    /// Rust's name for it.
-    pub fn target(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64-unknown-linux-gnu",
-            Self::Arm64 => "aarch64-unknown-linux-gnu",
-        }
-    }
-
-    /// The field `e_machine` of its programs.
-    fn machine(self) -> [u8; 2] {
-        match self {
-            Self::X86_64 => [0x3e, 0],
-            Self::Arm64 => [0xb7, 0],
-        }
-    }
-}
+use parts::zip_of;
+pub use parts::{Architecture, COMMAND_LINE, DEFINITIONS, FUNCTIONS};
 
 /// The programs of a package, as they were built.
 #[derive(Clone, Debug)]
@@ -279,11 +227,6 @@ impl Package {
         );
         Ok(())
     }
-}
-
-/// The archive of a function.
-pub fn zip_of(function: &str) -> String {
-    format!("{function}.zip")
 }
 
 fn mode(file: &str) -> u32 {

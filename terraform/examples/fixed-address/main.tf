@@ -40,7 +40,7 @@ resource "aws_route_table_association" "public" {
   route_table_id = aws_route_table.public.id
 }
 
-# The address that the partner admits. Whoever destroys it needs the partner's help to get a new one admitted.
+# The address that the partner admits. If it is destroyed, the partner has to admit a new one.
 resource "aws_eip" "partner_sees" {
   domain = "vpc"
 

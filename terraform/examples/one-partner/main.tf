@@ -7,6 +7,7 @@ resource "aws_secretsmanager_secret" "acme" {
   description = "Private key for acme's SFTP server"
 }
 
+# Subscribe to it. Without a subscription, the alarms reach nobody.
 resource "aws_sns_topic" "on_call" {
   name = "s3-sftp-bridge-on-call"
 }

@@ -12,8 +12,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
+use super::parts::{DEFINITIONS, FUNCTIONS, zip_of};
 use super::sums::{self, hex};
-use super::{DEFINITIONS, FUNCTIONS, Package, template, zip_of};
+use super::{Package, template};
 
 /// Characters of a URL that need no escape.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::parts::{Architecture, COMMAND_LINE, FUNCTIONS};
 use super::sums::hex;
-use super::{Architecture, COMMAND_LINE, FUNCTIONS};
 
 /// The name of the file.
 pub const FILE: &str = "sbom.cdx.json";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Architecture, DEFINITIONS, FUNCTIONS, zip_of};
+use super::parts::{Architecture, DEFINITIONS, FUNCTIONS, zip_of};
 
 /// The name of the file.
 pub const FILE: &str = "template.yaml";

@@ -56,9 +56,10 @@ pub(crate) struct Arguments {
     /// the environment are not used.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     config_file: Option<PathBuf>,
-    /// Write a file for `sam deploy --config-file`
+    /// Write a partner's file
     ///
-    /// If all is well, with these settings and what is recommended. The stack
+    /// It is for `sam deploy --config-file`, and written only if all is well:
+    /// with these settings, and what is recommended. The stack
     /// is named after the file: sftp-acme for acme.toml.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     write: Option<PathBuf>,
