@@ -1,6 +1,8 @@
 //! What releases have promised: files of `tests/contracts`, taken from real runs of each release. Documents that it wrote
 //! must still be read, and what it printed must still be there with at least the same fields.
 
+pub mod inputs;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

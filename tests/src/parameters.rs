@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use saphyr::{LoadableYamlNode, Mapping, Scalar, Yaml};
+use serde::{Deserialize, Serialize};
 
 /// The type of a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// `String`.
     Text,
@@ -33,6 +34,8 @@ pub struct Parameter {
     pub minimum: Option<u64>,
     /// The largest number.
     pub maximum: Option<u64>,
+    /// The minimum number of characters.
+    pub length_min: Option<u64>,
     /// The maximum number of characters.
     pub length_max: Option<u64>,
 }
@@ -88,6 +91,7 @@ fn parameter(name: &str, properties: &Yaml<'_>) -> Result<Parameter> {
         constraint: None,
         minimum: None,
         maximum: None,
+        length_min: None,
         length_max: None,
     };
     for (property, value) in properties {
@@ -116,6 +120,7 @@ fn set(parameter: &mut Parameter, property: &str, value: &Yaml<'_>) -> Result<()
         "ConstraintDescription" => parameter.constraint = Some(text(value)?),
         "MinValue" => parameter.minimum = Some(number()?),
         "MaxValue" => parameter.maximum = Some(number()?),
+        "MinLength" => parameter.length_min = Some(number()?),
         "MaxLength" => parameter.length_max = Some(number()?),
         other => bail!("the property {other} is not known here"),
     }

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws::metrics::Metric;
 use bridge::{
     Checkpoint, DayReceiptKey, ErrorName, FailureKey, FetchKeyInput, FetchKeyOutput, Receipt, ReceiptKey,
-    RecordFailureInput, SETTINGS, TransferInput, VerifyRemoteInput, decode,
+    RecordFailureInput, TransferInput, VerifyRemoteInput, decode,
 };
-use integration_tests::contract::{hold, lost, of_each_release, releases};
+use integration_tests::contract::inputs::{Input, Inputs, Presence};
+use integration_tests::contract::{hold, is_recording, lost, of_each_release, record, releases};
 use integration_tests::template::template;
+use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -149,8 +151,7 @@ fn story_252_receipts_and_records_of_every_release_are_read_whole() {
     }
 }
 
-/// The names that other programs write or read. What a name stands for now is compared with what it stood for, so that a
-/// list of values only grows.
+/// The names that other programs read.
 fn names() -> Value {
     let template = template();
     let section = |from: &str, to: &str| {
@@ -160,16 +161,9 @@ fn names() -> Value {
     let entry = Regex::new(r"(?m)^  ([A-Z][A-Za-z0-9]+):").unwrap();
     let of =
         |section: &str| entry.captures_iter(section).map(|found| found[1].to_owned()).collect::<Vec<_>>();
-    let parameters = section("Parameters", "Mappings");
     let set =
         |names: Vec<String>| names.into_iter().map(|name| (name, json!(true))).collect::<BTreeMap<_, _>>();
     let text = |names: Vec<&str>| set(names.into_iter().map(str::to_owned).collect());
-    let allowed =
-        Regex::new(r"(?m)^  ([A-Z][A-Za-z0-9]+):\n(?:    .*\n)*?    AllowedValues: \[(.*)\]$").unwrap();
-    let values = allowed.captures_iter(&parameters).map(|found| {
-        let values = found[2].split(", ").map(|value| value.trim_matches('"').to_owned()).collect();
-        (found[1].to_owned(), set(values))
-    });
     // An update replaces a resource whose logical id has changed: its contents would be gone.
     let resources = section("Resources", "Outputs");
     let kept = Regex::new(
@@ -179,11 +173,8 @@ fn names() -> Value {
     let resources =
         kept.captures_iter(&resources).map(|found| (found[1].to_owned(), json!({ &found[2]: true })));
     json!({
-        "parameters": set(of(&parameters)),
-        "parameter_values": values.collect::<BTreeMap<_, _>>(),
         "outputs": set(of(&section("Outputs", "nothing"))),
         "resources": resources.collect::<BTreeMap<_, _>>(),
-        "settings": text(SETTINGS.iter().map(|setting| setting.name).collect()),
         "metrics": text(Metric::ALL.iter().map(|metric| metric.name()).collect()),
         "metric_namespace": { aws::metrics::NAMESPACE: true },
         "errors": text(ErrorName::ALL.iter().map(|name| name.as_str()).collect()),
@@ -194,19 +185,134 @@ fn names() -> Value {
 #[test]
 fn story_252_names_that_other_programs_use_stay() {
     let names = names();
-    for group in [
-        "parameters",
-        "parameter_values",
-        "outputs",
-        "resources",
-        "settings",
-        "metrics",
-        "errors",
-        "outcomes",
-    ] {
+    for group in ["outputs", "resources", "metrics", "errors", "outcomes"] {
         assert!(names[group].as_object().unwrap().len() > 3, "{group}: {}", names[group]);
     }
     hold("names.json", &names);
+}
+
+/// The name of the file with the parameters and the settings.
+const INPUTS: &str = "inputs.json";
+
+/// The texts of the recorded decisions.
+fn decisions() -> Vec<String> {
+    let files = std::fs::read_dir(workspace().join("docs/decisions")).unwrap();
+    files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+}
+
+#[test]
+fn story_252_defaults_stay_and_what_was_accepted_is_accepted() {
+    let now = Inputs::of(&template()).unwrap();
+    assert!(now.parameters.len() > 40 && now.settings.len() > 30, "{now:#?}");
+    if is_recording() {
+        return record(INPUTS, &serde_json::to_value(now).unwrap());
+    }
+    for (what, then) in each(INPUTS) {
+        let then: Inputs = decode(then).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let broken = then.broken_by(&now, &decisions());
+        assert!(broken.is_empty(), "{what} promised more: {broken:#?}");
+    }
+}
+
+/// What is reported if the template is changed like this.
+fn broken_by_template(from: &str, to: &str, decisions: &[String]) -> String {
+    let template = template();
+    assert_eq!(template.matches(from).count(), 1, "{from:?} is there once");
+    let [then, now] = [&template, &template.replace(from, to)].map(|text| Inputs::of(text).unwrap());
+    assert_ne!(then, now, "{to:?} changes nothing");
+    then.broken_by(&now, decisions).join("\n")
+}
+
+#[test]
+fn story_252_a_template_that_accepts_less_is_noticed() {
+    let port = "    Description: TCP port of the SFTP server.\n    Default: 22\n    MinValue: 1\n    MaxValue: 65535\n";
+    let port_with = |from: &str, to: &str| broken_by_template(port, &port.replace(from, to), &[]);
+    assert_eq!(port_with("22\n", "2222\n"), r#"SftpPort: the default was "22", is "2222""#);
+    assert_eq!(port_with("    Default: 22\n", ""), "SftpPort: was optional, is required");
+    assert_eq!(port_with("MinValue: 1", "MinValue: 1024"), "SftpPort: the minimum was 1, is 1024");
+    assert_eq!(port_with("65535", "32767"), "SftpPort: the maximum was 65535, is 32767");
+
+    for (from, to, broken) in [
+        ("MaxLength: 1900", "MaxLength: 1800", "SftpTrustedHostKeys: the maximum length was 1900, is 1800"),
+        (
+            "MaxLength: 1900",
+            "MinLength: 8\n    MaxLength: 1900",
+            "SftpTrustedHostKeys: there was no limit, the minimum length is 8",
+        ),
+        (
+            "[replace, skip, fail, keep-both]",
+            "[replace, skip, fail]",
+            r#"SftpIfExists: does not accept ["keep-both"] any more"#,
+        ),
+        (
+            "  S3Include:\n    Type: String\n",
+            "  S3Include:\n    Type: String\n    AllowedValues: [\"\"]\n",
+            r#"S3Include: accepted any value, accepts only {""}"#,
+        ),
+        (
+            "\n  S3Include:\n    Type: String\n",
+            "\n  S3Include:\n    Type: Number\n",
+            "S3Include: the type was Text, is Number",
+        ),
+        ("\n  KeySuffix:\n    Type: ", "\n  KeyEnd:\n    Type: ", "KeySuffix: is gone"),
+        (
+            "\nParameters:\n",
+            "\nParameters:\n  Region:\n    Type: String\n    Description: New.\n",
+            "Region: is new, and required: give it a default",
+        ),
+    ] {
+        assert_eq!(broken_by_template(from, to, &[]), broken);
+    }
+}
+
+#[test]
+fn story_252_a_changed_pattern_needs_a_decision() {
+    let (from, to) = (r"'^[^*?\\$]*$'", r"'^[^*?\\$ ]*$'");
+    let broken = broken_by_template(from, to, &[]);
+    assert!(broken.starts_with("KeySuffix: the pattern was "), "{broken}");
+    assert!(broken.contains("record a decision in docs/decisions"), "{broken}");
+    let decided = |text: &str| broken_by_template(from, to, &[text.to_owned()]);
+    assert_eq!(decided(r"The pattern of `KeySuffix` is now `^[^*?\\$ ]*$`, because"), "");
+    assert_eq!(decided(r"The pattern of `KeySuffix` is now another one"), broken);
+    assert_eq!(decided(r"The pattern of `KeyPrefix` is now `^[^*?\\$ ]*$`"), broken);
+}
+
+#[test]
+fn story_252_a_setting_that_accepts_less_is_noticed() {
+    let then = Inputs::of(&template()).unwrap();
+    let with = |name: &str, change: fn(&mut Input)| {
+        let mut now = then.clone();
+        change(now.settings.get_mut(name).unwrap());
+        assert_ne!(then, now, "{name} was changed");
+        then.broken_by(&now, &[]).join("\n")
+    };
+    let fsync = with("SFTP_FSYNC", |fsync| fsync.default = Some("require".into()));
+    assert_eq!(fsync, r#"SFTP_FSYNC: the default was "try", is "require""#);
+    let user = with("SFTP_USER", |user| user.default = Some("bridge".into()));
+    assert_eq!(user, r#"SFTP_USER: the default was none, is "bridge""#);
+    let user = with("SFTP_USER", |user| user.presence = Presence::Required);
+    assert_eq!(user, "SFTP_USER: was optional, is required");
+    let keep = with("SFTP_KEEP_CONNECTION", |keep| keep.maximum = Some(60));
+    assert_eq!(keep, "SFTP_KEEP_CONNECTION: the maximum was 600, is 60");
+    let marker = with("SFTP_MARKER", |marker| marker.allowed_values.retain(|value| value != "md5"));
+    assert_eq!(marker, r#"SFTP_MARKER: does not accept ["md5"] any more"#);
+}
+
+#[test]
+fn story_252_accepting_more_is_allowed() {
+    for (from, to) in [
+        ("    MaxValue: 65535\n", ""),
+        ("MaxLength: 1900", "MaxLength: 2000"),
+        ("[replace, skip, fail, keep-both]", "[replace, skip, fail, keep-both, ask]"),
+        ("    AllowedPattern: '^[^*?\\\\$]*$'\n", ""),
+        ("\n  SftpHost:\n    Type: String\n", "\n  SftpHost:\n    Type: String\n    Default: localhost\n"),
+        (
+            "\nParameters:\n",
+            "\nParameters:\n  Region:\n    Type: String\n    Description: New.\n    Default: \"\"\n",
+        ),
+    ] {
+        assert_eq!(broken_by_template(from, to, &[]), "", "{to:?}");
+    }
 }
 
 /// A running execution keeps the definition that it began with: the errors that this retries must keep their names, and
