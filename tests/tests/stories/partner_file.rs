@@ -62,6 +62,7 @@ async fn doctor_writes_what_it_has_examined_and_reads_it_again() {
     let mut variables = place.variables();
     variables.insert("S3_EXCLUDE".into(), "**/tmp/**".into());
     variables.insert("SFTP_PROOF".into(), "hash".into());
+    variables.insert("AWS_REGION".into(), "eu-west-1".into());
     let path = place.path("acme.toml");
     let file = text(&path);
     let parameters = ["--parameter", "KeyPrefix=acme/", "--parameter", "MaxConnections=4", "--write", file];
@@ -79,6 +80,7 @@ async fn doctor_writes_what_it_has_examined_and_reads_it_again() {
     let written = std::fs::read_to_string(&path).unwrap();
     for line in [
         "stack_name = \"sftp-acme\"",
+        "region = \"eu-west-1\"",
         &format!("SftpHost = \"{}\"", place.partner.host),
         &format!("SftpPort = \"{}\"", place.partner.port),
         &format!("SftpTrustedHostKeys = \"{}\"", place.partner.host_key.public),
@@ -97,15 +99,23 @@ async fn doctor_writes_what_it_has_examined_and_reads_it_again() {
     assert_eq!(ran.status, 0, "{ran:?}");
     assert!(ran.stdout.contains("; the stack is sftp-acme\n"), "{ran:?}");
 
-    // A change of one parameter leaves the others, and a default that was named before stays named.
-    let change = ["--config-file", file, "--write", file, "--parameter", "MaxConnections=10", "--json"];
-    let ran = place.doctor(&BTreeMap::new(), &change).await;
+    // A change of one parameter leaves the others, what a person has written, and a default that was named before. A
+    // default that the command line gives is written, because the stack may have another value.
+    let edited =
+        written.replace("resolve_s3 = true\n", "s3_bucket = \"ours\" # audited\nrole_arn = \"arn\"\n");
+    assert_ne!(edited, written);
+    std::fs::write(&path, &edited).unwrap();
+    let change = ["--parameter", "MaxConnections=10", "--parameter", "SftpProof=auto", "--json"];
+    let change = [&["--config-file", file, "--write", file], change.as_slice()].concat();
+    let elsewhere = BTreeMap::from([("AWS_REGION".to_owned(), "us-east-1".to_owned())]);
+    let ran = place.doctor(&elsewhere, &change).await;
     assert_eq!(ran.status, 0, "{ran:?}");
     let json: Value = serde_json::from_str(&ran.stdout).unwrap();
     let expected = json!({"path": file, "stack_name": "sftp-acme", "is_written": true, "refusal": null});
     assert_eq!(json["file"], expected);
     let changed = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(changed, written.replace("MaxConnections = \"4\"", "MaxConnections = \"10\""));
+    let edited = edited.replace("MaxConnections = \"4\"", "MaxConnections = \"10\"");
+    assert_eq!(changed, edited + "SftpProof = \"auto\"\n");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The configuration that is checked: the settings of the environment, as `deliver` reads them, or those of a partner's
 //! file; and the arguments that replace some of them.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,6 +94,8 @@ pub(crate) struct Configuration {
     changed: Vec<(&'static str, String)>,
     /// Parameters that are no settings of the server, such as the bucket.
     others: Parameters,
+    /// The parameters that the command line has set.
+    given: BTreeSet<String>,
     /// The stack of the partner's file that is checked.
     stack_name: Option<String>,
     /// The file to write.
@@ -112,11 +115,13 @@ impl Configuration {
     /// `InvalidConfig`, with all mistakes; `RemotePathRejected` if an object with this key would not be delivered.
     pub(crate) fn new(environment: Variables, arguments: &Arguments) -> Result<Self> {
         let file = arguments.config_file.as_deref().map(PartnerFile::read).transpose()?;
-        let target = arguments.write.as_deref().map(Target::new).transpose()?;
+        // As the AWS SDK does it, which reads the secret there. The SAM CLI reads only the second one.
+        let region = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| environment.named(name));
+        let target = arguments.write.as_deref().map(|path| Target::new(path, region)).transpose()?;
         let mut others = Parameters::new();
-        let given = file.iter().flat_map(|file| &file.parameters);
+        let in_file = file.iter().flat_map(|file| &file.parameters);
         let base = if file.is_some() { Variables::default() } else { environment };
-        let given = given.chain(arguments.checked_parameters()?);
+        let given = in_file.chain(arguments.checked_parameters()?);
         let variables = arguments.replace(given.fold(base, |variables, (name, value)| {
             if name == "MaxConnections" {
                 // As the stack does it: a connection that is kept would block the next step.
@@ -150,6 +155,7 @@ impl Configuration {
             timeout: Duration::from_secs(arguments.timeout),
             changed: Vec::new(),
             others,
+            given: arguments.given(),
             stack_name: file.as_ref().map(|file| file.stack_name.clone()),
             target,
         };
@@ -172,12 +178,16 @@ impl Configuration {
 
     /// The parameters of the stack that the settings stand for, without recommendations.
     pub(crate) fn parameters(&self) -> Parameters {
-        let settings = self.set().into_iter().filter_map(|(name, value)| {
-            let setting = SETTINGS.iter().find(|setting| setting.name == name)?;
-            let parameter = setting.parameter().filter(|it| parameters::setting(it).is_some())?;
-            Some((parameter.to_owned(), value.to_owned()))
-        });
+        let settings = self
+            .set()
+            .into_iter()
+            .filter_map(|(name, value)| Some((parameter_of(name)?.to_owned(), value.to_owned())));
         self.others.clone().into_iter().chain(settings).collect()
+    }
+
+    /// The parameters that the command line has set.
+    pub(super) fn given(&self) -> &BTreeSet<String> {
+        &self.given
     }
 
     /// The file to write.
@@ -307,21 +317,34 @@ impl Arguments {
 
     /// The settings, with those that have an option of their own.
     fn replace(&self, variables: Variables) -> Variables {
-        let Self { host, port, user, location, trusted_host_keys, secret_id, .. } = self;
-        let port = port.map(|port| port.to_string());
-        let options = [
-            ("SFTP_HOST", host),
-            ("SFTP_PORT", &port),
-            ("SFTP_USER", user),
-            ("SFTP_LOCATION", location),
-            ("SFTP_TRUSTED_HOST_KEYS", trusted_host_keys),
-            ("SFTP_SECRET_ID", secret_id),
-        ];
-        options.into_iter().fold(variables, |variables, (name, value)| match value {
-            Some(value) => variables.with(name, value),
-            None => variables,
-        })
+        self.options().fold(variables, |variables, (name, value)| variables.with(name, &value))
     }
+
+    /// The settings that have an option of their own, if it is given.
+    fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let Self { host, port, user, location, trusted_host_keys, secret_id, .. } = self;
+        let options = [
+            ("SFTP_HOST", host.clone()),
+            ("SFTP_PORT", port.map(|port| port.to_string())),
+            ("SFTP_USER", user.clone()),
+            ("SFTP_LOCATION", location.clone()),
+            ("SFTP_TRUSTED_HOST_KEYS", trusted_host_keys.clone()),
+            ("SFTP_SECRET_ID", secret_id.clone()),
+        ];
+        options.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// The parameters that are set here, even to nothing.
+    fn given(&self) -> BTreeSet<String> {
+        let options = self.options().filter_map(|(setting, _)| parameter_of(setting)).map(str::to_owned);
+        self.parameter.iter().map(|(name, _)| name.clone()).chain(options).collect()
+    }
+}
+
+/// The parameter of the stack that stands for a setting.
+fn parameter_of(setting: &str) -> Option<&'static str> {
+    let setting = SETTINGS.iter().find(|it| it.name == setting)?;
+    setting.parameter().filter(|it| parameters::setting(it).is_some())
 }
 
 /// The value may be a secret that was pasted by mistake, and clap repeats only the argument.
@@ -397,6 +420,15 @@ pub(crate) mod tests {
             let line = ["--object-key", object_key];
             assert_eq!(configuration(&variables, &line).is_ok(), is_taken, "{object_key}");
         }
+    }
+
+    #[test]
+    fn what_the_command_line_sets_is_known_even_if_it_is_a_default() {
+        let line =
+            ["--port", "22", "--user", "", "--parameter", "SftpProof=auto", "--parameter", "KeyPrefix="];
+        let configuration = configuration(&[("SFTP_HOST", "h"), ("SFTP_LOCATION", "in")], &line).unwrap();
+        let given: Vec<&str> = configuration.given().iter().map(String::as_str).collect();
+        assert_eq!(given, ["KeyPrefix", "SftpPort", "SftpProof", "SftpUser"]);
     }
 
     #[test]

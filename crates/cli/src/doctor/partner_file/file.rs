@@ -91,7 +91,7 @@ fn section<'a>(root: &'a Table, command: &str) -> Option<&'a dyn toml_edit::Tabl
 }
 
 /// The text that the SAM CLI makes of a value. It is written in Python.
-fn as_text(value: &Value) -> Option<String> {
+pub(super) fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.value().clone()),
         Value::Integer(number) => Some(number.value().to_string()),

@@ -1,5 +1,6 @@
 //! A partner's file: what `sam deploy --config-file acme.toml` reads. One partner has one file, one stack.
 
+mod document;
 mod file;
 pub(super) mod outcome;
 pub(super) mod parameters;

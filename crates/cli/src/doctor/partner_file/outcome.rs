@@ -1,5 +1,7 @@
 //! Whether the file is written after an examination, and what is in it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::file::{Parameters, problems};
@@ -41,21 +43,26 @@ fn written(
     let mut parameters = configuration.parameters();
     parameters.extend(recommendation.parameters());
     fit(&mut parameters);
-    // `sam deploy` keeps the stack's value of a parameter that the file does not name. So what the file has named stays.
     let named = target.named();
-    let is_default = |name: &str, value: &str| parameters::find(name).is_ok_and(|it| it.is_default(value));
-    for name in &named {
-        let default = parameters::find(name).ok().and_then(|parameter| parameter.default.clone());
-        if let Some(default) = default {
-            parameters.entry(name.clone()).or_insert(default);
-        }
-    }
-    parameters.retain(|name, value| named.contains(name) || !is_default(name, value));
+    name_all(&mut parameters, &named.union(configuration.given()).cloned().collect());
     let problems = problems(&parameters);
     if !problems.is_empty() {
         return Err(format!("the template would not take it: {}", problems.join("; ")));
     }
     target.write(&parameters).map_err(|error| error.to_string())
+}
+
+/// `sam deploy` keeps the stack's value of a parameter that the file does not name. So what the file has named, or the
+/// command line has given, is written even if it is the default.
+fn name_all(parameters: &mut Parameters, named: &BTreeSet<String>) {
+    for name in named {
+        let default = parameters::find(name).ok().and_then(|parameter| parameter.default.clone());
+        if let Some(default) = default {
+            parameters.entry(name.clone()).or_insert(default);
+        }
+    }
+    let is_default = |name: &str, value: &str| parameters::find(name).is_ok_and(|it| it.is_default(value));
+    parameters.retain(|name, value| named.contains(name) || !is_default(name, value));
 }
 
 /// The template refuses more connections for one file than half of those for all files. The partner's limit stands.
@@ -107,6 +114,18 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_default_is_written_only_if_it_was_named_or_given() {
+        let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut parameters: Parameters =
+            [("SftpHost", "h"), ("SftpPort", "22"), ("SftpProof", "auto")].map(text).into();
+        // `SftpStripPrefix` was given as "", which counts as not set for the checks.
+        let named = ["SftpPort", "SftpStripPrefix", "SftpUnknown"].map(str::to_owned).into();
+        name_all(&mut parameters, &named);
+        let expected = [("SftpHost", "h"), ("SftpPort", "22"), ("SftpStripPrefix", "")].map(text).into();
+        assert_eq!(parameters, expected);
+    }
 
     #[test]
     fn connections_of_a_file_fit_into_those_of_the_partner() {

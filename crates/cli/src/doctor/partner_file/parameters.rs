@@ -58,12 +58,19 @@ pub(in crate::doctor) fn setting(parameter: &str) -> Option<&'static str> {
     SETTINGS.iter().find(is_its).map(|setting| setting.name)
 }
 
+/// A parameter and its value, unless that may be a secret.
+pub(super) fn shown(name: &str, value: &str) -> String {
+    if NEVER_SHOWN.contains(&name) || may_be_secret(value) {
+        format!("{name} has a value that is not shown")
+    } else {
+        format!("{name} is {value:?}")
+    }
+}
+
 impl Parameter {
     /// # Errors
     /// The parameter, its value unless it may be a secret, and what is expected.
     pub(in crate::doctor) fn check(&self, value: &str) -> Result<(), String> {
-        let is_hidden = NEVER_SHOWN.contains(&self.name) || may_be_secret(value);
-        let shown = if is_hidden { "has a value that is not shown".into() } else { format!("is {value:?}") };
         if is_secret(value) {
             let name = self.name;
             return Err(format!(
@@ -71,7 +78,7 @@ impl Parameter {
             ));
         }
         match self.refusal(value) {
-            Some(expected) => Err(format!("{} {shown}: expected {expected}", self.name)),
+            Some(expected) => Err(format!("{}: expected {expected}", shown(self.name, value))),
             None => Ok(()),
         }
     }

@@ -1,28 +1,31 @@
 //! The file that is written.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use bridge::{ErrorName, Result};
-use toml_edit::{DocumentMut, Item, Table, value};
+use bridge::{ErrorName, Result, may_be_secret};
 
+use super::document::{self, MARK};
 use super::file::{Parameters, PartnerFile};
-use super::{parameters, sam};
+use super::parameters;
 
-/// The first line of every file that this command has written.
-const MARK: &str = "# Written by s3-sftp-bridge doctor --write";
 /// The state machine is called like its stack, and its name has at most 71 characters.
 const STACK_NAME_MAX: usize = 71;
 /// Of these parameters, another value is another partner.
 const WHO: [&str; 3] = ["SftpHost", "SftpPort", "SftpUser"];
+/// Where `SftpUser` is empty, the credential names the user.
+const CREDENTIAL: [&str; 2] = ["SftpSecretId", "SftpS3SshKey"];
 
 /// The file that is written.
 #[derive(Debug)]
 pub(in crate::doctor) struct Target {
     path: PathBuf,
     pub(in crate::doctor) stack_name: String,
+    /// For a new file.
+    region: Option<String>,
 }
 
 /// Whether a file of another server may be replaced.
@@ -37,7 +40,7 @@ pub(in crate::doctor) enum OtherServer {
 impl Target {
     /// # Errors
     /// `InvalidConfig` if no stack can be named after the file.
-    pub(in crate::doctor) fn new(path: &Path) -> Result<Self> {
+    pub(in crate::doctor) fn new(path: &Path, region: Option<&str>) -> Result<Self> {
         let shown = path.display();
         let wrong = |problem: &str| ErrorName::InvalidConfig.error(format!("--write {shown}: {problem}"));
         let name =
@@ -61,7 +64,9 @@ impl Target {
                 "the stack is named after the file, and that name has more than 71 characters",
             ));
         }
-        Ok(Self { path: path.to_owned(), stack_name })
+        let is_region = |it: &&str| it.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let region = region.filter(is_region).map(str::to_owned);
+        Ok(Self { path: path.to_owned(), stack_name, region })
     }
 
     pub(in crate::doctor) fn path(&self) -> &Path {
@@ -85,7 +90,7 @@ impl Target {
         };
         let text = match std::fs::read_to_string(&self.path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.path.is_symlink() => return Ok(()),
             Err(error) => return keep(format!("the file is there and cannot be read ({error})")),
         };
         if !text.starts_with(MARK) {
@@ -95,17 +100,21 @@ impl Target {
             return keep("the file is there, and its settings cannot be read".into());
         };
         if present.stack_name != self.stack_name {
-            return keep(format!("the file is there, for the stack {}", present.stack_name));
+            let name = Some(present.stack_name).filter(|name| !may_be_secret(name));
+            let other = name.map_or("another stack".into(), |name| format!("the stack {name}"));
+            return keep(format!("the file is there, for {other}"));
         }
         let value = |of: &Parameters, name: &str| {
             let default = || parameters::find(name).ok().and_then(|it| it.default.clone());
             of.get(name).cloned().or_else(default).unwrap_or_default()
         };
         let differs = |name: &&&str| value(parameters, name) != value(&present.parameters, name);
-        match WHO.iter().find(differs) {
+        let has_user = !value(parameters, "SftpUser").is_empty();
+        let credential = CREDENTIAL.iter().filter(|_| !has_user);
+        match WHO.iter().chain(credential).find(differs) {
             Some(name) if other_server == OtherServer::IsRefused => keep(format!(
-                "the file is there, for another partner: its {name} is {:?}",
-                value(&present.parameters, name)
+                "the file is there, for another partner: its {}",
+                parameters::shown(name, &value(&present.parameters, name))
             )),
             _ => Ok(()),
         }
@@ -116,59 +125,48 @@ impl Target {
     /// # Errors
     /// The file that is there stays as it was.
     pub(in crate::doctor) fn write(&self, parameters: &Parameters) -> io::Result<()> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let path = self.real_path()?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let permissions = match std::fs::metadata(&path) {
+            Ok(present) => present.permissions(),
+            Err(_) => Permissions::from_mode(0o644),
+        };
         let mut file = tempfile::Builder::new()
             .prefix(".s3-sftp-bridge-")
-            .permissions(std::fs::Permissions::from_mode(0o644))
+            .permissions(permissions)
             .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        file.write_all(self.text(parameters).as_bytes())?;
+        file.write_all(self.text(parameters)?.as_bytes())?;
         file.as_file().sync_all()?;
-        file.persist(&self.path)?;
+        file.persist(&path)?;
         Ok(())
     }
 
+    /// Where a symbolic link leads: it stays one.
+    fn real_path(&self) -> io::Result<PathBuf> {
+        match std::fs::canonicalize(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.path.is_symlink() => {
+                Ok(self.path.clone())
+            }
+            found => found,
+        }
+    }
+
     /// The file's text.
-    fn text(&self, parameters: &Parameters) -> String {
-        let name = self.path.file_name().unwrap_or_default().display();
-        let head = format!(
-            "{MARK}, for the stack {stack}.\n\
-             # One partner has one file and one stack. To go back to a default, write the default: a stack keeps the value\n\
-             # of a parameter that is not named here. After a change, check the file again before you deploy it:\n\
-             #   s3-sftp-bridge doctor --config-file {name}\n\
-             #   sam deploy --config-file {name}\n",
-            stack = self.stack_name
-        );
-        let mut overrides = Table::new();
-        // In the template's order, so that what most people look for comes first.
-        let known = parameters::all().iter().filter_map(|it| Some((it.name, parameters.get(it.name)?)));
-        for (name, text) in known {
-            overrides.insert(name, value(sam::write(text)));
-        }
-        let mut deploy = Table::new();
-        for (name, item) in [
-            ("capabilities", value("CAPABILITY_IAM")),
-            ("confirm_changeset", value(true)),
-            ("fail_on_empty_changeset", value(false)),
-            ("resolve_s3", value(true)),
-            ("s3_prefix", value(self.stack_name.as_str())),
-        ] {
-            deploy.insert(name, item);
-        }
-        deploy.insert("parameter_overrides", Item::Table(overrides));
-        let mut global = Table::new();
-        global.insert("stack_name", value(self.stack_name.as_str()));
-        let mut default = Table::new();
-        default.set_implicit(true);
-        for (command, table) in [("global", global), ("deploy", deploy)] {
-            let mut section = Table::new();
-            section.set_implicit(true);
-            section.insert("parameters", Item::Table(table));
-            default.insert(command, Item::Table(section));
-        }
-        let mut document = DocumentMut::new();
-        document.insert("version", value(0.1));
-        document.insert("default", Item::Table(default));
-        head + &document.to_string()
+    fn text(&self, parameters: &Parameters) -> io::Result<String> {
+        let present = match std::fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.new_text(parameters)),
+            present => present?,
+        };
+        // It was checked, but before the examination.
+        let is_ours = self.check(parameters, OtherServer::IsTheSamePartner).is_ok();
+        let edited = is_ours.then(|| document::edited(&present, parameters)).flatten();
+        edited.ok_or_else(|| io::Error::other("somebody has changed the file meanwhile"))
+    }
+
+    fn new_text(&self, parameters: &Parameters) -> String {
+        let file_name = self.path.file_name().unwrap_or_default().display().to_string();
+        let (stack_name, region) = (self.stack_name.as_str(), self.region.as_deref());
+        document::New { file_name, stack_name, region, parameters }.text()
     }
 }
 
@@ -183,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_stack_is_named_after_its_file_and_only_after_it() {
-        assert_eq!(Target::new(Path::new("/a/acme-2.toml")).unwrap().stack_name, "sftp-acme-2");
+        assert_eq!(Target::new(Path::new("/a/acme-2.toml"), None).unwrap().stack_name, "sftp-acme-2");
         let long = format!("{}.toml", "a".repeat(67));
         for (path, words) in [
             ("acme", "such as acme.toml"),
@@ -193,7 +191,7 @@ mod tests {
             ("samconfig.toml", "choose the partner's name"),
             (&long, "more than 71 characters"),
         ] {
-            let error = Target::new(Path::new(path)).unwrap_err();
+            let error = Target::new(Path::new(path), None).unwrap_err();
             assert!(error.message().contains(words), "{path}: {error}");
         }
     }
@@ -201,7 +199,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_whatever_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target::new(&folder.path().join("acme.toml")).unwrap();
+        let target = Target::new(&folder.path().join("acme.toml"), None).unwrap();
         let several = "# ours\nssh-ed25519 AAAA a@b\n\"SHA256:x\"";
         let odd =
             [("SftpLocation", "in box's \"1\""), ("SftpTrustedHostKeys", several), ("SftpUser", r"D\u")];
@@ -214,10 +212,76 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_there_is_edited_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, path) = (folder.path().join("real"), folder.path().join("acme.toml"));
+        std::os::unix::fs::symlink(&real, &path).unwrap();
+        let target = Target::new(&path, Some("eu-west-1")).unwrap();
+        let error = target.check(&parameters(&[]), OtherServer::IsRefused).unwrap_err();
+        assert!(error.message().contains("cannot be read"), "a link to nothing: {error}");
+        assert!(target.write(&parameters(&[])).is_err());
+
+        std::fs::write(&real, Target::new(&path, None).unwrap().new_text(&parameters(&[]))).unwrap();
+        std::fs::set_permissions(&real, Permissions::from_mode(0o600)).unwrap();
+        let ours =
+            std::fs::read_to_string(&real).unwrap().replace("resolve_s3 = true", "s3_bucket = \"b\" # b");
+        std::fs::write(&real, &ours).unwrap();
+        target.write(&parameters(&[("SftpHost", "new")])).unwrap();
+        assert!(path.is_symlink());
+        let expected = ours.replace("SftpHost = \"h\"", "SftpHost = \"new\"");
+        assert_eq!(std::fs::read_to_string(&real).unwrap(), expected, "and it gets no region");
+        assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o600);
+
+        std::fs::write(&real, "version = 0.1\n").unwrap();
+        let error = target.write(&parameters(&[])).unwrap_err();
+        assert!(error.to_string().contains("meanwhile"), "{error}");
+        assert_eq!(std::fs::read_to_string(&real).unwrap(), "version = 0.1\n");
+    }
+
+    #[test]
+    fn a_new_file_names_the_region() {
+        let text = |region| Target::new(Path::new("acme.toml"), region).unwrap().new_text(&parameters(&[]));
+        let line = "stack_name = \"sftp-acme\"\nregion = \"eu-west-1\"\n";
+        assert!(text(Some("eu-west-1")).contains(line), "{}", text(Some("eu-west-1")));
+        assert!(!text(None).contains("region") && !text(Some("a b")).contains("region"));
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_the_present_file_is_not_shown() {
+        const LINE: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acme.toml");
+        let target = Target::new(&path, None).unwrap();
+        let text = target.new_text(&parameters(&[]));
+        for (from, words) in [
+            ("\"acme\"", "for another partner: its SftpUser has a value that is not shown"),
+            ("\"sftp-acme\"", "for another stack"),
+        ] {
+            std::fs::write(&path, text.replace(from, &format!("{LINE:?}"))).unwrap();
+            let error = target.check(&parameters(&[]), OtherServer::IsRefused).unwrap_err();
+            assert!(error.message().contains(words) && !error.message().contains("b3Blb"), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_user_the_credential_tells_partners_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::new(&folder.path().join("acme.toml"), None).unwrap();
+        let check = |more: &[(&str, &str)]| target.check(&parameters(more), OtherServer::IsRefused);
+        target.write(&parameters(&[("SftpSecretId", "s/acme")])).unwrap();
+        assert!(check(&[("SftpSecretId", "s/new")]).is_ok(), "the user says who it is");
+        target.write(&parameters(&[("SftpUser", ""), ("SftpSecretId", "s/acme")])).unwrap();
+        assert!(check(&[("SftpUser", ""), ("SftpSecretId", "s/acme")]).is_ok());
+        let error = check(&[("SftpUser", ""), ("SftpSecretId", "s/globex")]).unwrap_err();
+        assert!(error.message().contains("its SftpSecretId has a value that is not shown"), "{error}");
+        assert!(check(&[("SftpUser", ""), ("SftpS3SshKey", "b/globex")]).is_err());
+    }
+
+    #[test]
     fn another_partners_file_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("acme.toml");
-        let target = Target::new(&path).unwrap();
+        let target = Target::new(&path, None).unwrap();
         let present = parameters(&[]);
         let check = |parameters: &Parameters| target.check(parameters, OtherServer::IsRefused);
         assert!(check(&present).is_ok(), "nothing is there");
