@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::cli;
 use crate::stack::{self, Priority};
 use crate::tools::workspace;
-use crate::{cli, package};
 
 mod archive;
 pub mod hosting;
@@ -45,9 +45,7 @@ impl Binaries {
         let functions = functions.map(|(name, resource)| (name, folder.join(resource).join("bootstrap")));
         Self { functions: functions.collect(), command_line: command_line.to_owned() }
     }
-}
 
-impl Binaries {
     /// Files that begin as programs do, for tests that run none of them.
     pub fn pretended(folder: &Path, architecture: Architecture) -> Result<Self> {
         let head = [b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0", &architecture.machine()[..]].concat();
@@ -129,8 +127,8 @@ impl Package {
         {
             ensure!(listed.contains_key(file), "{} has no sum of {file}", folder.join(sums::FILE).display());
         }
-        let template = fs::read_to_string(folder.join(package::template::FILE))
-            .with_context(|| format!("{} has no {}", folder.display(), package::template::FILE))?;
+        let template = fs::read_to_string(folder.join(template::FILE))
+            .with_context(|| format!("{} has no {}", folder.display(), template::FILE))?;
         let (version, architecture) = template::facts(&template)?;
         Ok(Self { folder: folder.to_owned(), version, architecture })
     }

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::ministack::{MiniStack, REGION};
+use crate::package::Architecture;
 use crate::partner::Partner;
 use crate::process::{output, run, with_low_priority};
 use crate::tools::{self, Tool, workspace};
@@ -39,7 +40,8 @@ async fn build_now(priority: Priority) -> Result<()> {
     let mut command = sam_command(&sam, &["build"])?;
     command.arg("--template-file").arg(workspace().join("sam/template.yaml"));
     command.arg("--build-dir").arg(build_folder());
-    command.args(["--parameter-overrides", &format!("Architecture={}", architecture())]);
+    command
+        .args(["--parameter-overrides", &format!("Architecture={}", Architecture::of_this_machine().name())]);
     // The same code without the minutes of link-time optimisation. Cargo keeps both kinds of build side by side.
     command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
@@ -52,11 +54,6 @@ async fn build_now(priority: Priority) -> Result<()> {
 /// Where `sam build` puts the functions.
 pub fn build_folder() -> PathBuf {
     workspace().join("target/sam-build")
-}
-
-/// Lambda's name for this machine's processor.
-pub fn architecture() -> &'static str {
-    if std::env::consts::ARCH == "aarch64" { "arm64" } else { "x86_64" }
 }
 
 /// A deployed bridge.
@@ -117,7 +114,7 @@ impl<'a> Stack<'a> {
     /// Builds and deploys the bridge. `parameters` are the template's.
     pub async fn deploy(aws: &'a MiniStack, name: &str, parameters: &[(&str, &str)]) -> Result<Self> {
         build(Priority::Normal).await?;
-        let all = [&[("Architecture", architecture())], parameters].concat();
+        let all = [&[("Architecture", Architecture::of_this_machine().name())], parameters].concat();
         Self::deploy_template(aws, name, &build_folder().join("template.yaml"), &all).await
     }
 

@@ -121,7 +121,7 @@ impl Input {
     fn loses_its_default(&self, now: &Self) -> Option<String> {
         match (self.presence, now.presence) {
             (Presence::Optional, Presence::Required) => Some("was optional, is required".to_owned()),
-            // Whoever had to give a value goes on giving it.
+            // A value that had to be given is given in every file already.
             (Presence::Required, _) => None,
             (Presence::Optional, Presence::Optional) => (self.default != now.default)
                 .then(|| format!("the default was {}, is {}", shown(&self.default), shown(&now.default))),

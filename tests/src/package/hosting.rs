@@ -7,7 +7,6 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
-use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::primitives::ByteStream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
@@ -76,9 +75,6 @@ pub async fn region_of(s3: &Client, bucket: &str) -> Result<String> {
         ),
         // S3 answers with 301, 307 or 400 if the bucket is in another region.
         (_, Some(region)) => Ok(region.to_owned()),
-        _ if error.as_service_error().is_some_and(HeadBucketError::is_not_found) => {
-            bail!("the bucket {bucket:?} does not exist; create it first, or correct --bucket")
-        }
         _ => Err(Error::new(error).context(format!("the bucket {bucket:?} gave no answer"))),
     }
 }

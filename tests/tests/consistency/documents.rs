@@ -94,13 +94,13 @@ fn links(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Not a web page. A link to an item as rustdoc writes it is none either: it is dead on crates.io.
+/// Not a web page. A link to an item in rustdoc's form counts as relative: crates.io cannot follow it.
 fn is_relative(target: &str) -> bool {
     !["http:", "https:", "mailto:"].iter().any(|scheme| target.starts_with(scheme))
 }
 
 /// `docs/../README.md` is `README.md`.
-fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
         match part {

@@ -1,12 +1,14 @@
 //! Folders of Terraform files: what they declare, and what they call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use hcl_edit::expr::{Expression, Traversal, TraversalOperator};
 use hcl_edit::structure::{Block, Body};
 use hcl_edit::visit::{Visit, visit_traversal};
 use integration_tests::tools::workspace;
+
+use crate::documents::normal;
 
 /// What Terraform itself understands in a `module` block.
 const META: [&str; 5] = ["source", "for_each", "count", "depends_on", "providers"];
@@ -105,20 +107,6 @@ impl Folder {
 /// A text attribute.
 pub(crate) fn text<'a>(body: &'a Body, name: &str) -> Option<&'a str> {
     body.get_attribute(name)?.value.as_str()
-}
-
-/// `a/b/../c` is `a/c`.
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                normal.pop();
-            }
-            part => normal.push(part),
-        }
-    }
-    normal
 }
 
 /// What a part of a file refers to below this name.

@@ -93,7 +93,10 @@ fn required() -> Value {
 }
 
 fn with(more: &Value) -> Value {
-    let mut all = required();
+    merged(required(), more)
+}
+
+fn merged(mut all: Value, more: &Value) -> Value {
     all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     all
 }
@@ -112,16 +115,11 @@ fn only_what_is_given_is_passed_on_and_all_of_it_as_text() {
         "sftp_port": 2222, "dashboard": false, "max_connections": 1, "key_prefix": "räksmörgås/", "sftp_user": "",
         "s3_exclude": ["**/*.tmp", "**/*.part"], "sftp_algorithms": ["legacy", "+ssh-dss"], "kms_key_arns": [],
     });
-    let mut passed = least;
-    passed.as_object_mut().unwrap().extend(
-        json!({
-            "SftpPort": "2222", "Dashboard": "false", "MaxConnections": "1", "KeyPrefix": "räksmörgås/", "SftpUser": "",
-            "S3Exclude": "**/*.tmp,**/*.part", "SftpAlgorithms": "legacy,+ssh-dss", "KmsKeyArns": "",
-        })
-        .as_object()
-        .unwrap()
-        .clone(),
-    );
+    let as_text = json!({
+        "SftpPort": "2222", "Dashboard": "false", "MaxConnections": "1", "KeyPrefix": "räksmörgås/", "SftpUser": "",
+        "S3Exclude": "**/*.tmp,**/*.part", "SftpAlgorithms": "legacy,+ssh-dss", "KmsKeyArns": "",
+    });
+    let passed = merged(least, &as_text);
     assert_eq!(apply(folder.path(), &with(&given)).unwrap().0["parameters"], passed);
 }
 

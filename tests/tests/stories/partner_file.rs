@@ -157,7 +157,7 @@ async fn doctor_refuses_before_it_connects_what_could_not_be_written_or_deployed
         written.replace("SftpUser", "SftpUsr").replace("SftpPort = ", "SftpProof = \"all\"\nSftpPort = ");
     std::fs::write(&bad, wrong).unwrap();
     std::fs::write(&theirs, "version = 0.1\n").unwrap();
-    // Whoever connects would be refused.
+    // From here on, a connection would be refused.
     place.partner.stop();
 
     let without_secret: BTreeMap<_, _> =

@@ -56,13 +56,12 @@ fn written(
 /// command line has given, is written even if it is the default.
 fn name_all(parameters: &mut Parameters, named: &BTreeSet<String>) {
     for name in named {
-        let default = parameters::find(name).ok().and_then(|parameter| parameter.default.clone());
-        if let Some(default) = default {
-            parameters.entry(name.clone()).or_insert(default);
+        if let Some(default) = parameters::default(name) {
+            parameters.entry(name.clone()).or_insert_with(|| default.to_owned());
         }
     }
-    let is_default = |name: &str, value: &str| parameters::find(name).is_ok_and(|it| it.is_default(value));
-    parameters.retain(|name, value| named.contains(name) || !is_default(name, value));
+    parameters
+        .retain(|name, value| named.contains(name) || parameters::default(name) != Some(value.as_str()));
 }
 
 /// The template refuses more connections for one file than half of those for all files. The partner's limit stands.

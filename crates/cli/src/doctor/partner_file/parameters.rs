@@ -45,6 +45,11 @@ pub(in crate::doctor) fn find(name: &str) -> Result<&'static Parameter, String> 
     })
 }
 
+/// The default of the parameter of this name. `None`: it must be set, or there is no such parameter.
+pub(super) fn default(name: &str) -> Option<&'static str> {
+    find(name).ok()?.default.as_deref()
+}
+
 /// People write `SFTP_HOST`, which is the setting of `SftpHost`.
 fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
@@ -104,10 +109,6 @@ impl Parameter {
         }
         let length_max = self.length_max.filter(|most| value.chars().count() > *most)?;
         Some(format!("at most {length_max} characters"))
-    }
-
-    pub(in crate::doctor) fn is_default(&self, value: &str) -> bool {
-        self.default.as_deref() == Some(value)
     }
 }
 

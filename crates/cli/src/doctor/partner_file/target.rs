@@ -105,8 +105,8 @@ impl Target {
             return keep(format!("the file is there, for {other}"));
         }
         let value = |of: &Parameters, name: &str| {
-            let default = || parameters::find(name).ok().and_then(|it| it.default.clone());
-            of.get(name).cloned().or_else(default).unwrap_or_default()
+            let given = of.get(name).map(String::as_str);
+            given.or_else(|| parameters::default(name)).unwrap_or_default().to_owned()
         };
         let differs = |name: &&&str| value(parameters, name) != value(&present.parameters, name);
         let has_user = !value(parameters, "SftpUser").is_empty();
