@@ -20,7 +20,7 @@ pub fn what_to_do(error: &str, place: Place) -> &'static str {
             "More deliveries wait than MaxConnections lets through: raise it if the partner allows, then redrive."
         }
         None if error.starts_with("Sandbox.")
-            || error == "Runtime.ExitError"
+            || error.starts_with("Runtime.")
             || error == "Lambda.Unknown" =>
         {
             "The function crashed or ran out of time or memory: look at its log, then redrive, the transfer resumes."
@@ -50,6 +50,7 @@ mod tests {
             "RemoteFull",
             "Lambda.TooManyRequestsException",
             "Sandbox.Timedout",
+            "Runtime.Unknown",
             "Lambda.X",
             "States.Timeout",
             "States.Runtime",
