@@ -104,6 +104,18 @@ error_names! {
     /// The partial file differs from what was sent. It has been removed.
     RemoteMismatch, "The file was sent twice and differed both times. Ask the partner what changes files on arrival: a virus scanner, text mode, a quota.",
         "The file was sent twice and differed both times. Ask the partner what changes files on arrival: a virus scanner, text mode, a quota.";
+    /// A file or directory that is collected cannot be read, or not yet.
+    RemoteUnreadable, "Ask the partner to let our user read the file, or the directory; then redrive.",
+        "Ask the partner to let our user read the file, or the directory; then run the command again.";
+    /// S3 throttled, failed or could not be reached while an object was written, after the SDK's own retries.
+    ObjectWriteInterrupted, "S3 was busy or could not be reached. Nothing needs to change: redrive the execution.",
+        "S3 was busy or could not be reached. Run the command again.";
+    /// S3 refused to store the object: the bucket is missing, the role may not write, or an object must not be replaced.
+    ObjectWriteRefused, "Check that the bucket in COLLECT_BUCKET exists, that the function's role may write and encrypt there, and what COLLECT_IF_EXISTS says; then redrive.",
+        "Check that the bucket in COLLECT_BUCKET exists, that your AWS credentials may write and encrypt there, and what COLLECT_IF_EXISTS says; then run the command again.";
+    /// The object that was stored is not in S3, or differs from what was read. The partner's file was not touched.
+    ObjectMismatch, "Find out what replaced or removed the object after it was stored: the bucket's history tells. The partner's file is untouched. Then redrive.",
+        "Find out what replaced or removed the object after it was stored: the bucket's history tells. The partner's file is untouched. Then run the command again.";
     /// A bug of the bridge.
     Internal, "This is a bug. Please report it with the log lines of this execution.",
         "This is a bug. Please report it with what the command logs when LOG_LEVEL=debug is set.";
@@ -117,7 +129,9 @@ impl ErrorName {
             | Self::ObjectReadInterrupted
             | Self::ConnectFailed
             | Self::ConnectionLost
-            | Self::RemoteFailure => true,
+            | Self::RemoteFailure
+            | Self::RemoteUnreadable
+            | Self::ObjectWriteInterrupted => true,
             Self::CredentialExpired
             | Self::InvalidInput
             | Self::InvalidConfig
@@ -131,6 +145,8 @@ impl ErrorName {
             | Self::RemotePathRejected
             | Self::RemoteFull
             | Self::RemoteMismatch
+            | Self::ObjectWriteRefused
+            | Self::ObjectMismatch
             | Self::Internal => false,
         }
     }

@@ -4,6 +4,7 @@
 mod advice;
 mod calendar;
 mod checksum;
+pub mod collect;
 mod deadline;
 mod decode;
 mod error;

@@ -1,0 +1,112 @@
+//! The checkpoint of a collection: how far it has come. It travels through the state machine's document.
+
+use serde::{Deserialize, Serialize};
+
+use super::file::RemoteFile;
+use crate::{Checksum, RunningChecksum};
+
+/// How far a collection has come. It names only what S3 has confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectCheckpoint {
+    /// The phase, with what only that phase needs.
+    pub phase: CollectPhase,
+    /// What is collected.
+    pub file: RemoteFile,
+    /// Where it is stored.
+    pub destination: Destination,
+    /// What the receipt reports.
+    pub report: CollectReport,
+}
+
+/// The phases of a collection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum CollectPhase {
+    /// The file is being read. `collect` is called again.
+    Reading {
+        /// Bytes from the start that lie in confirmed parts, without a gap.
+        offset: u64,
+        /// Of those bytes: CRC-64/NVME.
+        checksum: RunningChecksum,
+        /// The upload, once there is one. Absent for a file that fits into one request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upload: Option<MultipartUpload>,
+    },
+    /// S3 shows the object. It is to be looked at.
+    Stored(StoredObject),
+    /// S3 has confirmed size and checksum. The file on the server is to be archived, deleted or left.
+    Verified(StoredObject),
+}
+
+/// A multipart upload under way. S3's `ListParts` tells what it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MultipartUpload {
+    /// S3's id of the upload.
+    pub id: String,
+    /// Size of every part but the last, in bytes.
+    pub part_size: u64,
+}
+
+/// Where a file is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    /// The bucket.
+    pub bucket: String,
+    /// The object's key.
+    pub object_key: String,
+}
+
+/// The object as S3 answered when it was stored, or found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredObject {
+    /// The entity tag, without quotes.
+    pub etag: String,
+    /// The version, on versioned buckets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// Of the whole object, as it was computed while reading: CRC-64/NVME.
+    pub checksum: Checksum,
+    /// An earlier execution stored it: its metadata names the same file.
+    #[serde(default)]
+    pub was_there: bool,
+}
+
+/// What the receipt reports of the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectReport {
+    /// When reading began, RFC 3339.
+    pub started_at: String,
+    /// Bytes read in all, including those read more than once.
+    #[serde(default)]
+    pub bytes_read: u64,
+    /// How often reading went on in another session: after a lost one, or in the next invocation.
+    #[serde(default)]
+    pub resumes: u32,
+    /// How often everything was read again from byte 0, because the file had changed or the upload was gone.
+    #[serde(default)]
+    pub restarts: u32,
+    /// The fingerprint of the server's host key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key_fingerprint: Option<String>,
+    /// The version of the secret that the server accepted after it had refused the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_version_id: Option<String>,
+    /// What a person should know although the collection succeeds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl CollectCheckpoint {
+    /// Whether `collect` has more to read.
+    pub fn is_reading(&self) -> bool {
+        matches!(self.phase, CollectPhase::Reading { .. })
+    }
+
+    /// Adds a warning to the receipt, once.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        let warning = warning.into();
+        if !self.report.warnings.contains(&warning) {
+            self.report.warnings.push(warning);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What `list-remote` returns.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a look at the directory has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListProgress {
+    /// Names that were seen in the directory and below it.
+    pub seen: u64,
+    /// Executions that this look has started.
+    pub started: u64,
+    /// Files that an earlier look has started already.
+    pub started_before: u64,
+    /// Files that are not collected: excluded, empty, without their marker.
+    pub passed_over: u64,
+    /// Files that can never be collected under their names; the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unnameable: Vec<Unnameable>,
+    /// How many there are.
+    #[serde(default)]
+    pub unnameable_count: u64,
+    /// Where the next call goes on. Absent once the look is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<ListCursor>,
+    /// Why the look ended before its end, if it did: another look is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The last file that was started, in the order of the look: oldest first, then by path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ListCursor {
+    /// Its time of modification, 0 if the server does not tell it.
+    pub modified: u32,
+    /// Its path below the directory.
+    pub path: String,
+}
+
+/// A file whose name makes no object key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unnameable {
+    /// The name, made printable.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}

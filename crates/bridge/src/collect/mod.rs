@@ -1,0 +1,15 @@
+//! The other direction: a file that a partner leaves on the SFTP server becomes an object in S3.
+
+mod checkpoint;
+mod file;
+mod listing;
+mod receipt;
+mod wire;
+
+pub use checkpoint::{
+    CollectCheckpoint, CollectPhase, CollectReport, Destination, MultipartUpload, StoredObject,
+};
+pub use file::RemoteFile;
+pub use listing::{ListCursor, ListProgress, Unnameable};
+pub use receipt::{CollectOutcome, CollectReceipt};
+pub use wire::{CollectInput, CollectProgress, CollectStep, ListRemoteInput, SettleRemoteInput};

@@ -1,0 +1,78 @@
+//! The receipt of a collection: how it ended. It is the execution's output.
+
+use serde::{Deserialize, Serialize};
+
+use super::file::RemoteFile;
+use crate::{Checksum, ObjectSummary};
+
+/// How a collection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectOutcome {
+    /// The object is in S3, with the bytes of the file.
+    Collected,
+    /// An earlier execution had stored it.
+    AlreadyCollected,
+    /// The file changed before it was read to its end. The next look starts an execution for the new file.
+    Changed,
+    /// The file was gone before it was read to its end.
+    Gone,
+    /// A setting says that it is not collected: `COLLECT_IF_EXISTS`, or it is no regular file any more.
+    Skipped,
+}
+
+impl CollectOutcome {
+    /// The word in receipts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Collected => "collected",
+            Self::AlreadyCollected => "already_collected",
+            Self::Changed => "changed",
+            Self::Gone => "gone",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// The execution's output: what was stored where, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectReceipt {
+    /// Version of the JSON: `docs/records.md`.
+    pub schema_version: String,
+    /// The release of the bridge that ended the collection.
+    pub bridge_version: String,
+    /// How it ended.
+    pub outcome: CollectOutcome,
+    /// Why, if the outcome alone does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What was to be collected.
+    pub file: RemoteFile,
+    /// What it became. Absent if nothing was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectSummary>,
+    /// Of the bytes read, and of the object as S3 confirms it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<Checksum>,
+    /// What became of the file: `archived as` its new path, `deleted`, or `left`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub afterwards: Option<String>,
+    /// The fingerprint of the server's host key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key_fingerprint: Option<String>,
+    /// Who logged in.
+    pub user_name: String,
+    /// Bytes read in all, including those read more than once.
+    pub bytes_read: u64,
+    /// How often reading went on in another session: after a lost one, or in the next invocation.
+    pub resumes: u32,
+    /// The execution's ARN.
+    pub execution_id: String,
+    /// When reading began, RFC 3339.
+    pub started_at: String,
+    /// When it ended, RFC 3339.
+    pub finished_at: String,
+    /// What a person should know although the collection succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
