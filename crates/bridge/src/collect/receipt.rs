@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::{CollectCheckpoint, CollectReport};
 use super::file::RemoteFile;
-use crate::{Checksum, ObjectSummary};
+use crate::{Checksum, CredentialReference, Execution, ObjectSummary, SCHEMA_VERSION, VERSION};
 
 /// How a collection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,4 +76,58 @@ pub struct CollectReceipt {
     /// What a person should know although the collection succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// Who collects: the same in every receipt of an execution.
+#[derive(Clone, Copy, Debug)]
+pub struct Collector<'a> {
+    /// Who logs in.
+    pub credential: &'a CredentialReference,
+    /// The execution that collects.
+    pub execution: &'a Execution,
+}
+
+impl CollectReceipt {
+    /// The receipt of a file that is not stored.
+    pub fn new(
+        outcome: CollectOutcome,
+        file: RemoteFile,
+        report: &CollectReport,
+        collector: Collector<'_>,
+        finished_at: String,
+    ) -> Self {
+        let Collector { credential, execution } = collector;
+        let accepted = report.credential_version_id.as_deref();
+        Self {
+            schema_version: SCHEMA_VERSION.to_owned(),
+            bridge_version: VERSION.to_owned(),
+            outcome,
+            reason: None,
+            file,
+            object: None,
+            checksum: None,
+            afterwards: None,
+            host_key_fingerprint: report.host_key_fingerprint.clone(),
+            user_name: credential.used(accepted).user_name.clone(),
+            bytes_read: report.bytes_read,
+            resumes: report.resumes,
+            execution_id: execution.id.clone(),
+            started_at: report.started_at.clone(),
+            finished_at,
+            warnings: report.warnings.iter().cloned().chain(credential.warning(accepted)).collect(),
+        }
+    }
+
+    /// The receipt of a collection that has stored its object, or found it.
+    pub fn of(
+        outcome: CollectOutcome,
+        checkpoint: &CollectCheckpoint,
+        collector: Collector<'_>,
+        finished_at: String,
+    ) -> Self {
+        let object = checkpoint.object();
+        let checksum = object.as_ref().and_then(|object| object.checksum.clone());
+        let CollectCheckpoint { file, report, .. } = checkpoint;
+        Self { object, checksum, ..Self::new(outcome, file.clone(), report, collector, finished_at) }
+    }
 }
