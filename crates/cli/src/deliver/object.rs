@@ -70,6 +70,11 @@ impl ObjectDelivery {
             | ErrorName::RemoteFailure
             | ErrorName::RemotePathRejected
             | ErrorName::RemoteFull
+            // Those of collections.
+            | ErrorName::RemoteUnreadable
+            | ErrorName::ObjectWriteInterrupted
+            | ErrorName::ObjectWriteRefused
+            | ErrorName::ObjectMismatch
             | ErrorName::Internal => false,
         }
     }
