@@ -13,5 +13,5 @@ pub use checkpoint::{
 pub use file::RemoteFile;
 pub use listing::{ListCursor, ListProgress, Unnameable};
 pub use numbered::{OBJECT_KEY_MAX, numbered_key};
-pub use receipt::{CollectOutcome, CollectReceipt, Collector};
+pub use receipt::{CollectOutcome, CollectReceipt};
 pub use wire::{CollectInput, CollectProgress, CollectStep, ListRemoteInput, SettleRemoteInput};

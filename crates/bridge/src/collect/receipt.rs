@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::{CollectCheckpoint, CollectReport};
+use super::checkpoint::CollectReport;
 use super::file::RemoteFile;
-use crate::{Checksum, CredentialReference, Execution, ObjectSummary, SCHEMA_VERSION, VERSION};
+use crate::{Checksum, ObjectSummary, Parties, SCHEMA_VERSION, VERSION};
 
 /// How a collection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub struct CollectReceipt {
     /// Of the bytes read, and of the object as S3 confirms it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
-    /// What became of the file: `archived as` its new path, `deleted`, or `left`.
+    /// What became of the file: `archived as` its new path, `deleted`, `left`, or `gone` if the partner took it away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub afterwards: Option<String>,
     /// The fingerprint of the server's host key.
@@ -78,26 +78,18 @@ pub struct CollectReceipt {
     pub warnings: Vec<String>,
 }
 
-/// Who collects: the same in every receipt of an execution.
-#[derive(Clone, Copy, Debug)]
-pub struct Collector<'a> {
-    /// Who logs in.
-    pub credential: &'a CredentialReference,
-    /// The execution that collects.
-    pub execution: &'a Execution,
-}
-
 impl CollectReceipt {
-    /// The receipt of a file that is not stored.
+    /// A receipt without an object. The step that stored one adds it.
     pub fn new(
         outcome: CollectOutcome,
         file: RemoteFile,
         report: &CollectReport,
-        collector: Collector<'_>,
+        parties: Parties<'_>,
         finished_at: String,
     ) -> Self {
-        let Collector { credential, execution } = collector;
+        let Parties { credential, execution, .. } = parties;
         let accepted = report.credential_version_id.as_deref();
+        let used = credential.previous_with(accepted).unwrap_or(credential);
         Self {
             schema_version: SCHEMA_VERSION.to_owned(),
             bridge_version: VERSION.to_owned(),
@@ -108,7 +100,7 @@ impl CollectReceipt {
             checksum: None,
             afterwards: None,
             host_key_fingerprint: report.host_key_fingerprint.clone(),
-            user_name: credential.used(accepted).user_name.clone(),
+            user_name: used.user_name.clone(),
             bytes_read: report.bytes_read,
             resumes: report.resumes,
             execution_id: execution.id.clone(),
@@ -116,18 +108,5 @@ impl CollectReceipt {
             finished_at,
             warnings: report.warnings.iter().cloned().chain(credential.warning(accepted)).collect(),
         }
-    }
-
-    /// The receipt of a collection that has stored its object, or found it.
-    pub fn of(
-        outcome: CollectOutcome,
-        checkpoint: &CollectCheckpoint,
-        collector: Collector<'_>,
-        finished_at: String,
-    ) -> Self {
-        let object = checkpoint.object();
-        let checksum = object.as_ref().and_then(|object| object.checksum.clone());
-        let CollectCheckpoint { file, report, .. } = checkpoint;
-        Self { object, checksum, ..Self::new(outcome, file.clone(), report, collector, finished_at) }
     }
 }

@@ -53,13 +53,8 @@ impl CredentialReference {
         }
     }
 
-    /// The version that the server accepted: the previous one if that has this id, else the current one.
-    pub(crate) fn used(&self, accepted: Option<&str>) -> &Self {
-        self.previous_with(accepted).unwrap_or(self)
-    }
-
     /// The previous version, if it has this id.
-    pub(super) fn previous_with(&self, version_id: Option<&str>) -> Option<&Self> {
+    pub(crate) fn previous_with(&self, version_id: Option<&str>) -> Option<&Self> {
         let previous = self.previous.as_deref()?;
         (version_id.is_some() && previous.version_id() == version_id).then_some(previous)
     }
