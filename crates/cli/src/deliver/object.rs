@@ -80,6 +80,7 @@ impl ObjectDelivery {
             | ErrorName::ObjectWriteInterrupted
             | ErrorName::ObjectWriteRefused
             | ErrorName::ObjectMismatch
+            | ErrorName::StepFunctionsUnavailable
             | ErrorName::Internal => false,
         }
     }
