@@ -9,7 +9,7 @@ mod wire;
 pub use checkpoint::{
     CollectCheckpoint, CollectPhase, CollectReport, Destination, MultipartUpload, StoredObject,
 };
-pub use file::RemoteFile;
+pub use file::{RemoteFile, url};
 pub use listing::{ListCursor, ListProgress, Unnameable};
 pub use receipt::{CollectOutcome, CollectReceipt};
 pub use wire::{CollectInput, CollectProgress, CollectStep, ListRemoteInput, SettleRemoteInput};
