@@ -3,6 +3,7 @@
 mod checkpoint;
 mod file;
 mod listing;
+mod numbered;
 mod receipt;
 mod wire;
 
@@ -11,5 +12,6 @@ pub use checkpoint::{
 };
 pub use file::{RemoteFile, url};
 pub use listing::{ListCursor, ListProgress, Unnameable};
+pub use numbered::{OBJECT_KEY_MAX, numbered_key};
 pub use receipt::{CollectOutcome, CollectReceipt};
 pub use wire::{CollectInput, CollectProgress, CollectStep, ListRemoteInput, SettleRemoteInput};

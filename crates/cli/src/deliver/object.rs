@@ -75,6 +75,7 @@ impl ObjectDelivery {
             | ErrorName::ObjectWriteInterrupted
             | ErrorName::ObjectWriteRefused
             | ErrorName::ObjectMismatch
+            | ErrorName::StepFunctionsUnavailable
             | ErrorName::Internal => false,
         }
     }
