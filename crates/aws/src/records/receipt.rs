@@ -67,7 +67,8 @@ impl RecordBucket {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "earlier failures are settled"),
             Err(why) => {
-                warnings.push(format!("RECORD_BUCKET: earlier failures of this file may still be open: {why}"));
+                warnings
+                    .push(format!("RECORD_BUCKET: earlier failures of this file may still be open: {why}"));
             }
         }
         for warning in &warnings {
