@@ -25,7 +25,7 @@ pub use deadline::Deadline;
 pub use decode::decode;
 pub use error::{Error, ErrorName, Place, Result};
 pub use event::ObjectCreated;
-pub use paths::{NUMBER_MAX, PartialName, RemotePathTemplate, Route};
+pub use paths::{NUMBER_MAX, ObjectKeyTemplate, PartialName, RemotePathTemplate, Route};
 pub use payload::{
     Candidate, Checkpoint, Comparison, CredentialReference, CredentialVersion, Digests, EXECUTION_ABORTED,
     EXECUTION_TIMED_OUT, Execution, Failure, FetchKeyInput, FetchKeyOutput, ObjectSummary, Outcome, Parties,
@@ -36,9 +36,9 @@ pub use payload::{
 pub use progress::OnProgress;
 pub use records::{DayReceiptKey, FailureKey, FailureState, MakesGood, ReceiptKey, VersionMark, object_part};
 pub use settings::{
-    AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
-    LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,
-    Stack, Values, Variables, is_secret, may_be_secret, other_partial_names,
+    AfterDelivery, AttributeSettings, CollectIfExists, CollectSettings, CredentialLocation, DeliveryPolicy,
+    Demand, IfExists, LogLevel, LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings,
+    SETTINGS, Setting, Settings, Stack, Values, Variables, is_secret, may_be_secret, other_partial_names,
 };
 pub use version::VERSION;
 

@@ -70,6 +70,11 @@ impl ObjectDelivery {
             | ErrorName::RemoteFailure
             | ErrorName::RemotePathRejected
             | ErrorName::RemoteFull
+            // These four are the other direction's.
+            | ErrorName::RemoteUnreadable
+            | ErrorName::ObjectWriteInterrupted
+            | ErrorName::ObjectWriteRefused
+            | ErrorName::ObjectMismatch
             | ErrorName::Internal => false,
         }
     }
