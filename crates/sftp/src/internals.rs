@@ -8,7 +8,7 @@ use terms::TrustedHostKeys;
 
 use crate::error::Result as SftpResult;
 use crate::options::{Endpoint, Options};
-use crate::protocol::attributes::Attributes;
+use crate::protocol::attributes::{Attributes, DirectoryEntry};
 use crate::protocol::decode::{self, Malformed, Reply};
 use crate::protocol::{encode, extensions, pieces};
 use crate::session::Session;
@@ -50,6 +50,7 @@ pub enum Seen {
     Handle(Bytes),
     Data(Vec<Bytes>),
     Attributes(Attributes),
+    Names(Vec<DirectoryEntry>),
     Extended(Bytes),
     Other(u8),
 }
@@ -98,6 +99,7 @@ fn seen(reply: Reply) -> Seen {
         Reply::Handle(handle) => Seen::Handle(handle),
         Reply::Data(pieces) => Seen::Data(pieces),
         Reply::Attributes(attributes) => Seen::Attributes(attributes),
+        Reply::Names(entries) => Seen::Names(entries),
         Reply::Extended(body) => Seen::Extended(body),
         Reply::Other(kind) => Seen::Other(kind),
     }

@@ -21,6 +21,7 @@ pub struct CollectCheckpoint {
 /// The phases of a collection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "a checkpoint is boxed where it travels")]
 pub enum CollectPhase {
     /// The file is being read. `collect` is called again.
     Reading {

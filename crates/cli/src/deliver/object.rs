@@ -70,11 +70,12 @@ impl ObjectDelivery {
             | ErrorName::RemoteFailure
             | ErrorName::RemotePathRejected
             | ErrorName::RemoteFull
-            // These four are the other direction's.
+            // Those of collections.
             | ErrorName::RemoteUnreadable
             | ErrorName::ObjectWriteInterrupted
             | ErrorName::ObjectWriteRefused
             | ErrorName::ObjectMismatch
+            | ErrorName::StepFunctionsUnavailable
             | ErrorName::Internal => false,
         }
     }

@@ -207,8 +207,13 @@ impl Sftp {
         self.line.begin_write(&file.handle, offset, parts, replies, number);
     }
 
-    pub(crate) async fn settle(&self, Pending { reply, operation }: Pending) -> Result<Reply> {
-        match self.wait(operation, self.stall_timeout, reply).await? {
+    pub(crate) async fn settle(&self, mut pending: Pending) -> Result<Reply> {
+        self.settled(&mut pending).await
+    }
+
+    /// The reply to a request, once. If the future is dropped before that, the reply can still be waited for.
+    pub(super) async fn settled(&self, pending: &mut Pending) -> Result<Reply> {
+        match self.wait(pending.operation, self.stall_timeout, &mut pending.reply).await? {
             Ok(reply) => Ok(reply),
             Err(_) => Err(self.lost_error().await),
         }

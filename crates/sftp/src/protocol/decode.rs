@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
-use crate::protocol::attributes::Attributes;
+use crate::protocol::attributes::{Attributes, DirectoryEntry};
 use crate::protocol::packet;
 use crate::words::words;
 
@@ -22,6 +22,12 @@ pub(crate) const BODY_MAX: usize = 1024;
 /// Maximum number of pieces that are kept. A reply usually comes in a few pieces of 32 KiB.
 pub(crate) const PIECES_MAX: usize = 1024;
 
+/// Minimum length of an entry of a directory, in bytes: two empty strings, and flags without attributes.
+const ENTRY_MIN: usize = 12;
+
+/// SSH_FILEXFER_ATTR_EXTENDED: attributes of the server's own follow, as pairs of strings.
+const EXTENDED_ATTRIBUTES: u32 = 0x8000_0000;
+
 /// A reply of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
@@ -37,6 +43,8 @@ pub(crate) enum Reply {
     /// In the pieces in which it was received, without copying.
     Data(Vec<Bytes>),
     Attributes(Attributes),
+    /// Entries of a directory.
+    Names(Vec<DirectoryEntry>),
     Extended(Bytes),
     /// A reply of an unknown type, or to a request that this client never sends.
     Other(u8),
@@ -51,6 +59,7 @@ impl Reply {
             Self::Handle(_) => "HANDLE".into(),
             Self::Data(_) => "DATA".into(),
             Self::Attributes(_) => "ATTRS".into(),
+            Self::Names(_) => "NAME".into(),
             Self::Extended(_) => "EXTENDED_REPLY".into(),
             Self::Other(kind) => format!("type {kind}"),
         }
@@ -186,6 +195,7 @@ fn reply(mut packet: Bytes) -> Result<(u32, Reply), Malformed> {
             Reply::Handle(Bytes::copy_from_slice(&handle))
         }
         packet::ATTRS => Reply::Attributes(attributes_of(&mut packet)?),
+        packet::NAME => Reply::Names(names_of(&mut packet)?),
         packet::EXTENDED_REPLY => {
             Reply::Extended(Bytes::copy_from_slice(&packet[..packet.len().min(BODY_MAX)]))
         }
@@ -232,6 +242,33 @@ fn attributes_of(packet: &mut Bytes) -> Result<Attributes, Malformed> {
         attributes.modified = Some(u32_of(packet)?);
     }
     Ok(attributes)
+}
+
+/// The entries of a NAME. Bytes behind them are ignored: later versions of the protocol append a flag.
+fn names_of(packet: &mut Bytes) -> Result<Vec<DirectoryEntry>, Malformed> {
+    let count = u32_of(packet)? as usize;
+    // More than fit into the packet do not come, whatever the count says.
+    let mut entries = Vec::with_capacity(count.min(packet.len() / ENTRY_MIN));
+    for _ in 0..count {
+        entries.push(entry_of(packet)?);
+    }
+    Ok(entries)
+}
+
+fn entry_of(packet: &mut Bytes) -> Result<DirectoryEntry, Malformed> {
+    // A copy, because a name may be kept for longer than the packet.
+    let name = Bytes::copy_from_slice(&string_of(packet)?);
+    // The line of `ls -l` is for people. Its time is in a zone that nobody tells, and its format is the server's own.
+    string_of(packet)?;
+    let flags = u32_of(&mut packet.clone())?;
+    let attributes = attributes_of(packet)?;
+    if flags & EXTENDED_ATTRIBUTES != 0 {
+        for _ in 0..u32_of(packet)? {
+            string_of(packet)?;
+            string_of(packet)?;
+        }
+    }
+    Ok(DirectoryEntry { name, attributes })
 }
 
 #[cfg(test)]
@@ -340,9 +377,85 @@ mod tests {
         assert_eq!(decode(&size_and_times), Ok(Some((1, Reply::Attributes(expected)))));
     }
 
+    /// A NAME with this count, and these entries: name, line of `ls -l`, and attributes.
+    fn names(count: u32, entries: &[(&[u8], &[u8], &[u8])]) -> Vec<u8> {
+        let entries = entries
+            .iter()
+            .flat_map(|(name, line, attributes)| [string(name), string(line), attributes.to_vec()].concat());
+        framed(&[&[104, 0, 0, 0, 1][..], &count.to_be_bytes(), &entries.collect::<Vec<_>>()].concat())
+    }
+
+    #[test]
+    fn names_are_opaque_bytes_and_attributes_may_be_missing() {
+        let all = [0x80, 0, 0, 0x0f, 0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 3, 0xe8, 0, 0, 3, 0xe8, 0, 0, 0x81, 0xa4];
+        let all = [
+            &all[..],
+            &[0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff],
+            &[0, 0, 0, 1],
+            &string(b"acl"),
+            &string(b"none"),
+        ];
+        let all = all.concat();
+        let decoded = decode(&names(
+            3,
+            &[
+                (b"\xff/../\0", b"", &[0; 4]),
+                (b"", b"-rw-r--r-- 1 a a 7 Jan 1 00:00 x", &all),
+                (b"b", b"", &[0, 0, 0, 4, 0, 0, 1, 0xa4]),
+            ],
+        ));
+        let entry = |name: &'static [u8], size, permissions, modified| DirectoryEntry {
+            name: Bytes::from_static(name),
+            attributes: Attributes { size, permissions, modified },
+        };
+        let expected = vec![
+            entry(b"\xff/../\0", None, None, None),
+            entry(b"", Some((2 << 32) + 5), Some(0o100_644), Some(u32::MAX)),
+            entry(b"b", None, Some(0o644), None),
+        ];
+        assert_eq!(decoded, Ok(Some((1, Reply::Names(expected)))));
+    }
+
+    /// What `ls -l` shows has a time in the zone of the server, in the server's own words.
+    #[test]
+    fn story_270_the_time_comes_from_the_attributes_only() {
+        let modified =
+            |line: &[u8]| match decode(&names(1, &[(b"a", line, &[0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2])])) {
+                Ok(Some((1, Reply::Names(entries)))) => entries[0].attributes.modified,
+                other => panic!("{other:?}"),
+            };
+        for line in [&b"-rw-r--r-- 1 a a 7 Jan 1 00:00 a"[..], b"12-31-69 11:00PM 7 a", b"\xff", b""] {
+            assert_eq!(modified(line), Some(2));
+        }
+    }
+
+    #[test]
+    fn a_count_of_names_that_is_not_true_is_refused_before_it_is_allocated() {
+        let none = &[0; 4][..];
+        assert_eq!(decode(&names(u32::MAX, &[(b"a", b"", none)])), Err(Malformed::Short));
+        assert_eq!(decode(&names(u32::MAX, &[])), Err(Malformed::Short));
+        let pairs = [0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(decode(&names(1, &[(b"a", b"", &pairs)])), Err(Malformed::Short));
+        assert_eq!(decode(&names(0, &[])), Ok(Some((1, Reply::Names(Vec::new())))));
+        // A count that is too small.
+        let Ok(Some((1, Reply::Names(entries)))) = decode(&names(1, &[(b"a", b"", none), (b"b", b"", none)]))
+        else {
+            panic!()
+        };
+        assert_eq!(entries.len(), 1);
+    }
+
+    /// A name must not keep the whole packet in memory.
+    #[test]
+    fn names_are_copied_out_of_the_packet() {
+        let packet = Bytes::from(names(1, &[(b"name", &[b'x'; 1000], &[0; 4])]));
+        let mut decoder = Decoder::default();
+        decoder.push(packet.clone());
+        let Ok(Some((1, Reply::Names(entries)))) = decoder.next() else { panic!() };
+        assert!(!packet.as_ptr_range().contains(&entries[0].name.as_ptr()));
+    }
+
     proptest! {
-
-
         #[test]
         fn cuts_do_not_matter(
             replies in prop::collection::vec(any_reply(), 1..8),
@@ -374,6 +487,34 @@ mod tests {
         [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
     }
 
+    fn any_attributes() -> impl Strategy<Value = Vec<u8>> {
+        any::<(bool, bool, bool, bool, [u8; 28])>().prop_map(|(size, owner, mode, times, rest)| {
+            let flags =
+                [size, owner, mode, times].iter().rev().fold(0, |flags, set| flags << 1 | u32::from(*set));
+            let length = 8 * [size, owner, times].iter().filter(|set| **set).count() + 4 * usize::from(mode);
+            [&flags.to_be_bytes(), &rest[..length]].concat()
+        })
+    }
+
+    /// The body of a NAME: entries, some of them with attributes of the server's own.
+    fn any_names() -> impl Strategy<Value = Vec<u8>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..=40).prop_map(|bytes| string(&bytes));
+        let pairs = prop::collection::vec((bytes(), bytes()), 0..3);
+        let entry =
+            (bytes(), bytes(), any_attributes(), pairs).prop_map(|(name, line, mut attributes, pairs)| {
+                if let Some((first, rest)) = pairs.split_first() {
+                    attributes[0] |= 0x80;
+                    attributes.extend((1 + rest.len() as u32).to_be_bytes());
+                    for (name, value) in [first].into_iter().chain(rest) {
+                        attributes.extend([&name[..], value].concat());
+                    }
+                }
+                [name, line, attributes].concat()
+            });
+        prop::collection::vec(entry, 0..6)
+            .prop_map(|entries| [&(entries.len() as u32).to_be_bytes()[..], &entries.concat()].concat())
+    }
+
     /// Any reply of a server.
     fn any_reply() -> impl Strategy<Value = Vec<u8>> {
         let bytes = |max: usize| prop::collection::vec(any::<u8>(), 0..=max);
@@ -382,16 +523,6 @@ mod tests {
             strings.prop_map(|strings| strings.concat())
         };
         let joined = |(head, tail): (Vec<u8>, Vec<u8>)| [head, tail].concat();
-        let attributes =
-            any::<(bool, bool, bool, bool, [u8; 28])>().prop_map(|(size, owner, mode, times, rest)| {
-                let flags = [size, owner, mode, times]
-                    .iter()
-                    .rev()
-                    .fold(0, |flags, set| flags << 1 | u32::from(*set));
-                let length =
-                    8 * [size, owner, times].iter().filter(|set| **set).count() + 4 * usize::from(mode);
-                [&flags.to_be_bytes(), &rest[..length]].concat()
-            });
         let body = prop_oneof![
             strings(5).prop_map(|body| (packet::VERSION, body)),
             (any::<[u8; 4]>().prop_map(Vec::from), strings(2))
@@ -402,9 +533,11 @@ mod tests {
             (bytes(3000).prop_map(|data| string(&data)), bytes(1))
                 .prop_map(joined)
                 .prop_map(|body| (packet::DATA, body)),
-            (attributes, strings(2)).prop_map(joined).prop_map(|body| (packet::ATTRS, body)),
+            (any_attributes(), strings(2)).prop_map(joined).prop_map(|body| (packet::ATTRS, body)),
             bytes(1500).prop_map(|body| (packet::EXTENDED_REPLY, body)),
-            (104..=104_u8, bytes(100)),
+            // Some append a flag.
+            (any_names(), bytes(1)).prop_map(joined).prop_map(|body| (packet::NAME, body)),
+            (106..=106_u8, bytes(100)),
         ];
         (any::<[u8; 4]>(), body).prop_map(|(id, (kind, body))| framed(&[&[kind][..], &id, &body].concat()))
     }

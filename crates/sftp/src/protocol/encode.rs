@@ -49,6 +49,19 @@ pub(crate) fn stat(id: u32, path: &str) -> Bytes {
     with_string(packet::STAT, id, path.as_bytes())
 }
 
+/// As [`stat`], but of a link itself.
+pub(crate) fn lstat(id: u32, path: &str) -> Bytes {
+    with_string(packet::LSTAT, id, path.as_bytes())
+}
+
+pub(crate) fn opendir(id: u32, path: &str) -> Bytes {
+    with_string(packet::OPENDIR, id, path.as_bytes())
+}
+
+pub(crate) fn readdir(id: u32, handle: &[u8]) -> Bytes {
+    with_string(packet::READDIR, id, handle)
+}
+
 pub(crate) fn setstat(id: u32, path: &str, attributes: &Attributes) -> Bytes {
     with_attributes(packet::SETSTAT, id, path.as_bytes(), attributes)
 }
@@ -233,6 +246,7 @@ mod tests {
             reads(&close(id, &handle), 4, "s", &[&handle]);
             reads(&read(id, &handle, offset, length), 5, "s84", &[&handle, offset_bytes, length_bytes]);
             reads(&write, 6, "s8s", &[&handle, offset_bytes, &data]);
+            reads(&lstat(id, &path), 7, "s", &[path_bytes]);
             reads(&fstat(id, &handle), 8, "s", &[&handle]);
             let (mode, time) = (Some(length), Some(length));
             let attributes = Attributes { permissions: mode, ..Attributes::default() };
@@ -243,6 +257,8 @@ mod tests {
             let attributes = Attributes { size: Some(offset), permissions: mode, modified: time };
             let expected = [&handle[..], &[0, 0, 0, 13], offset_bytes, length_bytes, length_bytes, length_bytes];
             reads(&fsetstat(id, &handle, &attributes), 10, "s48444", &expected);
+            reads(&opendir(id, &path), 11, "s", &[path_bytes]);
+            reads(&readdir(id, &handle), 12, "s", &[&handle]);
             reads(&rmdir(id, &path), 15, "s", &[path_bytes]);
             reads(&remove(id, &path), 13, "s", &[path_bytes]);
             reads(&mkdir(id, &path), 14, "s4", &[path_bytes, &[0; 4]]);

@@ -36,7 +36,7 @@ impl Line {
 
     /// Sends a request. The reply is not waited for.
     pub(super) fn begin(&self, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Pending {
-        self.begin_read(0, operation, packet)
+        self.begin_for(Bulk::Nothing, operation, packet)
     }
 
     /// Sends a request whose reply has at most `data_max` bytes of data.
@@ -46,8 +46,21 @@ impl Line {
         operation: &'static str,
         packet: impl FnOnce(u32) -> Bytes,
     ) -> Pending {
+        self.begin_for(Bulk::Data(data_max), operation, packet)
+    }
+
+    /// Sends a request whose reply has entries of a directory.
+    pub(super) fn begin_listing(
+        &self,
+        operation: &'static str,
+        packet: impl FnOnce(u32) -> Bytes,
+    ) -> Pending {
+        self.begin_for(Bulk::Names, operation, packet)
+    }
+
+    fn begin_for(&self, bulk: Bulk, operation: &'static str, packet: impl FnOnce(u32) -> Bytes) -> Pending {
         let (sender, reply) = oneshot::channel();
-        let id = self.waiting.register(Waiter::One { sender, data_max });
+        let id = self.waiting.register(Waiter::One { sender, bulk });
         self.send(vec![packet(id)]);
         Pending { reply, operation }
     }
@@ -101,10 +114,20 @@ pub(crate) struct WriteReply {
     pub(crate) reply: Option<Reply>,
 }
 
+/// What the reply to a request may be full of.
+#[derive(Clone, Copy)]
+pub(super) enum Bulk {
+    Nothing,
+    /// At most this many bytes of a file.
+    Data(usize),
+    /// Entries of a directory.
+    Names,
+}
+
 /// Where a reply goes.
 pub(super) enum Waiter {
-    /// To the sender of one request. The reply has at most `data_max` bytes of data.
-    One { sender: oneshot::Sender<Reply>, data_max: usize },
+    /// To the sender of one request.
+    One { sender: oneshot::Sender<Reply>, bulk: Bulk },
     /// To the sender of many requests for one file: WRITEs to a handle, or what closes it.
     OfMany { replies: WriteReplies, number: u64, writes_to: Option<Bytes> },
 }
@@ -113,9 +136,9 @@ impl Waiter {
     /// Returns the reply to a single request if nobody waits for it any more.
     pub(super) fn tell(self, reply: Reply) -> Option<Reply> {
         match self {
-            Self::One { sender, data_max } => sender.send(kept(reply, data_max)).err(),
+            Self::One { sender, bulk } => sender.send(kept(reply, bulk)).err(),
             Self::OfMany { replies, number, .. } => {
-                drop(replies.send(WriteReply { number, reply: Some(kept(reply, 0)) }));
+                drop(replies.send(WriteReply { number, reply: Some(kept(reply, Bulk::Nothing)) }));
                 None
             }
         }
@@ -130,12 +153,14 @@ impl Waiter {
 
 /// The part of a reply that is kept until it is processed. A server that answers out of order, with more than was asked
 /// for, or in tiny pieces does not fill our memory.
-fn kept(reply: Reply, data_max: usize) -> Reply {
-    match reply {
+fn kept(reply: Reply, bulk: Bulk) -> Reply {
+    match (reply, bulk) {
+        (Reply::Data(pieces), Bulk::Data(max)) if length(&pieces) <= max => Reply::Data(join_small(pieces)),
         // A READ fails both with no data and with too much.
-        Reply::Data(pieces) if length(&pieces) > data_max => Reply::Data(Vec::new()),
-        Reply::Data(pieces) => Reply::Data(join_small(pieces)),
-        other => other,
+        (Reply::Data(_), _) => Reply::Data(Vec::new()),
+        (Reply::Names(entries), Bulk::Names) => Reply::Names(entries),
+        (Reply::Names(_), _) => Reply::Names(Vec::new()),
+        (other, _) => other,
     }
 }
 
@@ -227,20 +252,31 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::attributes::{Attributes, DirectoryEntry};
 
     #[test]
     fn no_more_data_is_kept_than_was_asked_for() {
         let data = |lengths: &[usize]| {
             Reply::Data(lengths.iter().map(|length| Bytes::from(vec![7; *length])).collect())
         };
-        assert_eq!(kept(data(&[30_000, 2]), 30_001), data(&[]));
-        assert_eq!(kept(data(&[30_000, 1]), 30_001), data(&[30_000, 1]));
-        assert_eq!(kept(data(&[1; 1000]), 1000), data(&[1000]), "in one piece");
-        assert_eq!(kept(data(&[1]), 0), data(&[]), "for a request that is not a READ");
+        assert_eq!(kept(data(&[30_000, 2]), Bulk::Data(30_001)), data(&[]));
+        assert_eq!(kept(data(&[30_000, 1]), Bulk::Data(30_001)), data(&[30_000, 1]));
+        assert_eq!(kept(data(&[1; 1000]), Bulk::Data(1000)), data(&[1000]), "in one piece");
+        assert_eq!(kept(data(&[1]), Bulk::Nothing), data(&[]), "for a request that is not a READ");
+        assert_eq!(kept(data(&[1]), Bulk::Names), data(&[]));
         // A small part of a packet would keep all of it in memory.
         let packet = Bytes::from(vec![7; 30_000]);
-        let Reply::Data(pieces) = kept(Reply::Data(vec![packet.slice(..9)]), 9) else { panic!() };
+        let Reply::Data(pieces) = kept(Reply::Data(vec![packet.slice(..9)]), Bulk::Data(9)) else { panic!() };
         assert_eq!(pieces, [&packet[..9]]);
         assert_ne!(pieces[0].as_ptr(), packet.as_ptr());
+    }
+
+    #[test]
+    fn names_are_kept_for_a_listing_only() {
+        let entry = DirectoryEntry { name: Bytes::from_static(b"a"), attributes: Attributes::default() };
+        let names = Reply::Names(vec![entry]);
+        assert_eq!(kept(names.clone(), Bulk::Names), names);
+        assert_eq!(kept(names.clone(), Bulk::Nothing), Reply::Names(Vec::new()));
+        assert_eq!(kept(names, Bulk::Data(30_000)), Reply::Names(Vec::new()));
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod attributes;
 pub(crate) mod channel;
 pub(crate) mod decode;
+pub(crate) mod directory;
 pub(crate) mod encode;
 pub(crate) mod extensions;
 pub(crate) mod handle;

@@ -258,6 +258,17 @@ impl Sftp {
         }
     }
 
+    /// Attributes of a path, as [`stat`](Self::stat), but those of a symbolic link itself.
+    pub async fn lstat(&self, path: &str) -> Result<Option<Attributes>> {
+        match self.request("lstat", |id| encode::lstat(id, path)).await? {
+            Reply::Attributes(attributes) => Ok(Some(attributes)),
+            other => match self.refused("lstat", path, other) {
+                error if error.is_not_found() => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
     /// Sets attributes of a path. Servers answer OK to attributes that they ignore; [`stat`](Self::stat) tells what was
     /// set.
     pub async fn setstat(&self, path: &str, attributes: &Attributes) -> Result<()> {
