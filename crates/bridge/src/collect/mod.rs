@@ -5,6 +5,7 @@ mod checkpoint;
 mod file;
 mod listing;
 mod marker;
+mod numbered;
 mod receipt;
 mod wire;
 
@@ -12,8 +13,9 @@ pub use afterwards::Afterwards;
 pub use checkpoint::{
     CollectCheckpoint, CollectPhase, CollectReport, Destination, MultipartUpload, StoredObject,
 };
-pub use file::RemoteFile;
+pub use file::{RemoteFile, url};
 pub use listing::{ListCursor, ListProgress, Unnameable, newest};
 pub use marker::MarkerPattern;
+pub use numbered::{OBJECT_KEY_MAX, numbered_key};
 pub use receipt::{CollectOutcome, CollectReceipt};
 pub use wire::{CollectInput, CollectProgress, CollectStep, ListRemoteInput, SettleRemoteInput};

@@ -5,7 +5,8 @@ mod route;
 mod template;
 
 pub(crate) use names::{
-    COMPONENT_MAX, cut, problem_of, problem_of_directory, problem_of_location, split, split_extension,
+    COMPONENT_MAX, cut, numbered, problem_of, problem_of_directory, problem_of_location, split,
+    split_extension,
 };
 pub use route::{NUMBER_MAX, Route};
 pub use template::{ObjectKeyTemplate, PartialName, RemotePathTemplate};

@@ -2,6 +2,7 @@
 
 use super::names::{COMPONENT_MAX, cut, problem_of, split, split_extension};
 use crate::calendar::{self, Moment};
+use crate::collect::OBJECT_KEY_MAX;
 use crate::{ErrorName, Result};
 
 /// `SFTP_REMOTE_PATH`: what the remote path is made of.
@@ -61,9 +62,6 @@ const OF_OBJECT_KEY: Placeholders = Placeholders {
 
 /// A key or path of the plainest kind. What is wrong for it is wrong for all.
 const SAMPLE: &str = "directory/name.ext";
-
-/// S3's limit for the key of an object, in bytes.
-const OBJECT_KEY_MAX: usize = 1024;
 
 impl RemotePathTemplate {
     /// Reads a template.
