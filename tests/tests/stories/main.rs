@@ -3,6 +3,7 @@
 
 mod after;
 mod algorithms;
+mod collected_records;
 mod connection;
 mod contracts;
 mod credential;
