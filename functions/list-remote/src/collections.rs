@@ -41,7 +41,7 @@ impl Collections {
     /// Executions of this state machine. The client has no retries of its own: [`aws::clients::step_functions_once`].
     pub fn new(client: aws_sdk_sfn::Client, state_machine_arn: impl Into<String>) -> Self {
         let state_machine_arn = state_machine_arn.into();
-        Self { client, state_machine_arn, limiter: Limiter::new(), known: Mutex::default() }
+        Self { client, state_machine_arn, limiter: Limiter::default(), known: Mutex::default() }
     }
 
     pub(crate) fn client(&self) -> &aws_sdk_sfn::Client {

@@ -1,0 +1,7 @@
+//! The other direction: what partners leave on their servers.
+
+mod looks;
+mod servers;
+mod settling;
+mod shelf;
+mod watching;
