@@ -23,6 +23,10 @@ pub enum CollectOutcome {
 }
 
 impl CollectOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] =
+        [Self::Collected, Self::AlreadyCollected, Self::Changed, Self::Gone, Self::Skipped];
+
     /// The word in receipts.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,6 +36,11 @@ impl CollectOutcome {
             Self::Gone => "gone",
             Self::Skipped => "skipped",
         }
+    }
+
+    /// The outcome of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
     }
 }
 
