@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::{CollectSettings, Deadline, ErrorName, Result, Settings};
+use aws::credential::Clients;
 use bridge::collect::ListRemoteInput;
+use bridge::{CollectSettings, Deadline, ErrorName, Result, Settings};
 use partner::Partner;
 use sftp::Session;
 
@@ -18,6 +19,8 @@ pub struct Deps {
     pub settings: Arc<Settings>,
     /// Those of collecting.
     pub collect: Arc<CollectSettings>,
+    /// Clients for the credential and the records.
+    pub clients: Clients,
     /// The partner's server.
     pub partner: Arc<Partner>,
     /// The state machine that collects files. `None` if nothing is started: for a caller that only lists.

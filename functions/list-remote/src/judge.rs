@@ -69,8 +69,11 @@ impl Judge<'_> {
             Some(FileType::Other) => Kind::Other(Verdict::Special),
             Some(FileType::Directory) if self.is_archive(path) => Kind::Other(Verdict::Archive),
             Some(FileType::Directory) if !self.collect.recursive => Kind::Other(Verdict::Directory),
-            Some(FileType::Directory) if depth >= depth_max => Kind::Other(Verdict::TooDeep),
-            Some(FileType::Directory) => Kind::Descend,
+            Some(FileType::Directory) => match self.collect.passes_over_directory(path) {
+                Some(reason) => Kind::Other(Verdict::Excluded(reason)),
+                None if depth >= depth_max => Kind::Other(Verdict::TooDeep),
+                None => Kind::Descend,
+            },
         }
     }
 

@@ -16,7 +16,8 @@ mod selection;
 mod verdict;
 mod walk;
 
-use bridge::collect::{ListProgress, ListRemoteInput};
+use aws::records::{self, RecordBucket};
+use bridge::collect::{ListProgress, ListRemoteInput, url};
 use bridge::{CredentialReference, Deadline, ErrorName, Result};
 
 pub use crate::call::Deps;
@@ -59,7 +60,13 @@ pub async fn handle(deps: &Deps, input: ListRemoteInput, deadline: Deadline) -> 
         tracing::warn!(%error, "stopped after making progress; the next call goes on from the cursor");
         look.to_be_continued();
     }
-    Ok(look.progress)
+    let progress = look.progress;
+    if progress.cursor.is_none() {
+        let bucket = RecordBucket::of(&deps.clients.s3, &deps.settings);
+        let directory = url(&deps.settings.host, &deps.collect.directory);
+        Box::pin(records::conclude_look(bucket, &directory, &input.execution, deadline)).await;
+    }
+    Ok(progress)
 }
 
 /// Lists the directory and starts nothing: gives each entry to `sink`, as the server lists it. `time` is the moment that dates in

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws::credential::Clients;
 use bridge::collect::{Afterwards, CollectCheckpoint, SettleRemoteInput};
 use bridge::{CollectSettings, Deadline, ErrorName, Result, Settings};
 use partner::Partner;
@@ -15,6 +16,8 @@ pub struct Deps {
     pub settings: Arc<Settings>,
     /// Those of collecting.
     pub collect: Arc<CollectSettings>,
+    /// Clients for the credential and the records.
+    pub clients: Clients,
     /// The partner's server.
     pub partner: Arc<Partner>,
 }

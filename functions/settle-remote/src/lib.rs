@@ -8,11 +8,12 @@ mod marker;
 mod show;
 mod work;
 
+use aws::records::{self, RecordBucket};
 use bridge::collect::{
     CollectCheckpoint, CollectOutcome, CollectPhase, CollectProgress, CollectReceipt, SettleRemoteInput,
     StoredObject,
 };
-use bridge::{Deadline, ErrorName, ObjectSummary, Parties, Result};
+use bridge::{Deadline, ErrorName, Parties, Result};
 
 pub use crate::call::Deps;
 
@@ -36,41 +37,32 @@ pub async fn handle(deps: &Deps, input: SettleRemoteInput, deadline: Deadline) -
     // Boxed: the future of a whole call is too large for the stack of a small thread.
     let became = Box::pin(call.settle(&mut checkpoint)).await?;
     tracing::info!(?became, path = checkpoint.file.path, "the file is settled");
-    Ok(CollectProgress::Receipt(Box::new(receipt(&call, checkpoint, stored, &became))))
+    let receipt = receipt(&call, &checkpoint, &stored, &became);
+    let progress = CollectProgress::Receipt(Box::new(receipt));
+    let bucket = RecordBucket::of(&deps.clients.s3, &deps.settings);
+    Ok(Box::pin(records::conclude_collection(bucket, progress, &input.execution, deadline)).await)
 }
 
 fn receipt(
     call: &Call<'_>,
-    checkpoint: CollectCheckpoint,
-    stored: StoredObject,
+    checkpoint: &CollectCheckpoint,
+    stored: &StoredObject,
     became: &Became,
 ) -> CollectReceipt {
     let outcome =
         if stored.was_there { CollectOutcome::AlreadyCollected } else { CollectOutcome::Collected };
+    let CollectCheckpoint { file, report, .. } = checkpoint;
     let parties = Parties {
-        remote_host: &checkpoint.file.host,
+        remote_host: &file.host,
         credential: &call.input.credential,
         execution: &call.input.execution,
     };
-    let size = checkpoint.file.size;
-    let receipt =
-        CollectReceipt::new(outcome, checkpoint.file.clone(), &checkpoint.report, parties, aws::now());
+    let found = "an earlier execution stored it: the object's metadata names this file";
     CollectReceipt {
-        reason: stored
-            .was_there
-            .then(|| "an earlier execution stored it: the object's metadata names this file".to_owned()),
-        object: Some(ObjectSummary {
-            bucket: checkpoint.destination.bucket,
-            object_key: checkpoint.destination.object_key,
-            etag: Some(stored.etag),
-            version_id: stored.version_id,
-            size: Some(size),
-            last_modified: None,
-            checksum: Some(stored.checksum.clone()),
-            hash: None,
-        }),
-        checksum: Some(stored.checksum),
+        reason: stored.was_there.then(|| found.to_owned()),
+        object: checkpoint.object(),
+        checksum: Some(stored.checksum.clone()),
         afterwards: Some(became.words()),
-        ..receipt
+        ..CollectReceipt::new(outcome, file.clone(), report, parties, aws::now())
     }
 }

@@ -17,7 +17,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Wrong settings are an answer to the invocation, not a crash at start.
     let parsed = Settings::parse(&variables).and_then(|settings| Ok((settings, CollectSettings::parse(&variables)?)));
     let deps = &parsed.map(|(settings, collect)| Deps {
-        partner: Arc::new(Partner::new(&settings, clients, sftp::Options::default())),
+        partner: Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default())),
+        clients,
         settings: Arc::new(settings),
         collect: Arc::new(collect),
     });

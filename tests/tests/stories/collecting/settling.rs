@@ -234,11 +234,7 @@ async fn story_277_without_the_right_to_move_or_delete_a_file_is_kept_and_not_ta
             watching.put(name, "x", LONG_AGO);
         }
         assert_eq!(watching.look().await.started, 3);
-        let deps = settle_remote::Deps {
-            settings: Arc::new(watching.bridge.settings()),
-            collect: watching.process().0.collect,
-            partner: watching.bridge.reached(),
-        };
+        let deps = watching.settling();
         let started = std::time::Instant::now();
         for name in ["a.csv", "b.csv", "c.csv"] {
             let checkpoint = watching.verified(watching.file(name));

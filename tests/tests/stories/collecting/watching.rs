@@ -67,6 +67,7 @@ impl Watching {
         Process(list_remote::Deps {
             settings: Arc::new(self.bridge.settings()),
             collect: self.collect(),
+            clients: self.bridge.clients(),
             partner: self.bridge.reached(),
             collections: Some(Arc::new(Collections::new(self.bridge.aws.sfn(), &self.collections))),
             limits: self.limits,
@@ -173,12 +174,17 @@ impl Watching {
         checkpoint: &CollectCheckpoint,
         retry_count: u32,
     ) -> Result<CollectReceipt, Error> {
-        let deps = settle_remote::Deps {
+        self.settle_with(&self.settling(), checkpoint, retry_count).await
+    }
+
+    /// What a function works with that is called several times.
+    pub(super) fn settling(&self) -> settle_remote::Deps {
+        settle_remote::Deps {
             settings: Arc::new(self.bridge.settings()),
             collect: self.collect(),
+            clients: self.bridge.clients(),
             partner: self.bridge.reached(),
-        };
-        self.settle_with(&deps, checkpoint, retry_count).await
+        }
     }
 
     pub(super) async fn settle_with(
