@@ -89,11 +89,7 @@ impl Limiter {
     ///
     /// # Errors
     /// What AWS answered last.
-    pub async fn call<T, E, F>(
-        &self,
-        api: Api,
-        send: impl Fn() -> F,
-    ) -> Result<T, SdkError<E, HttpResponse>>
+    pub async fn call<T, E, F>(&self, api: Api, send: impl Fn() -> F) -> Result<T, SdkError<E, HttpResponse>>
     where
         E: ProvideErrorMetadata,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,

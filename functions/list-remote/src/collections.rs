@@ -59,7 +59,11 @@ impl Collections {
 
     /// Starts an execution for each of these files, at most [`FLIGHT`] of them, and says what became of each. `since` is when the
     /// look began, in seconds since 1970: Step Functions takes a start with a name that is running for the same start.
-    pub(crate) async fn start(self: &Arc<Self>, files: &[RemoteFile], since: Option<i64>) -> Vec<Result<Start>> {
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        files: &[RemoteFile],
+        since: Option<i64>,
+    ) -> Vec<Result<Start>> {
         let mut flight = JoinSet::new();
         for (index, file) in files.iter().enumerate() {
             let (collections, file) = (Arc::clone(self), file.clone());
@@ -95,7 +99,8 @@ impl Collections {
         // A million executions run: that passes.
         let is_full = error.code.as_deref() == Some("ExecutionLimitExceeded");
         if error.is_transient() || is_full {
-            return ErrorName::StepFunctionsUnavailable.error(format!("starting an execution of {arn}: {error}"));
+            return ErrorName::StepFunctionsUnavailable
+                .error(format!("starting an execution of {arn}: {error}"));
         }
         ErrorName::InvalidConfig.error(format!(
             "{COLLECT_STATE_MACHINE_ARN} is {arn:?}, and no execution can be started: {error}. Check that the state machine \

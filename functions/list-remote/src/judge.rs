@@ -57,7 +57,9 @@ impl Judge<'_> {
         let (host, directory) = (String::new(), self.collect.directory.clone());
         match path {
             "" => directory,
-            path => RemoteFile { host, directory, path: path.to_owned(), size: 0, modified: None }.remote_path(),
+            path => {
+                RemoteFile { host, directory, path: path.to_owned(), size: 0, modified: None }.remote_path()
+            }
         }
     }
 

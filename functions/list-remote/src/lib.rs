@@ -39,8 +39,9 @@ use crate::walk::{Walk, Walked};
 /// started; `StepFunctionsUnavailable`; those of the session.
 pub async fn handle(deps: &Deps, input: ListRemoteInput, deadline: Deadline) -> Result<ListProgress> {
     let Some(collections) = &deps.collections else {
-        return Err(ErrorName::InvalidConfig
-            .error(format!("{COLLECT_STATE_MACHINE_ARN} is not set: set it to the state machine that collects files")));
+        return Err(ErrorName::InvalidConfig.error(format!(
+            "{COLLECT_STATE_MACHINE_ARN} is not set: set it to the state machine that collects files"
+        )));
     };
     if input.listing.is_none()
         && let Some(name) = running::older(collections, &input.execution).await
@@ -58,7 +59,7 @@ pub async fn handle(deps: &Deps, input: ListRemoteInput, deadline: Deadline) -> 
             return Err(error);
         }
         tracing::warn!(%error, "stopped after making progress; the next call goes on from the cursor");
-        look.to_be_continued();
+        look.leave_to_the_next_call();
     }
     let progress = look.progress;
     if progress.cursor.is_none() {

@@ -60,7 +60,7 @@ impl<'a> Look<'a> {
     }
 
     /// Lets the next call go on behind the last file.
-    pub(crate) fn to_be_continued(&mut self) {
+    pub(crate) fn leave_to_the_next_call(&mut self) {
         self.progress.cursor = self.cursor.clone();
     }
 
@@ -72,14 +72,14 @@ impl<'a> Look<'a> {
             match self.start(&files).await? {
                 // The next call has all its time for this walk.
                 Started::All if walked == Walked::CutOff && walks > 1 => {
-                    self.to_be_continued();
+                    self.leave_to_the_next_call();
                     return Ok(());
                 }
                 Started::All if walked == Walked::CutOff => self.cut_off(self.progress.started > already)?,
                 Started::All if is_cut => continue,
                 Started::All | Started::Enough => {}
                 Started::OutOfTime => {
-                    self.to_be_continued();
+                    self.leave_to_the_next_call();
                     return Ok(());
                 }
             }

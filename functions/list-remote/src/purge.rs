@@ -145,7 +145,9 @@ mod tests {
         assert_eq!(path(b"20260301120000-a.csv", file), None, "14 days to the second");
         assert_eq!(path(b"20260301115959-a.csv", Some(0o040_755)), None);
         assert_eq!(path(b"20260301115959-a.csv", Some(0o120_777)), None);
-        for other in [&b"a.csv"[..], b"20260301115959", b"20261301115959-a.csv", b"20260301115959-../a", b"\xff"] {
+        for other in
+            [&b"a.csv"[..], b"20260301115959", b"20261301115959-a.csv", b"20260301115959-../a", b"\xff"]
+        {
             assert_eq!(path(Box::leak(other.into()), file), None, "{other:?}");
         }
         assert_eq!(oldest_kept(None, "2026-03-15T12:00:00Z"), None);

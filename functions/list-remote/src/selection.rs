@@ -81,7 +81,9 @@ mod tests {
             let mut selection = Selection::new(limits);
             for file in files.iter().filter(|file| Some(ListCursor::of(file)) > cursor) {
                 selection.add(file.clone());
-                assert!(selection.held.len() <= limits.candidates && selection.bytes <= limits.candidate_bytes);
+                assert!(
+                    selection.held.len() <= limits.candidates && selection.bytes <= limits.candidate_bytes
+                );
             }
             let is_cut = selection.is_cut();
             started.extend(selection.into_files("h", "d"));
@@ -97,12 +99,15 @@ mod tests {
     fn the_oldest_come_first_and_none_is_missed_however_little_room_there_is() {
         let long = "x".repeat(40);
         let mut files: Vec<RemoteFile> = (0..200_u32)
-            .map(|number| file(&format!("{number}{}", &long[..number as usize % 40]), Some(number * 7919 % 50)))
+            .map(|number| {
+                file(&format!("{number}{}", &long[..number as usize % 40]), Some(number * 7919 % 50))
+            })
             .collect();
         files.push(file("without a time", None));
         let mut sorted = files.clone();
         sorted.sort_by_key(ListCursor::of);
-        for (candidates, candidate_bytes) in [(1, 100), (7, 10_000), (1_000, 64), (50, 200), (1_000, 100_000)] {
+        for (candidates, candidate_bytes) in [(1, 100), (7, 10_000), (1_000, 64), (50, 200), (1_000, 100_000)]
+        {
             let limits = Limits { candidates, candidate_bytes, ..Limits::default() };
             assert_eq!(look(&files, limits), sorted, "{candidates} {candidate_bytes}");
         }

@@ -53,7 +53,9 @@ impl Verdict {
         Some(Cow::Borrowed(match self {
             Self::Due(_) => return None,
             Self::Excluded(reason) | Self::Unnameable(reason) | Self::Unreadable(reason) => reason,
-            Self::MarkerMissing(marker) => return Some(Cow::Owned(format!("its marker {marker:?} is missing"))),
+            Self::MarkerMissing(marker) => {
+                return Some(Cow::Owned(format!("its marker {marker:?} is missing")));
+            }
             Self::Empty => "it is empty, and COLLECT_EMPTY is skip",
             Self::Marker => "it is a marker (COLLECT_MARKER)",
             Self::NotNewest => "a newer file is in its directory (COLLECT_NEWEST_ONLY)",

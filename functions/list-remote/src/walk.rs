@@ -163,9 +163,9 @@ impl<'a> Walk<'a> {
             for (named, attributes) in walk.told(below, entries).await? {
                 let Some(listed) = walk.entry(below, named, attributes, markers)? else { continue };
                 let passed_over = match listed.verdict {
-                    Verdict::Due(file) if walk.judge.collect.newest_only => newest.add(file).map(|file| {
-                        Listed { path: file.path, verdict: Verdict::NotNewest }
-                    }),
+                    Verdict::Due(file) if walk.judge.collect.newest_only => {
+                        newest.add(file).map(|file| Listed { path: file.path, verdict: Verdict::NotNewest })
+                    }
                     verdict => Some(Listed { verdict, ..listed }),
                 };
                 if let Some(listed) = passed_over {
@@ -216,11 +216,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The entries with what is known of each. Where the server tells no type, or of a file no size or no time, it is asked.
-    async fn told(
-        &self,
-        below: &Below,
-        entries: Vec<DirectoryEntry>,
-    ) -> Result<Vec<(Named, Attributes)>> {
+    async fn told(&self, below: &Below, entries: Vec<DirectoryEntry>) -> Result<Vec<(Named, Attributes)>> {
         let named = |entry: DirectoryEntry| (self.judge.name(&below.path, &entry.name), entry.attributes);
         let mut told: Vec<(Named, Attributes)> = entries.into_iter().map(named).collect();
         let missing = |(named, attributes): &(Named, Attributes)| match named {
@@ -263,10 +259,13 @@ impl<'a> Walk<'a> {
         }
         let mut seen = Vec::new();
         for (index, reply) in flight.join_all().await {
-            seen.push((index, match reply? {
-                Reply::Done(told) => told,
-                Reply::Refused(_) => Some(Attributes::default()),
-            }));
+            seen.push((
+                index,
+                match reply? {
+                    Reply::Done(told) => told,
+                    Reply::Refused(_) => Some(Attributes::default()),
+                },
+            ));
         }
         Ok(seen)
     }

@@ -11,8 +11,7 @@ use crate::show::{Shown, show};
 use crate::work::{Became, Settled, Standing, Work};
 
 /// Pauses before a look at the archive is repeated. Caches and gateways show no file for a moment after a rename.
-const LOOKS: [Duration; 3] =
-    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
+const LOOKS: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
 
 /// Outcome of a move to one name of the archive.
 enum Moved {
@@ -39,7 +38,10 @@ impl Work<'_> {
         }
         for number in 0..=NUMBER_MAX {
             let Some(target) = self.target(file, number) else {
-                return Ok(self.kept(file, "the execution has no time of its start, which the archive's names begin with"));
+                return Ok(self.kept(
+                    file,
+                    "the execution has no time of its start, which the archive's names begin with",
+                ));
             };
             match Box::pin(self.move_to(file, &target)).await? {
                 Moved::Done(settled) => return Ok(settled),
@@ -82,7 +84,9 @@ impl Work<'_> {
             };
             match self.standing(file).await? {
                 Standing::Same => {}
-                Standing::Gone => return Ok(Moved::Done(self.moved_before(file, Became::Gone.into()).await?)),
+                Standing::Gone => {
+                    return Ok(Moved::Done(self.moved_before(file, Became::Gone.into()).await?));
+                }
                 Standing::Changed(what) => {
                     return Ok(Moved::Done(self.moved_before(file, self.changed(file, what)).await?));
                 }
@@ -197,7 +201,9 @@ impl Archive {
         match made {
             Made::Now => Self::Made,
             Made::Before | Made::Unknown => Self::WasThere,
-            Made::IsFile => Self::Refused(format!("{directory:?} is a file, and the archive needs a directory of that name")),
+            Made::IsFile => Self::Refused(format!(
+                "{directory:?} is a file, and the archive needs a directory of that name"
+            )),
             Made::Refused(refusal) => Self::Refused(refusal.to_string()),
         }
     }

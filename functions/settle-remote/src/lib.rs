@@ -28,9 +28,8 @@ use crate::work::Became;
 pub async fn handle(deps: &Deps, input: SettleRemoteInput, deadline: Deadline) -> Result<CollectProgress> {
     let CollectPhase::Verified(stored) = input.checkpoint.phase.clone() else {
         // Nothing is touched on the server before.
-        return Err(
-            ErrorName::InvalidInput.error("field `checkpoint.phase.name`: expected verified, got an earlier phase")
-        );
+        return Err(ErrorName::InvalidInput
+            .error("field `checkpoint.phase.name`: expected verified, got an earlier phase"));
     };
     let call = Call::new(deps, &input, deadline);
     let mut checkpoint = input.checkpoint.clone();
@@ -49,8 +48,7 @@ fn receipt(
     stored: &StoredObject,
     became: &Became,
 ) -> CollectReceipt {
-    let outcome =
-        if stored.was_there { CollectOutcome::AlreadyCollected } else { CollectOutcome::Collected };
+    let outcome = if stored.was_there { CollectOutcome::AlreadyCollected } else { CollectOutcome::Collected };
     let CollectCheckpoint { file, report, .. } = checkpoint;
     let parties = Parties {
         remote_host: &file.host,

@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let clients = Clients::new(&clients::config().await);
     let variables = Variables::from_environment();
     // Wrong settings are an answer to the invocation, not a crash at start.
-    let parsed = Settings::parse(&variables).and_then(|settings| Ok((settings, CollectSettings::parse(&variables)?)));
+    let parsed =
+        Settings::parse(&variables).and_then(|settings| Ok((settings, CollectSettings::parse(&variables)?)));
     let deps = &parsed.map(|(settings, collect)| Deps {
         partner: Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default())),
         clients,

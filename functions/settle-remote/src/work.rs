@@ -14,12 +14,8 @@ use crate::show::{Shown, show};
 
 /// Pauses after a refusal, eight seconds in all: a virus scanner may hold the file, and no status says whether a refusal will
 /// pass.
-const PAUSES: [Duration; 4] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_millis(2500),
-    Duration::from_secs(4),
-];
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_millis(2500), Duration::from_secs(4)];
 
 /// What became of a file on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]

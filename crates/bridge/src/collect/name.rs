@@ -21,7 +21,8 @@ mod tests {
 
     #[test]
     fn story_289_a_name_from_a_server_is_one_component_or_none() {
-        for name in ["a", ".a", "..a", "...", "a b", "ä€🙂", "-rf", "~", "C:", "%2e%2e%2f", &"x".repeat(255)] {
+        for name in ["a", ".a", "..a", "...", "a b", "ä€🙂", "-rf", "~", "C:", "%2e%2e%2f", &"x".repeat(255)]
+        {
             assert_eq!(plain_name(name.as_bytes()), Ok(name));
         }
         for (name, words) in [

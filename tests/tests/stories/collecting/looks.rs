@@ -64,7 +64,8 @@ async fn story_272_a_name_with_new_contents_is_a_new_file() {
     watching.put("prices.csv", "TUESDAY", LONG_AGO + 2);
     assert_eq!(watching.look().await.started, 1);
     assert_eq!(watching.look().await.started, 0, "nothing has changed");
-    let seen: Vec<_> = watching.started().await.into_iter().map(|file| (file.size, file.modified.unwrap())).collect();
+    let seen: Vec<_> =
+        watching.started().await.into_iter().map(|file| (file.size, file.modified.unwrap())).collect();
     assert_eq!(seen, [(6, LONG_AGO), (7, LONG_AGO + 1), (7, LONG_AGO + 2)]);
 }
 
@@ -118,7 +119,12 @@ async fn story_282_a_look_ends_at_once_while_an_older_one_is_under_way() {
     let start = async |name: &str| {
         let started = sfn.start_execution().state_machine_arn(&watch).name(name).send().await.unwrap();
         let start_time = aws::timestamp(std::time::SystemTime::try_from(started.start_date).unwrap());
-        Execution { id: started.execution_arn, state_machine_id: watch.clone(), start_time, ..Execution::default() }
+        Execution {
+            id: started.execution_arn,
+            state_machine_id: watch.clone(),
+            start_time,
+            ..Execution::default()
+        }
     };
     let older = start("a-older").await;
     let younger = start("b-younger").await;
@@ -155,7 +161,9 @@ async fn story_282_looks_at_the_same_time_take_each_file_once() {
 #[tokio::test]
 async fn story_284_of_each_directory_only_the_newest_file_is_taken() {
     let mut watching = Watching::new().await;
-    for (name, value) in [("NEWEST_ONLY", "true"), ("AFTERWARDS", "leave"), ("RECURSIVE", "true"), ("EMPTY", "skip")] {
+    for (name, value) in
+        [("NEWEST_ONLY", "true"), ("AFTERWARDS", "leave"), ("RECURSIVE", "true"), ("EMPTY", "skip")]
+    {
         watching.set(&format!("COLLECT_{name}"), value);
     }
     watching.put("2024.csv", "x", LONG_AGO);
@@ -339,7 +347,8 @@ async fn without_a_state_machine_nothing_is_looked_at() {
     let watching = Watching::new().await;
     let process = watching.process();
     let deps = list_remote::Deps { collections: None, ..process.0 };
-    let input = ListRemoteInput { execution: look_now(), credential: watching.credential().await, listing: None };
+    let input =
+        ListRemoteInput { execution: look_now(), credential: watching.credential().await, listing: None };
     let error = list_remote::handle(&deps, input, Deadline::NEVER).await.unwrap_err();
     assert_eq!(error.name, ErrorName::InvalidConfig);
     assert!(error.message().contains("COLLECT_STATE_MACHINE_ARN is not set"), "{error}");
@@ -349,10 +358,14 @@ async fn without_a_state_machine_nothing_is_looked_at() {
 #[tokio::test]
 async fn a_list_says_of_each_entry_what_becomes_of_it() {
     let mut watching = Watching::new().await;
-    for (name, value) in [("MARKER", "{name}.ok"), ("EMPTY", "skip"), ("INCLUDE", "*.csv"), ("RECURSIVE", "true")] {
+    for (name, value) in
+        [("MARKER", "{name}.ok"), ("EMPTY", "skip"), ("INCLUDE", "*.csv"), ("RECURSIVE", "true")]
+    {
         watching.set(&format!("COLLECT_{name}"), value);
     }
-    for path in ["due.csv", "due.csv.ok", "waits.csv", "notes.txt", ".done/20200101000000-old.csv", "below/waits.csv"] {
+    for path in
+        ["due.csv", "due.csv.ok", "waits.csv", "notes.txt", ".done/20200101000000-old.csv", "below/waits.csv"]
+    {
         watching.put(path, "x", LONG_AGO);
     }
     watching.put("empty.csv", "", LONG_AGO);
@@ -392,7 +405,8 @@ async fn step_functions_starts_an_execution_of_a_name_once() {
     let watching = Watching::new().await;
     let sfn = watching.bridge.aws.sfn();
     let name = unique("once");
-    let start = || sfn.start_execution().state_machine_arn(&watching.collections).name(&name).input("{}").send();
+    let start =
+        || sfn.start_execution().state_machine_arn(&watching.collections).name(&name).input("{}").send();
     let arn = start().await.unwrap().execution_arn;
     let ended = async || {
         let found = sfn.describe_execution().execution_arn(&arn).send().await.unwrap();

@@ -30,7 +30,15 @@ impl Shelf for Terse {
     fn packet(&self, directory: &str, number: usize) -> Option<Vec<Entry>> {
         assert_eq!(directory, "out");
         (number == 0).then(|| {
-            let names = ["bare.csv", "folder", "gone.csv", "left-out.tmp", "no-size.csv", "no-time.csv", "refused.csv"];
+            let names = [
+                "bare.csv",
+                "folder",
+                "gone.csv",
+                "left-out.tmp",
+                "no-size.csv",
+                "no-time.csv",
+                "refused.csv",
+            ];
             let mut entries: Vec<Entry> = names.map(|name| (name.into(), nothing())).into();
             entries.push(("sized.csv".into(), size(7)));
             entries.push(file("told.csv"));
@@ -45,7 +53,9 @@ impl Shelf for Terse {
             "out/bare.csv" | "out/left-out.tmp" | "out/sized.csv" => attributes(5, FILE, LONG_AGO),
             "out/folder" => attributes(4096, FOLDER, LONG_AGO),
             "out/no-size.csv" => mode,
-            "out/no-time.csv" => [&5_u32.to_be_bytes()[..], &6_u64.to_be_bytes(), &FILE.to_be_bytes()].concat(),
+            "out/no-time.csv" => {
+                [&5_u32.to_be_bytes()[..], &6_u64.to_be_bytes(), &FILE.to_be_bytes()].concat()
+            }
             "out/refused.csv" => return Err(PERMISSION_DENIED),
             _ => return Err(NO_SUCH_FILE),
         })
@@ -58,19 +68,27 @@ async fn story_271_what_the_listing_does_not_tell_is_asked_for() {
     let watching = Watching::at(partner).await;
     let look = watching.look().await;
     assert_eq!((look.started, look.passed_over), (4, 1), "{look:?}");
-    let taken: Vec<_> = watching.started().await.into_iter().map(|it| (it.path, it.size, it.modified)).collect();
+    let taken: Vec<_> =
+        watching.started().await.into_iter().map(|it| (it.path, it.size, it.modified)).collect();
     let told = Some(LONG_AGO);
     let expected =
         [("bare.csv", 5, told), ("no-time.csv", 6, None), ("sized.csv", 5, told), ("told.csv", 7, told)];
     assert_eq!(taken, expected.map(|(name, size, time)| (name.to_owned(), size, time)));
     let words = look.warnings.join("\n");
     for name in ["no-size.csv", "refused.csv"] {
-        assert!(words.contains(&format!("\"{name}\" is not collected: the server does not tell its size")), "{words}");
+        assert!(
+            words.contains(&format!("\"{name}\" is not collected: the server does not tell its size")),
+            "{words}"
+        );
     }
     assert_eq!(look.warnings.len(), 2);
     assert!(!shelf::paths(&asked, kind::LSTAT).contains(&"out/told.csv".to_owned()), "it was told already");
     let again = watching.look().await;
-    assert_eq!((again.started, again.started_before), (0, 4), "without a time it is not taken again and again");
+    assert_eq!(
+        (again.started, again.started_before),
+        (0, 4),
+        "without a time it is not taken again and again"
+    );
 }
 
 /// A server that lists links as what they lead to.

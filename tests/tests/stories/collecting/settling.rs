@@ -57,7 +57,11 @@ async fn a_file_goes_into_the_directory_that_the_settings_name() {
     watching.set("COLLECT_ARCHIVE_DIRECTORY", "kept/for/us");
     watching.put("below/a.csv", "x", LONG_AGO);
     let receipt = watching.settled("below/a.csv").await;
-    assert_eq!(receipt.afterwards.as_deref(), Some("archived as out/kept/for/us/20260301120000-a.csv"), "{receipt:?}");
+    assert_eq!(
+        receipt.afterwards.as_deref(),
+        Some("archived as out/kept/for/us/20260301120000-a.csv"),
+        "{receipt:?}"
+    );
     assert_eq!(paths(&watching), ["kept/for/us/20260301120000-a.csv"]);
     let look = watching.look().await;
     assert_eq!(look.started, 0, "what is archived is never collected");
@@ -192,8 +196,7 @@ async fn story_275_a_rename_that_is_refused_and_done_is_done() {
 async fn story_276_what_the_archive_has_already_is_never_replaced() {
     let quirks = || Quirks { rename_replaces: true, ..Quirks::default() };
     let lone = || Quirks { no_posix_rename: true, ..quirks() };
-    let watched =
-        [Watching::new().await, Watching::quirky(quirks()).await, Watching::quirky(lone()).await];
+    let watched = [Watching::new().await, Watching::quirky(quirks()).await, Watching::quirky(lone()).await];
     for watching in watched {
         watching.put(&archived("a.csv"), "former", LONG_AGO);
         watching.put(&archived("a-1.csv"), "other", LONG_AGO);
@@ -244,7 +247,10 @@ async fn story_277_without_the_right_to_move_or_delete_a_file_is_kept_and_not_ta
             let warning = &receipt.warnings[0];
             assert!(warning.contains(words) && warning.contains("COLLECT_AFTERWARDS to leave"), "{warning}");
         }
-        assert!(started.elapsed() < Duration::from_secs(14), "the refusal is believed sooner for each further file");
+        assert!(
+            started.elapsed() < Duration::from_secs(14),
+            "the refusal is believed sooner for each further file"
+        );
         assert_eq!(paths(&watching), ["a.csv", "b.csv", "c.csv"]);
         let look = watching.look().await;
         assert_eq!((look.started, look.started_before), (0, 3), "kept, and not taken again");
@@ -306,7 +312,8 @@ async fn story_278_files_that_must_stay_are_not_touched_and_taken_once() {
 
 #[tokio::test]
 async fn story_285_a_marker_goes_where_its_file_went() {
-    for (afterwards, left) in [("archive", vec![archived("a.csv"), archived("a.csv.ok")]), ("delete", vec![])] {
+    for (afterwards, left) in [("archive", vec![archived("a.csv"), archived("a.csv.ok")]), ("delete", vec![])]
+    {
         let mut watching = Watching::new().await;
         watching.set("COLLECT_AFTERWARDS", afterwards);
         watching.set("COLLECT_MARKER", "{name}.ok");

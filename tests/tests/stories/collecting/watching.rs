@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bridge::collect::{
-    CollectCheckpoint, CollectPhase, CollectProgress, CollectReceipt, CollectReport, Destination, ListProgress,
-    ListRemoteInput, RemoteFile, SettleRemoteInput, StoredObject,
+    CollectCheckpoint, CollectPhase, CollectProgress, CollectReceipt, CollectReport, Destination,
+    ListProgress, ListRemoteInput, RemoteFile, SettleRemoteInput, StoredObject,
 };
-use bridge::{Checksum, ChecksumAlgorithm, CollectSettings, CredentialReference, Deadline, Error, Execution, Variables};
+use bridge::{
+    Checksum, ChecksumAlgorithm, CollectSettings, CredentialReference, Deadline, Error, Execution, Variables,
+};
 use integration_tests::embedded::Quirks;
 use integration_tests::partner::Partner;
 use list_remote::{Collections, Limits};
@@ -89,7 +91,8 @@ impl Watching {
         let credential = self.credential().await;
         let mut input = ListRemoteInput { execution: look_now(), credential, listing: None };
         loop {
-            let progress = through_json(list_remote::handle(&process.0, input.clone(), Deadline::NEVER).await?);
+            let progress =
+                through_json(list_remote::handle(&process.0, input.clone(), Deadline::NEVER).await?);
             if progress.cursor.is_none() {
                 return Ok(progress);
             }
@@ -216,7 +219,11 @@ impl Watching {
 
 /// The execution of a look that begins now, of no state machine.
 pub(super) fn look_now() -> Execution {
-    Execution { id: unique("arn:aws:states:us-east-1:0:execution:watch:look"), start_time: aws::now(), ..Execution::default() }
+    Execution {
+        id: unique("arn:aws:states:us-east-1:0:execution:watch:look"),
+        start_time: aws::now(),
+        ..Execution::default()
+    }
 }
 
 /// A state machine with one state.
