@@ -215,7 +215,7 @@ async fn story_276_what_the_archive_has_already_is_never_replaced() {
 
 /// OpenSSH with a list of refused requests; the embedded server with quirks where it is not available.
 async fn without_rights() -> Watching {
-    let refused = "Subsystem sftp internal-sftp -d FOLDER/files -P rename,posix-rename,remove\n";
+    let refused = "ForceCommand internal-sftp -d FOLDER/files -P rename,posix-rename,remove\n";
     match tools::sshd().await.unwrap() {
         Some(sshd) => {
             let options = Options { settings: refused.into(), ..Options::default() };

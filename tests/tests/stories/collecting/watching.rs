@@ -50,6 +50,7 @@ impl Watching {
         let mut bridge = Bridge::to(partner).await;
         bridge.set("COLLECT_BUCKET", bridge.bucket.clone());
         bridge.set("COLLECT_DIRECTORY", DIRECTORY);
+        bridge.set("SFTP_LOCATION", "in");
         std::fs::create_dir(bridge.partner.root.join(DIRECTORY)).unwrap();
         let collections = machine(&bridge, json!({"Type": "Succeed"})).await;
         Self { bridge, collections, limits: Limits::default() }
