@@ -3,7 +3,7 @@
 
 mod after;
 mod algorithms;
-mod collected_records;
+mod collecting;
 mod connection;
 mod contracts;
 mod credential;
