@@ -156,11 +156,10 @@ mod tests {
         assert_eq!((new.version.as_str(), new.size, new.acknowledged), ("10-7", Some(10), 0));
         assert_eq!((new.destination.as_str(), new.argument.as_str()), ("s3://inbox/", "a b.csv"));
 
-        let phase =
-            json!({"name": "reading", "offset": 5, "checksum": {"algorithm": "CRC64NVME", "state": 0}});
-        let stored =
-            json!({"name": "stored", "etag": "e", "checksum": {"algorithm": "CRC64NVME", "value": "AA=="}});
-        for (phase, acknowledged) in [(phase, 5), (stored, 10)] {
+        let checksum = json!({"algorithm": "CRC64NVME", "value": "AAAAAAAAAAA="});
+        let reading = json!({"name": "reading", "offset": 5, "checksum": checksum});
+        let stored = json!({"name": "stored", "etag": "e", "checksum": checksum});
+        for (phase, acknowledged) in [(reading, 5), (stored, 10)] {
             let checkpoint = json!({
                 "phase": phase, "file": file, "destination": {"bucket": "inbox", "object_key": "in/a b.csv"},
                 "report": {"started_at": ""},
