@@ -9,7 +9,7 @@ use crate::Desk;
 
 /// What makes a stack of the bridge's collect.
 const COLLECTS: [(&str, &str); 3] =
-    [("CollectBucket", "collected"), ("CollectDirectory", "out"), ("CollectAfterwards", "archive")];
+    [("SftpLocation", "in"), ("CollectBucket", "collected"), ("CollectDirectory", "out")];
 
 /// A desk whose stack collects, too.
 async fn desk(name: &str) -> Desk {

@@ -32,7 +32,7 @@ use crate::output::{self, Layout};
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// s3://BUCKET/KEY or sftp://HOST/PATH; nothing is URL-decoded
-    #[arg(value_parser = Subject::parse, value_name = "OBJECT|FILE")]
+    #[arg(value_parser = Subject::parse, value_name = "OBJECT")]
     subject: Subject,
     #[command(flatten)]
     stack: StackArguments,
