@@ -57,8 +57,9 @@ impl Collections {
         lock(&self.known).has(&file.execution_name())
     }
 
-    /// Starts an execution for each of these files, at most [`FLIGHT`] of them, and says what became of each. `since` is when the
-    /// look began, in seconds since 1970: Step Functions takes a start with a name that is running for the same start.
+    /// Starts an execution for each of these files, at most [`FLIGHT`] of them, and says what became of each. `since`
+    /// is when the look began, in seconds since 1970: Step Functions takes a start with a name that is running for the
+    /// same start.
     pub(crate) async fn start(
         self: &Arc<Self>,
         files: &[RemoteFile],

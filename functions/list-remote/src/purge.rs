@@ -1,5 +1,5 @@
-//! Deletes archived files that are older than `COLLECT_ARCHIVE_DAYS`. Their age is that of the name the archive gave them: a
-//! file's own time is the partner's, and older. Nothing of this fails a look.
+//! Deletes archived files that are older than `COLLECT_ARCHIVE_DAYS`. Their age is that of the name the archive gave
+//! them: a file's own time is the partner's, and older. Nothing of this fails a look.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ const ARCHIVES_MAX: usize = 4_096;
 pub(crate) struct Archives(Vec<String>);
 
 impl Archives {
-    /// Adds the path of one on the server. If there are too many, it takes the place of any other: each gets its turn in one look
-    /// or another.
+    /// Adds the path of one on the server. If there are too many, it takes the place of any other: each gets its turn
+    /// in one look or another.
     pub(crate) fn add(&mut self, path: String) {
         if self.0.contains(&path) {
             return;
@@ -49,8 +49,8 @@ pub(crate) struct Purged {
     pub(crate) refused: Option<String>,
 }
 
-/// When a file must have been archived to be deleted now: before this moment, in seconds since 1970. `None` if nothing is
-/// deleted, or nothing tells the time.
+/// When a file must have been archived to be deleted now: before this moment, in seconds since 1970. `None` if nothing
+/// is deleted, or nothing tells the time.
 pub(crate) fn oldest_kept(days: Option<u32>, now: &str) -> Option<i64> {
     Some(bridge::unix_seconds(now)? - i64::from(days?) * DAY)
 }
