@@ -14,6 +14,8 @@ use crate::walk::{Walk, Walked};
 
 /// Maximum number of names in the result that make no object key.
 const UNNAMEABLE_MAX: usize = 20;
+/// Maximum number of those that are logged.
+const LOGGED_MAX: u64 = 1_000;
 /// Maximum number of warnings in the result.
 const WARNINGS_MAX: usize = 20;
 /// Maximum length of a path or reason in the result, in characters.
@@ -163,15 +165,17 @@ impl<'a> Look<'a> {
 
     fn unnameable(&mut self, path: &str, reason: &str) {
         self.progress.unnameable_count += 1;
-        if self.progress.unnameable.len() < UNNAMEABLE_MAX {
+        if self.progress.unnameable_count <= LOGGED_MAX {
             tracing::warn!(path, reason, "a file that cannot be collected under its name");
+        }
+        if self.progress.unnameable.len() < UNNAMEABLE_MAX {
             self.progress.unnameable.push(Unnameable { path: cut(path), reason: cut(reason) });
         }
     }
 
     fn warn(&mut self, warning: String) {
-        tracing::warn!(warning, "the look goes on");
         if self.progress.warnings.len() < WARNINGS_MAX {
+            tracing::warn!(warning, "the look goes on");
             self.progress.warnings.push(cut(&warning));
         }
     }
@@ -212,17 +216,18 @@ impl<'a> Look<'a> {
 
     /// Deletes old files of the archives, if time is left.
     async fn purge(&mut self) {
-        let (call, collect) = (self.call, &self.call.deps.collect);
-        let oldest = oldest_kept(collect.archive_days, &call.input.execution.start_time);
-        let Some(oldest) = oldest.filter(|_| !call.stop.has_passed()) else { return };
+        let call = self.call;
+        let (days, now) =
+            (call.deps.collect.archive_days, bridge::unix_seconds(&call.input.execution.start_time));
+        let (Some(days), Some(now)) = (days, now) else { return };
+        if call.stop.has_passed() || !self.collections.clears(now) {
+            return;
+        }
         // It may be outside of the directory.
         if let Some(archive) = call.judge().archive_of("") {
             self.archives.add(archive.trim_end_matches('/').to_owned());
         }
-        if self.archives.is_empty() {
-            return;
-        }
-        let mut purged = Purged::default();
+        let (oldest, mut purged) = (oldest_kept(days, now), Purged::default());
         let purging = call.with_session(async |session| {
             let names = call.deps.limits.names;
             purge(session.sftp(), &self.archives, oldest, names, call.stop, &mut purged).await

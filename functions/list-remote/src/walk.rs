@@ -122,7 +122,6 @@ impl<'a> Walk<'a> {
             return Err(ErrorName::RemoteUnreadable
                 .error(format!("COLLECT_DIRECTORY {directory:?} cannot be listed: {why}")));
         }
-        tracing::warn!(path = below.path, why, "a directory cannot be listed to its end");
         sink(Listed { path: below.path.clone(), verdict: Verdict::Unreadable(why) }).await?;
         Ok(Walked::Whole)
     }
