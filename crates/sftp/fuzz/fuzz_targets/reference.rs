@@ -1,7 +1,7 @@
 //! A simple reader of replies, written from the draft: it has the whole stream, and copies everything.
 
 use bytes::Bytes;
-use sftp::Attributes;
+use sftp::{Attributes, DirectoryEntry};
 use sftp::internals::{BODY_MAX, Broken, HANDLE_MAX, REPLY_MAX, Seen, WORDS_MAX};
 
 /// A reply with the id of its request.
@@ -49,6 +49,10 @@ fn reply(mut body: &[u8]) -> Option<(u32, Seen)> {
         }
         102 => Seen::Handle(string(body)?),
         103 => Seen::Data(vec![string(body)?]),
+        104 => {
+            let count = number(body, 4)?;
+            Seen::Names((0..count).map(|_| entry(body)).collect::<Option<_>>()?)
+        }
         105 => Seen::Attributes(attributes(body)?),
         201 => Seen::Extended(body.iter().copied().take(BODY_MAX).collect()),
         other => Seen::Other(other),
@@ -66,6 +70,19 @@ fn beginning(words: &str) -> String {
             length <= WORDS_MAX
         })
         .collect()
+}
+
+/// Name, line of `ls -l`, attributes; and pairs of strings, if the flags say so.
+fn entry(body: &mut &[u8]) -> Option<DirectoryEntry> {
+    let name = string(body)?;
+    let _line = string(body)?;
+    let has_pairs = body.first()? >> 7 == 1;
+    let attributes = attributes(body)?;
+    let pairs = if has_pairs { number(body, 4)? } else { 0 };
+    for _ in 0..2 * pairs {
+        string(body)?;
+    }
+    Some(DirectoryEntry { name, attributes })
 }
 
 fn attributes(body: &mut &[u8]) -> Option<Attributes> {

@@ -1,0 +1,3 @@
+//! The other direction: what partners leave on their servers.
+
+mod directories;
