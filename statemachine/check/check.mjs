@@ -17,6 +17,7 @@ const text = readFileSync(here(`../${name}.asl.json`), "utf8");
 const substitutions = {
   MaxConcurrency: "8",
   RecordBucketName: "records",
+  CollectSettleSeconds: "30",
   BridgeStateMachineArn: "arn:aws:states:us-east-1:111122223333:stateMachine:bridge",
 };
 const substituted = text.replace(

@@ -65,16 +65,30 @@ fn invocation_span(payload: &Value, request_id: &str) -> tracing::Span {
     let object =
         |event: &str, checkpoint: &str| known(event).or_else(|| known(checkpoint)).unwrap_or_default();
     let number = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-    tracing::info_span!(
+    let (bucket, object_key) = match payload.pointer("/checkpoint/destination") {
+        Some(_) => (text("/checkpoint/destination/bucket"), text("/checkpoint/destination/object_key")),
+        None => (
+            object("/event/detail/bucket/name", "/checkpoint/object/bucket"),
+            object("/event/detail/object/key", "/checkpoint/object/object_key"),
+        ),
+    };
+    let file = ["/file/path", "/checkpoint/file/path", "/event/file/path"].into_iter().find_map(known);
+    let span = tracing::info_span!(
         "invocation",
         request_id,
         // Step Functions' own events have it elsewhere.
         execution = [text("/execution/id"), text("/detail/executionArn")].concat(),
-        bucket = object("/event/detail/bucket/name", "/checkpoint/object/bucket"),
-        object_key = object("/event/detail/object/key", "/checkpoint/object/object_key"),
+        bucket,
+        object_key,
+        // Of the other direction.
+        file = tracing::field::Empty,
         attempt = number("/execution/retry_count") + 1,
         redrive_count = number("/execution/redrive_count"),
-    )
+    );
+    if let Some(file) = file {
+        span.record("file", file);
+    }
+    span
 }
 
 /// The output as JSON.

@@ -1,7 +1,9 @@
-//! AWS for the functions and the command line: the pinned object, the credential, logs, metrics, and the Lambda runtime.
+//! AWS for the functions and the command line: the pinned object, the collected one, the credential, logs, metrics, and
+//! the Lambda runtime.
 
 pub mod afterwards;
 pub mod clients;
+pub mod collected;
 pub mod core_dumps;
 pub mod credential;
 mod error;

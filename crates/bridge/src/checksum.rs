@@ -40,6 +40,11 @@ impl ChecksumAlgorithm {
             Self::Crc32 | Self::Crc32C => 4,
         }
     }
+
+    /// The state of the computation is the checksum before this final inversion.
+    fn inversion(self) -> u64 {
+        u64::MAX >> (64 - 8 * self.length())
+    }
 }
 
 /// A checksum in S3's form.
@@ -78,8 +83,7 @@ impl RunningChecksum {
                 .error(format!("field `checksum.value`: expected base64 of {length} bytes"))
         })?;
         let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        // The state of the computation is the checksum before its final inversion.
-        let state = value ^ (u64::MAX >> (64 - 8 * length));
+        let state = value ^ algorithm.inversion();
         Ok(Self {
             algorithm,
             digest: crc_fast::Digest::new_with_init_state(algorithm.implementation(), state),
@@ -89,6 +93,24 @@ impl RunningChecksum {
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.digest.update(bytes);
+    }
+
+    /// Adds bytes of which only the checksum is known, and their number.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the checksum is of another algorithm, or cannot be decoded.
+    pub fn append(&mut self, following: &Checksum, length: u64) -> Result<()> {
+        if following.algorithm != self.algorithm {
+            return Err(
+                ErrorName::InvalidInput.error("field `checksum.algorithm`: not that of the bytes before")
+            );
+        }
+        let following = Self::resume(following)?.digest.finalize();
+        let algorithm = self.algorithm.implementation();
+        let joined = crc_fast::checksum_combine(algorithm, self.digest.finalize(), following, length);
+        let state = joined ^ self.algorithm.inversion();
+        self.digest = crc_fast::Digest::new_with_init_state(algorithm, state);
+        Ok(())
     }
 
     /// The checksum of the bytes so far.
@@ -242,6 +264,30 @@ mod tests {
             hash_can_be_resumed::<Sha256>(head, tail);
             hash_can_be_resumed::<Md5>(head, tail);
         }
+    }
+
+    #[test]
+    fn the_checksums_of_two_parts_are_joined() {
+        let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        for cut in [0, 1, 64, 12_345, bytes.len()] {
+            let (head, tail) = bytes.split_at(cut);
+            for algorithm in ALGORITHMS {
+                // Of a computation that began here, and of one that was resumed.
+                for mut running in [RunningChecksum::new(algorithm), resumed(algorithm)] {
+                    running.update(head);
+                    running.append(&checksum(algorithm, tail), tail.len() as u64).unwrap();
+                    assert_eq!(running.checksum(), checksum(algorithm, &bytes), "{cut}");
+                    running.update(b"more");
+                    assert_eq!(running.checksum(), checksum(algorithm, &[&bytes[..], b"more"].concat()));
+                }
+            }
+        }
+        let other = checksum(ChecksumAlgorithm::Crc32, b"");
+        assert!(RunningChecksum::new(ChecksumAlgorithm::Crc64Nvme).append(&other, 0).is_err());
+    }
+
+    fn resumed(algorithm: ChecksumAlgorithm) -> RunningChecksum {
+        RunningChecksum::resume(&checksum(algorithm, b"")).unwrap()
     }
 
     fn hash_can_be_resumed<D: sha2::Digest + SerializableState + Clone + Default>(head: &[u8], tail: &[u8]) {

@@ -116,6 +116,9 @@ error_names! {
     /// The object that was stored is not in S3, or differs from what was read. The partner's file was not touched.
     ObjectMismatch, "Find out what replaced or removed the object after it was stored: the bucket's history tells. The partner's file is untouched. Then redrive.",
         "Find out what replaced or removed the object after it was stored: the bucket's history tells. The partner's file is untouched. Then run the command again.";
+    /// Step Functions throttled, failed or could not be reached while executions were started, after all retries.
+    StepFunctionsUnavailable, "Step Functions was busy or could not be reached. Nothing needs to change: the next look starts what is left.",
+        "Step Functions was busy or could not be reached. Run the command again.";
     /// A bug of the bridge.
     Internal, "This is a bug. Please report it with the log lines of this execution.",
         "This is a bug. Please report it with what the command logs when LOG_LEVEL=debug is set.";
@@ -131,7 +134,8 @@ impl ErrorName {
             | Self::ConnectionLost
             | Self::RemoteFailure
             | Self::RemoteUnreadable
-            | Self::ObjectWriteInterrupted => true,
+            | Self::ObjectWriteInterrupted
+            | Self::StepFunctionsUnavailable => true,
             Self::CredentialExpired
             | Self::InvalidInput
             | Self::InvalidConfig

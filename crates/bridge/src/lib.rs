@@ -14,6 +14,7 @@ mod payload;
 mod progress;
 mod records;
 mod settings;
+mod started;
 mod version;
 
 pub use advice::{runbook_section, what_to_do};
@@ -34,12 +35,16 @@ pub use payload::{
     StatusChange, TransferInput, VerifyRemoteInput,
 };
 pub use progress::OnProgress;
-pub use records::{DayReceiptKey, FailureKey, FailureState, MakesGood, ReceiptKey, VersionMark, object_part};
+pub use records::{
+    CollectReceiptKey, DayCollectReceiptKey, DayReceiptKey, FailureKey, FailureState, MakesGood, ReceiptKey,
+    VersionMark, object_part,
+};
 pub use settings::{
     AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
     LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,
     Stack, Values, Variables, is_secret, may_be_secret, other_partial_names,
 };
+pub use started::Started;
 pub use version::VERSION;
 
 /// What the SFTP client says in the same words.

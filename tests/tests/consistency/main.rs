@@ -21,20 +21,75 @@ mod terraform_runs;
 mod watching;
 
 /// The name of each step: of its folder, package and binary; of its state and, with `Function`, its resource.
-const STEPS: [(&str, &str); 4] = [
+const STEPS: [(&str, &str); 7] = [
     ("fetch-key", "FetchKey"),
     ("transfer", "Transfer"),
     ("verify-remote", "VerifyRemote"),
     ("record-failure", "RecordFailure"),
+    ("list-remote", "ListRemote"),
+    ("collect", "Collect"),
+    ("settle-remote", "SettleRemote"),
 ];
+
+/// The definitions whose states call the steps.
+const DEFINITIONS: [&str; 3] = ["bridge", "collect", "watch"];
+
+/// The retryable errors of our own that can occur in each state. No state raises any other.
+const CAN_OCCUR: [(&str, &str, &[&str]); 9] = [
+    ("bridge", "FetchKey", &["SecretUnavailable"]),
+    ("bridge", "Transfer", OF_DELIVERIES),
+    ("bridge", "VerifyRemote", OF_DELIVERIES),
+    ("collect", "FetchKey", &["SecretUnavailable"]),
+    ("watch", "FetchKey", &["SecretUnavailable"]),
+    (
+        "collect",
+        "Collect",
+        &[
+            "SecretUnavailable",
+            "ObjectReadInterrupted",
+            "ObjectWriteInterrupted",
+            "ConnectFailed",
+            "ConnectionLost",
+            "RemoteFailure",
+            "RemoteUnreadable",
+        ],
+    ),
+    ("collect", "VerifyObject", &["ObjectReadInterrupted", "ObjectWriteInterrupted"]),
+    ("collect", "SettleRemote", &["SecretUnavailable", "ConnectFailed", "ConnectionLost", "RemoteFailure"]),
+    (
+        "watch",
+        "ListRemote",
+        &[
+            "SecretUnavailable",
+            "StepFunctionsUnavailable",
+            "ConnectFailed",
+            "ConnectionLost",
+            "RemoteFailure",
+            "RemoteUnreadable",
+        ],
+    ),
+];
+
+const OF_DELIVERIES: &[&str] =
+    &["SecretUnavailable", "ObjectReadInterrupted", "ConnectFailed", "ConnectionLost", "RemoteFailure"];
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(workspace().join(path)).unwrap()
 }
 
-fn states() -> serde_json::Map<String, Value> {
-    let definition: Value = serde_json::from_str(&read("statemachine/bridge.asl.json")).unwrap();
+fn states(definition: &str) -> serde_json::Map<String, Value> {
+    let definition: Value =
+        serde_json::from_str(&read(&format!("statemachine/{definition}.asl.json"))).unwrap();
     definition["States"].as_object().unwrap().clone()
+}
+
+/// The states of all definitions, with their names.
+fn all_states() -> Vec<(String, Value)> {
+    let of = |definition: &&str| {
+        let definition = (*definition).to_owned();
+        states(&definition).into_iter().map(move |(name, state)| (format!("{definition}, {name}"), state))
+    };
+    DEFINITIONS.iter().flat_map(of).collect()
 }
 
 /// The `ErrorEquals` of each retrier or catcher of a state.
@@ -49,7 +104,7 @@ fn is_of_aws(name: &str) -> bool {
 
 #[test]
 fn the_definition_names_no_error_that_we_do_not_raise() {
-    for (name, state) in states() {
+    for (name, state) in all_states() {
         for error in matched(&state, "Retry").into_iter().chain(matched(&state, "Catch")).flatten() {
             assert!(is_of_aws(&error) || ErrorName::parse(&error).is_some(), "{name}: {error}");
         }
@@ -57,31 +112,35 @@ fn the_definition_names_no_error_that_we_do_not_raise() {
 }
 
 #[test]
-fn what_is_retryable_is_retried_and_nothing_else() {
-    let states = states();
-    let retried = |state: &str| -> BTreeSet<String> {
-        matched(&states[state], "Retry").into_iter().flatten().filter(|error| !is_of_aws(error)).collect()
-    };
-    let retryable: BTreeSet<String> =
-        ErrorName::ALL.iter().filter(|name| name.retryable()).map(|name| name.as_str().to_owned()).collect();
-    for state in ["Transfer", "VerifyRemote"] {
-        assert_eq!(retried(state), retryable, "{state}");
-    }
-    assert!(retried("FetchKey").is_subset(&retryable));
-    for (name, state) in &states {
-        for rule in matched(state, "Retry") {
-            assert!(
-                !rule.iter().any(|error| matches!(error.as_str(), "States.ALL" | "States.TaskFailed")),
-                "{name}"
-            );
+fn what_is_retryable_is_retried_where_it_can_occur_and_nothing_else() {
+    let mut retried = BTreeMap::<(&str, String), BTreeSet<String>>::new();
+    for definition in DEFINITIONS {
+        for (name, state) in states(definition) {
+            let errors: BTreeSet<String> = matched(&state, "Retry").into_iter().flatten().collect();
+            for never in ["States.ALL", "States.TaskFailed"] {
+                assert!(!errors.contains(never), "{definition}, {name} retries {never}");
+            }
+            let own: BTreeSet<String> = errors.into_iter().filter(|error| !is_of_aws(error)).collect();
+            if !own.is_empty() {
+                retried.insert((definition, name), own);
+            }
         }
     }
+    let set = |errors: &[&str]| errors.iter().map(|&error| error.to_owned()).collect::<BTreeSet<_>>();
+    let expected = CAN_OCCUR.iter();
+    let expected: BTreeMap<_, _> = expected
+        .map(|(definition, state, errors)| ((*definition, (*state).to_owned()), set(errors)))
+        .collect();
+    assert_eq!(retried, expected);
+    let retryable: BTreeSet<String> =
+        ErrorName::ALL.iter().filter(|name| name.retryable()).map(|name| name.as_str().to_owned()).collect();
+    assert_eq!(retried.into_values().flatten().collect::<BTreeSet<_>>(), retryable);
 }
 
 #[test]
 fn every_task_catches_everything_and_records_it() {
-    for (name, state) in states() {
-        if state["Type"] != "Task" || name == "RecordFailure" || name == "RaiseOriginal" {
+    for (name, state) in all_states() {
+        if state["Type"] != "Task" || name.ends_with("RecordFailure") || name.ends_with("RaiseOriginal") {
             continue;
         }
         let last = state["Catch"].as_array().unwrap().last().unwrap();
@@ -92,7 +151,7 @@ fn every_task_catches_everything_and_records_it() {
 
 #[test]
 fn every_state_retrier_and_catcher_says_why_it_is_there() {
-    for (name, state) in states() {
+    for (name, state) in all_states() {
         let rules =
             ["Retry", "Catch"].iter().flat_map(|field| state[*field].as_array().cloned().unwrap_or_default());
         for part in rules.chain([state.clone()]) {
@@ -103,10 +162,13 @@ fn every_state_retrier_and_catcher_says_why_it_is_there() {
 
 #[test]
 fn one_name_a_step() {
-    let (states, template) = (states(), read("sam/template.yaml"));
+    let template = read("sam/template.yaml");
     for (folder, state) in STEPS {
         assert!(read(&format!("functions/{folder}/Cargo.toml")).contains(&format!("name = \"{folder}\"")));
-        assert_eq!(states[state]["Arguments"]["FunctionName"], format!("${{{state}FunctionArn}}"));
+        let named = DEFINITIONS.iter().filter_map(|definition| states(definition).remove(state));
+        let functions: Vec<Value> = named.map(|state| state["Arguments"]["FunctionName"].clone()).collect();
+        assert!(!functions.is_empty(), "no definition has {state}");
+        assert!(functions.iter().all(|name| *name == format!("${{{state}FunctionArn}}")), "{functions:?}");
         for line in [
             format!("\n  {state}Function:\n"),
             format!("CodeUri: ../functions/{folder}\n"),

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::EncodingType;
-use bridge::{FailureKey, FailureState};
+use bridge::{FailureKey, FailureState, VersionMark};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -81,8 +81,26 @@ impl RecordBucket {
     /// # Errors
     /// What AWS answered.
     pub async fn failures(&self, state: FailureState, object_key: &str) -> Result<Vec<FailureKey>, String> {
-        let prefix = FailureKey::folder_of(state, object_key);
-        let list = self.s3.list_objects_v2().bucket(&self.name).prefix(&prefix);
+        let mut failures = self.failures_below(&FailureKey::folder_of(state, object_key)).await?;
+        failures.retain(|failure| failure.is_of(object_key));
+        Ok(failures)
+    }
+
+    /// The open failures of looks at a directory, which is called `sftp://HOST/DIRECTORY`. Those of files below it are many,
+    /// and are not read.
+    ///
+    /// # Errors
+    /// What AWS answered.
+    pub async fn failures_of_looks(&self, directory: &str) -> Result<Vec<FailureKey>, String> {
+        let look = VersionMark::look();
+        let folder = FailureKey::folder_of(FailureState::Open, directory);
+        let mut failures = self.failures_below(&format!("{folder}{}/", look.as_str())).await?;
+        failures.retain(|failure| failure.is_of(directory) && failure.version == look);
+        Ok(failures)
+    }
+
+    async fn failures_below(&self, prefix: &str) -> Result<Vec<FailureKey>, String> {
+        let list = self.s3.list_objects_v2().bucket(&self.name).prefix(prefix);
         // XML cannot hold every character of a key.
         let list = list.encoding_type(EncodingType::Url);
         let mut pages = list.into_paginator().send();
@@ -93,7 +111,6 @@ impl RecordBucket {
             let keys = page.contents().iter().filter_map(|object| listed::key(object, encoding));
             failures.extend(keys.filter_map(|key| FailureKey::parse(&key)));
         }
-        failures.retain(|failure| failure.is_of(object_key));
         Ok(failures)
     }
 

@@ -1,9 +1,10 @@
 //! Open failures become settled ones.
 
-use bridge::{FailureKey, FailureState, MakesGood, Receipt, unix_seconds};
+use bridge::{FailureKey, FailureState, MakesGood, unix_seconds};
 use serde_json::{Map, Value};
 
 use super::RecordBucket;
+use super::ended::Ended;
 
 /// What settled a failure that a later one of the same execution replaces.
 pub const FAILED_AGAIN: &str = "failed_again";
@@ -19,10 +20,10 @@ pub struct Settlement<'a> {
 
 impl RecordBucket {
     /// Settles the failures that a receipt makes good for. Returns how many these were.
-    pub(super) async fn settle_by(&self, receipt: &Receipt, execution: &str) -> Result<usize, String> {
-        let settlement = Settlement { execution: &receipt.execution_id, outcome: receipt.outcome.as_str() };
+    pub(super) async fn settle_by(&self, receipt: &impl Ended, execution: &str) -> Result<usize, String> {
+        let settlement = Settlement { execution: receipt.execution_id(), outcome: receipt.outcome() };
         let mut settled = 0;
-        for failure in self.failures(FailureState::Open, &receipt.object.object_key).await? {
+        for failure in self.failures(FailureState::Open, &receipt.subject()).await? {
             let started_before = match receipt.makes_good_for(execution, &failure) {
                 MakesGood::No => continue,
                 MakesGood::Yes => None,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::file::RemoteFile;
-use crate::{Checksum, RunningChecksum};
+use crate::{Checksum, ObjectSummary, RunningChecksum};
 
 /// How far a collection has come. It names only what S3 has confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,29 @@ impl CollectCheckpoint {
     /// Whether `collect` has more to read.
     pub fn is_reading(&self) -> bool {
         matches!(self.phase, CollectPhase::Reading { .. })
+    }
+
+    /// The object that was stored or found, once there is one.
+    pub fn stored(&self) -> Option<&StoredObject> {
+        match &self.phase {
+            CollectPhase::Reading { .. } => None,
+            CollectPhase::Stored(object) | CollectPhase::Verified(object) => Some(object),
+        }
+    }
+
+    /// The same object, for the receipt.
+    pub fn object(&self) -> Option<ObjectSummary> {
+        let StoredObject { etag, version_id, checksum, .. } = self.stored()?;
+        Some(ObjectSummary {
+            bucket: self.destination.bucket.clone(),
+            object_key: self.destination.object_key.clone(),
+            etag: Some(etag.clone()),
+            version_id: version_id.clone(),
+            size: Some(self.file.size),
+            last_modified: None,
+            checksum: Some(checksum.clone()),
+            hash: None,
+        })
     }
 
     /// Adds a warning to the receipt, once.

@@ -33,6 +33,11 @@ impl RemoteFile {
         beneath(&self.directory, &self.path)
     }
 
+    /// What records and people call it: `sftp://HOST/PATH`.
+    pub fn url(&self) -> String {
+        url(&self.host, &self.remote_path())
+    }
+
     /// The last component of the path.
     pub fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
@@ -60,6 +65,11 @@ impl RemoteFile {
         let readable: String = readable.take(NAME_MAX - HASH_LENGTH - 1).collect();
         format!("{readable}-{}", &hash[..HASH_LENGTH])
     }
+}
+
+/// What records and people call a path on a server.
+pub fn url(host: &str, path: &str) -> String {
+    format!("sftp://{host}/{path}")
 }
 
 /// The path of something below a directory. An empty directory is the one in which the session starts.
@@ -110,6 +120,7 @@ mod tests {
 
     #[test]
     fn a_path_stands_below_its_directory() {
+        assert_eq!(file("a/b c", 0, None).url(), "sftp://sftp.example.com/out/a/b c");
         for (directory, path) in [("", "a/b"), ("out", "out/a/b"), ("/out/", "/out/a/b"), ("/", "/a/b")] {
             let file = RemoteFile { directory: directory.into(), ..file("a/b", 0, None) };
             assert_eq!(file.remote_path(), path);

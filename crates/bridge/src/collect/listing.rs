@@ -19,6 +19,13 @@ pub struct ListProgress {
     /// How many there are.
     #[serde(default)]
     pub unnameable_count: u64,
+    /// Archived files that were deleted because of `COLLECT_ARCHIVE_DAYS`.
+    #[serde(default)]
+    pub purged: u64,
+    /// What a person should know although the look succeeded: directories that cannot be read, files of unknown size. The
+    /// first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Where the next call goes on. Absent once the look is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<ListCursor>,

@@ -3,13 +3,15 @@
 mod checkpoint;
 mod file;
 mod listing;
+mod numbered;
 mod receipt;
 mod wire;
 
 pub use checkpoint::{
     CollectCheckpoint, CollectPhase, CollectReport, Destination, MultipartUpload, StoredObject,
 };
-pub use file::RemoteFile;
+pub use file::{RemoteFile, url};
 pub use listing::{ListCursor, ListProgress, Unnameable};
+pub use numbered::{OBJECT_KEY_MAX, numbered_key};
 pub use receipt::{CollectOutcome, CollectReceipt};
 pub use wire::{CollectInput, CollectProgress, CollectStep, ListRemoteInput, SettleRemoteInput};

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::CollectReport;
 use super::file::RemoteFile;
-use crate::{Checksum, ObjectSummary};
+use crate::{Checksum, ObjectSummary, Parties, SCHEMA_VERSION, VERSION};
 
 /// How a collection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,10 @@ pub enum CollectOutcome {
 }
 
 impl CollectOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] =
+        [Self::Collected, Self::AlreadyCollected, Self::Changed, Self::Gone, Self::Skipped];
+
     /// The word in receipts.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,6 +36,11 @@ impl CollectOutcome {
             Self::Gone => "gone",
             Self::Skipped => "skipped",
         }
+    }
+
+    /// The outcome of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
     }
 }
 
@@ -54,7 +64,7 @@ pub struct CollectReceipt {
     /// Of the bytes read, and of the object as S3 confirms it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
-    /// What became of the file: `archived as` its new path, `deleted`, or `left`.
+    /// What became of the file: `archived as` its new path, `deleted`, `left`, or `gone` if the partner took it away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub afterwards: Option<String>,
     /// The fingerprint of the server's host key.
@@ -75,4 +85,37 @@ pub struct CollectReceipt {
     /// What a person should know although the collection succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+impl CollectReceipt {
+    /// A receipt without an object. The step that stored one adds it.
+    pub fn new(
+        outcome: CollectOutcome,
+        file: RemoteFile,
+        report: &CollectReport,
+        parties: Parties<'_>,
+        finished_at: String,
+    ) -> Self {
+        let Parties { credential, execution, .. } = parties;
+        let accepted = report.credential_version_id.as_deref();
+        let used = credential.previous_with(accepted).unwrap_or(credential);
+        Self {
+            schema_version: SCHEMA_VERSION.to_owned(),
+            bridge_version: VERSION.to_owned(),
+            outcome,
+            reason: None,
+            file,
+            object: None,
+            checksum: None,
+            afterwards: None,
+            host_key_fingerprint: report.host_key_fingerprint.clone(),
+            user_name: used.user_name.clone(),
+            bytes_read: report.bytes_read,
+            resumes: report.resumes,
+            execution_id: execution.id.clone(),
+            started_at: report.started_at.clone(),
+            finished_at,
+            warnings: report.warnings.iter().cloned().chain(credential.warning(accepted)).collect(),
+        }
+    }
 }

@@ -4,6 +4,6 @@ mod names;
 mod route;
 mod template;
 
-pub(crate) use names::{problem_of_directory, problem_of_location};
+pub(crate) use names::{numbered, problem_of_directory, problem_of_location};
 pub use route::{NUMBER_MAX, Route};
 pub use template::{PartialName, RemotePathTemplate};

@@ -25,6 +25,21 @@ pub(super) fn cut(text: &str, length: usize) -> &str {
     &text[..end]
 }
 
+/// The name beside which `number` others are kept: `report.csv`, `report.1.csv`, `report.2.csv`. The last component has at
+/// most `name_max` bytes.
+pub(crate) fn numbered(path: &str, number: u32, name_max: usize) -> String {
+    if number == 0 {
+        return path.to_owned();
+    }
+    let (directory, name) = split(path);
+    let (stem, extension) = split_extension(name);
+    let tail = match extension {
+        "" => format!(".{number}"),
+        extension => format!(".{number}.{extension}"),
+    };
+    format!("{directory}{}{tail}", cut(stem, name_max.saturating_sub(tail.len())))
+}
+
 /// A directory in the settings: what is wrong with it.
 pub(crate) fn problem_of_directory(path: &str) -> Option<String> {
     let path = path.strip_prefix('/').unwrap_or(path);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::names::{COMPONENT_MAX, cut, problem_of, split, split_extension};
+use super::names::{COMPONENT_MAX, numbered, problem_of, split};
 use crate::{DeliveryPolicy, ErrorName, ObjectSummary, Publish, Result};
 
 /// Maximum number of files that are kept under one name, in addition to the first.
@@ -128,17 +128,7 @@ impl Route {
 
     /// The final name beside which `number` others are kept: `report.csv`, `report.1.csv`, `report.2.csv`.
     pub fn numbered(&self, number: u32) -> String {
-        let path = self.path();
-        if number == 0 {
-            return path.to_owned();
-        }
-        let (directory, name) = split(path);
-        let (stem, extension) = split_extension(name);
-        let tail = match extension {
-            "" => format!(".{number}"),
-            extension => format!(".{number}.{extension}"),
-        };
-        format!("{directory}{}{tail}", cut(stem, COMPONENT_MAX.saturating_sub(tail.len())))
+        numbered(self.path(), number, COMPONENT_MAX)
     }
 
     /// The directories above the final name, outermost first, without the root.

@@ -54,7 +54,7 @@ impl CredentialReference {
     }
 
     /// The previous version, if it has this id.
-    pub(super) fn previous_with(&self, version_id: Option<&str>) -> Option<&Self> {
+    pub(crate) fn previous_with(&self, version_id: Option<&str>) -> Option<&Self> {
         let previous = self.previous.as_deref()?;
         (version_id.is_some() && previous.version_id() == version_id).then_some(previous)
     }

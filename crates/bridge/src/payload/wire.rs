@@ -11,7 +11,7 @@ use super::receipt::Receipt;
 /// Input of `fetch-key`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchKeyInput {
-    /// The raw event.
+    /// The raw event. In the other direction, what [`Started`](crate::Started) reads.
     pub event: Value,
 }
 

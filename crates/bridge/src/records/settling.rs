@@ -1,6 +1,7 @@
-//! Which failure records the end of a delivery makes good for.
+//! Which failure records the end of a delivery, or of a collection, makes good for.
 
 use super::{FailureKey, VersionMark};
+use crate::collect::{CollectOutcome, CollectReceipt};
 use crate::{Outcome, Receipt, unix_seconds};
 
 /// Whether a receipt makes good for a failure.
@@ -44,6 +45,29 @@ impl Receipt {
             }
             (_, Some(stored)) => MakesGood::IfStartedBefore(stored),
         }
+    }
+}
+
+impl CollectReceipt {
+    /// Whether this receipt, of the execution of this name, makes good for an open failure:
+    ///
+    /// - of the same execution,
+    /// - of the same file,
+    /// - of an earlier file under the same path, if this one was collected. When reading began, the path led to this file, so
+    ///   the earlier one was gone.
+    pub fn makes_good_for(&self, execution: &str, failure: &FailureKey) -> MakesGood {
+        if !failure.is_of(&self.file.url()) {
+            return MakesGood::No;
+        }
+        if failure.is_by(execution) || failure.version == VersionMark::from(&self.file) {
+            return MakesGood::Yes;
+        }
+        let is_collected =
+            matches!(self.outcome, CollectOutcome::Collected | CollectOutcome::AlreadyCollected);
+        let was_before = unix_seconds(&failure.recorded_at)
+            .zip(unix_seconds(&self.started_at))
+            .is_some_and(|(recorded, started)| recorded < started);
+        if is_collected && was_before { MakesGood::Yes } else { MakesGood::No }
     }
 }
 
@@ -93,6 +117,37 @@ mod tests {
             ("delivered", "e2", failure("in", "v2", before), MakesGood::No),
         ] {
             let verdict = receipt(outcome).makes_good_for(execution, &failure);
+            assert_eq!(verdict, expected, "{outcome} by {execution}: {failure}");
+        }
+    }
+
+    fn collected(outcome: &str) -> CollectReceipt {
+        let file = json!({"host": "h", "directory": "out", "path": "a.csv", "size": 5, "modified": 7});
+        let receipt = json!({
+            "schema_version": "1", "bridge_version": "0", "outcome": outcome, "file": file, "user_name": "u",
+            "bytes_read": 5, "resumes": 0, "execution_id": "arn:e2", "started_at": "2026-11-27T12:00:00Z",
+            "finished_at": "2026-11-27T12:00:05Z"
+        });
+        serde_json::from_value(receipt).unwrap()
+    }
+
+    #[test]
+    fn a_collection_makes_good_for_its_file_and_for_earlier_ones_under_its_path() {
+        let (before, after) = ("2026-11-27T11:59:59Z", "2026-11-27T12:00:01Z");
+        for (outcome, execution, failure, expected) in [
+            ("collected", "e2", failure("sftp://h/out/a.csv", "5-7", after), MakesGood::Yes),
+            ("gone", "e2", failure("sftp://h/out/a.csv", "5-7", after), MakesGood::Yes),
+            ("changed", "e1", failure("sftp://h/out/a.csv", "9-9", after), MakesGood::Yes),
+            ("collected", "e2", failure("sftp://h/out/a.csv", "9-9", before), MakesGood::Yes),
+            ("already_collected", "e2", failure("sftp://h/out/a.csv", "9-9", before), MakesGood::Yes),
+            // It may have come while this one was read.
+            ("collected", "e2", failure("sftp://h/out/a.csv", "9-9", after), MakesGood::No),
+            // The earlier one may be there again.
+            ("changed", "e2", failure("sftp://h/out/a.csv", "9-9", before), MakesGood::No),
+            ("collected", "e2", failure("sftp://h/out/a.csv.2", "5-7", before), MakesGood::No),
+            ("collected", "e2", failure("sftp://other/out/a.csv", "5-7", before), MakesGood::No),
+        ] {
+            let verdict = collected(outcome).makes_good_for(execution, &failure);
             assert_eq!(verdict, expected, "{outcome} by {execution}: {failure}");
         }
     }

@@ -1,12 +1,17 @@
 //! Which upload of a key is meant.
 
 use super::segments::field;
+use crate::collect::RemoteFile;
 use crate::{ObjectCreated, ObjectSummary};
 
 /// Of an upload of which nothing is known.
 const UNKNOWN: &str = "unknown";
 
-/// One upload of an object's key: its version id or, on an unversioned bucket, entity tag and time.
+/// Of a look at the directory that is collected.
+const LOOK: &str = "look";
+
+/// One upload of an object's key: its version id or, on an unversioned bucket, entity tag and time. In the other direction,
+/// one file under a path: its size and time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VersionMark(String);
 
@@ -26,6 +31,16 @@ impl VersionMark {
     /// As it stands in a key.
     pub fn parse(text: &str) -> Self {
         Self(text.to_owned())
+    }
+
+    /// Of a look at the directory that is collected, whichever look it is.
+    pub fn look() -> Self {
+        Self(LOOK.to_owned())
+    }
+
+    /// Whether it stands for a look at the directory that is collected.
+    pub fn is_look(&self) -> bool {
+        self.0 == LOOK
     }
 
     /// As it stands in a key.
@@ -57,6 +72,13 @@ impl VersionMark {
 impl From<&ObjectSummary> for VersionMark {
     fn from(object: &ObjectSummary) -> Self {
         Self::new(object.version_id.as_deref(), object.etag.as_deref(), object.last_modified)
+    }
+}
+
+impl From<&RemoteFile> for VersionMark {
+    fn from(file: &RemoteFile) -> Self {
+        let modified = file.modified.map_or_else(|| UNKNOWN.to_owned(), |modified| modified.to_string());
+        Self(format!("{}-{modified}", file.size))
     }
 }
 
