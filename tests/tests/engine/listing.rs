@@ -310,14 +310,14 @@ fn two_files(request: &Request, count: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_reply_of_the_wrong_type_is_an_error_and_not_the_end() {
-    let handle = |request: &Request| request.reply(kind::HANDLE, &[&wire::string(b"h")]);
-    let attributes = |request: &Request| request.reply(kind::ATTRS, &[&[0; 4]]);
-    let data = |request: &Request| request.data(&[0; 30_000]);
-    let unknown = |request: &Request| request.reply(77, &[b"x"]);
-    let replies: [(&str, fn(&Request) -> Vec<u8>); 4] =
-        [("HANDLE", handle), ("ATTRS", attributes), ("DATA", data), ("type 77", unknown)];
-    for (name, reply) in replies {
-        let (_partner, session) = answering(move |request, _| reply(request)).await;
+    let replies = [
+        ("HANDLE", kind::HANDLE, wire::string(b"h")),
+        ("ATTRS", kind::ATTRS, vec![0; 4]),
+        ("DATA", kind::DATA, wire::string(&[0; 30_000])),
+        ("type 77", 77, b"x".to_vec()),
+    ];
+    for (name, kind, body) in replies {
+        let (_partner, session) = answering(move |request, _| request.reply(kind, &[&body])).await;
         let error = Error::from(list(&session, "in").await.unwrap_err());
         assert_eq!(error.name, ErrorName::RemoteFailure, "{error}");
         assert!(error.message().contains(name) && error.message().contains("readdir \"in\""), "{error}");

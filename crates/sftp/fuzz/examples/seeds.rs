@@ -89,7 +89,8 @@ fn main() -> std::io::Result<()> {
     let name = packet(104, &[&id, &id, &strings(&["a", "-rw-r--r-- a"]), &[0; 4]]);
     write("name", WHOLE, 0, &name)?;
     let line = string(b"drwxr-xr-x    2 acme     acme         4096 Jan  1 00:00 x");
-    let all = [&flags[..], &numbers(&[1 << 33, 0x03e8_0000_03e8]), &mode, &times, &id, &strings(&["acl", "none"])];
+    let all =
+        [&flags[..], &numbers(&[1 << 33, 0x03e8_0000_03e8]), &mode, &times, &id, &strings(&["acl", "none"])];
     let (all, three_and_four) = (all.concat(), [3u32.to_be_bytes(), 4u32.to_be_bytes()]);
     let entries = [
         [string(b"."), line.clone(), all.clone()].concat(),
@@ -107,7 +108,12 @@ fn main() -> std::io::Result<()> {
     write("names-countless-attributes", WHOLE, 0, &packet(104, &[&id, &id, &pairs]))?;
     // Empty names until the packet ends: the most names that a packet can have.
     let most = (500 * 1024 / 12_u32).to_be_bytes();
-    write("names-of-500-kib", WHOLE, ZEROS + 16, &[&(500 * 1024_u32).to_be_bytes(), &[104][..], &id, &most].concat())?;
+    write(
+        "names-of-500-kib",
+        WHOLE,
+        ZEROS + 16,
+        &[&(500 * 1024_u32).to_be_bytes(), &[104][..], &id, &most].concat(),
+    )?;
     write("limits", WHOLE, 0, &extended(&numbers(&[256 * 1024, 255 * 1024, 255 * 1024, 1019])))?;
     write("limits-none", WHOLE, 0, &extended(&numbers(&[0; 4])))?;
     write("limits-small", WHOLE, 0, &extended(&numbers(&[34_000, 0, u64::MAX, 1])))?;

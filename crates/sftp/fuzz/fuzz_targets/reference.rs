@@ -1,8 +1,8 @@
 //! A simple reader of replies, written from the draft: it has the whole stream, and copies everything.
 
 use bytes::Bytes;
-use sftp::{Attributes, DirectoryEntry};
 use sftp::internals::{BODY_MAX, Broken, HANDLE_MAX, REPLY_MAX, Seen, WORDS_MAX};
+use sftp::{Attributes, DirectoryEntry};
 
 /// A reply with the id of its request.
 pub type Outcome = Result<(u32, Seen), Broken>;
@@ -20,7 +20,9 @@ pub fn replies(stream: &[u8]) -> Vec<(usize, Outcome)> {
         let Some((body, tail)) = rest.split_at_checked(length) else { break };
         rest = tail;
         let reply = match reply(body).ok_or(Broken::Short) {
-            Ok((_, Seen::Handle(handle))) if handle.len() > HANDLE_MAX => Err(Broken::LongHandle(handle.len())),
+            Ok((_, Seen::Handle(handle))) if handle.len() > HANDLE_MAX => {
+                Err(Broken::LongHandle(handle.len()))
+            }
             other => other,
         };
         let is_broken = reply.is_err();

@@ -8,8 +8,8 @@ mod reference;
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sftp::{Attributes, FileType};
 use sftp::internals::{self, Decoder, PIECES_MAX, REPLY_MAX, Seen};
+use sftp::{Attributes, FileType};
 
 /// Nine bytes, then the stream: see `examples/seeds.rs`.
 #[derive(Arbitrary, Debug)]
