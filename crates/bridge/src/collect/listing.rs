@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::file::RemoteFile;
+
 /// How far a look at the directory has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListProgress {
@@ -43,6 +45,19 @@ pub struct ListCursor {
     pub path: String,
 }
 
+impl ListCursor {
+    /// The place of a file in the order of the look.
+    pub fn of(file: &RemoteFile) -> Self {
+        Self { modified: file.modified.unwrap_or_default(), path: file.path.clone() }
+    }
+}
+
+/// The newest of these files, for `COLLECT_NEWEST_ONLY`: the last one in the order of the look. If times are equal, or the
+/// server tells none, that is the last one by path.
+pub fn newest(files: impl IntoIterator<Item = RemoteFile>) -> Option<RemoteFile> {
+    files.into_iter().max_by_key(ListCursor::of)
+}
+
 /// A file whose name makes no object key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unnameable {
@@ -50,4 +65,29 @@ pub struct Unnameable {
     pub path: String,
     /// Why.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, modified: Option<u32>) -> RemoteFile {
+        RemoteFile { host: "h".into(), directory: String::new(), path: path.into(), size: 1, modified }
+    }
+
+    #[test]
+    fn story_284_only_the_newest_is_the_last_by_time_and_then_by_path() {
+        let newest_of = |files: &[(&str, Option<u32>)]| {
+            newest(files.iter().map(|(path, modified)| file(path, *modified))).map(|file| file.path)
+        };
+        for (files, expected) in [
+            (&[("b", Some(5)), ("a", Some(9)), ("c", Some(7))][..], Some("a")),
+            (&[("prices-1", Some(5)), ("prices-2", Some(5))], Some("prices-2")),
+            (&[("prices-2", None), ("prices-1", None)], Some("prices-2")),
+            (&[("z", None), ("a", Some(1))], Some("a")),
+            (&[], None),
+        ] {
+            assert_eq!(newest_of(files).as_deref(), expected, "{files:?}");
+        }
+    }
 }
