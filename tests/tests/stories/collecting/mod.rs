@@ -1,3 +1,8 @@
 //! The other direction: what partners leave on their servers.
 
 mod directories;
+mod looks;
+mod servers;
+mod settling;
+mod shelf;
+mod watching;

@@ -1,0 +1,36 @@
+//! The Lambda function `list-remote`.
+
+use std::sync::Arc;
+
+use aws::credential::Clients;
+use aws::{clients, lambda};
+use bridge::{CollectSettings, Settings, Variables};
+use list_remote::{COLLECT_STATE_MACHINE_ARN, Collections, Deps, Limits, handle};
+use partner::Partner;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    aws::telemetry::init();
+    aws::core_dumps::forbid();
+    let config = clients::config().await;
+    let variables = Variables::from_environment();
+    // Wrong settings are an answer to the invocation, not a crash at start.
+    let parsed =
+        Settings::parse(&variables).and_then(|settings| Ok((settings, CollectSettings::parse(&variables)?)));
+    let clients = Clients::new(&config);
+    let deps = &parsed.map(|(settings, collect)| Deps {
+        partner: Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default())),
+        clients,
+        settings: Arc::new(settings),
+        collect: Arc::new(collect),
+        collections: variables
+            .named(COLLECT_STATE_MACHINE_ARN)
+            .map(|arn| Arc::new(Collections::new(clients::step_functions_once(&config), arn))),
+        limits: Limits::default(),
+    });
+    lambda::run(async |payload, deadline| {
+        let deps = deps.as_ref().map_err(Clone::clone)?;
+        lambda::to_value(&Box::pin(handle(deps, bridge::decode(payload)?, deadline)).await?)
+    })
+    .await
+}
