@@ -2,6 +2,7 @@
 
 mod directories;
 mod looks;
+mod records;
 mod servers;
 mod settling;
 mod shelf;
