@@ -1,5 +1,6 @@
 //! The other direction: what partners leave on their servers.
 
+mod directories;
 mod looks;
 mod records;
 mod servers;
