@@ -3,6 +3,7 @@
 
 mod after;
 mod algorithms;
+mod collecting;
 mod connection;
 mod contracts;
 mod credential;

@@ -1,0 +1,3 @@
+//! The other direction: what partners leave on the server lands in S3.
+
+mod loops;
