@@ -77,13 +77,20 @@ pub fn settings_page() -> String {
     ];
     let mut page = INTRODUCTION.to_owned();
     for (need, title, sentence) in groups {
-        page += &format!("\n## {title}\n\n{sentence}\n\n");
-        page += "| Setting, parameter | Default | Values | Description |\n| --- | --- | --- | --- |\n";
-        for setting in SETTINGS.iter().filter(|setting| setting.need == need) {
-            page += &row(setting);
-        }
+        let is_its = |setting: &&Setting| setting.need == need && !setting.is_of_collecting();
+        page += &section(title, sentence, SETTINGS.iter().filter(is_its));
     }
-    page
+    page + &section("Collecting", COLLECTING, SETTINGS.iter().filter(|setting| setting.is_of_collecting()))
+}
+
+const COLLECTING: &str = "\
+For files from the server to S3. They mean nothing until `COLLECT_BUCKET` is set. The parameter `CollectSchedule` says
+how often the stack looks at the directory. The server and the login are the same as for deliveries.";
+
+fn section<'s>(title: &str, sentence: &str, settings: impl Iterator<Item = &'s Setting>) -> String {
+    const HEAD: &str = "| Setting, parameter | Default | Values | Description |\n| --- | --- | --- | --- |\n";
+    let rows: String = settings.map(row).collect();
+    format!("\n## {title}\n\n{sentence}\n\n{HEAD}{rows}")
 }
 
 fn row(setting: &Setting) -> String {

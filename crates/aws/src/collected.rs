@@ -56,10 +56,15 @@ impl Origin {
         })
     }
 
+    /// Whether the object comes from this host. To DNS, neither case nor a dot at the end makes another name.
+    pub fn is_from(&self, host: &str) -> bool {
+        let [own, other] = [self.host.as_str(), host].map(|host| host.trim_end_matches('.'));
+        own.eq_ignore_ascii_case(other)
+    }
+
     /// Whether the object is this very file: the same path on the same server, with the same size and time.
     pub fn is(&self, file: &RemoteFile) -> bool {
-        let same_host = self.host.eq_ignore_ascii_case(&file.host);
-        same_host && self.path == path_of(file) && file.is_same(self.size, self.modified)
+        self.is_from(&file.host) && self.path == path_of(file) && file.is_same(self.size, self.modified)
     }
 }
 
@@ -152,6 +157,22 @@ mod tests {
         }
         let timeless = RemoteFile { modified: None, ..collected };
         assert!(Origin::of(Some(&of(&timeless))).unwrap().is(&timeless), "the server tells no time");
+    }
+
+    #[test]
+    fn a_host_has_one_name_however_it_is_written() {
+        let origin = Origin::of(Some(&of(&file("f")))).unwrap();
+        for (host, is_it) in [
+            ("sftp.example.com", true),
+            ("SFTP.Example.com.", true),
+            ("example.com", false),
+            ("sftp.example.com.evil.example", false),
+            ("", false),
+        ] {
+            assert_eq!(origin.is_from(host), is_it, "{host}");
+        }
+        let address = RemoteFile { host: "2001:db8::1".into(), ..file("f") };
+        assert!(Origin::of(Some(&of(&address))).unwrap().is_from("2001:DB8::1"));
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Call<'_> {
     async fn admit_upload(&self) -> Result<Admission> {
         match aws::pin(&self.deps.clients.s3, &self.event, self.deliverable()).await? {
             Pin::Superseded { object, reason } => Ok(self.ended(Outcome::Superseded, object, reason)),
+            Pin::Returning { object, reason } => Ok(self.ended(Outcome::Skipped, object, reason)),
             Pin::Missing(error) => {
                 // An input typed by hand does not say enough to recognise a delivered file by.
                 if self.event.size.is_none() {

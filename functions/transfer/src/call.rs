@@ -66,8 +66,9 @@ impl<'a> Call<'a> {
         ErrorName::ConnectionLost.error(format!("{}: no answer until the deadline", self.settings().host))
     }
 
-    pub(crate) fn deliverable(&self) -> Deliverable {
-        Deliverable { skip_empty: self.settings().policy.skip_empty }
+    pub(crate) fn deliverable(&self) -> Deliverable<'_> {
+        let settings = self.settings();
+        Deliverable { skip_empty: settings.policy.skip_empty, host: &settings.host }
     }
 
     /// The receipt of a delivery that ends without a file of its own.

@@ -63,8 +63,9 @@ impl Call<'_> {
         aws::standing(&self.deps.clients.s3, &checkpoint.object, self.deliverable()).await
     }
 
-    pub(crate) fn deliverable(&self) -> Deliverable {
-        Deliverable { skip_empty: self.settings().policy.skip_empty }
+    pub(crate) fn deliverable(&self) -> Deliverable<'_> {
+        let settings = self.settings();
+        Deliverable { skip_empty: settings.policy.skip_empty, host: &settings.host }
     }
 
     pub(crate) fn no_answer(&self) -> Error {

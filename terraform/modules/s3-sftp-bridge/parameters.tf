@@ -2,57 +2,74 @@
 
 locals {
   given = {
-    SftpHost              = var.sftp_host
-    SftpUser              = var.sftp_user
-    SftpLocation          = var.sftp_location
-    SftpTrustedHostKeys   = var.sftp_trusted_host_keys == null ? null : join(",", var.sftp_trusted_host_keys)
-    SftpSecretId          = var.sftp_secret_id
-    BucketName            = var.bucket_name
-    KeyPrefix             = var.key_prefix
-    AlarmTopicArn         = var.alarm_topic_arn
-    SftpPort              = tostring(var.sftp_port)
-    SftpAuthentication    = var.sftp_authentication == null ? null : join(",", var.sftp_authentication)
-    SftpAlgorithms        = var.sftp_algorithms == null ? null : join(",", var.sftp_algorithms)
-    SftpConnectTimeout    = tostring(var.sftp_connect_timeout)
-    SftpLoginTimeout      = tostring(var.sftp_login_timeout)
-    SftpS3SshKey          = var.sftp_s3_ssh_key
-    MaxConnections        = tostring(var.max_connections)
-    ConnectionsPerFile    = tostring(var.connections_per_file)
-    KeySuffix             = var.key_suffix
-    S3Include             = var.s3_include == null ? null : join(",", var.s3_include)
-    S3Exclude             = var.s3_exclude == null ? null : join(",", var.s3_exclude)
-    SftpSkipEmpty         = tostring(var.sftp_skip_empty)
-    KmsKeyArns            = var.kms_key_arns == null ? null : join(",", var.kms_key_arns)
-    SftpRemotePath        = var.sftp_remote_path
-    SftpStripPrefix       = var.sftp_strip_prefix
-    SftpIfExists          = var.sftp_if_exists
-    SftpPublish           = var.sftp_publish
-    SftpPartialName       = var.sftp_partial_name
-    SftpStagingDirectory  = var.sftp_staging_directory
-    SftpCreateDirectories = tostring(var.sftp_create_directories)
-    SftpProof             = var.sftp_proof
-    SftpMarker            = var.sftp_marker
-    SftpFileMode          = var.sftp_file_mode
-    SftpDirMode           = var.sftp_dir_mode
-    SftpPreserveMtime     = var.sftp_preserve_mtime
-    SftpFsync             = var.sftp_fsync
-    AfterDelivery         = var.after_delivery
-    MovePrefix            = var.move_prefix
-    SubnetIds             = var.subnet_ids == null ? null : join(",", var.subnet_ids)
-    SecurityGroupIds      = var.security_group_ids == null ? null : join(",", var.security_group_ids)
-    NoticeTopicArn        = var.notice_topic_arn
-    FailureRetentionDays  = tostring(var.failure_retention_days)
-    ReceiptRetentionDays  = tostring(var.receipt_retention_days)
-    LogLevel              = var.log_level
-    LogRetentionDays      = tostring(var.log_retention_days)
-    UnreachableMinutes    = tostring(var.unreachable_minutes)
-    WaitingHours          = tostring(var.waiting_hours)
-    ThrottledMinutes      = tostring(var.throttled_minutes)
-    NoDeliveriesHours     = tostring(var.no_deliveries_hours)
-    Dashboard             = tostring(var.dashboard)
-    StateMachineName      = var.state_machine_name
-    Architecture          = var.architecture
-    MemorySize            = tostring(var.memory_size)
+    SftpHost                = var.sftp_host
+    SftpUser                = var.sftp_user
+    SftpLocation            = var.sftp_location
+    SftpTrustedHostKeys     = var.sftp_trusted_host_keys == null ? null : join(",", var.sftp_trusted_host_keys)
+    SftpSecretId            = var.sftp_secret_id
+    BucketName              = var.bucket_name
+    KeyPrefix               = var.key_prefix
+    AlarmTopicArn           = var.alarm_topic_arn
+    SftpPort                = tostring(var.sftp_port)
+    SftpAuthentication      = var.sftp_authentication == null ? null : join(",", var.sftp_authentication)
+    SftpAlgorithms          = var.sftp_algorithms == null ? null : join(",", var.sftp_algorithms)
+    SftpConnectTimeout      = tostring(var.sftp_connect_timeout)
+    SftpLoginTimeout        = tostring(var.sftp_login_timeout)
+    SftpS3SshKey            = var.sftp_s3_ssh_key
+    MaxConnections          = tostring(var.max_connections)
+    ConnectionsPerFile      = tostring(var.connections_per_file)
+    KeySuffix               = var.key_suffix
+    S3Include               = var.s3_include == null ? null : join(",", var.s3_include)
+    S3Exclude               = var.s3_exclude == null ? null : join(",", var.s3_exclude)
+    SftpSkipEmpty           = tostring(var.sftp_skip_empty)
+    KmsKeyArns              = var.kms_key_arns == null ? null : join(",", var.kms_key_arns)
+    SftpRemotePath          = var.sftp_remote_path
+    SftpStripPrefix         = var.sftp_strip_prefix
+    SftpIfExists            = var.sftp_if_exists
+    SftpPublish             = var.sftp_publish
+    SftpPartialName         = var.sftp_partial_name
+    SftpStagingDirectory    = var.sftp_staging_directory
+    SftpCreateDirectories   = tostring(var.sftp_create_directories)
+    SftpProof               = var.sftp_proof
+    SftpMarker              = var.sftp_marker
+    SftpFileMode            = var.sftp_file_mode
+    SftpDirMode             = var.sftp_dir_mode
+    SftpPreserveMtime       = var.sftp_preserve_mtime
+    SftpFsync               = var.sftp_fsync
+    AfterDelivery           = var.after_delivery
+    MovePrefix              = var.move_prefix
+    CollectSchedule         = var.collect_schedule
+    CollectBucket           = var.collect_bucket
+    CollectDirectory        = var.collect_directory
+    CollectInclude          = var.collect_include == null ? null : join(",", var.collect_include)
+    CollectExclude          = var.collect_exclude == null ? null : join(",", var.collect_exclude)
+    CollectRecursive        = tostring(var.collect_recursive)
+    CollectSettleSeconds    = tostring(var.collect_settle_seconds)
+    CollectMarker           = var.collect_marker
+    CollectObjectKey        = var.collect_object_key
+    CollectIfExists         = var.collect_if_exists
+    CollectAfterwards       = var.collect_afterwards
+    CollectArchiveDirectory = var.collect_archive_directory
+    CollectArchiveDays      = tostring(var.collect_archive_days)
+    CollectEmpty            = var.collect_empty
+    CollectNewestOnly       = tostring(var.collect_newest_only)
+    CollectMaxFiles         = tostring(var.collect_max_files)
+    CollectMarkSynched      = tostring(var.collect_mark_synched)
+    SubnetIds               = var.subnet_ids == null ? null : join(",", var.subnet_ids)
+    SecurityGroupIds        = var.security_group_ids == null ? null : join(",", var.security_group_ids)
+    NoticeTopicArn          = var.notice_topic_arn
+    FailureRetentionDays    = tostring(var.failure_retention_days)
+    ReceiptRetentionDays    = tostring(var.receipt_retention_days)
+    LogLevel                = var.log_level
+    LogRetentionDays        = tostring(var.log_retention_days)
+    UnreachableMinutes      = tostring(var.unreachable_minutes)
+    WaitingHours            = tostring(var.waiting_hours)
+    ThrottledMinutes        = tostring(var.throttled_minutes)
+    NoDeliveriesHours       = tostring(var.no_deliveries_hours)
+    Dashboard               = tostring(var.dashboard)
+    StateMachineName        = var.state_machine_name
+    Architecture            = var.architecture
+    MemorySize              = tostring(var.memory_size)
   }
 
   parameters = { for name, value in local.given : name => value if value != null }

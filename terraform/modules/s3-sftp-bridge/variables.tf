@@ -437,6 +437,198 @@ variable "move_prefix" {
   }
 }
 
+variable "collect_schedule" {
+  description = "How often the directory on the server is looked at, as an expression of EventBridge Scheduler: rate(5 minutes), or cron(0 6 * * ? *) in UTC. If it is empty, files are collected only by hand. It requires CollectBucket."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collect_schedule == null ? true : can(regex("^$|^rate\\([1-9][0-9]{0,5} (minute|hour|day)s?\\)$|^cron\\([0-9A-Za-z*?,/#-]+( [0-9A-Za-z*?,/#-]+){5}\\)$", var.collect_schedule))
+    error_message = "collect_schedule does not match the template's pattern. It must be: a rate such as rate(5 minutes), or six fields such as cron(0 6 * * ? *)."
+  }
+
+  validation {
+    condition     = var.collect_schedule == null ? true : length(var.collect_schedule) <= 256
+    error_message = "collect_schedule has more than 256 characters."
+  }
+}
+
+variable "collect_bucket" {
+  description = "The bucket into which files from the server are collected. If it is empty, nothing is collected, and the other settings of this section mean nothing."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collect_bucket == null ? true : can(regex("^$|^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.collect_bucket))
+    error_message = "collect_bucket does not match the template's pattern. It must be: a bucket's name, without s3://."
+  }
+}
+
+variable "collect_directory" {
+  description = "Directory on the server from which files are collected. If it is empty, this is the directory in which the session starts. A path without a leading slash begins there, too. It must be apart from the directory of deliveries, SftpLocation, unless CollectAfterwards is leave or CollectInclude tells the files apart."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collect_directory == null ? true : length(var.collect_directory) <= 256
+    error_message = "collect_directory has more than 256 characters."
+  }
+}
+
+variable "collect_include" {
+  description = "Collect only files that match one of these patterns, separated by commas. A pattern without a slash is for the name: *.csv; one with a slash is for the path below CollectDirectory: reports/**/*.csv. If it is empty, all files are collected. In Terraform: a list."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.collect_include == null ? true : length(join(",", var.collect_include)) <= 512
+    error_message = "collect_include has more than 512 characters."
+  }
+}
+
+variable "collect_exclude" {
+  description = "Do not collect files that match one of these patterns. A pattern without a slash is for each component of the path, so it also leaves out directories. The default is for hidden files and for files that common tools have not finished; none excludes nothing. This takes precedence over CollectInclude. If it is empty, .*,*.part,*.partial,*.filepart,*.tmp,*.working. In Terraform: a list."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.collect_exclude == null ? true : length(join(",", var.collect_exclude)) <= 512
+    error_message = "collect_exclude has more than 512 characters."
+  }
+}
+
+variable "collect_recursive" {
+  description = "Also collect from the directories below CollectDirectory, 16 levels deep. Symbolic links are never followed. Default: false."
+  type        = bool
+  default     = null
+}
+
+variable "collect_settle_seconds" {
+  description = "Time in seconds between two looks at a file. It is collected only if both show the same size and time, so that a file that is still being written is not taken. Set 0 only with CollectMarker, or for a partner that renames each finished file into place. Default: 60."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.collect_settle_seconds == null ? true : var.collect_settle_seconds >= 0 && var.collect_settle_seconds <= 86400 && floor(var.collect_settle_seconds) == var.collect_settle_seconds
+    error_message = "collect_settle_seconds must be a whole number from 0 to 86400."
+  }
+}
+
+variable "collect_marker" {
+  description = "A second file by which the partner says that a file is complete: none, or a name made of {name} such as {name}.done, in the same directory. A file without its marker waits. Markers themselves are not collected; afterwards they go where their files go. Default: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collect_marker == null ? true : can(regex("^$|^none$|^[^/\\\\{}]*\\{name\\}[^/\\\\{}]*$", var.collect_marker))
+    error_message = "collect_marker does not match the template's pattern. It must be: none, or a name with {name} in it, such as {name}.done."
+  }
+
+  validation {
+    condition     = var.collect_marker == null ? true : length(var.collect_marker) <= 128
+    error_message = "collect_marker has more than 128 characters."
+  }
+}
+
+variable "collect_object_key" {
+  description = "Key of the object, made of {path} (below CollectDirectory), {dir}, {name}, {stem}, {ext}, {date:%Y%m%d} (the collection's start in UTC) and text, such as from-partner/{path}. If it is empty, {path}."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collect_object_key == null ? true : can(regex("^[^\\\\]*$", var.collect_object_key))
+    error_message = "collect_object_key does not match the template's pattern. It must be: without a backslash."
+  }
+
+  validation {
+    condition     = var.collect_object_key == null ? true : length(var.collect_object_key) <= 512
+    error_message = "collect_object_key has more than 512 characters."
+  }
+}
+
+variable "collect_if_exists" {
+  description = "What happens if an object already has the key: replace stores a new version of it; skip keeps it if it has the same contents, and otherwise replaces it; fail fails unless it has the same contents; keep-both keeps it and stores name.1.ext. Default: replace."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collect_if_exists == null ? true : contains(["replace", "skip", "fail", "keep-both"], var.collect_if_exists)
+    error_message = "collect_if_exists must be one of replace, skip, fail, keep-both."
+  }
+}
+
+variable "collect_afterwards" {
+  description = "What becomes of the file on the server after S3 has confirmed its object: archive moves it into CollectArchiveDirectory as YYYYMMDDHHMMSS-NAME; delete deletes it; leave leaves it, and it is not collected again until its size or time changes. If our user may not do this, the receipt has a warning. Default: archive."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collect_afterwards == null ? true : contains(["archive", "delete", "leave"], var.collect_afterwards)
+    error_message = "collect_afterwards must be one of archive, delete, leave."
+  }
+}
+
+variable "collect_archive_directory" {
+  description = "With archive in CollectAfterwards: the archive, below CollectDirectory or, with a leading slash, anywhere on the same file system. If it is empty, each file goes into .done in its own directory. Nothing in it is ever collected."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collect_archive_directory == null ? true : can(regex("^[^\\\\]*$", var.collect_archive_directory))
+    error_message = "collect_archive_directory does not match the template's pattern. It must be: without a backslash."
+  }
+
+  validation {
+    condition     = var.collect_archive_directory == null ? true : length(var.collect_archive_directory) <= 256
+    error_message = "collect_archive_directory has more than 256 characters."
+  }
+}
+
+variable "collect_archive_days" {
+  description = "Days after which archived files are deleted, counted from the time in the archived name. Files that the bridge did not name are never deleted. 0 keeps all of them. Default: 0."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.collect_archive_days == null ? true : var.collect_archive_days >= 0 && var.collect_archive_days <= 3650 && floor(var.collect_archive_days) == var.collect_archive_days
+    error_message = "collect_archive_days must be a whole number from 0 to 3650."
+  }
+}
+
+variable "collect_empty" {
+  description = "What happens to empty files: collect makes empty objects of them; skip leaves them alone. Default: collect."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collect_empty == null ? true : contains(["collect", "skip"], var.collect_empty)
+    error_message = "collect_empty must be one of collect, skip."
+  }
+}
+
+variable "collect_newest_only" {
+  description = "Collect only the newest of the files, by the time that the server tells, for snapshots that replace each other. It needs leave in CollectAfterwards: if the newest were moved, an older one would be the newest. Default: false."
+  type        = bool
+  default     = null
+}
+
+variable "collect_max_files" {
+  description = "Maximum number of files that one look at the directory begins to collect, oldest first. The others wait for the next look. Default: 1000."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.collect_max_files == null ? true : var.collect_max_files >= 1 && var.collect_max_files <= 10000 && floor(var.collect_max_files) == var.collect_max_files
+    error_message = "collect_max_files must be a whole number from 1 to 10000."
+  }
+}
+
+variable "collect_mark_synched" {
+  description = "Give each object the metadata synched=true, as Gilt's s3-sftp-bridge did, so that it does not deliver these objects while both run. Default: false."
+  type        = bool
+  default     = null
+}
+
 variable "subnet_ids" {
   description = "Private subnets for the functions that connect, for a partner that admits only known addresses. They need a NAT gateway; the partner sees its address. If it is empty, the functions run outside a VPC. In Terraform: a list."
   type        = list(string)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Stack, Variables};
+use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Setting, Settings, Stack, Variables};
 use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
@@ -188,7 +188,7 @@ fn one_name_a_step() {
 
 /// The settings in the template, with the value of each.
 fn environment(template: &str) -> Vec<(&str, &str)> {
-    let starts = ["SFTP_", "S3_", "RECORD_", "NOTICE_", "LOG_LEVEL"];
+    let starts = ["SFTP_", "S3_", "COLLECT_", "RECORD_", "NOTICE_", "LOG_LEVEL"];
     let lines = template.lines().filter_map(|line| line.trim().split_once(": "));
     lines.filter(|(name, _)| starts.iter().any(|start| name.starts_with(start))).collect()
 }
@@ -203,9 +203,13 @@ fn parameter_of(setting: &str) -> &'static str {
 fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
     let template = read("sam/template.yaml");
     let set = environment(&template);
-    assert_eq!(set.len(), SETTINGS.len(), "each is set once");
-    for setting in SETTINGS {
-        let (_, value) = set.iter().find(|(name, _)| *name == setting.name).unwrap();
+    // Those of collecting are set for each function of that direction.
+    let functions = set.iter().filter(|(name, _)| *name == "COLLECT_BUCKET").count();
+    let (collecting, others): (Vec<&Setting>, Vec<_>) =
+        SETTINGS.iter().partition(|setting| setting.is_of_collecting());
+    assert_eq!(set.len(), others.len() + functions * collecting.len(), "each is set once");
+    for (name, value) in &set {
+        let setting = SETTINGS.iter().find(|setting| setting.name == *name).unwrap();
         let parameter = parameter_of(setting.name);
         // Not set if the parameter is empty.
         let condition = value.strip_prefix("!If [").and_then(|rest| rest.split_once(", "));
@@ -257,6 +261,18 @@ fn settings_take(setting: &str, value: &str) -> bool {
     let mut variables: Variables = least.into_iter().collect();
     if setting == "SFTP_S3_SSH_KEY" {
         variables = variables.with("SFTP_SECRET_ID", "");
+    }
+    if setting.starts_with("COLLECT_") && setting != "COLLECT_BUCKET" {
+        let apart =
+            [("SFTP_LOCATION", "/in"), ("COLLECT_BUCKET", "collected"), ("COLLECT_DIRECTORY", "/out")];
+        variables = apart.into_iter().fold(variables, |variables, (name, value)| variables.with(name, value));
+    }
+    if setting == "COLLECT_NEWEST_ONLY" {
+        variables = variables.with("COLLECT_AFTERWARDS", "leave");
+    }
+    if ["COLLECT_BUCKET", "COLLECT_DIRECTORY"].contains(&setting) {
+        // The directory may be the one of deliveries.
+        variables = variables.with("COLLECT_INCLUDE", "*.csv");
     }
     Settings::parse(&variables.with(setting, value)).is_ok()
 }
@@ -360,6 +376,26 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("SFTP_PARTIAL_NAME", &["", "{id}", "~{name} {id}.tmp"], &["{name}.tmp", "a/{id}", "{id}\\"]),
     ("SFTP_STAGING_DIRECTORY", &["", "stage", "/data/stage/"], &["a\\b"]),
     ("SFTP_CREATE_DIRECTORIES", &["true", "false"], &["no"]),
+    ("COLLECT_BUCKET", &["", "collected", "a.b-1"], &["s3://collected", "Collected", "ab", "-ab"]),
+    ("COLLECT_DIRECTORY", &["", "/", "out", "/data/out/", "./out"], &[]),
+    ("COLLECT_INCLUDE", &["", "*.csv", "reports/**/*.csv, ?.txt"], &[]),
+    ("COLLECT_EXCLUDE", &["", "none", ".*,*.tmp"], &[]),
+    ("COLLECT_RECURSIVE", &["false", "true"], &["yes"]),
+    ("COLLECT_SETTLE_SECONDS", &["0", "60", "86400"], &["86401", "-1", "1m"]),
+    (
+        "COLLECT_MARKER",
+        &["", "none", "{name}.done", "READY {name}"],
+        &["done", "{name}{name}", "{stem}.done", "done/{name}", "{name}\\"],
+    ),
+    ("COLLECT_OBJECT_KEY", &["", "{path}", "in/{date:%Y/%m}/{stem}.{ext}"], &["in\\{path}"]),
+    ("COLLECT_IF_EXISTS", &["replace", "skip", "fail", "keep-both"], &["overwrite"]),
+    ("COLLECT_AFTERWARDS", &["archive", "delete", "leave"], &["move"]),
+    ("COLLECT_ARCHIVE_DIRECTORY", &["", "old", "/data/old/"], &["a\\b"]),
+    ("COLLECT_ARCHIVE_DAYS", &["0", "14", "3650"], &["3651", "two"]),
+    ("COLLECT_EMPTY", &["collect", "skip"], &["no"]),
+    ("COLLECT_NEWEST_ONLY", &["false", "true"], &["1"]),
+    ("COLLECT_MAX_FILES", &["1", "1000", "10000"], &["0", "10001"]),
+    ("COLLECT_MARK_SYNCHED", &["false", "true"], &["on"]),
     (
         "NOTICE_TOPIC_ARN",
         &[
@@ -453,8 +489,10 @@ fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
         "SFTP_TRUSTED_HOST_KEYS",
         "RECORD_BUCKET",
     ];
+    // The functions that collect have more settings, and leave out those of deliveries.
     let bytes: usize = SETTINGS
         .iter()
+        .filter(|setting| !setting.is_of_collecting())
         .map(|setting| {
             let value = match setting.name {
                 name if needed.contains(&name) => longest(name),

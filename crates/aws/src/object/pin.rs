@@ -27,6 +27,34 @@ pub enum Pin {
         /// Which upload supersedes it, for the receipt.
         reason: String,
     },
+    /// It was collected from the server that it would be delivered to.
+    Returning {
+        /// The object.
+        object: ObjectSummary,
+        /// How that is known, for the receipt.
+        reason: String,
+    },
+}
+
+impl Pin {
+    /// The object with its contents, unless it would return to where it comes from.
+    fn of(
+        stored: Stored,
+        body: Option<ByteStream>,
+        event: &ObjectCreated,
+        deliverable: Deliverable<'_>,
+    ) -> Self {
+        let returns = deliverable.returns(&stored);
+        let object = stored.pinned(&event.bucket, &event.object_key);
+        if !returns {
+            return Self::Object { object, body };
+        }
+        let reason = format!(
+            "the object was collected from {}, as sftp-host in its metadata says, and is not delivered back; to deliver it all the same, copy it without this metadata",
+            deliverable.host
+        );
+        Self::Returning { object: (&object).into(), reason }
+    }
 }
 
 /// Pins what the event announced: its version, else the object with its etag, else what the key has now.
@@ -34,7 +62,7 @@ pub enum Pin {
 /// # Errors
 /// `ObjectUnreadable`, `ObjectReadInterrupted`. `ObjectChanged` if an upload that is not delivered has overwritten the
 /// object.
-pub async fn pin(s3: &Client, event: &ObjectCreated, deliverable: Deliverable) -> Result<Pin> {
+pub async fn pin(s3: &Client, event: &ObjectCreated, deliverable: Deliverable<'_>) -> Result<Pin> {
     let current = get(s3, &event.bucket, &event.object_key).await?;
     match event.version_id.as_deref().filter(|version_id| *version_id != "null") {
         Some(version_id) => pin_version(s3, event, version_id, current, deliverable).await,
@@ -47,20 +75,20 @@ async fn pin_version(
     event: &ObjectCreated,
     version_id: &str,
     current: Option<(Stored, ByteStream)>,
-    deliverable: Deliverable,
+    deliverable: Deliverable<'_>,
 ) -> Result<Pin> {
     let current = match current {
         Some((current, body)) if current.version_id.as_deref() == Some(version_id) => {
-            return Ok(Pin::Object {
-                object: current.pinned(&event.bucket, &event.object_key),
-                body: Some(body),
-            });
+            return Ok(Pin::of(current, Some(body), event, deliverable));
         }
         other => other.map(|(current, _)| current),
     };
     let Some(wanted) = head(s3, &event.bucket, &event.object_key, Some(version_id)).await? else {
         return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, Some(version_id))));
     };
+    if deliverable.returns(&wanted) {
+        return Ok(Pin::of(wanted, None, event, deliverable));
+    }
     let object = wanted.pinned(&event.bucket, &event.object_key);
     Ok(match standing_among_versions(s3, &object, version_id, current.as_ref(), deliverable).await? {
         Standing::Superseded(Newer { reason, .. }) => {
@@ -75,22 +103,25 @@ async fn pin_version(
 fn pin_current(
     event: &ObjectCreated,
     current: Option<(Stored, ByteStream)>,
-    deliverable: Deliverable,
+    deliverable: Deliverable<'_>,
 ) -> Result<Pin> {
     let Some((current, body)) = current else {
         return Ok(Pin::Missing(missing(&event.bucket, &event.object_key, None)));
     };
-    let (size, Newer { reason, .. }) = (current.size, Newer::stored(&current));
-    let object = current.pinned(&event.bucket, &event.object_key);
-    let Some(etag) = event.etag.as_ref().filter(|etag| **etag != object.etag) else {
-        return Ok(Pin::Object { object, body: Some(body) });
+    let Some(etag) = event.etag.as_ref().filter(|etag| **etag != current.etag) else {
+        return Ok(Pin::of(current, Some(body), event, deliverable));
     };
-    if !deliverable.includes(size) {
+    if !deliverable.includes(&current) {
+        let by_what = match deliverable.returns(&current) {
+            true => format!("a file that was collected from {}", deliverable.host),
+            false => "an empty upload, and SFTP_SKIP_EMPTY is true".to_owned(),
+        };
         return Err(ErrorName::ObjectChanged.error(format!(
-            "s3://{}/{} was overwritten by an empty upload before it was read, and SFTP_SKIP_EMPTY is true: neither can be delivered. Upload the file again, or turn on versioning for the bucket",
+            "s3://{}/{} was overwritten before it was read, by {by_what}: neither can be delivered. Upload the file again, or turn on versioning for the bucket",
             event.bucket, event.object_key
         )));
     }
+    let (size, Newer { reason, .. }) = (current.size, Newer::stored(&current));
     let object = ObjectSummary {
         etag: Some(etag.clone()),
         version_id: None,

@@ -10,15 +10,27 @@ use crate::versions::Versions;
 
 /// Which uploads are delivered, and so supersede an older one.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Deliverable {
+pub struct Deliverable<'a> {
     /// Whether empty uploads are not delivered (`SFTP_SKIP_EMPTY`).
     pub skip_empty: bool,
+    /// The server to deliver to. What was collected from it is not delivered back.
+    pub host: &'a str,
 }
 
-impl Deliverable {
-    /// Whether an upload of this size is delivered.
-    pub(super) fn includes(self, size: u64) -> bool {
+impl Deliverable<'_> {
+    /// Whether an upload of this size may be delivered.
+    fn includes_size(self, size: u64) -> bool {
         size > 0 || !self.skip_empty
+    }
+
+    /// Whether the upload comes from the server to deliver to.
+    pub(super) fn returns(self, stored: &Stored) -> bool {
+        stored.origin.as_ref().is_some_and(|origin| origin.is_from(self.host))
+    }
+
+    /// Whether the upload is delivered.
+    pub(super) fn includes(self, stored: &Stored) -> bool {
+        self.includes_size(stored.size) && !self.returns(stored)
     }
 }
 
@@ -67,7 +79,7 @@ pub enum Standing {
 ///
 /// # Errors
 /// `ObjectUnreadable`, `ObjectReadInterrupted`.
-pub async fn standing(s3: &Client, object: &PinnedObject, deliverable: Deliverable) -> Result<Standing> {
+pub async fn standing(s3: &Client, object: &PinnedObject, deliverable: Deliverable<'_>) -> Result<Standing> {
     let current = head(s3, &object.bucket, &object.object_key, None).await?;
     if let Some(version_id) = &object.version_id {
         if current.as_ref().is_some_and(|current| current.version_id.as_ref() == Some(version_id)) {
@@ -77,9 +89,7 @@ pub async fn standing(s3: &Client, object: &PinnedObject, deliverable: Deliverab
     }
     Ok(match current {
         None => Standing::Gone,
-        Some(current) if current.etag == object.etag || !deliverable.includes(current.size) => {
-            Standing::Newest
-        }
+        Some(current) if current.etag == object.etag || !deliverable.includes(&current) => Standing::Newest,
         Some(current) => Standing::Superseded(Newer::stored(&current)),
     })
 }
@@ -91,7 +101,7 @@ pub async fn standing(s3: &Client, object: &PinnedObject, deliverable: Deliverab
 pub async fn superseded_by(
     s3: &Client,
     object: &PinnedObject,
-    deliverable: Deliverable,
+    deliverable: Deliverable<'_>,
 ) -> Result<Option<Newer>> {
     match standing(s3, object, deliverable).await? {
         Standing::Superseded(newer) => Ok(Some(newer)),
@@ -106,10 +116,10 @@ pub(super) async fn standing_among_versions(
     object: &PinnedObject,
     version_id: &str,
     current: Option<&Stored>,
-    deliverable: Deliverable,
+    deliverable: Deliverable<'_>,
 ) -> Result<Standing> {
     if let Some(current) = current
-        && deliverable.includes(current.size)
+        && deliverable.includes(current)
         && current.last_modified.zip(object.last_modified).is_some_and(|(newer, ours)| newer > ours)
     {
         return Ok(Standing::Superseded(Newer::stored(current)));
@@ -121,8 +131,7 @@ pub(super) async fn standing_among_versions(
             if version.version_id() == Some(version_id) {
                 return Ok(newer.map_or(Standing::Newest, Standing::Superseded));
             }
-            let size = version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
-            if newer.is_none() && deliverable.includes(size) {
+            if newer.is_none() && is_delivered(s3, object, version, current, deliverable).await? {
                 newer = Some(Newer::version(version));
                 let stored_at = version.last_modified().map(|time| time.secs());
                 is_later = stored_at.zip(object.last_modified).is_some_and(|(newer, ours)| newer > ours);
@@ -131,4 +140,24 @@ pub(super) async fn standing_among_versions(
     }
     // The pinned version is not in the list, so only the time tells whether another one is newer.
     Ok(newer.filter(|_| is_later).map_or(Standing::Gone, Standing::Superseded))
+}
+
+/// Whether a version of the object's key is delivered. The list does not tell where it comes from.
+async fn is_delivered(
+    s3: &Client,
+    object: &PinnedObject,
+    version: &ObjectVersion,
+    current: Option<&Stored>,
+    deliverable: Deliverable<'_>,
+) -> Result<bool> {
+    let size = version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+    if !deliverable.includes_size(size) {
+        return Ok(false);
+    }
+    let version_id = version.version_id();
+    if let Some(current) = current.filter(|current| current.version_id.as_deref() == version_id) {
+        return Ok(deliverable.includes(current));
+    }
+    let stored = head(s3, &object.bucket, &object.object_key, version_id).await?;
+    Ok(stored.is_none_or(|stored| deliverable.includes(&stored)))
 }

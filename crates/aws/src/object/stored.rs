@@ -6,6 +6,7 @@ use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
 use bridge::{Checksum, ChecksumAlgorithm, ObjectHash, PinnedObject, Result};
 
 use super::unreadable::unreadable;
+use crate::collected::Origin;
 use crate::error::CallError;
 use crate::etag::unquoted;
 
@@ -15,6 +16,8 @@ pub(super) struct Stored {
     pub(super) version_id: Option<String>,
     pub(super) size: u64,
     pub(super) last_modified: Option<i64>,
+    /// The file that it was collected from, if it was.
+    pub(super) origin: Option<Origin>,
     checksum: Option<Checksum>,
     hash: Option<ObjectHash>,
 }
@@ -45,6 +48,7 @@ macro_rules! stored {
             version_id: output.version_id().filter(|version_id| *version_id != "null").map(str::to_owned),
             size: output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
             last_modified: output.last_modified().map(|time| time.secs()),
+            origin: Origin::of(output.metadata()),
             etag,
             checksum,
             hash,
@@ -55,7 +59,7 @@ macro_rules! stored {
 impl Stored {
     /// The object as every later request names it.
     pub(super) fn pinned(self, bucket: &str, object_key: &str) -> PinnedObject {
-        let Self { etag, version_id, size, last_modified, checksum, hash } = self;
+        let Self { etag, version_id, size, last_modified, origin: _, checksum, hash } = self;
         PinnedObject {
             bucket: bucket.to_owned(),
             object_key: object_key.to_owned(),

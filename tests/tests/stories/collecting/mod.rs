@@ -2,6 +2,7 @@
 
 mod directories;
 mod looks;
+mod loops;
 mod records;
 mod servers;
 mod settling;
