@@ -28,6 +28,17 @@ pub enum Afterwards {
     Runs,
 }
 
+/// One of the state machines, by what an execution does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It delivers an object.
+    Delivery,
+    /// It collects a file.
+    Collection,
+    /// It looks at the directory.
+    Look,
+}
+
 /// A deployed stack.
 #[derive(Debug)]
 pub struct SmallStack<'a> {
@@ -106,7 +117,11 @@ impl<'a> SmallStack<'a> {
                 },
                 "Bucket": bucket(&self.bucket()),
                 "RecordBucket": bucket(&self.record_bucket()),
-                "Machine": machine(&self.name, &definition().to_string()),
+                "Machine": machine(&self.name, &definition(Flow::Delivery).to_string()),
+                "CollectMachine": machine(
+                    &format!("{}-collect", self.name), &definition(Flow::Collection).to_string(),
+                ),
+                "WatchMachine": machine(&format!("{}-watch", self.name), &definition(Flow::Look).to_string()),
                 "BackfillMachine": machine(&format!("{}-backfill", self.name), &self.backfill(given)?),
             },
             "Outputs": {
@@ -115,6 +130,8 @@ impl<'a> SmallStack<'a> {
                 "RecordBucketName": output(json!({"Ref": "RecordBucket"})),
                 "StateMachineArn": output(json!({"Ref": "Machine"})),
                 "BackfillStateMachineArn": output(json!({"Ref": "BackfillMachine"})),
+                "CollectStateMachineArn": output(json!({"Ref": "CollectMachine"})),
+                "WatchStateMachineArn": output(json!({"Ref": "WatchMachine"})),
                 "UnstartedQueueUrl": output(json!({"Ref": "UnstartedQueue"})),
             },
         }))
@@ -153,16 +170,43 @@ impl<'a> SmallStack<'a> {
         format!("arn:aws:states:{REGION}:000000000000:stateMachine:{}", self.name)
     }
 
-    /// Starts an execution of this name for this object, which fails, and writes its failure record. Returns its ARN.
-    pub async fn fail(&self, name: &str, object_key: &str, error: &str, then: Afterwards) -> Result<String> {
-        let arn = self.start(name, &self.input(object_key, "fail", then)).await?;
+    /// The state machine of this flow.
+    pub fn machine(&self, flow: Flow) -> String {
+        match flow {
+            Flow::Delivery => self.state_machine(),
+            Flow::Collection => format!("{}-collect", self.state_machine()),
+            Flow::Look => format!("{}-watch", self.state_machine()),
+        }
+    }
+
+    /// Starts an execution of this flow.
+    pub async fn start_in(&self, flow: Flow, name: &str, input: &Value) -> Result<String> {
+        let start = self.aws.sfn().start_execution().state_machine_arn(self.machine(flow));
+        Ok(start.name(name).input(input.to_string()).send().await?.execution_arn)
+    }
+
+    /// Starts an execution of this flow, and waits until it has failed.
+    pub async fn fail_in(&self, flow: Flow, name: &str, input: &Value) -> Result<String> {
+        let arn = self.start_in(flow, name, input).await?;
+        self.wait_until_ended(&arn).await?;
+        Ok(arn)
+    }
+
+    async fn wait_until_ended(&self, arn: &str) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.status(&arn).await? == ExecutionStatus::Running {
+        while self.status(arn).await? == ExecutionStatus::Running {
             if Instant::now() > deadline {
                 bail!("{arn} still runs");
             }
             sleep(Duration::from_millis(20)).await;
         }
+        Ok(())
+    }
+
+    /// Starts an execution of this name for this object, which fails, and writes its failure record. Returns its ARN.
+    pub async fn fail(&self, name: &str, object_key: &str, error: &str, then: Afterwards) -> Result<String> {
+        let arn = self.start(name, &self.input(object_key, "fail", then)).await?;
+        self.wait_until_ended(&arn).await?;
         self.record_failure(name, object_key, error).await?;
         Ok(arn)
     }
@@ -221,8 +265,7 @@ impl<'a> SmallStack<'a> {
 
     /// Starts an execution.
     pub async fn start(&self, name: &str, input: &Value) -> Result<String> {
-        let start = self.aws.sfn().start_execution().state_machine_arn(self.state_machine());
-        Ok(start.name(name).input(input.to_string()).send().await?.execution_arn)
+        self.start_in(Flow::Delivery, name, input).await
     }
 
     /// The status of an execution, as the local AWS knows it.
@@ -254,12 +297,19 @@ fn key(execution: &str, object_key: &str, error: &str) -> FailureKey {
 }
 
 /// It fails at a state that can be redriven, not at a Fail state.
-fn definition() -> Value {
+fn definition(flow: Flow) -> Value {
     let redriven = "$max([0, $states.context.Execution.RedriveCount]) > 0";
     let now = format!(
         "({redriven} ? $states.context.Execution.Input.then : $states.context.Execution.Input.first)"
     );
-    let key = "$states.context.Execution.Input.detail.object.key";
+    let input = "$states.context.Execution.Input";
+    let (name, output) = match flow {
+        Flow::Delivery => (format!("{input}.detail.object.key"), "'outcome': 'delivered'".to_owned()),
+        Flow::Collection => {
+            (format!("{input}.file.path"), format!("'outcome': 'collected', 'file': {input}.file"))
+        }
+        Flow::Look => ("'look'".to_owned(), "'seen': 0".to_owned()),
+    };
     json!({
         "QueryLanguage": "JSONata",
         "StartAt": "Transfer",
@@ -267,7 +317,7 @@ fn definition() -> Value {
             "Transfer": {
                 "Type": "Pass", "Next": "Which",
                 "Output": format!(
-                    "{{% {now} = 'fail' ? $error('refused') : {{'now': {now}, 'outcome': 'delivered'}} %}}"
+                    "{{% {now} = 'fail' ? $error('refused') : {{'now': {now}, {output}}} %}}"
                 ),
             },
             "Which": {
@@ -276,7 +326,7 @@ fn definition() -> Value {
                     {"Condition": "{% $states.input.now = 'run' %}", "Next": "Wait"},
                     {"Condition": "{% $states.input.now = 'refused' %}", "Next": "Refused"},
                     {"Condition": "{% $states.input.now = 'retry' %}", "Next": "Retry"},
-                    {"Condition": format!("{{% $contains({key}, 'slow/') %}}"), "Next": "Slow"},
+                    {"Condition": format!("{{% $contains({name}, 'slow/') %}}"), "Next": "Slow"},
                 ],
             },
             // Without the function, each attempt fails.

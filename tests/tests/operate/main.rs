@@ -2,6 +2,7 @@
 
 mod backfill;
 mod check;
+mod collecting;
 mod contracts;
 mod failures;
 mod many_objects;

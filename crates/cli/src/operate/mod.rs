@@ -5,6 +5,7 @@ mod arguments;
 mod backfill;
 mod check;
 mod confirm;
+mod direction;
 mod executions;
 mod failures;
 mod filter;

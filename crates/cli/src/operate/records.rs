@@ -1,6 +1,6 @@
 //! The record bucket: keys that answer by a listing, and single records.
 
-use bridge::{DayReceiptKey, FailureKey, FailureState, ReceiptKey};
+use bridge::{CollectReceiptKey, DayCollectReceiptKey, DayReceiptKey, FailureKey, FailureState, ReceiptKey};
 use serde_json::Value;
 
 use super::listing::Listing;
@@ -66,6 +66,22 @@ impl Records {
         let day = moment.get(..10).unwrap_or_default();
         let Keys { listing, parse } = self.receipts_of_day(day);
         Keys { listing: listing.after(&DayReceiptKey::before(moment)), parse }
+    }
+
+    /// Receipts of collections of a day, in order of time.
+    pub(crate) fn collected_on(&self, day: &str) -> Keys<DayCollectReceiptKey> {
+        self.keys(&DayCollectReceiptKey::prefix(day), DayCollectReceiptKey::parse)
+    }
+
+    /// Receipts of collections of the day of this moment, from that moment on.
+    pub(crate) fn collected_from(&self, moment: &str) -> Keys<DayCollectReceiptKey> {
+        let Keys { listing, parse } = self.collected_on(moment.get(..10).unwrap_or_default());
+        Keys { listing: listing.after(&DayCollectReceiptKey::before(moment)), parse }
+    }
+
+    /// Receipts of the collections of this file, `sftp://HOST/PATH`, of every size and time.
+    pub(crate) fn collections_of_file(&self, url: &str) -> Keys<CollectReceiptKey> {
+        self.keys(&CollectReceiptKey::prefix(url), CollectReceiptKey::parse)
     }
 
     fn keys<K>(&self, prefix: &str, parse: fn(&str) -> Option<K>) -> Keys<K> {

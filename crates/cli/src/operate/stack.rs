@@ -114,6 +114,21 @@ impl Stack {
         self.output("BackfillStateMachineArn")
     }
 
+    /// The state machine that collects files; empty if there is none.
+    pub(crate) fn collect_machine_arn(&self) -> &str {
+        self.output("CollectStateMachineArn")
+    }
+
+    /// The state machine that looks at the directory that is collected; empty if there is none.
+    pub(crate) fn watch_machine_arn(&self) -> &str {
+        self.output("WatchStateMachineArn")
+    }
+
+    /// Whether it collects files.
+    pub(crate) fn collects(&self) -> bool {
+        !self.collect_machine_arn().is_empty() && !self.parameter("CollectBucket").is_empty()
+    }
+
     /// How many deliveries a backfill has under way at the same time, as the template says.
     pub(crate) fn backfill_concurrency(&self) -> usize {
         match self.max_connections() {

@@ -7,6 +7,7 @@ use super::finding::Finding;
 use super::partner_look::PartnerLook;
 use super::report::Report;
 use crate::location::Location;
+use crate::operate::direction::Direction;
 use crate::operate::holdings::{Holding, LISTINGS, Ledger, Rule, Unexplained, Upload, Uploads, judge};
 use crate::operate::operator::Operator;
 use crate::operate::problem::Problem;
@@ -139,7 +140,9 @@ impl<'a> Check<'a> {
         let mut keys = self.operator.records.failures(FailureState::Open, self.prefix);
         while let Some(page) = keys.page().await? {
             for key in page {
-                if let Some(failed) = self.ledger.failures.take_unlisted(&key)
+                // Those of the other direction are about no object of this bucket.
+                if Direction::of(&key) == Direction::Delivery
+                    && let Some(failed) = self.ledger.failures.take_unlisted(&key)
                     && self.is_young(failed.recorded_at)
                 {
                     self.report.add(&Finding::unlisted(&key, failed));

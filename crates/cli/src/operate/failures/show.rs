@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::arguments::StackArguments;
+use super::super::direction::Direction;
 use super::super::operator::Operator;
 use super::super::problem::{Answer, Problem};
 use super::super::records::Records;
@@ -21,7 +22,7 @@ use crate::output::{self, Layout, Span, Style};
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct ShowArguments {
-    /// Execution name or ARN, record key, or s3://BUCKET/KEY
+    /// Execution name or ARN, record key, s3://BUCKET/KEY or sftp://HOST/PATH
     #[arg(value_name = "ID|KEY")]
     failure: String,
     #[command(flatten)]
@@ -38,6 +39,10 @@ enum Asked {
 
 impl Asked {
     fn parse(text: &str, record_bucket: &str) -> Result<Self, Problem> {
+        // The name of a file that is collected stands in records as it is.
+        if Direction::is_file(text) {
+            return Ok(Self::Object(text.to_owned()));
+        }
         let location = text.starts_with("s3://").then(|| Location::parse(text)).transpose();
         let location = location.map_err(|why| Problem::Usage(format!("{text}: {why}")))?;
         let key = match location {
@@ -196,6 +201,9 @@ mod tests {
             assert!(asked(&text).is(&key) && asked(&text).is(&settled), "{text}");
         }
         assert!(!asked("s3://source/in/a").is(&key));
+        let file = "sftp://h/out/a b.csv";
+        let collected = FailureKey::open(file, VersionMark::parse("5-7"), "2026-11-27T09:15:00Z", "", "");
+        assert!(asked(file).is(&collected) && !asked("sftp://h/out/a").is(&collected));
         assert!(!asked("e2").is(&key));
         assert!(Asked::parse("failures/open/x", "records").is_err());
     }

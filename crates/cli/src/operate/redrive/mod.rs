@@ -23,7 +23,7 @@ use super::problem::{Answer, Problem};
 use super::progress;
 use crate::stop::Stop;
 
-/// Finish failed deliveries, many at once
+/// Finish failed deliveries and collections, many at once
 ///
 /// Takes the open failures that `failures` shows. An execution that failed is
 /// redriven: it resumes where it stopped. What cannot be redriven (it ended more
@@ -69,7 +69,7 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> Result<Answer, Pr
         report.print_plan(arguments.stack.json);
         return Ok(Answer::Fine);
     }
-    let what = format!("redrive {count} failed deliveries of the stack {}", operator.stack.name());
+    let what = format!("redrive {count} failures of the stack {}", operator.stack.name());
     confirm(count, &what, Consent::of(arguments.yes), stop).await?;
     let ended = run::all(&operator, plan, &mut report, stop).await;
     report.print(arguments.stack.json);
@@ -89,10 +89,12 @@ async fn prepare(arguments: &Arguments) -> Result<(Arc<Operator>, Plan), Problem
 async fn running(operator: &Operator) -> Result<BTreeSet<String>, Problem> {
     let bar = progress::counting("reading running executions");
     let mut names = BTreeSet::new();
-    let mut pages = operator.executions.list(Some(ExecutionStatus::Running));
-    while let Some(page) = pages.page().await? {
-        bar.inc(page.len() as u64);
-        names.extend(page.into_iter().map(|execution| execution.name));
+    for executions in operator.all_executions() {
+        let mut pages = executions.list(Some(ExecutionStatus::Running));
+        while let Some(page) = pages.page().await? {
+            bar.inc(page.len() as u64);
+            names.extend(page.into_iter().map(|execution| execution.name));
+        }
     }
     bar.finish_and_clear();
     Ok(names)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
+use bridge::collect::CollectOutcome;
 use bridge::{ErrorName, Outcome};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -58,18 +59,54 @@ async fn look(operator: &Operator, arn: &str) -> Result<Option<Verdict>, Problem
     }
 }
 
-/// The receipt says whether a file was delivered. Other outcomes need no login.
-fn after_success(output: Option<&str>) -> Verdict {
-    let is_delivered = outcome_of(output) == Some(Outcome::Delivered);
-    if is_delivered { Verdict::GotFurther } else { Verdict::NoLogin }
+/// How an execution ended, as its receipt says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Delivery(Outcome),
+    Collection(CollectOutcome),
 }
 
-/// How a delivery ended, as the output of its execution says: the receipt.
-pub(super) fn outcome_of(output: Option<&str>) -> Option<Outcome> {
+impl Ended {
+    /// The word in receipts.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivery(outcome) => outcome.as_str(),
+            Self::Collection(outcome) => outcome.as_str(),
+        }
+    }
+}
+
+/// The receipt says whether a file was delivered. Other outcomes need no login. A collection, and a look, which leaves no
+/// receipt, begin with one.
+fn after_success(output: Option<&str>) -> Verdict {
+    match outcome_of(output) {
+        Some(Ended::Collection(_)) => Verdict::GotFurther,
+        Some(Ended::Delivery(Outcome::Delivered)) => Verdict::GotFurther,
+        Some(Ended::Delivery(_)) => Verdict::NoLogin,
+        None if is_look(output) => Verdict::GotFurther,
+        None => Verdict::NoLogin,
+    }
+}
+
+/// How an execution ended, as its output says: the receipt. `None` for a look.
+pub(super) fn outcome_of(output: Option<&str>) -> Option<Ended> {
     let output: Value = serde_json::from_str(output?).ok()?;
     // The local AWS of the tests leaves the receipt in the document.
     let receipt = output.get("receipt").unwrap_or(&output);
-    Outcome::parse(receipt.get("outcome")?.as_str()?)
+    let outcome = receipt.get("outcome")?.as_str()?;
+    match receipt.get("file") {
+        Some(_) => CollectOutcome::parse(outcome).map(Ended::Collection),
+        None => Outcome::parse(outcome).map(Ended::Delivery),
+    }
+}
+
+/// Whether this is what a look returns that has seen the directory.
+fn is_look(output: Option<&str>) -> bool {
+    let output: Option<Value> = output.and_then(|output| serde_json::from_str(output).ok());
+    output.is_some_and(|output| {
+        let listing = output.get("listing").unwrap_or(&output);
+        listing.get("seen").is_some() && listing.get("reason").is_none()
+    })
 }
 
 /// Another error than one of the way to the partner's files means that the login worked.
@@ -82,12 +119,19 @@ fn after_failure(error: &str) -> Verdict {
                 | ErrorName::RemotePathRejected
                 | ErrorName::RemoteMismatch
                 | ErrorName::RemoteFull
+                | ErrorName::RemoteUnreadable
+                | ErrorName::ObjectWriteInterrupted
+                | ErrorName::ObjectWriteRefused
+                | ErrorName::ObjectMismatch
         )
     });
     if is_beyond_login { Verdict::GotFurther } else { Verdict::FailedAgain(error.to_owned()) }
 }
 
-/// Whether a call of Transfer or VerifyRemote succeeded since the last redrive. `events`: the newest first.
+/// The states whose functions connect to the partner.
+const AT_THE_PARTNER: [&str; 5] = ["Transfer", "VerifyRemote", "ListRemote", "Collect", "SettleRemote"];
+
+/// Whether a call of one of these states succeeded since the last redrive. `events`: the newest first.
 fn worked_at_the_partner(events: &[HistoryEvent]) -> bool {
     let since = events.iter().take_while(|event| event.r#type != HistoryEventType::ExecutionRedriven);
     let mut succeeded = false;
@@ -95,7 +139,7 @@ fn worked_at_the_partner(events: &[HistoryEvent]) -> bool {
         if event.r#type == HistoryEventType::TaskSucceeded {
             succeeded = true;
         } else if let Some(entered) = event.state_entered_event_details() {
-            if succeeded && ["Transfer", "VerifyRemote"].contains(&entered.name()) {
+            if succeeded && AT_THE_PARTNER.contains(&entered.name()) {
                 return true;
             }
             succeeded = false;

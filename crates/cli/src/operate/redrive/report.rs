@@ -157,7 +157,7 @@ impl Report {
                 count => format!("{count} connections"),
             };
             lines.push(vec![
-                format!("they are delivered over at most {connections}; s3-sftp-bridge failures shows what is left")
+                format!("they run over at most {connections}; s3-sftp-bridge failures shows what is left")
                     .into(),
             ]);
         }

@@ -7,6 +7,7 @@ use bridge::FailureKey;
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 
+use super::super::direction::Direction;
 use super::super::operator::Operator;
 use super::super::problem::Problem;
 use super::super::progress;
@@ -117,7 +118,10 @@ impl Run<'_> {
         after: usize,
     ) -> Result<Option<String>, Problem> {
         let mut failures = VecDeque::from(careful.failures);
-        let mut first = careful.running.map(|it| self.operator.executions.arn_of(&it.execution));
+        let mut first = careful.running.and_then(|it| {
+            let executions = self.operator.executions_of(Direction::of(&it)).ok()?;
+            Some(executions.arn_of(&it.execution))
+        });
         loop {
             if first.is_none() {
                 first = self.first(&mut failures).await?;

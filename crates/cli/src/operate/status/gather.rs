@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sfn::types::{ExecutionListItem, ExecutionStatus};
-use bridge::{FailureState, ObjectCreated};
+use bridge::{FailureState, Started};
 use serde_json::Value;
 
-use super::snapshot::{DAY, Failures, Running, Snapshot};
+use super::snapshot::{Collecting, DAY, Failures, Running, Snapshot};
 use crate::moments::rfc3339;
+use crate::operate::direction::Direction;
 use crate::operate::executions::Executions;
 use crate::operate::history::doing;
 use crate::operate::operator::Operator;
@@ -25,28 +26,63 @@ const EVENTS: i32 = 50;
 pub(super) async fn snapshot(operator: &Operator) -> Result<Snapshot, Problem> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = i64::try_from(now).unwrap_or_default();
-    let (delivered, failures, undelivered_events, (running, oldest)) = tokio::try_join!(
-        delivered(&operator.records, now),
+    let (receipts, failures, undelivered_events, (deliveries, mut oldest)) = tokio::try_join!(
+        receipts(operator, now),
         failures(&operator.records),
         operator.undelivered.count(),
-        running(&operator.executions, now)
+        running(&operator.executions, Direction::Delivery, now)
     )?;
+    let mut collecting = receipts.collecting.clone();
+    if let Some(collecting) = &mut collecting {
+        for (executions, direction, count) in [
+            (&operator.collections, Direction::Collection, &mut collecting.running),
+            (&operator.looks, Direction::Look, &mut collecting.looks),
+        ] {
+            let Some(executions) = executions else { continue };
+            let others;
+            (*count, others) = running(executions, direction, now).await?;
+            oldest.extend(others);
+        }
+        oldest.sort_by_key(|running| running.started);
+        oldest.truncate(OLDEST_MAX);
+    }
     let host = operator.stack.parameter("SftpHost").to_owned();
     let version = operator.stack.version().map(str::to_owned);
-    Ok(Snapshot { host, version, running, oldest, failures, undelivered_events, ..delivered })
+    Ok(Snapshot {
+        host,
+        version,
+        running: deliveries,
+        oldest,
+        failures,
+        undelivered_events,
+        collecting,
+        ..receipts
+    })
 }
 
-/// What was delivered in the last day.
-async fn delivered(records: &Records, now: i64) -> Result<Snapshot, Problem> {
+/// What was delivered and collected in the last day.
+async fn receipts(operator: &Operator, now: i64) -> Result<Snapshot, Problem> {
+    let records = &operator.records;
     let mut snapshot = Snapshot { now, ..Snapshot::default() };
     let (yesterday, today) = (rfc3339(now - DAY), rfc3339(now));
-    let mut days = vec![records.receipts_from(&yesterday)];
-    if yesterday[..10] != today[..10] {
-        days.push(records.receipts_of_day(&today[..10]));
-    }
-    for mut pages in days {
+    let is_another_day = yesterday[..10] != today[..10];
+    let today = &today[..10];
+    let days =
+        [Some(records.receipts_from(&yesterday)), is_another_day.then(|| records.receipts_of_day(today))];
+    for mut pages in days.into_iter().flatten() {
         while let Some(page) = pages.page().await? {
             page.iter().for_each(|receipt| snapshot.add(receipt));
+        }
+    }
+    if !operator.stack.collects() {
+        return Ok(snapshot);
+    }
+    snapshot.collecting = Some(Collecting::default());
+    let days =
+        [Some(records.collected_from(&yesterday)), is_another_day.then(|| records.collected_on(today))];
+    for mut pages in days.into_iter().flatten() {
+        while let Some(page) = pages.page().await? {
+            page.iter().for_each(|receipt| snapshot.add_collected(receipt));
         }
     }
     Ok(snapshot)
@@ -62,7 +98,11 @@ async fn failures(records: &Records) -> Result<Failures, Problem> {
 }
 
 /// Counts the running executions, and looks at the oldest.
-async fn running(executions: &Executions, now: i64) -> Result<(u64, Vec<Running>), Problem> {
+async fn running(
+    executions: &Executions,
+    direction: Direction,
+    now: i64,
+) -> Result<(u64, Vec<Running>), Problem> {
     let mut count = 0;
     let mut oldest: VecDeque<ExecutionListItem> = VecDeque::new();
     let mut pages = executions.list(Some(ExecutionStatus::Running));
@@ -75,7 +115,7 @@ async fn running(executions: &Executions, now: i64) -> Result<(u64, Vec<Running>
     let mut looked_at = Vec::new();
     for (index, item) in oldest.iter().rev().enumerate() {
         let events = if index == 0 { EVENTS_OF_OLDEST } else { EVENTS };
-        looked_at.extend(look(executions, item, events, now).await?);
+        looked_at.extend(look(executions, direction, item, events, now).await?);
     }
     Ok((count, looked_at))
 }
@@ -83,6 +123,7 @@ async fn running(executions: &Executions, now: i64) -> Result<(u64, Vec<Running>
 /// `None` if it has ended meanwhile.
 async fn look(
     executions: &Executions,
+    direction: Direction,
     item: &ExecutionListItem,
     events: i32,
     now: i64,
@@ -93,12 +134,13 @@ async fn look(
     }
     let mut events = executions.last_events(&item.execution_arn, events).await?;
     events.reverse();
-    let event = described.input().and_then(|input| serde_json::from_str::<Value>(input).ok());
-    let event = event.and_then(|event| ObjectCreated::from_event(event).ok());
-    Ok(Some(Running {
-        name: item.name.clone(),
-        object_key: event.map(|event| event.object_key).unwrap_or_default(),
-        started: item.start_date.secs(),
-        doing: doing(&events, now),
-    }))
+    let input = described.input().and_then(|input| serde_json::from_str::<Value>(input).ok());
+    let object_key = match input.and_then(|input| Started::of(input).ok()) {
+        Some(Started::Object(object)) => object.object_key,
+        Some(Started::File(file)) => file.url(),
+        Some(Started::Look) => "(a look at the directory)".to_owned(),
+        None => String::new(),
+    };
+    let (name, started) = (item.name.clone(), item.start_date.secs());
+    Ok(Some(Running { direction, name, object_key, started, doing: doing(&events, now) }))
 }

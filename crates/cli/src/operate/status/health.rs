@@ -51,7 +51,7 @@ impl Health {
 
 pub(super) fn health(snapshot: &Snapshot) -> Health {
     let away = unreachable_since(snapshot).map(|since| {
-        let waiting = counted(snapshot.running, "delivery waits", "deliveries wait");
+        let waiting = waiting(snapshot);
         format!("the partner {} cannot be reached since {} ({waiting})", snapshot.host, rfc3339(since))
     });
     let problems = [failed(snapshot), undelivered(snapshot)];
@@ -68,8 +68,27 @@ fn failed(snapshot: &Snapshot) -> Option<String> {
     let failures = &snapshot.failures;
     let errors = failures.by_error.iter().map(|(error, count)| format!("{} {error}", HumanCount(*count)));
     let errors: Vec<String> = errors.collect();
-    let failed = counted(failures.count(), "delivery has failed", "deliveries have failed");
-    (!errors.is_empty()).then(|| format!("{failed} ({})", errors.join(", ")))
+    let others = failures.collections + failures.looks;
+    let kinds = [
+        (failures.count() - others, "delivery has failed", "deliveries have failed"),
+        (failures.collections, "collection has failed", "collections have failed"),
+        // Looks that fail in the same way are one failure.
+        (failures.looks, "look at the directory fails", "kinds of looks at the directory fail"),
+    ];
+    let kinds = kinds.into_iter().filter(|(count, ..)| *count > 0);
+    let failed: Vec<String> = kinds.map(|(count, one, many)| counted(count, one, many)).collect();
+    (!errors.is_empty()).then(|| format!("{} ({})", failed.join(", "), errors.join(", ")))
+}
+
+/// What waits for the partner.
+fn waiting(snapshot: &Snapshot) -> String {
+    let deliveries = counted(snapshot.running, "delivery waits", "deliveries wait");
+    let Some(collecting) = &snapshot.collecting else { return deliveries };
+    let collections = counted(collecting.running, "collection waits", "collections wait");
+    match snapshot.running {
+        0 => collections,
+        _ => format!("{deliveries}, {collections}"),
+    }
 }
 
 fn undelivered(snapshot: &Snapshot) -> Option<String> {
@@ -80,7 +99,11 @@ fn undelivered(snapshot: &Snapshot) -> Option<String> {
 fn fine(snapshot: &Snapshot) -> String {
     let running = counted(snapshot.running, "delivery is under way", "deliveries are under way");
     let hour = counted(snapshot.hour.files, "file was delivered", "files were delivered");
-    format!("{running}, {hour} in the last hour")
+    let delivering = format!("{running}, {hour} in the last hour");
+    let Some(collecting) = &snapshot.collecting else { return delivering };
+    let running = counted(collecting.running, "collection is under way", "collections are under way");
+    let hour = counted(collecting.hour.files, "file was collected", "files were collected");
+    format!("{delivering}; {running}, {hour} in the last hour")
 }
 
 /// A number, and what it counts.
@@ -100,7 +123,8 @@ fn unreachable_since(snapshot: &Snapshot) -> Option<i64> {
     });
     let since = waits.clone().map(|(since, _)| since).min()?;
     let last = waits.map(|(_, last)| last).max()?;
-    match snapshot.last_delivery {
+    let last_collection = snapshot.collecting.as_ref().and_then(|collecting| collecting.last);
+    match snapshot.last_delivery.max(last_collection) {
         Some(delivery) if delivery > last => None,
         Some(delivery) => Some(since.max(delivery)),
         None => Some(since),
@@ -109,13 +133,15 @@ fn unreachable_since(snapshot: &Snapshot) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::snapshot::{Failures, Running};
+    use super::super::snapshot::{Collecting, Failures, Running};
     use super::*;
+    use crate::operate::direction::Direction;
 
     const NOW: i64 = 1_795_770_120;
 
     fn snapshot(oldest: &[Doing]) -> Snapshot {
         let running = |doing: &Doing| Running {
+            direction: Direction::Delivery,
             name: "e".into(),
             object_key: "k".into(),
             started: NOW - 9_000,
@@ -158,6 +184,26 @@ mod tests {
             assert!(words.starts_with(expected), "{words}");
             assert_eq!(health.answer() == Answer::Fine, expected.starts_with("ok"));
         }
+    }
+
+    #[test]
+    fn both_directions_are_told() {
+        let collecting = Some(Collecting { running: 1, last: Some(NOW - 30), ..Collecting::default() });
+        let fine = health(&Snapshot { collecting: collecting.clone(), ..snapshot(&[]) });
+        let words = "1,234 deliveries are under way, 0 files were delivered in the last hour; 1 collection is under \
+                     way, 0 files were collected in the last hour";
+        assert_eq!((fine.state, fine.words.as_str()), (State::Ok, words));
+        let failures = Failures { collections: 2, looks: 1, ..failures(&[("A", 1), ("B", 3)]) };
+        let failing = health(&Snapshot { collecting: collecting.clone(), failures, ..snapshot(&[]) });
+        let words =
+            "1 delivery has failed, 2 collections have failed, 1 look at the directory fails (1 A, 3 B)";
+        assert_eq!((failing.state, failing.words.as_str()), (State::Failing, words));
+        // A file was collected since: the partner is there.
+        let waits = [Doing::WaitsForPartner { since: NOW - 3_600, last: NOW - 60 }];
+        assert_eq!(health(&Snapshot { collecting, ..snapshot(&waits) }).state, State::Ok);
+        let collecting = Some(Collecting { running: 2, ..Collecting::default() });
+        let waiting = health(&Snapshot { collecting, ..snapshot(&waits) });
+        assert!(waiting.words.ends_with("(1,234 deliveries wait, 2 collections wait)"), "{}", waiting.words);
     }
 
     #[test]

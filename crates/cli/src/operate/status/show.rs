@@ -4,7 +4,7 @@ use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value, json};
 
 use super::health::Health;
-use super::snapshot::{Delivered, Running, Snapshot};
+use super::snapshot::{Collecting, Delivered, Running, Snapshot};
 use crate::moments::rfc3339;
 use crate::operate::history::Doing;
 use crate::operate::table::{Align, Table};
@@ -37,16 +37,29 @@ pub(super) fn lines(snapshot: &Snapshot, health: &Health) -> Vec<Vec<Span>> {
 fn overview(snapshot: &Snapshot) -> Table {
     let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
     let moment = |moment: Option<i64>| moment.map_or("-".to_owned(), rfc3339);
-    for (name, value) in [
+    let deliveries = [
         ("under way", HumanCount(snapshot.running).to_string()),
         ("delivered, last hour", delivered(snapshot.hour)),
         ("delivered, last day", delivered(snapshot.day)),
         ("last delivery", moment(snapshot.last_delivery)),
+    ];
+    let collections = snapshot.collecting.as_ref().map(|collecting| {
+        let Collecting { running, looks, hour, day, last } = collecting;
+        [
+            ("collections under way", HumanCount(*running).to_string()),
+            ("looks under way", HumanCount(*looks).to_string()),
+            ("collected, last hour", delivered(*hour)),
+            ("collected, last day", delivered(*day)),
+            ("last collection", moment(*last)),
+        ]
+    });
+    let rest = [
         ("open failures", HumanCount(snapshot.failures.count()).to_string()),
         ("oldest undelivered", moment(snapshot.oldest_undelivered())),
         ("undelivered events", HumanCount(snapshot.undelivered_events).to_string()),
         ("version of the stack", snapshot.version.as_deref().unwrap_or("-").to_owned()),
-    ] {
+    ];
+    for (name, value) in deliveries.into_iter().chain(collections.into_iter().flatten()).chain(rest) {
         table.row([name.into(), Span::from(value)]);
     }
     table
@@ -109,7 +122,7 @@ pub(super) fn json(snapshot: &Snapshot, health: &Health) -> Value {
         let Delivered { files, bytes, others } = delivered;
         json!({"files": files, "bytes": bytes, "without_file": others})
     };
-    json!({
+    let mut json = json!({
         "health": health.state.name(),
         "in_words": health.words,
         "at": rfc3339(snapshot.now),
@@ -126,11 +139,21 @@ pub(super) fn json(snapshot: &Snapshot, health: &Health) -> Value {
         "oldest_undelivered": moment(snapshot.oldest_undelivered()),
         "undelivered_events": snapshot.undelivered_events,
         "version": { "stack": snapshot.version, "command_line": bridge::VERSION },
-    })
+    });
+    if let Some(Collecting { running, looks, hour, day, last }) = &snapshot.collecting {
+        json["collections"] = json!({
+            "running": running,
+            "looks_running": looks,
+            "collected": { "last_hour": delivered(*hour), "last_day": delivered(*day) },
+            "last_collection": moment(*last),
+            "open_failures": { "collections": snapshot.failures.collections, "looks": snapshot.failures.looks },
+        });
+    }
+    json
 }
 
 fn running(running: &Running) -> Value {
-    let Running { name, object_key, started, doing } = running;
+    let Running { direction: _, name, object_key, started, doing } = running;
     let (doing, since, error) = match doing {
         Doing::Working => ("working", None, None),
         Doing::WaitsForPartner { since, .. } => ("waits_for_partner", Some(*since), None),
@@ -147,6 +170,7 @@ fn running(running: &Running) -> Value {
 mod tests {
     use super::super::health::health;
     use super::*;
+    use crate::operate::direction::Direction;
 
     #[test]
     fn status_says_when_stack_and_command_line_are_of_different_releases() {
@@ -169,6 +193,7 @@ mod tests {
             now: 1_795_770_120,
             running: 2,
             oldest: vec![Running {
+                direction: Direction::Delivery,
                 name: "e1".into(),
                 object_key: "in/k".into(),
                 started: 1_795_770_000,

@@ -79,17 +79,10 @@ impl Facts {
         entries.sort_by_key(|entry| (entry.at, entry.event));
         entries
     }
-
-    pub(super) fn left_out(&self) -> Vec<String> {
-        match self.unread {
-            0 => Vec::new(),
-            unread => vec![format!("{unread} older records and executions of this object are left out")],
-        }
-    }
 }
 
 /// A moment in a record, in seconds since 1970.
-fn time(record: &Value, field: &str) -> i64 {
+pub(super) fn time(record: &Value, field: &str) -> i64 {
     record[field].as_str().and_then(unix_seconds).unwrap_or_default()
 }
 
@@ -123,7 +116,7 @@ fn receipt(key: &ReceiptKey, record: &Value) -> Entry {
 }
 
 /// A failure, and what settled it.
-fn failure(key: &FailureKey, record: &Value) -> Vec<Entry> {
+pub(super) fn failure(key: &FailureKey, record: &Value) -> Vec<Entry> {
     let cause = record["cause"].as_str().unwrap_or_default();
     let open = if key.state == FailureState::Open { " (open)" } else { "" };
     let text = format!("{}{open}: {cause}", key.error);
@@ -139,7 +132,7 @@ fn failure(key: &FailureKey, record: &Value) -> Vec<Entry> {
     entries
 }
 
-fn execution(facts: &ExecutionFacts) -> Vec<Entry> {
+pub(super) fn execution(facts: &ExecutionFacts) -> Vec<Entry> {
     let ExecutionFacts { described, attempts } = facts;
     let arn = described.execution_arn();
     let started = Entry::new(
@@ -178,7 +171,7 @@ fn attempt(arn: &str, streak: &[FailedAttempt]) -> Entry {
 }
 
 /// The last part of an execution's ARN.
-fn name(arn: &str) -> &str {
+pub(super) fn name(arn: &str) -> &str {
     arn.rsplit(':').next().unwrap_or(arn)
 }
 

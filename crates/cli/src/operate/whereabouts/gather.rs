@@ -16,9 +16,9 @@ use crate::operate::records::Records;
 use crate::operate::running;
 
 /// Maximum number of versions, receipts and failures that are read, of each.
-const RECORDS_MAX: usize = 100;
+pub(super) const RECORDS_MAX: usize = 100;
 /// Maximum number of executions that are looked up: the last ones.
-const EXECUTIONS_MAX: usize = 20;
+pub(super) const EXECUTIONS_MAX: usize = 20;
 /// Maximum number of events that are read of an execution, from the end of its history.
 const EVENTS_MAX: i32 = 1_000;
 
@@ -80,22 +80,33 @@ async fn read_records(records: &Records, object_key: &str) -> Result<Facts, Prob
             facts.receipts.push((key, record));
         }
     }
+    let (failures, unread) = failures(records, object_key).await?;
+    (facts.failures, facts.unread) = (failures, facts.unread + unread);
+    Ok(facts)
+}
+
+/// The last failures of what is named so in records, and the number of those that were not read.
+pub(super) async fn failures(
+    records: &Records,
+    name: &str,
+) -> Result<(Vec<(FailureKey, Value)>, usize), Problem> {
+    let (mut read, mut unread, object) = (Vec::new(), 0, object_part(name));
     for state in [FailureState::Settled, FailureState::Open] {
         let mut failures = Vec::new();
-        let mut pages = records.failures_of_object(state, object_key);
+        let mut pages = records.failures_of_object(state, name);
         while let Some(page) = pages.page().await? {
             failures.extend(page.into_iter().filter(|key| key.object == object));
         }
         failures.sort_by(|one, other| one.recorded_at.cmp(&other.recorded_at));
         let left_out = failures.len().saturating_sub(RECORDS_MAX);
-        facts.unread += left_out;
+        unread += left_out;
         for key in failures.into_iter().skip(left_out) {
             if let Some(record) = records.get(&key.to_string()).await? {
-                facts.failures.push((key, record));
+                read.push((key, record));
             }
         }
     }
-    Ok(facts)
+    Ok((read, unread))
 }
 
 /// The executions that the records name, and the running one.
@@ -124,7 +135,7 @@ fn redriven(facts: &Facts) -> Option<String> {
     running.map(|execution| execution.execution_arn().to_owned())
 }
 
-async fn execution(executions: &Executions, arn: &str) -> Result<Option<ExecutionFacts>, Problem> {
+pub(super) async fn execution(executions: &Executions, arn: &str) -> Result<Option<ExecutionFacts>, Problem> {
     let Some(described) = executions.describe(arn).await? else { return Ok(None) };
     let mut events = executions.last_events(arn, EVENTS_MAX).await?;
     events.reverse();

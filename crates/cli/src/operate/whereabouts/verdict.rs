@@ -3,7 +3,6 @@
 use bridge::{FailureKey, Outcome, ReceiptKey};
 use serde_json::Value;
 
-use crate::location::Location;
 use crate::moments::rfc3339;
 use crate::operate::holdings::{Currency, Holding, Upload};
 use crate::operate::problem::Answer;
@@ -28,7 +27,7 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    fn new(name: &'static str, words: impl Into<String>, answer: Answer) -> Self {
+    pub(super) fn new(name: &'static str, words: impl Into<String>, answer: Answer) -> Self {
         Self { name, words: words.into(), answer }
     }
 
@@ -37,7 +36,7 @@ impl Verdict {
         self.name
     }
 
-    pub(super) fn in_words(&self, object: &Location) -> String {
+    pub(super) fn in_words(&self, object: &impl std::fmt::Display) -> String {
         format!("{}: {object} {}", self.name.replace('_', " "), self.words)
     }
 
@@ -161,6 +160,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::location::Location;
     use crate::operate::holdings::Failed;
     use crate::operate::holdings::tests::upload;
 
