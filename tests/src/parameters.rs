@@ -47,6 +47,20 @@ pub struct Output {
     pub name: String,
     /// What it says.
     pub description: String,
+    /// Whether only some stacks have it.
+    pub is_conditional: bool,
+}
+
+impl Output {
+    /// Its value in the Terraform module. A missing one is null there.
+    pub fn in_terraform(&self) -> String {
+        let (all, name) = ("aws_cloudformation_stack.this.outputs", &self.name);
+        if self.is_conditional {
+            format!("lookup({all}, \"{name}\", null)")
+        } else {
+            format!("{all}[\"{name}\"]")
+        }
+    }
 }
 
 /// The parameters of the template, in its order.
@@ -64,7 +78,8 @@ pub fn outputs(template: &str) -> Result<Vec<Output>> {
         let name = text(name)?;
         let description = output.as_mapping_get("Description");
         let description = description.with_context(|| format!("the output {name} has no Description"))?;
-        Ok(Output { name, description: text(description)? })
+        let is_conditional = output.as_mapping_get("Condition").is_some();
+        Ok(Output { name, description: text(description)?, is_conditional })
     };
     entries.iter().map(output).collect()
 }
@@ -164,7 +179,7 @@ Outputs:
   Long:
     Description: What is delivered.
     Value: !If [A, !Ref B, !Ref C]
-  Short: { Description: First step., Value: !Ref D }
+  Short: { Condition: E, Description: First step., Value: !Ref D }
 "#;
 
     #[test]
@@ -180,9 +195,10 @@ Outputs:
             (prefix.length_max, prefix.allowed_values),
             (Some(512), ["0", "off", "plain"].map(str::to_owned).into())
         );
-        let described: Vec<String> =
-            outputs(TEMPLATE).unwrap().into_iter().map(|it| it.description).collect();
-        assert_eq!(described, ["What is delivered.", "First step."]);
+        let [long, short]: [Output; 2] = outputs(TEMPLATE).unwrap().try_into().unwrap();
+        assert_eq!((&*long.description, &*short.description), ("What is delivered.", "First step."));
+        assert_eq!(long.in_terraform(), r#"aws_cloudformation_stack.this.outputs["Long"]"#);
+        assert_eq!(short.in_terraform(), r#"lookup(aws_cloudformation_stack.this.outputs, "Short", null)"#);
     }
 
     #[test]

@@ -11,10 +11,12 @@ pub fn template() -> String {
     std::fs::read_to_string(workspace().join("sam/template.yaml")).unwrap()
 }
 
-/// The dashboard's body, with the place of each `${NAME}` taken by what `value` says of the name.
+/// The dashboard's body of a stack that also collects, with the place of each `${NAME}` taken by what `value` says of the
+/// name.
 pub fn dashboard(template: &str, value: impl Fn(&str) -> String) -> String {
-    let (_, body) = template.split_once("      DashboardBody: !Sub\n        - |\n").unwrap();
-    let body: String = block(body, 10);
+    let (_, rest) = template.split_once("      DashboardBody: !Sub\n        - |\n").unwrap();
+    let (_, collecting) = rest.split_once("\n            - Collects\n            - !Sub |\n").unwrap();
+    let body = block(rest, 10).replace("${Collecting}", &block(collecting, 14));
     let name = Regex::new(r"\$\{([A-Za-z0-9:.]+)\}").unwrap();
     name.replace_all(&body, |found: &regex_lite::Captures<'_>| value(&found[1])).into_owned()
 }

@@ -167,10 +167,10 @@ pub fn locals(template: &str) -> Result<String> {
 pub fn outputs_file(template: &str) -> Result<String> {
     let output = |output: &Output| {
         format!(
-            "\noutput \"{}\" {{\n  description = {}\n  value       = aws_cloudformation_stack.this.outputs[\"{}\"]\n}}\n",
+            "\noutput \"{}\" {{\n  description = {}\n  value       = {}\n}}\n",
             snake_case(&output.name),
             quoted(&output.description),
-            output.name
+            output.in_terraform()
         )
     };
     let outputs: String = outputs(template)?.iter().map(output).collect();

@@ -59,3 +59,33 @@ output "record_failure_function_name" {
   description = "Called for a failure."
   value       = aws_cloudformation_stack.this.outputs["RecordFailureFunctionName"]
 }
+
+output "collect_bucket_name" {
+  description = "What is collected from the partner's server arrives here."
+  value       = lookup(aws_cloudformation_stack.this.outputs, "CollectBucketName", null)
+}
+
+output "watch_state_machine_arn" {
+  description = "The state machine that looks at the partner's directory. Start it by hand with {\"look\": true}."
+  value       = lookup(aws_cloudformation_stack.this.outputs, "WatchStateMachineArn", null)
+}
+
+output "collect_state_machine_arn" {
+  description = "The state machine that collects; each file is one execution of it."
+  value       = lookup(aws_cloudformation_stack.this.outputs, "CollectStateMachineArn", null)
+}
+
+output "list_remote_function_name" {
+  description = "First step of a look."
+  value       = lookup(aws_cloudformation_stack.this.outputs, "ListRemoteFunctionName", null)
+}
+
+output "collect_function_name" {
+  description = "Second step of a collection."
+  value       = lookup(aws_cloudformation_stack.this.outputs, "CollectFunctionName", null)
+}
+
+output "settle_remote_function_name" {
+  description = "Last step of a collection."
+  value       = lookup(aws_cloudformation_stack.this.outputs, "SettleRemoteFunctionName", null)
+}

@@ -66,6 +66,7 @@ locals {
     WaitingHours            = tostring(var.waiting_hours)
     ThrottledMinutes        = tostring(var.throttled_minutes)
     NoDeliveriesHours       = tostring(var.no_deliveries_hours)
+    NoCollectionsHours      = tostring(var.no_collections_hours)
     Dashboard               = tostring(var.dashboard)
     StateMachineName        = var.state_machine_name
     Architecture            = var.architecture

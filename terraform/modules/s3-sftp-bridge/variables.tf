@@ -536,8 +536,8 @@ variable "collect_object_key" {
   default     = null
 
   validation {
-    condition     = var.collect_object_key == null ? true : can(regex("^[^\\\\]*$", var.collect_object_key))
-    error_message = "collect_object_key does not match the template's pattern. It must be: without a backslash."
+    condition     = var.collect_object_key == null ? true : can(regex("^[\\x20-\\x23\\x25-\\x29\\x2B-\\x3E\\x40-\\x5B\\x5D-\\x7A\\x7C-\\xFF]*(\\{[^\\\\]*)?$", var.collect_object_key))
+    error_message = "collect_object_key does not match the template's pattern. It must be: without a backslash, and before the first variable without * ? $ and characters above U+00FF, because that is used in IAM policies."
   }
 
   validation {
@@ -747,6 +747,17 @@ variable "no_deliveries_hours" {
   validation {
     condition     = var.no_deliveries_hours == null ? true : var.no_deliveries_hours >= 0 && var.no_deliveries_hours <= 168 && floor(var.no_deliveries_hours) == var.no_deliveries_hours
     error_message = "no_deliveries_hours must be a whole number from 0 to 168."
+  }
+}
+
+variable "no_collections_hours" {
+  description = "An alarm is raised if no file was collected for this number of hours. 0 turns this alarm off. It requires CollectBucket. Default: 0."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.no_collections_hours == null ? true : var.no_collections_hours >= 0 && var.no_collections_hours <= 168 && floor(var.no_collections_hours) == var.no_collections_hours
+    error_message = "no_collections_hours must be a whole number from 0 to 168."
   }
 }
 

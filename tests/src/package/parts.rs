@@ -3,11 +3,13 @@
 use anyhow::{Context, Result};
 
 /// The functions, by the name of their packages and binaries.
-pub const FUNCTIONS: [&str; 4] = ["fetch-key", "record-failure", "transfer", "verify-remote"];
+pub const FUNCTIONS: [&str; 7] =
+    ["collect", "fetch-key", "list-remote", "record-failure", "settle-remote", "transfer", "verify-remote"];
 /// The command line, by the name of its package and binary.
 pub const COMMAND_LINE: &str = "s3-sftp-bridge";
 /// The state machines' definitions.
-pub const DEFINITIONS: [&str; 2] = ["backfill.asl.json", "bridge.asl.json"];
+pub const DEFINITIONS: [&str; 4] =
+    ["backfill.asl.json", "bridge.asl.json", "collect.asl.json", "watch.asl.json"];
 
 /// A processor that Lambda has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
 
+mod collecting;
 mod contracts;
 mod documents;
 mod functions;
@@ -180,6 +181,10 @@ fn one_name_a_step() {
         let arn = match state {
             // With one connection, one function serves both states.
             "VerifyRemote" => format!("!If [OneConnection, !GetAtt TransferFunction.Arn, {own}]"),
+            // With few connections, one function does all of the collecting.
+            "ListRemote" | "SettleRemote" => {
+                format!("!If [OneCollector, !GetAtt CollectFunction.Arn, {own}]")
+            }
             _ => own,
         };
         assert!(template.contains(&format!("{state}FunctionArn: {arn}\n")), "{state}");
@@ -204,10 +209,13 @@ fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
     let template = read("sam/template.yaml");
     let set = environment(&template);
     // Those of collecting are set for each function of that direction.
-    let functions = set.iter().filter(|(name, _)| *name == "COLLECT_BUCKET").count();
+    let functions = set.iter().filter(|(name, _)| *name == "COLLECT_MAX_FILES").count();
+    assert_eq!(functions, 3);
     let (collecting, others): (Vec<&Setting>, Vec<_>) =
         SETTINGS.iter().partition(|setting| setting.is_of_collecting());
-    assert_eq!(set.len(), others.len() + functions * collecting.len(), "each is set once");
+    // Failure records name the bucket and the directory.
+    let of_records = 2;
+    assert_eq!(set.len(), others.len() + functions * collecting.len() + of_records, "each is set once");
     for (name, value) in &set {
         let setting = SETTINGS.iter().find(|setting| setting.name == *name).unwrap();
         let parameter = parameter_of(setting.name);

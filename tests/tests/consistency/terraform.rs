@@ -128,7 +128,7 @@ fn outputs_that_differ(template: &str, module: &Folder) -> Vec<String> {
             continue;
         };
         let value = body.get_attribute("value").unwrap().value.to_string();
-        if value.trim() != format!("aws_cloudformation_stack.this.outputs[\"{}\"]", output.name) {
+        if value.trim() != output.in_terraform() {
             wrong.push(format!("{name} is not the output {}", output.name));
         }
         if text(body, "description") != Some(&output.description) {

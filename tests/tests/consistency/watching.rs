@@ -159,7 +159,7 @@ fn story_236_no_alarm_looks_back_further_than_cloudwatch_allows() {
     for (name, alarm) in alarms() {
         let period: u32 = alarm["Period"].parse().unwrap();
         let periods: u32 = match alarm["EvaluationPeriods"].as_str() {
-            "!Ref NoDeliveriesHours" => 168,
+            "!Ref NoDeliveriesHours" | "!Ref NoCollectionsHours" => 168,
             "!FindInMap [Minutes, !Ref ThrottledMinutes, Periods]" => 96,
             number => number.parse().unwrap(),
         };
