@@ -497,7 +497,7 @@ fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
         "SFTP_TRUSTED_HOST_KEYS",
         "RECORD_BUCKET",
     ];
-    // The functions that collect have more settings, and leave out those of deliveries.
+    // Of the functions that deliver. Those that collect have more settings, and so less room for long values.
     let bytes: usize = SETTINGS
         .iter()
         .filter(|setting| !setting.is_of_collecting())
