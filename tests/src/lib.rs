@@ -14,6 +14,7 @@ pub mod fault_proxy;
 pub mod flights;
 pub mod functions;
 pub mod keys;
+pub mod lambda_runtime;
 pub mod messages;
 pub mod ministack;
 pub mod object_source;

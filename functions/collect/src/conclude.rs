@@ -100,10 +100,11 @@ impl Collecting<'_> {
 
     /// Not even one part was read in the time of a call.
     fn too_slow(&self) -> Error {
+        let earlier = self.call.input.checkpoint.as_ref().map_or(0, |earlier| earlier.report.bytes_read);
         ErrorName::ConnectionLost.error(format!(
             "{}: too slow to go on: {} bytes of {:?} were read in a whole call, and S3 takes no smaller part",
             self.call.deps.settings.host,
-            self.report.bytes_read,
+            self.report.bytes_read - earlier,
             self.file().remote_path()
         ))
     }

@@ -5,6 +5,7 @@ mod away;
 mod care;
 mod channels;
 mod collecting;
+mod collecting_memory;
 #[path = "../shared/collection.rs"]
 mod collection;
 mod command_line;

@@ -22,7 +22,7 @@ use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::object_source::{Body, ObjectSource};
 use integration_tests::partner::Partner;
 use integration_tests::pattern;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The directory that is collected, on the partner's server.
 const DIRECTORY: &str = "out";
@@ -216,6 +216,14 @@ impl Process {
             through_json(CollectInput { step, execution, file: file.clone(), credential, checkpoint });
         let deadline = self.slice.map_or(Deadline::NEVER, Deadline::after);
         collect::handle(&self.deps, input, deadline).await.map(through_json)
+    }
+
+    /// What the state machine passes to the function `collect`.
+    pub(crate) fn payload(&self, file: &RemoteFile, checkpoint: Option<CollectCheckpoint>) -> Value {
+        let (execution, credential) = (self.execution.clone(), self.credential.clone());
+        let step = CollectStep::Collect;
+        let input = CollectInput { step, execution, file: file.clone(), credential, checkpoint };
+        serde_json::to_value(input).unwrap()
     }
 
     /// One call of `Collect`.

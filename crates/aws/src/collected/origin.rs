@@ -68,7 +68,8 @@ pub fn metadata(
         (name::HOST_KEY, host_key_fingerprint.to_owned()),
         (name::EXECUTION, encoded(execution)),
     ];
-    let all = always.into_iter().chain(modified).chain(synched);
+    // The command line may have no execution. S3 is given no empty value.
+    let all = always.into_iter().chain(modified).chain(synched).filter(|(_, value)| !value.is_empty());
     all.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -121,6 +122,7 @@ mod tests {
         assert_eq!(metadata, HashMap::from(expected));
         let marked = super::metadata(&file("f"), "", "", true);
         assert_eq!(marked[name::SYNCHED], "true");
+        assert!(!marked.contains_key(name::EXECUTION), "an empty value is no value");
     }
 
     #[test]

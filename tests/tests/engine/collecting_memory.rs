@@ -1,0 +1,72 @@
+//! What the function `collect` takes of memory and time: its own binary, in a process of its own.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bridge::collect::{CollectPhase, CollectProgress};
+use integration_tests::lambda_runtime::{self, Runtime};
+use integration_tests::object_source::Quirks;
+use integration_tests::pattern;
+
+use crate::collection::{BUCKET, Collection};
+use crate::support::MIB;
+
+/// Three parts, what is on its way, and the process itself.
+const MEMORY_MAX: u64 = 56 * MIB;
+
+/// Another binary than that which cargo builds for development, such as one of the profile `release`.
+const BINARY: &str = "BRIDGE_COLLECT_BINARY";
+
+fn binary() -> PathBuf {
+    let named = std::env::var_os(BINARY).map(PathBuf::from);
+    named.unwrap_or_else(|| lambda_runtime::build("collect").unwrap())
+}
+
+/// Collects a file of this length in a fresh process. Returns the peak of its memory.
+async fn collected(collection: &Collection, length: u64) -> u64 {
+    let file = collection.leave_pattern("large.bin", length);
+    let payload = collection.process().await.payload(&file, None);
+    let environment =
+        collection.source.environment().into_iter().map(|(name, value)| (name.to_owned(), value));
+    let runtime = Runtime::start(&binary(), environment.chain(collection.variables.clone())).unwrap();
+    let started = Instant::now();
+    let (answer, runtime) = tokio::task::spawn_blocking(move || {
+        (runtime.invoke(payload, Duration::from_secs(300)).unwrap(), runtime)
+    })
+    .await
+    .unwrap();
+    let (took, peak) = (started.elapsed(), runtime.memory_peak());
+    let progress: CollectProgress = serde_json::from_value(answer.unwrap()).unwrap();
+    let CollectProgress::Checkpoint(checkpoint) = progress else { panic!("{progress:?}") };
+    let CollectPhase::Stored(object) = &checkpoint.phase else { panic!("{checkpoint:?}") };
+    let expected = BASE64_STANDARD.encode(pattern::crc64nvme(length).to_be_bytes());
+    assert_eq!(object.checksum.value, expected);
+    let stored = collection.source.object(&format!("{BUCKET}/large.bin")).unwrap();
+    assert_eq!((stored.length, stored.checksum), (length, Some(expected)));
+    println!("{} MiB in {took:?}, with {} KiB", length / MIB, peak / 1024);
+    collection.source.remove(&format!("{BUCKET}/large.bin"));
+    peak
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_does_not_grow_with_the_file() {
+    let collection = Collection::new().await;
+    collection.source.quirks(Quirks { forgets: true, ..Quirks::default() });
+    for length in [64 * 1024, 64 * MIB, 256 * MIB] {
+        let peak = collected(&collection, length).await;
+        assert!(peak < MEMORY_MAX, "{length} bytes: {peak}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "gibibytes"]
+async fn memory_does_not_grow_with_a_file_of_4_gib() {
+    let collection = Collection::new().await;
+    collection.source.quirks(Quirks { forgets: true, ..Quirks::default() });
+    for length in [1024 * MIB, 4096 * MIB] {
+        let peak = collected(&collection, length).await;
+        assert!(peak < MEMORY_MAX, "{length} bytes: {peak}");
+    }
+}
