@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::credential::Clients;
-use bridge::collect::{Afterwards, CollectCheckpoint, SettleRemoteInput};
-use bridge::{CollectSettings, Deadline, ErrorName, Result, Settings};
+use bridge::collect::SettleRemoteInput;
+use bridge::{CollectSettings, Deadline, Settings};
 use partner::Partner;
-
-use crate::work::{Became, Work};
 
 /// What the handler works with.
 pub struct Deps {
@@ -34,7 +32,7 @@ pub(crate) struct Call<'a> {
     /// Nothing that takes long is begun after this.
     pub(crate) stop: Deadline,
     /// The call waits for nothing after this.
-    limit: Deadline,
+    pub(crate) limit: Deadline,
 }
 
 impl<'a> Call<'a> {
@@ -48,23 +46,5 @@ impl<'a> Call<'a> {
     /// Whether an earlier call may have asked the server for the same.
     pub(crate) fn is_retry(&self) -> bool {
         self.input.execution.retry_count > 0 || self.input.execution.redrive_count > 0
-    }
-
-    /// What becomes of the file. Warnings go into the checkpoint.
-    pub(crate) async fn settle(&self, checkpoint: &mut CollectCheckpoint) -> Result<Became> {
-        if self.deps.collect.afterwards == Afterwards::Leave {
-            return Ok(Became::Left);
-        }
-        let credential = &self.input.credential;
-        let accepted = checkpoint.report.credential_version_id.clone();
-        let working = self.deps.partner.with_session(credential, accepted.as_deref(), async |session| {
-            checkpoint.report.credential_version_id = credential.accepted(session.label());
-            checkpoint.report.host_key_fingerprint = Some(session.host_key_fingerprint().to_owned());
-            Work::new(self, session.sftp()).run(checkpoint).await
-        });
-        tokio::time::timeout(self.limit.remaining(), working).await.unwrap_or_else(|_| {
-            let host = &self.deps.settings.host;
-            Err(ErrorName::ConnectionLost.error(format!("{host}: no answer until the deadline")))
-        })
     }
 }

@@ -5,6 +5,7 @@ mod archive;
 mod call;
 mod delete;
 mod marker;
+mod session;
 mod show;
 mod work;
 
