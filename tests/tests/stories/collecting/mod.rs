@@ -1,10 +1,13 @@
 //! The other direction: what partners leave on their servers.
 
 mod directories;
+mod existing;
 mod looks;
 mod loops;
+mod reading;
 mod records;
 mod servers;
 mod settling;
 mod shelf;
+mod versions;
 mod watching;
