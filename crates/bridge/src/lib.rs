@@ -26,7 +26,7 @@ pub use deadline::Deadline;
 pub use decode::decode;
 pub use error::{Error, ErrorName, Place, Result};
 pub use event::ObjectCreated;
-pub use paths::{NUMBER_MAX, PartialName, RemotePathTemplate, Route};
+pub use paths::{NUMBER_MAX, ObjectKeyTemplate, PartialName, RemotePathTemplate, Route};
 pub use payload::{
     Candidate, Checkpoint, Comparison, CredentialReference, CredentialVersion, Digests, EXECUTION_ABORTED,
     EXECUTION_TIMED_OUT, Execution, Failure, FetchKeyInput, FetchKeyOutput, ObjectSummary, Outcome, Parties,
@@ -40,9 +40,9 @@ pub use records::{
     VersionMark, object_part,
 };
 pub use settings::{
-    AfterDelivery, AttributeSettings, CredentialLocation, DeliveryPolicy, Demand, IfExists, LogLevel,
-    LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings, SETTINGS, Setting, Settings,
-    Stack, Values, Variables, is_secret, may_be_secret, other_partial_names,
+    AfterDelivery, AttributeSettings, CollectIfExists, CollectSettings, CredentialLocation, DeliveryPolicy,
+    Demand, IfExists, LogLevel, LoginSettings, Marker, Mode, Need, ProofPolicy, Publish, RecordSettings,
+    SETTINGS, Setting, Settings, Stack, Values, Variables, is_secret, may_be_secret, other_partial_names,
 };
 pub use started::Started;
 pub use version::VERSION;

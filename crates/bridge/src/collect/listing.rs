@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::file::RemoteFile;
+
 /// How far a look at the directory has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListProgress {
@@ -41,6 +43,19 @@ pub struct ListCursor {
     pub modified: u32,
     /// Its path below the directory.
     pub path: String,
+}
+
+impl ListCursor {
+    /// The place of a file in the order of the look.
+    pub fn of(file: &RemoteFile) -> Self {
+        Self { modified: file.modified.unwrap_or_default(), path: file.path.clone() }
+    }
+}
+
+/// The newest of these files, for `COLLECT_NEWEST_ONLY`: the last one in the order of the look. If times are equal, or the
+/// server tells none, that is the last one by path.
+pub fn newest(files: impl IntoIterator<Item = RemoteFile>) -> Option<RemoteFile> {
+    files.into_iter().max_by_key(ListCursor::of)
 }
 
 /// A file whose name makes no object key.

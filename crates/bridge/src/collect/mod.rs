@@ -1,17 +1,21 @@
 //! The other direction: a file that a partner leaves on the SFTP server becomes an object in S3.
 
+mod afterwards;
 mod checkpoint;
 mod file;
 mod listing;
+mod marker;
 mod numbered;
 mod receipt;
 mod wire;
 
+pub use afterwards::Afterwards;
 pub use checkpoint::{
     CollectCheckpoint, CollectPhase, CollectReport, Destination, MultipartUpload, StoredObject,
 };
 pub use file::{RemoteFile, url};
-pub use listing::{ListCursor, ListProgress, Unnameable};
+pub use listing::{ListCursor, ListProgress, Unnameable, newest};
+pub use marker::MarkerPattern;
 pub use numbered::{OBJECT_KEY_MAX, numbered_key};
 pub use receipt::{CollectOutcome, CollectReceipt};
 pub use wire::{CollectInput, CollectProgress, CollectStep, ListRemoteInput, SettleRemoteInput};

@@ -1,15 +1,15 @@
 //! Names and directories on the partner's server: what is safe, and how paths are taken apart.
 
 /// NAME_MAX of nearly every file system, in bytes.
-pub(super) const COMPONENT_MAX: usize = 255;
+pub(crate) const COMPONENT_MAX: usize = 255;
 
 /// The directory with its slash, and the name.
-pub(super) fn split(path: &str) -> (&str, &str) {
+pub(crate) fn split(path: &str) -> (&str, &str) {
     path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
 }
 
 /// What stands before and after the last dot. A dot that begins or ends the name begins no extension.
-pub(super) fn split_extension(name: &str) -> (&str, &str) {
+pub(crate) fn split_extension(name: &str) -> (&str, &str) {
     match name.rsplit_once('.') {
         Some((stem, extension)) if !stem.is_empty() && !extension.is_empty() => (stem, extension),
         _ => (name, ""),
@@ -17,7 +17,7 @@ pub(super) fn split_extension(name: &str) -> (&str, &str) {
 }
 
 /// As much of the text as fits.
-pub(super) fn cut(text: &str, length: usize) -> &str {
+pub(crate) fn cut(text: &str, length: usize) -> &str {
     let mut end = text.len().min(length);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -59,7 +59,7 @@ pub(crate) fn problem_of_location(path: &str) -> Option<String> {
 }
 
 /// What is wrong with one component of a path, as the end of a sentence.
-pub(super) fn problem_of(component: &str) -> Option<&'static str> {
+pub(crate) fn problem_of(component: &str) -> Option<&'static str> {
     Some(match component {
         "" => "is empty (the path starts or ends with `/`, or has `//`)",
         "." | ".." => "would leave the directory",

@@ -1,17 +1,27 @@
-//! `SFTP_REMOTE_PATH` and `SFTP_PARTIAL_NAME`: templates of paths and names.
+//! `SFTP_REMOTE_PATH`, `COLLECT_OBJECT_KEY` and `SFTP_PARTIAL_NAME`: templates of paths, keys and names.
 
 use super::names::{COMPONENT_MAX, cut, problem_of, split, split_extension};
 use crate::calendar::{self, Moment};
+use crate::collect::OBJECT_KEY_MAX;
 use crate::{ErrorName, Result};
 
 /// `SFTP_REMOTE_PATH`: what the remote path is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemotePathTemplate(Vec<Part>);
+pub struct RemotePathTemplate(Template);
+
+/// `COLLECT_OBJECT_KEY`: what the key of a collected object is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectKeyTemplate(Template);
+
+/// Text, and parts of the key or path of the file that is moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Template(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Key,
+    /// The key or path as a whole.
+    Whole,
     /// With the slash behind it, which it takes along where there is no directory.
     Dir {
         slash: bool,
@@ -26,14 +36,98 @@ enum Part {
     Date(String),
 }
 
+/// The placeholders of one setting.
+struct Placeholders {
+    /// The one that stands for the whole key or path.
+    whole: &'static str,
+    /// Whether there is `{bucket}`.
+    has_bucket: bool,
+    expected: &'static str,
+    example: &'static str,
+}
+
+const OF_REMOTE_PATH: Placeholders = Placeholders {
+    whole: "key",
+    has_bucket: true,
+    expected: "expected {key}, {dir}, {name}, {stem}, {ext}, {bucket} or {date:FORMAT}, such as {date:%Y%m%d}",
+    example: "expected a path such as in/{key}",
+};
+
+const OF_OBJECT_KEY: Placeholders = Placeholders {
+    whole: "path",
+    has_bucket: false,
+    expected: "expected {path}, {dir}, {name}, {stem}, {ext} or {date:FORMAT}, such as {date:%Y%m%d}",
+    example: "expected a key such as from-partner/{path}",
+};
+
+/// A key or path of the plainest kind. What is wrong for it is wrong for all.
+const SAMPLE: &str = "directory/name.ext";
+
 impl RemotePathTemplate {
     /// Reads a template.
     ///
     /// # Errors
     /// What is wrong with it, as a clause.
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
-        const EXPECTED: &str =
-            "expected {key}, {dir}, {name}, {stem}, {ext}, {bucket} or {date:FORMAT}, such as {date:%Y%m%d}";
+        Template::parse(text, &OF_REMOTE_PATH).map(Self)
+    }
+
+    /// Whether two uploads of one key may have two paths.
+    pub fn has_date(&self) -> bool {
+        self.0.0.iter().any(|part| matches!(part, Part::Date(_)))
+    }
+
+    /// The directory in which every path begins, without the slash at its end; empty if there is none.
+    pub(crate) fn common_directory(&self) -> &str {
+        match self.0.0.first() {
+            Some(Part::Text(text)) => split(text).0.trim_end_matches('/'),
+            _ => "",
+        }
+    }
+
+    pub(super) fn fill(&self, bucket: &str, key: &str, time: &str) -> Result<String> {
+        self.0.fill(bucket, key, time).ok_or_else(|| {
+            ErrorName::InvalidInput.error(
+                "field `time`: SFTP_REMOTE_PATH needs a date; expected one like 2026-01-31T12:00:00Z in the event, or that of the execution's start",
+            )
+        })
+    }
+}
+
+impl ObjectKeyTemplate {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a clause.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        Template::parse(text, &OF_OBJECT_KEY).map(Self)
+    }
+
+    /// The key of the object that the file at `path` becomes. `time` is for templates with a date.
+    ///
+    /// # Errors
+    /// Why there is no such key, as a clause.
+    pub(crate) fn fill(&self, path: &str, time: &str) -> std::result::Result<String, String> {
+        let Some(key) = self.0.fill("", path, time) else {
+            return Err(format!(
+                "COLLECT_OBJECT_KEY needs a date, and {time:?} is none; expected one like 2026-01-31T12:00:00Z"
+            ));
+        };
+        match key.split('/').find(|component| matches!(*component, "." | "..")) {
+            _ if key.is_empty() => Err("its object key would be empty".into()),
+            _ if key.len() > OBJECT_KEY_MAX => {
+                Err(format!("its object key would have {} bytes, and S3 takes {OBJECT_KEY_MAX}", key.len()))
+            }
+            _ if key.ends_with('/') => Err("its object key would end in `/`, as that of a folder".into()),
+            Some(component) => Err(format!("its object key would have the component {component:?}")),
+            None => Ok(key),
+        }
+    }
+}
+
+impl Template {
+    fn parse(text: &str, placeholders: &Placeholders) -> std::result::Result<Self, String> {
+        let expected = placeholders.expected;
         let mut parts = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
@@ -42,11 +136,11 @@ impl RemotePathTemplate {
             let mut literal = literal.to_owned();
             let part = match tail.strip_prefix('{').map(|inner| inner.split_once('}')) {
                 None if tail.is_empty() => None,
-                None | Some(None) => return Err(format!("a brace lacks its other half, {EXPECTED}")),
+                None | Some(None) => return Err(format!("a brace lacks its other half, {expected}")),
                 Some(Some((placeholder, behind))) => {
                     rest = behind;
                     Some(match placeholder {
-                        "key" => Part::Key,
+                        whole if whole == placeholders.whole => Part::Whole,
                         "dir" => {
                             let slash = behind.starts_with('/');
                             rest = behind.strip_prefix('/').unwrap_or(behind);
@@ -59,17 +153,8 @@ impl RemotePathTemplate {
                             literal.truncate(literal.len() - usize::from(dot));
                             Part::Ext { dot }
                         }
-                        "bucket" => Part::Bucket,
-                        other => match other.strip_prefix("date:").filter(|format| !format.is_empty()) {
-                            Some(format) => match calendar::unknown_sign(format) {
-                                None => Part::Date(format.to_owned()),
-                                Some(sign) => {
-                                    let known = calendar::SIGNS;
-                                    return Err(format!("for {sign:?} in a date, expected {known}"));
-                                }
-                            },
-                            None => return Err(format!("for {{{other}}}, {EXPECTED}")),
-                        },
+                        "bucket" if placeholders.has_bucket => Part::Bucket,
+                        other => Part::date(other, expected)?,
                     })
                 }
             };
@@ -82,31 +167,25 @@ impl RemotePathTemplate {
             }
         }
         let template = Self(parts);
-        // What is wrong for the plainest of keys is wrong for all.
-        let sample = template.fill("bucket", "directory/name.ext", "2026-01-01T00:00:00Z");
-        let sample = sample.map_err(|error| error.message().to_owned())?;
+        let sample = template.fill("bucket", SAMPLE, "2026-01-01T00:00:00Z").unwrap_or_default();
         match sample.split('/').find_map(|component| Some((component, problem_of(component)?))) {
             None => Ok(template),
             Some((component, problem)) => {
-                Err(format!("its component {component:?} {problem}, expected a path such as in/{{key}}"))
+                Err(format!("its component {component:?} {problem}, {}", placeholders.example))
             }
         }
     }
 
-    /// Whether two uploads of one key may have two paths.
-    pub fn has_date(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Date(_)))
-    }
-
-    pub(super) fn fill(&self, bucket: &str, key: &str, time: &str) -> Result<String> {
-        let (directory, name) = split(key);
+    /// `None` if a date is needed, and `time` is none.
+    fn fill(&self, bucket: &str, whole: &str, time: &str) -> Option<String> {
+        let (directory, name) = split(whole);
         let directory = directory.strip_suffix('/');
         let (stem, extension) = split_extension(name);
         let mut path = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(text) => path += text,
-                Part::Key => path += key,
+                Part::Whole => path += whole,
                 Part::Dir { slash } => {
                     if let Some(directory) = directory {
                         path += directory;
@@ -120,17 +199,23 @@ impl RemotePathTemplate {
                     path += extension;
                 }
                 Part::Bucket => path += bucket,
-                Part::Date(format) => {
-                    let moment = Moment::parse(time).ok_or_else(|| {
-                        ErrorName::InvalidInput.error(
-                            "field `time`: SFTP_REMOTE_PATH needs a date; expected one like 2026-01-31T12:00:00Z in the event, or that of the execution's start",
-                        )
-                    })?;
-                    path += &moment.format(format);
-                }
+                Part::Date(format) => path += &Moment::parse(time)?.format(format),
             }
         }
-        Ok(path)
+        Some(path)
+    }
+}
+
+impl Part {
+    /// `date:FORMAT`.
+    fn date(placeholder: &str, expected: &str) -> std::result::Result<Self, String> {
+        match placeholder.strip_prefix("date:").filter(|format| !format.is_empty()) {
+            Some(format) => match calendar::unknown_sign(format) {
+                None => Ok(Self::Date(format.to_owned())),
+                Some(sign) => Err(format!("for {sign:?} in a date, expected {}", calendar::SIGNS)),
+            },
+            None => Err(format!("for {{{placeholder}}}, {expected}")),
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod after_delivery;
 mod attributes;
+mod collect;
 mod credential;
 mod log_level;
 mod login;
 mod marker;
 mod names;
+mod overlap;
 mod pasted;
 mod policy;
 mod problems;
@@ -27,6 +29,7 @@ use terms::TrustedHostKeys;
 
 pub use after_delivery::AfterDelivery;
 pub use attributes::{AttributeSettings, Demand, Mode};
+pub use collect::{CollectIfExists, CollectSettings};
 pub use credential::CredentialLocation;
 pub use log_level::LogLevel;
 pub use login::LoginSettings;
@@ -119,8 +122,11 @@ impl Settings {
         let max_connections = number(variables, problems, &SFTP_MAX_CONNECTIONS) as usize;
         let keep_connection = number(variables, problems, &SFTP_KEEP_CONNECTION);
         let records = RecordSettings::read(variables, problems);
-        // These two are not needed here, but everything that is wrong is to be reported.
+        // These are not needed here, but everything that is wrong is to be reported.
         record::notice_topic(variables, problems);
+        if CollectSettings::is_wanted(variables) {
+            CollectSettings::read(variables, problems);
+        }
         if let Err(problem) = LogLevel::of(variables) {
             problems.wrong(&LOG_LEVEL, variables.get_or_default(&LOG_LEVEL), &problem);
         }
@@ -168,8 +174,18 @@ mod tests {
         ("SFTP_TRUSTED_HOST_KEYS", HOST_KEY),
     ];
 
+    /// What collecting needs, apart from deliveries.
+    const COLLECTING: [(&str, &str); 3] =
+        [("SFTP_LOCATION", "in"), ("COLLECT_BUCKET", "collected"), ("COLLECT_DIRECTORY", "out")];
+
     fn parse(more: &[(&str, &str)]) -> Result<Settings> {
         Settings::parse(&LEAST.iter().chain(more).copied().collect())
+    }
+
+    /// With what the setting needs to mean anything.
+    fn variables_for(setting: &Setting, more: &[(&str, &str)]) -> Variables {
+        let collecting: &[_] = if setting.is_of_collecting() { &COLLECTING } else { &[] };
+        LEAST.iter().chain(collecting).chain(more).copied().collect()
     }
 
     #[test]
@@ -248,6 +264,22 @@ mod tests {
         ("SFTP_PARTIAL_NAME", "{name}.tmp", true, "{id} exactly once"),
         ("SFTP_STAGING_DIRECTORY", "stage//in", true, "a directory below SFTP_LOCATION"),
         ("SFTP_CREATE_DIRECTORIES", "no", true, "true or false"),
+        ("COLLECT_BUCKET", "s3://collected", true, "3 to 63 lower case letters"),
+        ("COLLECT_DIRECTORY", "out/../in", true, "a directory such as outgoing"),
+        ("COLLECT_INCLUDE", "*.csv\n*.txt", true, "separated by commas"),
+        ("COLLECT_EXCLUDE", "*.tmp,a\tb", true, "separated by commas"),
+        ("COLLECT_RECURSIVE", "yes", true, "false or true"),
+        ("COLLECT_SETTLE_SECONDS", "1m", true, "a number from 0 to 86400"),
+        ("COLLECT_MARKER", "done", true, "a name with {name} in it"),
+        ("COLLECT_OBJECT_KEY", "in/{key}", true, "{path}, {dir}, {name}"),
+        ("COLLECT_IF_EXISTS", "keep", true, "replace, skip, fail or keep-both"),
+        ("COLLECT_AFTERWARDS", "move", true, "archive, delete or leave"),
+        ("COLLECT_ARCHIVE_DIRECTORY", "../old", true, "a directory below COLLECT_DIRECTORY"),
+        ("COLLECT_ARCHIVE_DAYS", "3651", true, "a number from 0 to 3650"),
+        ("COLLECT_EMPTY", "false", true, "collect or skip"),
+        ("COLLECT_NEWEST_ONLY", "1", true, "false or true"),
+        ("COLLECT_MAX_FILES", "0", true, "a number from 1 to 10000"),
+        ("COLLECT_MARK_SYNCHED", "on", true, "false or true"),
         ("RECORD_BUCKET", "s3://failures", true, "3 to 63 lower case letters"),
         ("NOTICE_TOPIC_ARN", "arn:aws:sqs:x:1:q", true, "the ARN of an SNS topic"),
         ("LOG_LEVEL", "verbose", true, "error, warn, info, debug or trace"),
@@ -262,10 +294,8 @@ mod tests {
             let (name, value, is_shown, allowed) =
                 WRONG.into_iter().find(|row| row.0 == setting.name).unwrap();
             // With one of the two that are wrong, the other one is not needed.
-            let alone = parse(&[
-                ("SFTP_SECRET_ID", if name == "SFTP_S3_SSH_KEY" { "" } else { "partner" }),
-                (name, value),
-            ]);
+            let secret = ("SFTP_SECRET_ID", if name == "SFTP_S3_SSH_KEY" { "" } else { "partner" });
+            let alone = Settings::parse(&variables_for(setting, &[secret, (name, value)]));
             let alone = alone.expect_err(name).message().to_owned();
             assert!(all.message().contains(&alone), "{alone}\n{all}");
             assert!(
@@ -314,7 +344,17 @@ mod tests {
     fn every_allowed_word_means_something_else() {
         for setting in SETTINGS {
             let Values::Choice(words) = setting.values else { continue };
-            let parsed = |word: &str| parse(&[(setting.name, word), ("S3_MOVE_PREFIX", "moved/")]).unwrap();
+            let others = match setting.name {
+                // It needs this.
+                "COLLECT_NEWEST_ONLY" => ("COLLECT_AFTERWARDS", "leave"),
+                _ => ("S3_MOVE_PREFIX", "moved/"),
+            };
+            let parsed = |word: &str| {
+                let variables = variables_for(setting, &[(setting.name, word), others]);
+                let collecting = setting.is_of_collecting();
+                let collect = collecting.then(|| CollectSettings::parse(&variables).unwrap());
+                (Settings::parse(&variables).unwrap(), collect)
+            };
             for (index, word) in words.iter().enumerate() {
                 for other in &words[..index] {
                     assert_ne!(parsed(word), parsed(other), "{}: {word}, {other}", setting.name);
@@ -328,10 +368,13 @@ mod tests {
     fn a_range_includes_its_ends() {
         for setting in SETTINGS {
             let Values::Number { minimum, maximum } = setting.values else { continue };
+            let parse = |number: u32| {
+                Settings::parse(&variables_for(setting, &[(setting.name, &number.to_string())]))
+            };
             for number in [minimum, maximum] {
-                assert!(parse(&[(setting.name, &number.to_string())]).is_ok(), "{}: {number}", setting.name);
+                assert!(parse(number).is_ok(), "{}: {number}", setting.name);
             }
-            assert!(parse(&[(setting.name, &(maximum + 1).to_string())]).is_err(), "{}", setting.name);
+            assert!(parse(maximum + 1).is_err(), "{}", setting.name);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use super::names::{NOT_HOME, begins_with_tilde};
 use super::problems::Problems;
-use super::read::{choice, key_prefix};
+use super::read::{choice, globs, key_prefix};
 use super::table::{
     S3_EXCLUDE, S3_INCLUDE, SFTP_CREATE_DIRECTORIES, SFTP_IF_EXISTS, SFTP_PARTIAL_NAME, SFTP_PUBLISH,
-    SFTP_REMOTE_PATH, SFTP_SKIP_EMPTY, SFTP_STAGING_DIRECTORY, SFTP_STRIP_PREFIX, Setting,
+    SFTP_REMOTE_PATH, SFTP_SKIP_EMPTY, SFTP_STAGING_DIRECTORY, SFTP_STRIP_PREFIX,
 };
 use super::variables::Variables;
 use crate::paths::{PartialName, RemotePathTemplate, problem_of_directory};
@@ -100,8 +100,8 @@ impl DeliveryPolicy {
         let booleans = [("true", true), ("false", false)];
         let create_directories = choice(variables, problems, &SFTP_CREATE_DIRECTORIES, &booleans);
         let strip_prefix = key_prefix(variables, problems, &SFTP_STRIP_PREFIX);
-        let include = globs(variables, problems, &S3_INCLUDE);
-        let exclude = globs(variables, problems, &S3_EXCLUDE);
+        let include = globs(variables, problems, &S3_INCLUDE, "object keys");
+        let exclude = globs(variables, problems, &S3_EXCLUDE, "object keys");
         Some(Self {
             remote_path: remote_path?,
             strip_prefix: strip_prefix.unwrap_or_default().to_owned(),
@@ -167,7 +167,7 @@ fn publish(variables: &Variables, problems: &mut Problems, if_exists: IfExists) 
     Some(Publish::Direct)
 }
 
-fn staging_directory<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v str> {
+pub(super) fn staging_directory<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v str> {
     let directory = variables.get(&SFTP_STAGING_DIRECTORY)?;
     let expected = "expected a directory below SFTP_LOCATION, or an absolute path";
     if let Some(problem) = problem_of_directory(directory) {
@@ -176,17 +176,6 @@ fn staging_directory<'v>(variables: &'v Variables, problems: &mut Problems) -> O
         problems.wrong(&SFTP_STAGING_DIRECTORY, directory, &format!("{NOT_HOME}, {expected}"));
     }
     Some(directory)
-}
-
-/// Patterns separated by commas.
-fn globs(variables: &Variables, problems: &mut Problems, setting: &Setting) -> Vec<Glob> {
-    let text = variables.get_or_default(setting);
-    let patterns: Vec<&str> = text.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).collect();
-    if patterns.iter().any(|pattern| pattern.contains(char::is_control)) {
-        let expected = "expected patterns of object keys, separated by commas, without control characters";
-        problems.wrong(setting, text, expected);
-    }
-    patterns.into_iter().map(Glob::new).collect()
 }
 
 #[cfg(test)]

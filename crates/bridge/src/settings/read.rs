@@ -3,6 +3,7 @@
 use super::problems::Problems;
 use super::table::{Setting, Values};
 use super::variables::Variables;
+use terms::Glob;
 
 /// An integer in the setting's range. A wrong one is a problem, and the default takes its place.
 pub(super) fn number(variables: &Variables, problems: &mut Problems, setting: &Setting) -> u32 {
@@ -72,4 +73,21 @@ pub(super) fn key_prefix<'v>(
         problems.wrong(setting, prefix, expected);
     }
     Some(prefix)
+}
+
+/// Patterns of `what`, separated by commas.
+pub(super) fn globs(
+    variables: &Variables,
+    problems: &mut Problems,
+    setting: &Setting,
+    what: &str,
+) -> Vec<Glob> {
+    let text = variables.get_or_default(setting);
+    let patterns: Vec<&str> = text.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).collect();
+    if patterns.iter().any(|pattern| pattern.contains(char::is_control)) {
+        let expected =
+            format!("expected patterns of {what}, separated by commas, without control characters");
+        problems.wrong(setting, text, &expected);
+    }
+    patterns.into_iter().map(Glob::new).collect()
 }

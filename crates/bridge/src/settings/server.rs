@@ -1,11 +1,11 @@
-//! The server, the user on it, and the directory for files.
+//! The server, the user on it, and the directories for files.
 
 use std::net::Ipv6Addr;
 
 use super::names::NOT_HOME;
 use super::pasted::may_be_secret;
 use super::problems::Problems;
-use super::table::{SFTP_HOST, SFTP_LOCATION, SFTP_USER};
+use super::table::{SFTP_HOST, SFTP_LOCATION, SFTP_USER, Setting};
 use super::variables::Variables;
 use crate::paths::problem_of_location;
 
@@ -50,23 +50,34 @@ pub(super) fn user<'v>(variables: &'v Variables, problems: &mut Problems) -> Opt
 
 /// `SFTP_LOCATION`, if it is set and valid.
 pub(super) fn location<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v str> {
-    let location = variables.get(&SFTP_LOCATION)?;
-    if let Some(problem) = problem_of_location(location) {
-        let expected = "expected a directory such as incoming, or with a leading slash /data/incoming";
-        problems.wrong(&SFTP_LOCATION, location, &format!("its {problem}, {expected}"));
+    directory(variables, problems, &SFTP_LOCATION, "incoming")
+}
+
+/// A directory on the server that begins in the home directory or at the root, if it is set and valid. `example` is one.
+pub(super) fn directory<'v>(
+    variables: &'v Variables,
+    problems: &mut Problems,
+    setting: &Setting,
+    example: &str,
+) -> Option<&'v str> {
+    let directory = variables.get(setting)?;
+    if let Some(problem) = problem_of_location(directory) {
+        let expected =
+            format!("expected a directory such as {example}, or with a leading slash /data/{example}");
+        problems.wrong(setting, directory, &format!("its {problem}, {expected}"));
         return None;
     }
-    if location.starts_with('~') {
-        let below_home = location.split_once('/').map_or("", |(_, rest)| rest.trim_matches('/'));
+    if directory.starts_with('~') {
+        let below_home = directory.split_once('/').map_or("", |(_, rest)| rest.trim_matches('/'));
         let expected = match below_home {
             "" => "expected nothing, which is the home directory".to_owned(),
             rest => format!("expected {rest:?}"),
         };
-        let otherwise = format!("for a directory that really has this name, ./{location}");
-        problems.wrong(&SFTP_LOCATION, location, &format!("{NOT_HOME}, {expected}; or {otherwise}"));
+        let otherwise = format!("for a directory that really has this name, ./{directory}");
+        problems.wrong(setting, directory, &format!("{NOT_HOME}, {expected}; or {otherwise}"));
         return None;
     }
-    Some(location)
+    Some(directory)
 }
 
 #[cfg(test)]

@@ -69,6 +69,11 @@ impl Setting {
         }
     }
 
+    /// Whether it is a setting of the direction from the server to S3 alone.
+    pub fn is_of_collecting(&self) -> bool {
+        self.name.starts_with("COLLECT_")
+    }
+
     /// Whether messages never show the value, even one that looks harmless: people paste the private key itself here.
     pub(super) fn is_never_shown(&self) -> bool {
         [SFTP_SECRET_ID.name, SFTP_S3_SSH_KEY.name].contains(&self.name)
@@ -309,6 +314,118 @@ settings! {
         default: Some("true"),
         stack: Parameter("SftpCreateDirectories"),
         description: "Create missing directories. With `false`, a missing directory is an error.",
+    }
+    COLLECT_BUCKET {
+        need: Usual,
+        values: Text,
+        default: None,
+        stack: Parameter("CollectBucket"),
+        description: "The bucket into which files from the server are collected. If it is empty, nothing is collected, and the other settings of this section mean nothing.",
+    }
+    COLLECT_DIRECTORY {
+        need: Usual,
+        values: Text,
+        default: Some(""),
+        stack: Parameter("CollectDirectory"),
+        description: "Directory on the server from which files are collected. If it is empty, this is the directory in which the session starts. A path without a leading slash begins there, too. It must be apart from the directory of deliveries, `SFTP_LOCATION`, unless `COLLECT_AFTERWARDS` is `leave` or `COLLECT_INCLUDE` tells the files apart.",
+    }
+    COLLECT_INCLUDE {
+        need: Usual,
+        values: Text,
+        default: None,
+        stack: Parameter("CollectInclude"),
+        description: "Collect only files that match one of these patterns, separated by commas. A pattern without a slash is for the name: `*.csv`; one with a slash is for the path below `COLLECT_DIRECTORY`: `reports/**/*.csv`. If it is empty, all files are collected.",
+    }
+    COLLECT_EXCLUDE {
+        need: Usual,
+        values: Text,
+        default: Some(".*,*.part,*.partial,*.filepart,*.tmp,*.working"),
+        stack: Parameter("CollectExclude"),
+        description: "Do not collect files that match one of these patterns. A pattern without a slash is for each component of the path, so it also leaves out directories. The default is for hidden files and for files that common tools have not finished. This takes precedence over `COLLECT_INCLUDE`.",
+    }
+    COLLECT_RECURSIVE {
+        need: Usual,
+        values: Choice(&["false", "true"]),
+        default: Some("false"),
+        stack: Parameter("CollectRecursive"),
+        description: "Also collect from the directories below `COLLECT_DIRECTORY`, 16 levels deep. Symbolic links are never followed.",
+    }
+    COLLECT_SETTLE_SECONDS {
+        need: Usual,
+        values: Number { minimum: 0, maximum: 86_400 },
+        default: Some("60"),
+        stack: Parameter("CollectSettleSeconds"),
+        description: "Time in seconds between two looks at a file. It is collected only if both show the same size and time, so that a file that is still being written is not taken. Set 0 only with `COLLECT_MARKER`, or for a partner that renames each finished file into place.",
+    }
+    COLLECT_MARKER {
+        need: Rare,
+        values: Text,
+        default: Some("none"),
+        stack: Parameter("CollectMarker"),
+        description: "A second file by which the partner says that a file is complete: `none`, or a name made of `{name}` such as `{name}.done`, in the same directory. A file without its marker waits. Markers themselves are not collected; afterwards they go where their files go.",
+    }
+    COLLECT_OBJECT_KEY {
+        need: Usual,
+        values: Text,
+        default: Some("{path}"),
+        stack: Parameter("CollectObjectKey"),
+        description: "Key of the object, made of `{path}` (below `COLLECT_DIRECTORY`), `{dir}`, `{name}`, `{stem}`, `{ext}`, `{date:%Y%m%d}` (the collection's start in UTC) and text, such as `from-partner/{path}`.",
+    }
+    COLLECT_IF_EXISTS {
+        need: Usual,
+        values: Choice(&["replace", "skip", "fail", "keep-both"]),
+        default: Some("replace"),
+        stack: Parameter("CollectIfExists"),
+        description: "What happens if an object already has the key: `replace` stores a new version of it; `skip` keeps it if it has the same contents, and otherwise replaces it; `fail` fails unless it has the same contents; `keep-both` keeps it and stores `name.1.ext`.",
+    }
+    COLLECT_AFTERWARDS {
+        need: Usual,
+        values: Choice(&["archive", "delete", "leave"]),
+        default: Some("archive"),
+        stack: Parameter("CollectAfterwards"),
+        description: "What becomes of the file on the server after S3 has confirmed its object: `archive` moves it into `COLLECT_ARCHIVE_DIRECTORY` as `YYYYMMDDHHMMSS-NAME`; `delete` deletes it; `leave` leaves it, and it is not collected again until its size or time changes. If our user may not do this, the receipt has a warning.",
+    }
+    COLLECT_ARCHIVE_DIRECTORY {
+        need: Usual,
+        values: Text,
+        default: None,
+        stack: Parameter("CollectArchiveDirectory"),
+        description: "With `archive` in `COLLECT_AFTERWARDS`: the archive, below `COLLECT_DIRECTORY` or, with a leading slash, anywhere on the same file system. If it is empty, each file goes into `.done` in its own directory. Nothing in it is ever collected.",
+    }
+    COLLECT_ARCHIVE_DAYS {
+        need: Usual,
+        values: Number { minimum: 0, maximum: 3_650 },
+        default: Some("0"),
+        stack: Parameter("CollectArchiveDays"),
+        description: "Days after which archived files are deleted, counted from the time in the archived name. Files that the bridge did not name are never deleted. 0 keeps all of them.",
+    }
+    COLLECT_EMPTY {
+        need: Rare,
+        values: Choice(&["collect", "skip"]),
+        default: Some("collect"),
+        stack: Parameter("CollectEmpty"),
+        description: "What happens to empty files: `collect` makes empty objects of them; `skip` leaves them alone.",
+    }
+    COLLECT_NEWEST_ONLY {
+        need: Rare,
+        values: Choice(&["false", "true"]),
+        default: Some("false"),
+        stack: Parameter("CollectNewestOnly"),
+        description: "Collect only the newest of the files, by the time that the server tells, for snapshots that replace each other. It needs `leave` in `COLLECT_AFTERWARDS`: if the newest were moved, an older one would be the newest.",
+    }
+    COLLECT_MAX_FILES {
+        need: Rare,
+        values: Number { minimum: 1, maximum: 10_000 },
+        default: Some("1000"),
+        stack: Parameter("CollectMaxFiles"),
+        description: "Maximum number of files that one look at the directory begins to collect, oldest first. The others wait for the next look.",
+    }
+    COLLECT_MARK_SYNCHED {
+        need: Rare,
+        values: Choice(&["false", "true"]),
+        default: Some("false"),
+        stack: Parameter("CollectMarkSynched"),
+        description: "Give each object the metadata `synched=true`, as Gilt's s3-sftp-bridge did, so that it does not deliver these objects while both run.",
     }
     RECORD_BUCKET {
         need: Usual,
