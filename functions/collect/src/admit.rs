@@ -22,12 +22,15 @@ impl Call<'_> {
         let size = self.input.file.size;
         if size > ObjectWriter::SIZE_MAX {
             let (path, most) = (self.input.file.remote_path(), ObjectWriter::SIZE_MAX);
-            return Err(ErrorName::ObjectWriteRefused
-                .error(format!("{path:?} has {size} bytes, and S3 stores {most} bytes at most in one object")));
+            return Err(ErrorName::ObjectWriteRefused.error(format!(
+                "{path:?} has {size} bytes, and S3 stores {most} bytes at most in one object"
+            )));
         }
         match &self.input.checkpoint {
             Some(checkpoint) if checkpoint.is_reading() => self.resume(checkpoint).await,
-            Some(checkpoint) => Ok(Admission::Ended(CollectProgress::Checkpoint(Box::new(checkpoint.clone())))),
+            Some(checkpoint) => {
+                Ok(Admission::Ended(CollectProgress::Checkpoint(Box::new(checkpoint.clone()))))
+            }
             None => {
                 let report = CollectReport { started_at: aws::now(), ..CollectReport::default() };
                 self.start(report).await

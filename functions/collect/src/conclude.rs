@@ -41,12 +41,10 @@ impl Collecting<'_> {
                 Read::Whole => {}
                 Read::Ended(ending) => return Ok(End::Ended(ending)),
                 Read::OutOfTime => return Ok(End::OutOfTime),
-                Read::UploadGone(gone) => {
-                    match self.begin_again(self.writer.confirmed().0, &gone).await? {
-                        Some(object) => return Ok(End::Stored(object)),
-                        None => continue,
-                    }
-                }
+                Read::UploadGone(gone) => match self.begin_again(self.writer.confirmed().0, &gone).await? {
+                    Some(object) => return Ok(End::Stored(object)),
+                    None => continue,
+                },
             }
             match Box::pin(self.publish()).await? {
                 Published::Object(object) => return Ok(End::Stored(object)),

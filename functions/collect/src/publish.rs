@@ -73,7 +73,10 @@ impl Collecting<'_> {
         for place in self.similar().await? {
             let found = self.call.find(&place).await?;
             if let Some(object) = found.and_then(|found| found.identical(size, &checksum)) {
-                tracing::info!(object_key = place.object_key, "an object with the same contents is there already");
+                tracing::info!(
+                    object_key = place.object_key,
+                    "an object with the same contents is there already"
+                );
                 self.writer.abort().await;
                 self.writer.move_to(place);
                 return Ok(Some(object));

@@ -19,8 +19,7 @@ impl Call<'_> {
         let CollectPhase::Stored(object) = &checkpoint.phase else {
             return Ok(CollectProgress::Checkpoint(Box::new(checkpoint.clone())));
         };
-        let finding =
-            find(&self.deps.clients.s3, &checkpoint.destination, object.version_id.as_deref());
+        let finding = find(&self.deps.clients.s3, &checkpoint.destination, object.version_id.as_deref());
         let found = tokio::time::timeout(self.limit.remaining(), finding).await.unwrap_or_else(|_| {
             Err(ErrorName::ObjectWriteInterrupted.error("S3: no answer until the deadline"))
         })?;
@@ -44,7 +43,8 @@ fn compare(checkpoint: &CollectCheckpoint, object: &StoredObject, found: Option<
     match &found.checksum {
         Some(checksum) if *checksum == object.checksum => Ok(()),
         Some(checksum) => {
-            let what = format!("its CRC-64/NVME is {}, and that of the bytes read is {expected}", checksum.value);
+            let what =
+                format!("its CRC-64/NVME is {}, and that of the bytes read is {expected}", checksum.value);
             Err(mismatch(checkpoint, object, &what))
         }
         None => Err(mismatch(checkpoint, object, "S3 tells no CRC-64/NVME of the whole object")),
@@ -53,7 +53,8 @@ fn compare(checkpoint: &CollectCheckpoint, object: &StoredObject, found: Option<
 
 fn mismatch(checkpoint: &CollectCheckpoint, object: &StoredObject, what: &str) -> Error {
     let (place, file) = (&checkpoint.destination, &checkpoint.file);
-    let version = object.version_id.as_ref().map(|version| format!(" in version {version}")).unwrap_or_default();
+    let version =
+        object.version_id.as_ref().map(|version| format!(" in version {version}")).unwrap_or_default();
     ErrorName::ObjectMismatch.error(format!(
         "s3://{}/{}{version} was stored, and is not what was read from {:?}: {what}. The file on the server is as it was",
         place.bucket,
@@ -105,7 +106,10 @@ mod tests {
         ] {
             let error = compared(found.as_ref()).unwrap_err();
             assert_eq!(error.name, ErrorName::ObjectMismatch);
-            assert!(error.message().contains(words) && error.message().contains("s3://b/k in version v"), "{error}");
+            assert!(
+                error.message().contains(words) && error.message().contains("s3://b/k in version v"),
+                "{error}"
+            );
         }
     }
 }

@@ -121,9 +121,8 @@ impl ObjectWriter {
         let mut writer = Self::with(Requests { s3: s3.clone(), place }, layout);
         writer.stored = writer.requests.parts(id, layout).await?;
         writer.upload = Some(id.clone());
-        let end = layout.part_at(offset.saturating_sub(1));
-        let beginning = if offset == 0 { 1..=0 } else { 1..=end };
-        if let Some(missing) = beginning.into_iter().find(|number| !writer.stored.contains_key(number)) {
+        let parts = offset.div_ceil(*part_size);
+        if let Some(missing) = (1..=parts).find(|number| !writer.stored.contains_key(number)) {
             let why = format!("ListParts: S3 does not have part {missing}, which it had confirmed");
             return Err(Unwritten::UploadGone(why));
         }

@@ -105,9 +105,7 @@ impl<'a> Collecting<'a> {
         gone: &Unwritten,
     ) -> Result<Option<StoredObject>> {
         let place = self.writer.place().clone();
-        if let Some(object) =
-            self.call.find(&place).await?.and_then(|found| self.call.collected(&found))
-        {
+        if let Some(object) = self.call.find(&place).await?.and_then(|found| self.call.collected(&found)) {
             tracing::info!("the object was stored by a call whose answer was lost");
             return Ok(Some(object));
         }

@@ -26,7 +26,9 @@ impl Collecting<'_> {
         let path = self.file().remote_path();
         let attributes = match Reply::of(sftp.lstat(&path).await)? {
             Reply::Done(Some(attributes)) => attributes,
-            Reply::Done(None) => return Ok(Look::Ended(Ending::gone(format!("{path:?} is not there any more")))),
+            Reply::Done(None) => {
+                return Ok(Look::Ended(Ending::gone(format!("{path:?} is not there any more"))));
+            }
             Reply::Refused(status) => return Err(refused(status, "")),
         };
         if let Some(ending) = judge(self.file(), self.seen, attributes) {
@@ -68,7 +70,9 @@ impl Collecting<'_> {
         );
         let shown = match Reply::of(shown)? {
             Reply::Done(Some(attributes)) => attributes,
-            Reply::Done(None) => return Ok(Look::Ended(Ending::gone(format!("{path:?} is not there any more")))),
+            Reply::Done(None) => {
+                return Ok(Look::Ended(Ending::gone(format!("{path:?} is not there any more"))));
+            }
             Reply::Refused(status) => return Err(refused(status, "")),
         };
         if let Some(ending) = judge(self.file(), self.seen, shown) {
@@ -80,9 +84,8 @@ impl Collecting<'_> {
         match difference {
             None => Ok(Look::Same),
             // It may be growing at this moment, so the next look decides.
-            Some(difference) => Err(ErrorName::RemoteUnreadable.error(format!(
-                "{path:?} {difference}, although its path shows the file that was found"
-            ))),
+            Some(difference) => Err(ErrorName::RemoteUnreadable
+                .error(format!("{path:?} {difference}, although its path shows the file that was found"))),
         }
     }
 }
@@ -117,9 +120,9 @@ fn difference(file: &RemoteFile, seen: Option<Attributes>, told: Attributes) -> 
     }
     let expected = file.modified.or(seen.and_then(|seen| seen.modified));
     match (told.modified, expected) {
-        (Some(now), Some(then)) if now != then => Some(format!(
-            "was modified at {now} (seconds since 1970), and at {then} when it was found"
-        )),
+        (Some(now), Some(then)) if now != then => {
+            Some(format!("was modified at {now} (seconds since 1970), and at {then} when it was found"))
+        }
         _ => None,
     }
 }

@@ -28,10 +28,11 @@ impl Collecting<'_> {
     async fn one_session(&mut self) -> Result<Read> {
         let call = self.call;
         let accepted = self.report.credential_version_id.clone();
-        let reading = call.deps.partner.with_session(&call.input.credential, accepted.as_deref(), async |session| {
-            self.logged_in(session);
-            Box::pin(self.read(session)).await
-        });
+        let reading =
+            call.deps.partner.with_session(&call.input.credential, accepted.as_deref(), async |session| {
+                self.logged_in(session);
+                Box::pin(self.read(session)).await
+            });
         reading.await
     }
 }
