@@ -1,13 +1,20 @@
 //! `s3-sftp-bridge`, the operator's tool. It runs the Lambda functions' handlers on this machine.
 
+mod address;
 mod arguments;
 mod deliver;
 mod doctor;
 mod failure;
 mod host_key;
 mod location;
+mod many;
+mod moments;
 mod operate;
 mod output;
+mod progress;
+#[cfg(test)]
+mod samples;
+mod state;
 mod stop;
 
 use std::process::ExitCode;

@@ -7,15 +7,19 @@
 //! One catcher of the definition is missing: after `CredentialExpired` the definition returns to `FetchKey`. Here the
 //! error ends the run.
 
+mod collection;
 mod document;
+mod failed;
 mod functions;
 mod machine;
 mod record;
 mod state;
 
+pub use collection::{CollectDocument, CollectFunctions, CollectMachine, CollectState};
 pub use document::Document;
+pub use failed::StateError;
 pub use functions::{Functions, Handlers};
-pub use machine::{StateError, StateMachine};
+pub use machine::StateMachine;
 pub use record::Recorder;
 pub use state::State;
 

@@ -1,11 +1,10 @@
 //! One execution, from state to state.
 
-use std::fmt;
-
-use bridge::{Error, ErrorName, Execution, FetchKeyInput, Receipt, Result, TransferInput, VerifyRemoteInput};
+use bridge::{ErrorName, Execution, FetchKeyInput, Receipt, Result, TransferInput, VerifyRemoteInput};
 use serde_json::Value;
 
 use crate::document::Document;
+use crate::failed::StateError;
 use crate::functions::Functions;
 use crate::state::State;
 
@@ -18,23 +17,6 @@ pub struct StateMachine {
     document: Document,
     calls: u32,
 }
-
-/// The error that ended a run, and the state it came from.
-#[derive(Clone, Debug)]
-pub struct StateError {
-    /// The state that failed.
-    pub state: State,
-    /// Why it failed.
-    pub error: Error,
-}
-
-impl fmt::Display for StateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.state, self.error)
-    }
-}
-
-impl std::error::Error for StateError {}
 
 impl StateMachine {
     /// An execution that starts with `FetchKey`.

@@ -1,10 +1,12 @@
 //! The state `RecordFailure`.
 
+use std::fmt::Display;
+
 use aws::metrics::Meter;
-use bridge::{Checkpoint, Execution, Failure, RecordFailureInput, RecordSettings};
+use bridge::{Execution, Failure, RecordFailureInput, RecordSettings};
 use serde_json::{Value, json};
 
-use crate::machine::StateError;
+use crate::failed::StateError;
 
 /// Writes records of failures, if there is a record bucket.
 #[derive(Clone)]
@@ -20,12 +22,12 @@ impl Recorder {
     }
 
     /// Records how an execution failed, and how far it was. Best effort: a record that cannot be written is missing.
-    pub async fn record(
+    pub async fn record<S: Display>(
         &self,
         execution: &Execution,
         event: &Value,
-        checkpoint: Option<&Checkpoint>,
-        failed: &StateError,
+        checkpoint: Option<Value>,
+        failed: &StateError<S>,
     ) {
         let Some(settings) = self.settings.clone() else { return };
         let deps = record_failure::Deps {

@@ -89,9 +89,143 @@ impl Afterwards {
         if parent.split('/').any(|component| component == ARCHIVE) {
             return true;
         }
-        let Some(archive) = self.archive_directory(directory, "") else { return false };
-        beneath(directory, path)
-            .strip_prefix(archive.trim_end_matches('/'))
-            .is_some_and(|rest| rest.starts_with('/'))
+        let Self::Archive { directory: Some(archive) } = self else { return false };
+        let below = match archive.strip_prefix('/') {
+            None => Some(archive.as_str()),
+            Some(_) => archive.strip_prefix(&beneath(directory, "")),
+        };
+        below.and_then(|below| path.strip_prefix(below)).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: &str = "2026-11-27T12:00:09.5Z";
+
+    fn archive(directory: Option<&str>) -> Afterwards {
+        Afterwards::Archive { directory: directory.map(str::to_owned) }
+    }
+
+    #[test]
+    fn story_276_an_archived_file_has_the_time_in_its_name_and_a_number_where_that_is_taken() {
+        let path =
+            |afterwards: &Afterwards, number| afterwards.archived_path("out", "a/b.tar.gz", TIME, number);
+        let own = archive(None);
+        assert_eq!(path(&own, 0).as_deref(), Some("out/a/.done/20261127120009-b.tar.gz"));
+        assert_eq!(path(&own, 12).as_deref(), Some("out/a/.done/20261127120009-b.tar-12.gz"));
+        assert_eq!(path(&archive(Some("old")), 0).as_deref(), Some("out/old/20261127120009-b.tar.gz"));
+        assert_eq!(path(&archive(Some("/old")), 0).as_deref(), Some("/old/20261127120009-b.tar.gz"));
+        assert_eq!((path(&Afterwards::Delete, 0), path(&Afterwards::Leave, 0)), (None, None));
+        for (directory, path, expected) in [
+            ("", "README", ".done/20261127120009-README-1"),
+            ("/", "README", "/.done/20261127120009-README-1"),
+            ("/out", ".hidden", "/out/.done/20261127120009-.hidden-1"),
+        ] {
+            assert_eq!(own.archived_path(directory, path, TIME, 1).as_deref(), Some(expected));
+        }
+        assert_eq!(own.archived_path("", "a", "yesterday", 0), None);
+    }
+
+    #[test]
+    fn story_276_no_archived_name_is_longer_than_a_file_system_takes() {
+        let longest = [
+            "x".repeat(255),
+            format!("{}.csv", "ü".repeat(125)),
+            format!("a.{}", "x".repeat(253)),
+            format!("a.{}", "ü".repeat(126)),
+        ];
+        for name in longest {
+            for number in [0, 1, 999] {
+                let path = archive(None).archived_path("", &name, TIME, number).unwrap();
+                let (directory, archived) = split(&path);
+                assert_eq!(directory, ".done/");
+                assert!((240..=COMPONENT_MAX).contains(&archived.len()), "{}: {archived}", archived.len());
+                assert!(number == 0 || archived.contains(&format!("-{number}")), "{archived}");
+                assert!(Afterwards::archive_moment(archived).is_some(), "{archived}");
+            }
+        }
+        let long = archive(None).archived_path("", &format!("{}.csv", "x".repeat(251)), TIME, 1).unwrap();
+        assert!(long.ends_with("xxx-1.csv"), "{long}");
+    }
+
+    #[test]
+    fn the_moment_of_archiving_is_in_the_name() {
+        let moment = Afterwards::archive_moment;
+        let noon = bridge_seconds("2026-11-27T12:00:00Z");
+        for name in ["20261127120000-a.csv", ".done/20261127120000-a.csv", "/x/.done/20261127120000-a-1.csv"]
+        {
+            assert_eq!(moment(name), Some(noon), "{name}");
+        }
+        assert_eq!(moment("20240229235959--"), Some(bridge_seconds("2024-02-29T23:59:59Z")));
+        assert_eq!(moment("19700101000000-a"), Some(0));
+    }
+
+    fn bridge_seconds(text: &str) -> i64 {
+        crate::unix_seconds(text).unwrap()
+    }
+
+    /// What the bridge did not name is never deleted.
+    #[test]
+    fn names_that_only_look_like_those_of_an_archive_have_no_moment() {
+        for name in [
+            "",
+            "a.csv",
+            "-a.csv",
+            "27-a.csv",
+            "20261127-a.csv",
+            "20261127120000",
+            "20261127120000-",
+            "20261127120000a.csv",
+            "20261127120000_a.csv",
+            "2026112712000-a.csv",
+            "202611271200000-a.csv",
+            "x20261127120000-a.csv",
+            " 20261127120000-a.csv",
+            "+2026112712000-a.csv",
+            "20261127120000-a.csv/b",
+            // A month, a day, an hour, a minute and a second that there are not.
+            "20261327120000-a.csv",
+            "20260027120000-a.csv",
+            "20260229120000-a.csv",
+            "20261100120000-a.csv",
+            "20261127240000-a.csv",
+            "20261127126000-a.csv",
+            "20261127120060-a.csv",
+            "20161231235960-a.csv",
+            // Before 1970 nobody archived anything.
+            "00000101000000-a.csv",
+            "00010101000000-a.csv",
+            "19691231235959-a.csv",
+            "２０２６１１２７１２００００-a.csv",
+            "2026112712000é-a.csv",
+        ] {
+            assert_eq!(Afterwards::archive_moment(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_an_archive_is_known() {
+        for (archive, directory, path, is_in) in [
+            (archive(None), "out", ".done/a.csv", true),
+            (archive(None), "out", "a/.done/b/c.csv", true),
+            (archive(None), "out", ".done", false),
+            (archive(None), "out", "a.done/b.csv", false),
+            (archive(Some("old")), "out", "old/a.csv", true),
+            (archive(Some("old")), "out", "old/a/b.csv", true),
+            (archive(Some("old")), "out", "older/a.csv", false),
+            (archive(Some("old")), "out", "a/old/b.csv", false),
+            (archive(Some("old")), "out", "a/.done/b.csv", true),
+            (archive(Some("/out/old")), "/out", "old/a.csv", true),
+            (archive(Some("/out/old")), "/", "out/old/a.csv", true),
+            (archive(Some("/old")), "/out", "old/a.csv", false),
+            (archive(Some("/data")), "/data/out", "a/b.csv", false),
+            (archive(Some("/")), "/out", "a/b.csv", false),
+            (Afterwards::Leave, "", ".done/a.csv", true),
+            (Afterwards::Delete, "", "done/a.csv", false),
+        ] {
+            assert_eq!(archive.holds(directory, path), is_in, "{archive:?} {directory} {path}");
+        }
     }
 }

@@ -66,3 +66,28 @@ pub struct Unnameable {
     /// Why.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, modified: Option<u32>) -> RemoteFile {
+        RemoteFile { host: "h".into(), directory: String::new(), path: path.into(), size: 1, modified }
+    }
+
+    #[test]
+    fn story_284_only_the_newest_is_the_last_by_time_and_then_by_path() {
+        let newest_of = |files: &[(&str, Option<u32>)]| {
+            newest(files.iter().map(|(path, modified)| file(path, *modified))).map(|file| file.path)
+        };
+        for (files, expected) in [
+            (&[("b", Some(5)), ("a", Some(9)), ("c", Some(7))][..], Some("a")),
+            (&[("prices-1", Some(5)), ("prices-2", Some(5))], Some("prices-2")),
+            (&[("prices-2", None), ("prices-1", None)], Some("prices-2")),
+            (&[("z", None), ("a", Some(1))], Some("a")),
+            (&[], None),
+        ] {
+            assert_eq!(newest_of(files).as_deref(), expected, "{files:?}");
+        }
+    }
+}

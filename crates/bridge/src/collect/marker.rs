@@ -49,3 +49,54 @@ impl MarkerPattern {
         (!name.is_empty()).then(|| format!("{directory}{name}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn story_285_a_marker_and_its_file_name_each_other() {
+        for (pattern, path, marker) in [
+            ("{name}.done", "a.csv", "a.csv.done"),
+            ("{name}.trg", "in/räksmörgås", "in/räksmörgås.trg"),
+            ("READY_{name}", "a/b/c.csv", "a/b/READY_c.csv"),
+            (".{name}.ok", "a.csv", ".a.csv.ok"),
+        ] {
+            let pattern = MarkerPattern::parse(pattern).unwrap();
+            assert_eq!(pattern.of(path), marker);
+            assert_eq!(pattern.file_of(marker).as_deref(), Some(path));
+            assert_eq!(pattern.file_of(path), None, "a file is not its own marker");
+        }
+    }
+
+    #[test]
+    fn story_285_what_is_called_otherwise_is_no_marker() {
+        let pattern = MarkerPattern::parse("{name}.done").unwrap();
+        for path in [".done", "a/.done", "a.done/b", "a.DONE", "a.done.csv", "done", ""] {
+            assert_eq!(pattern.file_of(path), None, "{path}");
+        }
+        // A marker may be late, and may itself look like a file that waits for one.
+        assert_eq!(pattern.file_of("a.done.done").as_deref(), Some("a.done"));
+        let both = MarkerPattern::parse("x{name}x").unwrap();
+        assert_eq!(both.file_of("x"), None, "one letter is not both ends");
+        assert_eq!(both.file_of("xx"), None);
+    }
+
+    #[test]
+    fn story_285_a_pattern_that_tells_nothing_is_refused() {
+        for (pattern, words) in [
+            ("", "{name}"),
+            (".done", "{name} in it once"),
+            ("{name}", "its own marker"),
+            ("{name}{name}.done", "once"),
+            ("{stem}.done", "{name}"),
+            ("{name}.{ext}", "once"),
+            ("done/{name}", "without a slash"),
+            ("{name}\\done", "backslash"),
+            ("{name}\u{7}", "control character"),
+        ] {
+            let problem = MarkerPattern::parse(pattern).unwrap_err();
+            assert!(problem.contains(words) && problem.contains("expected"), "{pattern}: {problem}");
+        }
+    }
+}

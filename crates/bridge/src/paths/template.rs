@@ -256,3 +256,91 @@ impl PartialName {
         with_id.replace("{name}", cut(name, COMPONENT_MAX.saturating_sub(others)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: &str = "2026-03-01T01:30:00+02:00";
+
+    fn key(template: &str, path: &str) -> std::result::Result<String, String> {
+        ObjectKeyTemplate::parse(template).unwrap().fill(path, TIME)
+    }
+
+    #[test]
+    fn an_object_key_is_made_of_the_path_and_a_prefix() {
+        for (template, path, expected) in [
+            ("{path}", "a/b.csv", "a/b.csv"),
+            ("from-acme/{path}", "a/b.csv", "from-acme/a/b.csv"),
+            ("{dir}/{stem}_{date:%Y%m%d}.{ext}", "a/b/c.tar.gz", "a/b/c.tar_20260228.gz"),
+            ("{dir}/{stem}_{date:%Y%m%d}.{ext}", "README", "README_20260228"),
+            ("{date:%Y/%m}/{name}", "a/räksmörgås", "2026/02/räksmörgås"),
+            ("prices/latest.{ext}", "2026-02-28.csv", "prices/latest.csv"),
+            ("in {path}+%2B", "a b", "in a b+%2B"),
+        ] {
+            assert_eq!(key(template, path).as_deref(), Ok(expected), "{template}");
+        }
+    }
+
+    #[test]
+    fn story_288_a_key_that_s3_cannot_hold_has_a_reason() {
+        let name = "x".repeat(255);
+        let path = [name.as_str(); 4].join("/");
+        assert_eq!(key("{path}", &path).map(|key| key.len()), Ok(1_023));
+        assert_eq!(key("i{path}", &path).map(|key| key.len()), Ok(1_024));
+        let error = key("in/{path}", &path).unwrap_err();
+        assert_eq!(error, "its object key would have 1026 bytes, and S3 takes 1024");
+        // As bytes, not as characters.
+        let umlauts = [&"ü".repeat(127)[..]; 4].join("/");
+        assert!(key("{path}/{name}", &umlauts).is_err());
+        for (template, path, words) in [
+            ("{ext}", "README", "empty"),
+            ("{dir}/{ext}", "a/README", "end in `/`"),
+            ("{dir}/{stem}", "a/...x", "component \"..\""),
+            ("{stem}/{name}", "..x", "component \".\""),
+        ] {
+            let error = key(template, path).unwrap_err();
+            assert!(error.contains(words) && error.starts_with("its object key would "), "{error}");
+        }
+        let error = ObjectKeyTemplate::parse("{date:%Y}/{path}").unwrap().fill("a", "").unwrap_err();
+        assert!(error.contains("COLLECT_OBJECT_KEY needs a date"), "{error}");
+    }
+
+    #[test]
+    fn what_makes_no_object_key_is_refused_at_once() {
+        for (template, words) in [
+            ("", "is empty"),
+            ("{key}", "for {key}, expected {path}, {dir}"),
+            ("{bucket}/{path}", "for {bucket}, expected {path}"),
+            ("{path", "lacks its other half"),
+            ("path}", "lacks its other half"),
+            ("{date:}", "for {date:}"),
+            ("{date:%B}", "for \"%B\" in a date"),
+            ("/in/{path}", "expected a key such as from-partner/{path}"),
+            ("{path}/", "expected a key such as from-partner/{path}"),
+            ("in//{path}", "is empty"),
+            ("../{path}", "would leave"),
+            ("in\\{path}", "backslash"),
+            ("in\n{path}", "control character"),
+        ] {
+            let problem = ObjectKeyTemplate::parse(template).unwrap_err();
+            assert!(problem.contains(words), "{template}: {problem}");
+        }
+        assert!(
+            RemotePathTemplate::parse("{path}").unwrap_err().contains("for {path}, expected {key}, {dir}")
+        );
+    }
+
+    #[test]
+    fn the_directory_in_which_every_path_begins() {
+        for (template, expected) in [
+            ("{key}", ""),
+            ("in/{key}", "in"),
+            ("in/box/day-{date:%d}/{name}", "in/box"),
+            ("in-{name}", ""),
+            ("in/latest.csv", "in"),
+        ] {
+            assert_eq!(RemotePathTemplate::parse(template).unwrap().common_directory(), expected);
+        }
+    }
+}

@@ -111,7 +111,7 @@ impl CollectSettings {
             bucket: bucket.unwrap_or_default(),
             directory,
             include: globs(variables, problems, &COLLECT_INCLUDE, "names or paths"),
-            exclude: globs(variables, problems, &COLLECT_EXCLUDE, "names or paths"),
+            exclude: exclude(variables, problems),
             recursive,
             settle: Duration::from_secs(settle.into()),
             marker,
@@ -214,6 +214,14 @@ fn bucket<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v s
     Some(bucket)
 }
 
+fn exclude(variables: &Variables, problems: &mut Problems) -> Vec<Glob> {
+    // An empty variable counts as not set, so this stands for an empty list.
+    match variables.get(&COLLECT_EXCLUDE) {
+        Some("none") => Vec::new(),
+        _ => globs(variables, problems, &COLLECT_EXCLUDE, "names or paths"),
+    }
+}
+
 fn marker(variables: &Variables, problems: &mut Problems) -> Option<MarkerPattern> {
     let text = variables.get_or_default(&COLLECT_MARKER);
     if text == "none" {
@@ -241,7 +249,7 @@ fn afterwards(
     let Some(named) = variables.get(&COLLECT_ARCHIVE_DIRECTORY) else { return chosen };
     let problem = if !matches!(chosen, Afterwards::Archive { .. }) {
         Some(format!("with COLLECT_AFTERWARDS={} nothing is archived, expected nothing", chosen.as_str()))
-    } else if without_end(named) == directory {
+    } else if named.starts_with('/') && without_end(named) == directory {
         Some(
             "archived files would be collected again, expected another directory than COLLECT_DIRECTORY"
                 .into(),
@@ -292,4 +300,246 @@ fn newest_only(variables: &Variables, problems: &mut Problems, afterwards: &Afte
         problems.wrong(&COLLECT_NEWEST_ONLY, "true", &problem);
     }
     newest_only
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorName;
+
+    const LEAST: [(&str, &str); 3] =
+        [("COLLECT_BUCKET", "collected"), ("COLLECT_DIRECTORY", "out"), ("SFTP_LOCATION", "in")];
+
+    fn parse(more: &[(&str, &str)]) -> std::result::Result<CollectSettings, String> {
+        let parsed = CollectSettings::parse(&LEAST.iter().chain(more).copied().collect());
+        parsed.map_err(|error| {
+            assert_eq!(error.name, ErrorName::InvalidConfig);
+            error.message().to_owned()
+        })
+    }
+
+    fn passes_over(more: &[(&str, &str)], path: &str) -> String {
+        parse(more).unwrap().passes_over(path).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_least_and_its_defaults() {
+        let settings = parse(&[("COLLECT_DIRECTORY", "out//")]).unwrap();
+        assert_eq!((settings.bucket.as_str(), settings.directory.as_str()), ("collected", "out"));
+        assert_eq!((settings.settle, settings.max_files), (Duration::from_secs(60), 1_000));
+        assert_eq!((settings.if_exists, settings.archive_days), (CollectIfExists::Replace, None));
+        assert_eq!(settings.afterwards, Afterwards::Archive { directory: None });
+        assert!(settings.collect_empty && !settings.recursive && !settings.newest_only);
+        assert!(settings.marker.is_none() && !settings.mark_synched && settings.include.is_empty());
+        let file = RemoteFile {
+            host: "h".into(),
+            directory: "out".into(),
+            path: "a/b.csv".into(),
+            size: 0,
+            modified: None,
+        };
+        assert_eq!(settings.object_key(&file, "").as_deref(), Ok("a/b.csv"));
+    }
+
+    #[test]
+    fn the_root_and_the_home_directory_are_directories() {
+        for (directory, expected) in
+            [("/", "/"), ("//", "/"), ("/data/out/", "/data/out"), ("", ""), ("./", ".")]
+        {
+            let settings = parse(&[("COLLECT_DIRECTORY", directory), ("COLLECT_INCLUDE", "*")]);
+            assert_eq!(settings.as_ref().map(|it| it.directory.as_str()), Ok(expected), "{directory:?}");
+        }
+    }
+
+    #[test]
+    fn story_287_hidden_files_and_what_other_tools_have_not_finished_is_left_alone() {
+        let recursive = [("COLLECT_RECURSIVE", "true")];
+        for path in [
+            ".hidden",
+            ".a.csv.0123456789abcdef.partial",
+            "a.csv.part",
+            "a.csv.partial",
+            "a.csv.filepart",
+            "a.tmp",
+            "a.csv.working",
+            ".ssh/authorized_keys",
+            "a/.snapshot/b.csv",
+            "a/b/.hidden",
+            "a/b.csv.filepart",
+            "a.tmp/b.csv",
+        ] {
+            let reason = passes_over(&recursive, path);
+            assert!(reason.contains("in COLLECT_EXCLUDE"), "{path}: {reason}");
+        }
+        for path in ["a.csv", "a/b.csv", "part", "a.part.csv", "tmp/a.csv", "a..csv", "räksmörgås"] {
+            assert_eq!(passes_over(&recursive, path), "", "{path}");
+        }
+        // Another list takes its place, and `none` is an empty one.
+        let other = [("COLLECT_EXCLUDE", "*.bak, tmp")];
+        assert_eq!(passes_over(&other, "a.bak"), "it matches *.bak in COLLECT_EXCLUDE");
+        assert_eq!(passes_over(&other, ".hidden"), "");
+        assert_eq!(passes_over(&[("COLLECT_EXCLUDE", "none")], ".hidden"), "");
+    }
+
+    #[test]
+    fn a_pattern_without_a_slash_is_for_names_and_another_one_for_paths() {
+        let patterns = [
+            ("COLLECT_RECURSIVE", "true"),
+            ("COLLECT_INCLUDE", "*.csv,in/*.txt"),
+            ("COLLECT_EXCLUDE", "tmp,old/**/x?.csv"),
+        ];
+        for (path, words) in [
+            ("a.csv", ""),
+            ("a/b/c.csv", ""),
+            ("in/a.txt", ""),
+            ("a.txt", "COLLECT_INCLUDE"),
+            ("a/in/a.txt", "COLLECT_INCLUDE"),
+            ("in/b/a.txt", "COLLECT_INCLUDE"),
+            ("a.csv/b", "COLLECT_INCLUDE"),
+            ("tmp/a.csv", "tmp in COLLECT_EXCLUDE"),
+            ("a/tmp/a.csv", "tmp in COLLECT_EXCLUDE"),
+            ("old/x1.csv", "old/**/x?.csv in COLLECT_EXCLUDE"),
+            ("old/a/b/x1.csv", "old/**/x?.csv in COLLECT_EXCLUDE"),
+            ("old/y1.csv", ""),
+        ] {
+            let reason = passes_over(&patterns, path);
+            assert!(reason.contains(words) && reason.is_empty() == words.is_empty(), "{path}: {reason}");
+        }
+    }
+
+    #[test]
+    fn directories_are_listed_only_if_files_in_them_can_be_collected() {
+        let into = |more: &[(&str, &str)], path: &str| {
+            parse(more).unwrap().passes_over_directory(path).unwrap_or_default()
+        };
+        assert_eq!(into(&[], "a"), "COLLECT_RECURSIVE is false");
+        assert_eq!(passes_over(&[], "a/b.csv"), "it is in a directory below, and COLLECT_RECURSIVE is false");
+        let recursive = ("COLLECT_RECURSIVE", "true");
+        let archive = ("COLLECT_ARCHIVE_DIRECTORY", "old/acme/");
+        let nothing = ("COLLECT_EXCLUDE", "none");
+        for (more, path, expected) in [
+            (&[recursive][..], "a", ""),
+            (&[recursive], "a/.snapshot", "it matches .* in COLLECT_EXCLUDE"),
+            (&[recursive, nothing], ".snapshot", ""),
+            (&[recursive, nothing], "a/.done", "it is the archive"),
+            (&[recursive, archive], "old", ""),
+            (&[recursive, archive], "old/acme", "it is the archive"),
+            (&[recursive, archive], "old/acme/2026", "it is the archive"),
+            (&[recursive, archive], "a/old/acme", ""),
+        ] {
+            assert_eq!(into(more, path), expected, "{path}");
+        }
+        assert_eq!(
+            passes_over(&[recursive, archive], "old/acme/20261127120000-a.csv"),
+            "it is in the archive"
+        );
+        assert_eq!(passes_over(&[recursive, nothing], ".done/20261127120000-a.csv"), "it is in the archive");
+    }
+
+    #[test]
+    fn story_285_a_marker_is_not_collected_itself() {
+        let marker = [("COLLECT_MARKER", "{name}.done"), ("COLLECT_RECURSIVE", "true")];
+        let settings = parse(&marker).unwrap();
+        for path in ["a.csv.done", "b/a.csv.done", "without-a-file.done"] {
+            assert_eq!(settings.passes_over(path).as_deref(), Some("it is a marker, by COLLECT_MARKER"));
+        }
+        for path in ["a.csv", ".done.csv", "a.done.csv"] {
+            assert_eq!(settings.passes_over(path).is_none(), !path.starts_with('.'), "{path}");
+        }
+        // It is found although its name is excluded.
+        let hidden = parse(&[("COLLECT_MARKER", ".{name}.ok")]).unwrap();
+        assert_eq!(hidden.marker.unwrap().of("a.csv"), ".a.csv.ok");
+        assert!(parse(&[("COLLECT_MARKER", "none")]).unwrap().marker.is_none());
+    }
+
+    #[test]
+    fn story_283_an_empty_file_is_collected_unless_it_is_not_wanted() {
+        let file = |size| RemoteFile {
+            host: "h".into(),
+            directory: "out".into(),
+            path: "a.csv".into(),
+            size,
+            modified: Some(1),
+        };
+        let skipping = parse(&[("COLLECT_EMPTY", "skip")]).unwrap();
+        assert_eq!(parse(&[]).unwrap().skips(&file(0)), None);
+        assert_eq!(skipping.skips(&file(0)).as_deref(), Some("it is empty, and COLLECT_EMPTY is skip"));
+        assert_eq!(skipping.skips(&file(1)), None);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let wrong = [
+            ("COLLECT_BUCKET", "Collected"),
+            ("COLLECT_DIRECTORY", "~/out"),
+            ("COLLECT_INCLUDE", "a\u{7}b"),
+            ("COLLECT_RECURSIVE", "yes"),
+            ("COLLECT_SETTLE_SECONDS", "soon"),
+            ("COLLECT_MARKER", ".done"),
+            ("COLLECT_OBJECT_KEY", "{paht}"),
+            ("COLLECT_IF_EXISTS", "overwrite"),
+            ("COLLECT_AFTERWARDS", "rename"),
+            ("COLLECT_ARCHIVE_DIRECTORY", "~/old"),
+            ("COLLECT_ARCHIVE_DAYS", "-1"),
+            ("COLLECT_EMPTY", "keep"),
+            ("COLLECT_NEWEST_ONLY", "maybe"),
+            ("COLLECT_MAX_FILES", "0"),
+            ("COLLECT_MARK_SYNCHED", "1"),
+        ];
+        let error = parse(&wrong).unwrap_err();
+        for (name, value) in wrong {
+            assert!(error.contains(&format!("{name} is {value:?}: ")), "{name}: {error}");
+        }
+        let error = CollectSettings::parse(&Variables::default()).unwrap_err();
+        assert!(error.message().starts_with("COLLECT_BUCKET is not set: set it to"), "{error}");
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_named() {
+        let leave = ("COLLECT_AFTERWARDS", "leave");
+        let delete = ("COLLECT_AFTERWARDS", "delete");
+        for (more, words) in [
+            (
+                &[leave, ("COLLECT_ARCHIVE_DIRECTORY", "old")][..],
+                "COLLECT_ARCHIVE_DIRECTORY is \"old\": with COLLECT_AFTERWARDS=leave nothing is archived, expected nothing",
+            ),
+            (
+                &[delete, ("COLLECT_ARCHIVE_DIRECTORY", "old")],
+                "with COLLECT_AFTERWARDS=delete nothing is archived",
+            ),
+            (
+                &[leave, ("COLLECT_ARCHIVE_DAYS", "14")],
+                "COLLECT_ARCHIVE_DAYS is \"14\": with COLLECT_AFTERWARDS=leave nothing is archived, expected 0",
+            ),
+            (
+                &[("COLLECT_NEWEST_ONLY", "true")],
+                "COLLECT_NEWEST_ONLY is \"true\": with COLLECT_AFTERWARDS=archive the newest file goes",
+            ),
+            (&[("COLLECT_NEWEST_ONLY", "true"), delete], "expected false, or leave in COLLECT_AFTERWARDS"),
+            (
+                &[("COLLECT_ARCHIVE_DIRECTORY", "/old")],
+                "COLLECT_ARCHIVE_DIRECTORY is \"/old\": whether this is in COLLECT_DIRECTORY cannot be told",
+            ),
+            (
+                &[
+                    ("COLLECT_DIRECTORY", "/out"),
+                    ("SFTP_LOCATION", "/in"),
+                    ("COLLECT_ARCHIVE_DIRECTORY", "/out/"),
+                ],
+                "would be collected again, expected another directory",
+            ),
+        ] {
+            let error = parse(more).unwrap_err();
+            assert!(error.contains(words) && !error.contains("; COLLECT"), "{words}: {error}");
+        }
+        for more in [
+            &[leave, ("COLLECT_NEWEST_ONLY", "true")][..],
+            &[("COLLECT_ARCHIVE_DIRECTORY", "old"), ("COLLECT_ARCHIVE_DAYS", "14")],
+            &[("COLLECT_ARCHIVE_DIRECTORY", "out")],
+            &[("COLLECT_IF_EXISTS", "keep-both"), leave],
+            &[("COLLECT_SETTLE_SECONDS", "0"), ("COLLECT_MARKER", "{name}.done")],
+        ] {
+            parse(more).unwrap();
+        }
+    }
 }

@@ -91,3 +91,107 @@ pub(super) fn refuse(variables: &Variables, problems: &mut Problems, directory: 
         problems.wrong(&COLLECT_DIRECTORY, directory, &problem);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a directory that is collected while this is delivered into.
+    fn problem(directory: &str, location: &str, recursive: bool, more: &[(&str, &str)]) -> String {
+        let mut variables: Vec<(&str, &str)> = vec![("SFTP_LOCATION", location)];
+        variables.extend(more);
+        let refused = Problems::of(&variables, |variables, problems| {
+            refuse(variables, problems, directory, recursive);
+            Some(())
+        });
+        refused.map_err(|error| error.message().to_owned()).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn story_292_a_directory_that_is_delivered_into_is_not_collected_from() {
+        for (directory, location, words) in [
+            ("in", "in", "it is the same as SFTP_LOCATION \"in\""),
+            ("", "", "it is the same as SFTP_LOCATION, which is empty"),
+            (".", "", "is the same as"),
+            ("./in/", "in//", "is the same as"),
+            ("/in", "/in/", "is the same as"),
+            ("In", "in", "is the same as"),
+            ("in\\box", "in/box", "is the same as"),
+            ("out", "", "it lies in SFTP_LOCATION, which is empty and therefore the home directory"),
+            ("in/answers", "in", "lies in"),
+            ("/data/out", "/", "lies in"),
+            ("/out", "out", "may overlap"),
+            ("out", "/out", "may overlap"),
+            ("/out", "", "may overlap"),
+            ("", "/home/acme", "may overlap"),
+        ] {
+            for recursive in [false, true] {
+                let problem = problem(directory, location, recursive, &[]);
+                let beginning = format!("COLLECT_DIRECTORY is {directory:?}: it ");
+                assert!(problem.starts_with(&beginning) && problem.contains(words), "{problem}");
+                let ways = ["expected ", "COLLECT_INCLUDE", "COLLECT_AFTERWARDS=leave"];
+                assert!(ways.iter().all(|way| problem.contains(way)), "{problem}");
+            }
+        }
+        for (directory, location) in
+            [("out", "in"), ("in", "inbox"), ("/data/out", "/data/in"), ("out/in", "in"), ("./out", "in")]
+        {
+            assert_eq!(problem(directory, location, true, &[]), "", "{directory} {location}");
+        }
+    }
+
+    #[test]
+    fn story_292_a_directory_around_that_of_deliveries_may_be_collected_from_but_not_those_below_it() {
+        for (directory, location) in [("", "in"), ("data", "data/in"), ("/", "/in")] {
+            assert_eq!(problem(directory, location, false, &[]), "");
+            assert!(problem(directory, location, true, &[]).contains("it contains SFTP_LOCATION"));
+        }
+    }
+
+    #[test]
+    fn story_292_the_directory_of_deliveries_is_the_one_that_every_remote_path_begins_with() {
+        let into = |path| [("SFTP_REMOTE_PATH", path)];
+        assert_eq!(problem("out", "", true, &into("in/{key}")), "");
+        assert!(problem("in", "", true, &into("in/{key}")).contains("is the same as"));
+        assert!(problem("out", "", true, &into("{dir}/in/{name}")).contains("lies in"));
+        // Its own problem is reported elsewhere. Until then it says nothing.
+        assert!(problem("out", "", true, &into("in/{kye}")).contains("lies in"));
+    }
+
+    #[test]
+    fn story_292_partial_files_are_not_collected_from_their_own_directory() {
+        let staging = |path| [("SFTP_STAGING_DIRECTORY", path)];
+        for (directory, location, path, words) in [
+            ("/stage", "/in", "/stage", "is the same as SFTP_STAGING_DIRECTORY \"/stage\""),
+            ("/stage/x", "/in", "/stage", "lies in SFTP_STAGING_DIRECTORY"),
+            ("/", "/in", "/stage", "contains SFTP_STAGING_DIRECTORY"),
+            ("out", "in", "/stage", "may overlap with SFTP_STAGING_DIRECTORY"),
+        ] {
+            let problem = problem(directory, location, true, &staging(path));
+            assert!(problem.contains(words), "{words}: {problem}");
+        }
+        assert_eq!(problem("/out", "/in", true, &staging("/stage")), "");
+        assert_eq!(problem("out", "in", true, &staging("stage")), "");
+        let at_once = problem("in/stage", "in", true, &staging("stage"));
+        assert_eq!(at_once.matches("COLLECT_DIRECTORY is").count(), 2, "{at_once}");
+    }
+
+    #[test]
+    fn story_292_files_that_stay_or_are_told_apart_may_be_where_files_are_delivered() {
+        use crate::CollectSettings;
+        let parse = |more: &[(&str, &str)]| {
+            let least =
+                [("COLLECT_BUCKET", "collected"), ("SFTP_LOCATION", "box"), ("COLLECT_DIRECTORY", "box")];
+            CollectSettings::parse(&least.iter().chain(more).copied().collect())
+        };
+        for allowed in [("COLLECT_AFTERWARDS", "leave"), ("COLLECT_INCLUDE", "*.ack")] {
+            parse(&[allowed]).unwrap();
+        }
+        for refused in
+            [("COLLECT_AFTERWARDS", "delete"), ("COLLECT_EXCLUDE", "*.csv"), ("COLLECT_INCLUDE", " , ")]
+        {
+            let error = parse(&[refused]).unwrap_err();
+            assert!(error.message().contains("so delivered files would be collected"), "{error}");
+        }
+    }
+}

@@ -341,7 +341,7 @@ settings! {
         values: Text,
         default: Some(".*,*.part,*.partial,*.filepart,*.tmp,*.working"),
         stack: Parameter("CollectExclude"),
-        description: "Do not collect files that match one of these patterns. A pattern without a slash is for each component of the path, so it also leaves out directories. The default is for hidden files and for files that common tools have not finished. This takes precedence over `COLLECT_INCLUDE`.",
+        description: "Do not collect files that match one of these patterns. A pattern without a slash is for each component of the path, so it also leaves out directories. The default is for hidden files and for files that common tools have not finished; `none` excludes nothing. This takes precedence over `COLLECT_INCLUDE`.",
     }
     COLLECT_RECURSIVE {
         need: Usual,

@@ -3,12 +3,8 @@
 mod listing;
 mod object;
 mod one;
-mod progress;
 mod recursive;
 mod runner;
-#[cfg(test)]
-mod samples;
-mod state;
 mod summary;
 
 use std::process::ExitCode;

@@ -1,28 +1,30 @@
 //! The delivery of one object.
 
 use bridge::{
-    CredentialReference, ErrorName, FetchKeyInput, FetchKeyOutput, Progress, Receipt, Result, TransferInput,
-    VerifyRemoteInput,
+    Checkpoint, CredentialReference, ErrorName, FetchKeyInput, FetchKeyOutput, Progress, Receipt, Result,
+    TransferInput, VerifyRemoteInput,
 };
 use delivery::{Document, Functions, Handlers, Recorder, State, StateError, StateMachine};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::state::Journal;
+use crate::many::Attempt;
+use crate::state::Journal;
 
 /// The delivery of one object, with what it keeps on this machine.
 pub(super) struct ObjectDelivery {
     pub(super) event: Value,
     pub(super) credential: CredentialReference,
-    pub(super) journal: Journal,
+    pub(super) journal: Journal<Checkpoint>,
     pub(super) handlers: Handlers,
     pub(super) recorder: Recorder,
     /// The state that failed last.
     pub(super) failed: State,
 }
 
-impl ObjectDelivery {
-    /// Runs to the end, without retries. A second call resumes.
-    pub(super) async fn run(&mut self) -> Result<Receipt> {
+impl Attempt for ObjectDelivery {
+    type Done = Receipt;
+
+    async fn run(&mut self) -> Result<Receipt> {
         let document = Document {
             credential: Some(self.credential.clone()),
             checkpoint: self.journal.checkpoint.clone(),
@@ -36,7 +38,9 @@ impl ObjectDelivery {
             failed.error
         })
     }
+}
 
+impl ObjectDelivery {
     /// Cleans up after the last run: removes a state that no run can resume, and records a failure.
     pub(super) async fn settle(&mut self, outcome: &Result<Receipt>) {
         if outcome.as_ref().err().is_none_or(|error| self.leaves_nothing(error.name)) {
@@ -45,7 +49,8 @@ impl ObjectDelivery {
         if let Err(error) = outcome {
             let Journal { execution, checkpoint, .. } = &self.journal;
             let failed = StateError { state: self.failed, error: error.clone() };
-            self.recorder.record(execution, &self.event, checkpoint.as_ref(), &failed).await;
+            let checkpoint = checkpoint.as_ref().map(|checkpoint| json!(checkpoint));
+            self.recorder.record(execution, &self.event, checkpoint, &failed).await;
         }
     }
 
@@ -84,7 +89,7 @@ impl ObjectDelivery {
 /// Calls the handlers, and writes each checkpoint to the journal.
 struct Journaled<'a> {
     handlers: &'a mut Handlers,
-    journal: &'a mut Journal,
+    journal: &'a mut Journal<Checkpoint>,
 }
 
 impl Functions for Journaled<'_> {

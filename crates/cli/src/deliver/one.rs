@@ -7,11 +7,13 @@ use aws_sdk_s3::types::EncodingType;
 use bridge::{Error, ErrorName, Outcome};
 
 use super::runner::DeliveryRunner;
-use super::summary::{self, Server};
-use super::{listing, progress};
+use super::{listing, summary};
+use crate::address::Server;
 use crate::failure;
 use crate::location::Location;
+use crate::many::Attempt as _;
 use crate::output::{self, Layout};
+use crate::progress;
 use crate::stop::Stop;
 
 pub(super) async fn run(runner: &DeliveryRunner, object: &Location, json: bool, stop: &Stop) -> ExitCode {

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use aws::clients::{self, Account};
 use aws::credential::Clients;
-use bridge::{CredentialReference, FetchKeyInput, PinnedObject, RecordSettings, Result, Settings, Variables};
+use bridge::{
+    Checkpoint, CredentialReference, FetchKeyInput, PinnedObject, RecordSettings, Result, Settings, Variables,
+};
 use delivery::{Handlers, Recorder, State, StateError};
 use partner::{Manners, Partner};
 
 use super::object::ObjectDelivery;
-use super::progress::Observers;
-use super::state::States;
+use crate::address::Server;
 use crate::location::Location;
+use crate::many::ServerFacts;
+use crate::progress::Observers;
+use crate::state::{Journal, Origin, States};
 
 /// The connection, the credential and the settings of one run.
 pub(super) struct DeliveryRunner {
@@ -25,14 +29,6 @@ pub(super) struct DeliveryRunner {
     recorder: Recorder,
 }
 
-/// What decides how many files are in progress at the same time.
-pub(super) struct ServerFacts {
-    /// Maximum number of files that may be open at once, if the server says so.
-    pub(super) open_files_max: Option<usize>,
-    /// The shortest time that an answer took.
-    pub(super) round_trip: Duration,
-}
-
 impl DeliveryRunner {
     /// Reads the settings of the environment and the credential. If that fails, the failure is recorded for `object`.
     pub(super) async fn start(object: &Location, state_directory: Option<PathBuf>) -> Result<Self> {
@@ -42,7 +38,7 @@ impl DeliveryRunner {
         let records = RecordSettings::parse_if_set(&variables)?;
         let clients = Clients::new(&clients::complete_config(&Account::default()).await?);
         let recorder = Recorder::new(records, clients.s3.clone());
-        let states = States::new(state_directory, &settings);
+        let states = States::new(state_directory, origin(&settings));
         let (execution, event) = (states.execution(), object.event());
         let fetch_key = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
         let input = FetchKeyInput { event: event.clone() };
@@ -74,23 +70,12 @@ impl DeliveryRunner {
 
     /// Logs in, and returns what decides the number of files.
     pub(super) async fn meet_server(&self) -> Result<ServerFacts> {
-        let asking = self.partner.with_session(&self.credential, None, async |session| {
-            let sftp = session.sftp();
-            // Without an answer, no limit is known.
-            let limits = sftp.limits().await.ok().flatten();
-            Ok(ServerFacts {
-                open_files_max: limits
-                    .and_then(|limits| usize::try_from(limits.handles).ok())
-                    .filter(|max| *max > 0),
-                round_trip: sftp.round_trip(),
-            })
-        });
-        asking.await
+        ServerFacts::ask(&self.partner, &self.credential).await
     }
 
     /// The delivery of an object: a new one, or the unfinished one of an earlier run.
     pub(super) async fn delivery(&self, object: &Location, observers: Observers) -> ObjectDelivery {
-        let mut journal = self.states.open(object);
+        let mut journal: Journal<Checkpoint> = self.states.open(&object.to_string());
         if let Some(checkpoint) = &journal.checkpoint
             && !self.is_newest(&checkpoint.object).await
         {
@@ -123,5 +108,16 @@ impl DeliveryRunner {
     /// Ends the session, if the server answers in time.
     pub(super) async fn disconnect(&self) {
         let _ = tokio::time::timeout(Duration::from_secs(5), self.partner.disconnect()).await;
+    }
+}
+
+/// With other settings, a checkpoint leads to the wrong place.
+fn origin(settings: &Settings) -> Origin {
+    let Settings { location, policy, proof, marker, after_delivery, .. } = settings;
+    Origin {
+        command: "deliver",
+        server: Server::of(settings),
+        location: location.clone(),
+        decisive: format!("{policy:?} {proof:?} {marker:?} {after_delivery:?}"),
     }
 }

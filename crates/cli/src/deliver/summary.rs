@@ -1,30 +1,10 @@
 //! What `deliver` prints for people, as lines.
 
-use bridge::{Error, Outcome, Receipt, Settings};
+use bridge::{Error, Outcome, Receipt};
 
+use crate::address::Server;
 use crate::location::Location;
 use crate::output;
-
-/// The partner's server, for addresses.
-pub(super) struct Server {
-    host: String,
-    port: u16,
-}
-
-impl Server {
-    pub(super) fn of(settings: &Settings) -> Self {
-        Self { host: settings.host.clone(), port: settings.port }
-    }
-
-    /// `sftp://HOST/PATH`, with the port unless it is 22.
-    fn address(&self, path: &str) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        match self.port {
-            22 => format!("sftp://{host}/{path}"),
-            port => format!("sftp://{host}:{port}/{path}"),
-        }
-    }
-}
 
 /// How a delivery ended, and its warnings.
 pub(super) fn receipt(receipt: &Receipt, server: &Server) -> Vec<String> {
@@ -69,9 +49,9 @@ mod tests {
     use bridge::{ErrorName, Execution, Parties, Proof, Report};
     use proptest::prelude::*;
 
-    use super::super::samples;
     use super::*;
     use crate::output::tests::{assert_plain, hostile};
+    use crate::samples;
 
     fn receipt_of(text: &str, outcome: Outcome) -> Receipt {
         let (object, credential) = (samples::object(text), samples::credential(text));
@@ -87,21 +67,10 @@ mod tests {
         }
     }
 
-    fn server(host: &str, port: u16) -> Server {
-        Server { host: host.into(), port }
-    }
-
-    #[test]
-    fn story_47_the_address_has_its_port() {
-        assert_eq!(server("h", 22).address("in/x"), "sftp://h/in/x");
-        assert_eq!(server("h", 2222).address("in/x"), "sftp://h:2222/in/x");
-        assert_eq!(server("2001:db8::1", 2222).address("x"), "sftp://[2001:db8::1]:2222/x");
-    }
-
     proptest! {
         #[test]
         fn story_40_deliver_says_what_others_wrote_on_one_line(text in hostile()) {
-            let server = server(&text, 2222);
+            let server = Server { host: text.clone(), port: 2222 };
             for outcome in
                 [Outcome::Delivered, Outcome::AlreadyDelivered, Outcome::Skipped, Outcome::Superseded]
             {

@@ -11,7 +11,6 @@ mod filter;
 mod history;
 mod holdings;
 mod listing;
-mod moments;
 mod names;
 mod operator;
 mod problem;

@@ -181,7 +181,7 @@ mod tests {
     use aws_sdk_s3::types::Object;
 
     use super::*;
-    use crate::deliver::progress;
+    use crate::progress;
 
     fn totals(moved_to: Option<&str>) -> Totals {
         Totals {

@@ -1,9 +1,7 @@
 //! `deliver --recursive`: all objects below a prefix, many at the same time, over one connection.
 
 mod batch;
-mod in_progress;
 mod lister;
-mod open_files;
 mod run;
 
 use std::process::ExitCode;
@@ -12,12 +10,13 @@ use std::sync::Arc;
 use bridge::Outcome;
 
 use self::run::{End, Finished, NotTried, Summary};
-use super::progress;
 use super::runner::DeliveryRunner;
-use super::summary::{self, Server};
+use super::summary;
+use crate::address::Server;
 use crate::failure;
 use crate::location::Location;
 use crate::output::{self, Layout};
+use crate::progress;
 use crate::stop::Stop;
 
 /// The number of deliveries by how they ended.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bridge::{Error, Receipt, Result};
 use indicatif::ProgressBar;
-use tokio::task::{JoinError, JoinSet};
 
 use super::batch::Batch;
 use super::lister::{Lister, Totals};
 use crate::deliver::listing::ListedObject;
 use crate::deliver::runner::DeliveryRunner;
 use crate::location::Location;
+use crate::many::Tasks;
 use crate::stop::Stop;
 
 /// One delivery that has finished.
@@ -67,12 +67,11 @@ pub(super) async fn run(
         bar,
         totals: Arc::clone(&totals),
         batch: None,
-        deliveries: JoinSet::new(),
+        deliveries: Tasks::new(on_finished),
         tried: 0,
-        on_finished,
     };
     let mut end = run.start_all(&mut lister, stop).await;
-    let cut_off = run.finish(stop).await;
+    let cut_off = run.deliveries.finish(stop).await;
     if let End::PartnerFailed { not_tried, .. } = &mut end {
         not_tried.at_least = !lister.is_counted().await;
         not_tried.objects = totals.objects().saturating_sub(run.tried);
@@ -87,9 +86,8 @@ struct Run<'a, F> {
     totals: Arc<Totals>,
     /// Started with the first object.
     batch: Option<Arc<Batch>>,
-    deliveries: JoinSet<Finished>,
+    deliveries: Tasks<Finished, F>,
     tried: usize,
-    on_finished: F,
 }
 
 impl<F: FnMut(&Finished)> Run<'_, F> {
@@ -117,9 +115,7 @@ impl<F: FnMut(&Finished)> Run<'_, F> {
         for listed in objects {
             let batch = self.batch().await?;
             let permit = batch.in_progress.admit(listed.size).await;
-            while let Some(finished) = self.deliveries.try_join_next() {
-                self.report(finished);
-            }
+            self.deliveries.report_finished();
             batch.ensure_hope()?;
             let object = Location { bucket: self.bucket.to_owned(), object_key: listed.object_key.clone() };
             self.deliveries.spawn(async move {
@@ -140,30 +136,5 @@ impl<F: FnMut(&Finished)> Run<'_, F> {
         let batch = Box::pin(Batch::start(runner, bar, totals)).await?;
         self.batch = Some(Arc::clone(&batch));
         Ok(batch)
-    }
-
-    fn report(&mut self, finished: Result<Finished, JoinError>) {
-        // A task can only be lost by a panic, which ends the process.
-        if let Ok(finished) = finished {
-            (self.on_finished)(&finished);
-        }
-    }
-
-    /// Waits for the deliveries in progress. Returns the number of those that a stop cut off.
-    async fn finish(&mut self, stop: &Stop) -> usize {
-        let mut due = std::pin::pin!(stop.due());
-        loop {
-            tokio::select! {
-                finished = self.deliveries.join_next() => match finished {
-                    Some(finished) => self.report(finished),
-                    None => return 0,
-                },
-                () = &mut due => {
-                    let cut_off = self.deliveries.len();
-                    self.deliveries.shutdown().await;
-                    return cut_off;
-                }
-            }
-        }
     }
 }

@@ -4,8 +4,8 @@ use bridge::{FailureKey, is_unprintable};
 use serde_json::{Value, json};
 
 use super::remote::Remote;
+use crate::moments::rfc3339;
 use crate::operate::holdings::{Failed, Holding, Upload};
-use crate::operate::moments::rfc3339;
 use crate::output::{Span, Style};
 
 /// What was found of one object.

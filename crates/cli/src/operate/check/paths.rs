@@ -2,8 +2,8 @@
 
 use bridge::{IfExists, Outcome, ReceiptKey, Route, Settings, object_part};
 
+use crate::moments::rfc3339;
 use crate::operate::holdings::{Holding, Upload};
-use crate::operate::moments::rfc3339;
 use crate::operate::problem::Problem;
 use crate::operate::records::Records;
 

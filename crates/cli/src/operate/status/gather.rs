@@ -8,9 +8,9 @@ use bridge::{FailureState, ObjectCreated};
 use serde_json::Value;
 
 use super::snapshot::{DAY, Failures, Running, Snapshot};
+use crate::moments::rfc3339;
 use crate::operate::executions::Executions;
 use crate::operate::history::doing;
-use crate::operate::moments::rfc3339;
 use crate::operate::operator::Operator;
 use crate::operate::problem::Problem;
 use crate::operate::records::Records;

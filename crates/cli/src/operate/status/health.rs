@@ -3,8 +3,8 @@
 use indicatif::HumanCount;
 
 use super::snapshot::Snapshot;
+use crate::moments::rfc3339;
 use crate::operate::history::Doing;
-use crate::operate::moments::rfc3339;
 use crate::operate::problem::Answer;
 use crate::output::Style;
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::health::Health;
 use super::snapshot::{Delivered, Running, Snapshot};
+use crate::moments::rfc3339;
 use crate::operate::history::Doing;
-use crate::operate::moments::rfc3339;
 use crate::operate::table::{Align, Table};
 use crate::output::{Span, Style};
 

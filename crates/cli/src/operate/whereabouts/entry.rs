@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::operate::moments::rfc3339;
+use crate::moments::rfc3339;
 use crate::output::{Span, Style};
 
 /// One line of an object's history.

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::entry::{Entry, Event};
 use super::verdict::{Told, Verdict, verdict};
+use crate::moments::rfc3339;
 use crate::operate::holdings::{
     Content, Currency, OpenFailures, ReceiptsBuilder, Rule, Upload, Version, judge,
 };
-use crate::operate::moments::rfc3339;
 
 /// All that is known of one object.
 #[derive(Default)]

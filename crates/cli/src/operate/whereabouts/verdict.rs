@@ -4,8 +4,8 @@ use bridge::{FailureKey, Outcome, ReceiptKey};
 use serde_json::Value;
 
 use crate::location::Location;
+use crate::moments::rfc3339;
 use crate::operate::holdings::{Currency, Holding, Upload};
-use crate::operate::moments::rfc3339;
 use crate::operate::problem::Answer;
 
 /// What is known of the newest upload.

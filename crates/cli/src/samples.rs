@@ -2,7 +2,7 @@
 
 use bridge::{Checkpoint, CredentialReference, PinnedObject, Route, SecretLocation};
 
-pub(super) fn object(object_key: &str) -> PinnedObject {
+pub(crate) fn object(object_key: &str) -> PinnedObject {
     PinnedObject {
         bucket: "b".into(),
         object_key: object_key.into(),
@@ -15,12 +15,12 @@ pub(super) fn object(object_key: &str) -> PinnedObject {
     }
 }
 
-pub(super) fn checkpoint() -> Checkpoint {
+pub(crate) fn checkpoint() -> Checkpoint {
     let route = Route::Direct { path: "in/file.bin".into() };
     Checkpoint::start(object("k"), route, "2026-11-27T00:00:00Z".into())
 }
 
-pub(super) fn credential(user_name: &str) -> CredentialReference {
+pub(crate) fn credential(user_name: &str) -> CredentialReference {
     CredentialReference {
         location: SecretLocation::SecretsManager { arn: "a".into(), version_id: "v".into() },
         user_name: user_name.into(),

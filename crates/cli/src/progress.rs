@@ -13,13 +13,13 @@ const ESTIMATE_AFTER: Duration = Duration::from_secs(3);
 
 /// Receives the progress of one delivery.
 #[derive(Clone)]
-pub(super) struct Observers {
-    pub(super) on_sent: OnProgress,
-    pub(super) on_read_back: OnProgress,
+pub(crate) struct Observers {
+    pub(crate) on_sent: OnProgress,
+    pub(crate) on_read_back: OnProgress,
 }
 
 /// A bar on standard error for one file. indicatif draws nothing if that is not a terminal.
-pub(super) fn one_file() -> ProgressBar {
+pub(crate) fn one_file() -> ProgressBar {
     let bar = ProgressBar::no_length().with_message("sending");
     bar.set_style(style(
         "{msg:<9} [{bar:20}] {decimal_bytes:>10} of {decimal_total_bytes:>10} {decimal_bytes_per_sec:>12} {left:>8}",
@@ -28,7 +28,7 @@ pub(super) fn one_file() -> ProgressBar {
 }
 
 /// A bar for many files: how many are finished, and below it the file that was started last.
-pub(super) fn many_files() -> ProgressBar {
+pub(crate) fn many_files() -> ProgressBar {
     let bar = ProgressBar::no_length();
     bar.set_style(style(
         "{prefix} [{bar:8}] {decimal_bytes:>10} of {decimal_total_bytes:>10} {decimal_bytes_per_sec:>12} {left:>8}\n{wide_msg}",
@@ -37,12 +37,12 @@ pub(super) fn many_files() -> ProgressBar {
 }
 
 /// Shows the file that was started last.
-pub(super) fn started(bar: &ProgressBar, object_key: &str) {
+pub(crate) fn started(bar: &ProgressBar, object_key: &str) {
     bar.set_message(printable(object_key).into_owned());
 }
 
 /// Shows how many files are finished.
-pub(super) fn finished(bar: &ProgressBar, files: usize, total: usize) {
+pub(crate) fn finished(bar: &ProgressBar, files: usize, total: usize) {
     bar.set_prefix(format!("{files}/{total} files"));
 }
 
@@ -68,7 +68,7 @@ fn in_words(left: Duration) -> String {
 }
 
 /// For the bar of one file: shows the current step and its progress.
-pub(super) fn observers(bar: &ProgressBar) -> Observers {
+pub(crate) fn observers(bar: &ProgressBar) -> Observers {
     let showing = |step: &'static str| -> OnProgress {
         let bar = bar.clone();
         Arc::new(move |done, total| {
@@ -89,7 +89,7 @@ pub(super) fn observers(bar: &ProgressBar) -> Observers {
 }
 
 /// For the bar of many files: adds what this file has sent, and counts it in `sent`.
-pub(super) fn adding(bar: &ProgressBar, sent: &Arc<AtomicU64>) -> Observers {
+pub(crate) fn adding(bar: &ProgressBar, sent: &Arc<AtomicU64>) -> Observers {
     let (bar, sent) = (bar.clone(), Arc::clone(sent));
     let on_sent: OnProgress = Arc::new(move |done, _| {
         let before = sent.fetch_max(done, Ordering::Relaxed);

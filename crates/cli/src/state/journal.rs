@@ -1,29 +1,50 @@
-//! The states of all deliveries, and the journal of one.
+//! The states of all runs, and the journal of one file.
 
 use std::path::PathBuf;
 
-use bridge::{Checkpoint, Execution, Phase, Settings};
+use bridge::{Checkpoint, Execution, Phase};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::directory;
 use super::file::StateFile;
-use crate::location::Location;
+use crate::address::Server;
 use crate::output;
 
 /// A file of fewer bytes is small.
 const SMALL: u64 = 1 << 20;
 
-/// The states of all deliveries, in one directory.
+/// What the states of a run have in common.
+pub(crate) struct Origin {
+    /// The command, which names the executions.
+    pub(crate) command: &'static str,
+    pub(crate) server: Server,
+    /// The directory on the server.
+    pub(crate) location: String,
+    /// The settings that decide where a file goes and how, as text. With others, a checkpoint leads to the wrong place.
+    pub(crate) decisive: String,
+}
+
+/// How far the work on a file has come.
+pub(crate) trait Resumable: Clone + Serialize + DeserializeOwned {
+    /// Whether the next run may as well begin again. With thousands of small files, writing the state of each one again
+    /// takes longer.
+    fn is_cheap_to_repeat(&self) -> bool;
+}
+
+impl Resumable for Checkpoint {
+    /// The file is small, and nothing was asked of the final name yet.
+    fn is_cheap_to_repeat(&self) -> bool {
+        matches!(self.phase, Phase::Sent(_) | Phase::Found(_)) && self.object.size < SMALL
+    }
+}
+
+/// The states of all runs, in one directory.
 pub(crate) struct States {
     /// `None`: no state is kept.
     directory: Option<PathBuf>,
-    host: String,
-    port: u16,
-    location: String,
-    /// Hash of the settings that decide where a file goes and how. With other settings, a checkpoint leads to the wrong
-    /// place.
-    settings: String,
+    origin: Origin,
     started_at: String,
 }
 
@@ -38,19 +59,19 @@ struct Identity {
 
 /// The contents of a state's file.
 #[derive(Serialize, Deserialize)]
-struct State {
+struct State<C> {
     #[serde(flatten)]
     identity: Identity,
     execution: Execution,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<Checkpoint>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<C>,
 }
 
-/// The execution of one object: a new one, or the unfinished one of an earlier run.
-pub(crate) struct Journal {
+/// The execution of one file: a new one, or the unfinished one of an earlier run.
+pub(crate) struct Journal<C> {
     pub(crate) execution: Execution,
-    /// Where the delivery resumes.
-    pub(crate) checkpoint: Option<Checkpoint>,
+    /// Where it resumes.
+    pub(crate) checkpoint: Option<C>,
     identity: Identity,
     /// `None`: nothing is kept.
     file: Option<StateFile>,
@@ -58,23 +79,14 @@ pub(crate) struct Journal {
 
 impl States {
     /// In `directory`, or the default one. If nothing can be written there, prints a warning and keeps no state.
-    pub(crate) fn new(directory: Option<PathBuf>, settings: &Settings) -> Self {
+    pub(crate) fn new(directory: Option<PathBuf>, origin: Origin) -> Self {
         let directory = directory::prepare(directory).map_err(|problem| {
             output::note(&[format!(
                 "warning: no state can be kept ({problem}); if this run is killed, the next one starts over. Name another \
                  directory with --state-dir"
             )]);
         });
-        let Settings { host, port, location, policy, proof, marker, after_delivery, .. } = settings;
-        let decisive = format!("{policy:?} {proof:?} {marker:?} {after_delivery:?}");
-        Self {
-            directory: directory.ok(),
-            host: host.clone(),
-            port: *port,
-            location: location.clone(),
-            settings: sha256(&decisive),
-            started_at: aws::now(),
-        }
+        Self { directory: directory.ok(), origin, started_at: aws::now() }
     }
 
     /// Whether the next run resumes this one.
@@ -82,15 +94,14 @@ impl States {
         self.directory.is_some()
     }
 
-    /// Opens the journal of an object: the one that an earlier run left, or a new one.
-    pub(crate) fn open(&self, object: &Location) -> Journal {
-        let Self { host, port, location, .. } = self;
-        let object = object.to_string();
+    /// Opens the journal of an object or a file: the one that an earlier run left, or a new one.
+    pub(crate) fn open<C: Resumable>(&self, object: &str) -> Journal<C> {
+        let Server { host, port } = &self.origin.server;
         let file = self.directory.as_ref().and_then(|directory| {
-            let name = sha256(&format!("{host}\0{port}\0{location}\0{object}"));
+            let name = sha256(&format!("{host}\0{port}\0{}\0{object}", self.origin.location));
             StateFile::lock(directory, &name[..40])
         });
-        let identity = Identity { host: host.clone(), port: *port, object, settings: self.settings.clone() };
+        let identity = self.identity(object);
         let found = file.as_ref().and_then(|file| read(file, &identity));
         let (execution, checkpoint) = match found {
             // Each run counts as a redrive, so that the records of its failures stay apart.
@@ -104,20 +115,31 @@ impl States {
         journal
     }
 
-    /// A new execution. Its partial file and the records of its failures are its own.
+    fn identity(&self, object: &str) -> Identity {
+        let Origin { server, decisive, .. } = &self.origin;
+        let Server { host, port } = server.clone();
+        Identity { host, port, object: object.to_owned(), settings: sha256(decisive) }
+    }
+
+    /// A new execution. What it leaves on the server or in S3, and the records of its failures, are its own.
     pub(crate) fn execution(&self) -> Execution {
-        let name = format!("deliver-{}-{:016x}", self.started_at.replace(':', "-"), fastrand::u64(..));
+        let name = format!(
+            "{}-{}-{:016x}",
+            self.origin.command,
+            self.started_at.replace(':', "-"),
+            fastrand::u64(..)
+        );
         Execution { id: name.clone(), name, start_time: self.started_at.clone(), ..Execution::default() }
     }
 }
 
 /// Reads a state. Prints a warning if there is one that cannot be used.
-fn read(file: &StateFile, identity: &Identity) -> Option<State> {
+fn read<C: Resumable>(file: &StateFile, identity: &Identity) -> Option<State<C>> {
     match parse(file, identity) {
         Ok(state) => state,
         Err(problem) => {
             output::note(&[format!(
-                "warning: the state {} is ignored: {problem}. {} is sent from the start",
+                "warning: the state {} is ignored: {problem}. {} starts over",
                 file.path().display(),
                 identity.object
             )]);
@@ -126,12 +148,12 @@ fn read(file: &StateFile, identity: &Identity) -> Option<State> {
     }
 }
 
-fn parse(file: &StateFile, identity: &Identity) -> Result<Option<State>, String> {
+fn parse<C: Resumable>(file: &StateFile, identity: &Identity) -> Result<Option<State<C>>, String> {
     let Some(contents) = file.read().map_err(|error| error.to_string())? else { return Ok(None) };
-    let state: State = serde_json::from_slice(&contents).map_err(|_| "it cannot be parsed")?;
+    let state: State<C> = serde_json::from_slice(&contents).map_err(|_| "it cannot be parsed")?;
     let Identity { host, port, object, settings } = &state.identity;
     if (host, port, object) != (&identity.host, &identity.port, &identity.object) {
-        return Err("it belongs to another delivery".into());
+        return Err("it belongs to another file".into());
     }
     if *settings != identity.settings {
         return Err("the settings have changed".into());
@@ -139,17 +161,17 @@ fn parse(file: &StateFile, identity: &Identity) -> Result<Option<State>, String>
     Ok(Some(state))
 }
 
-impl Journal {
+impl<C: Resumable> Journal<C> {
     /// Forgets the earlier run, and starts over as this execution.
     pub(crate) fn start_over(&mut self, execution: Execution) {
         self.execution = execution;
         self.save(None);
     }
 
-    /// Remembers how far the delivery is.
-    pub(crate) fn save(&mut self, checkpoint: Option<&Checkpoint>) {
+    /// Remembers how far it is.
+    pub(crate) fn save(&mut self, checkpoint: Option<&C>) {
         self.checkpoint = checkpoint.cloned();
-        if !checkpoint.is_some_and(is_cheap_to_repeat) {
+        if !checkpoint.is_some_and(C::is_cheap_to_repeat) {
             self.write();
         }
     }
@@ -161,7 +183,7 @@ impl Journal {
         }
     }
 
-    /// Best effort: a state that cannot be written does not stop the delivery.
+    /// Best effort: a state that cannot be written stops nothing.
     fn write(&self) {
         let Some(file) = &self.file else { return };
         let (identity, execution) = (self.identity.clone(), self.execution.clone());
@@ -173,12 +195,6 @@ impl Journal {
     }
 }
 
-/// Whether the next run may as well send the file again: it is small, and nothing was asked of the final name yet. With
-/// thousands of small files, writing the state of each one again takes longer.
-fn is_cheap_to_repeat(checkpoint: &Checkpoint) -> bool {
-    matches!(checkpoint.phase, Phase::Sent(_) | Phase::Found(_)) && checkpoint.object.size < SMALL
-}
-
 fn sha256(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -188,23 +204,20 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
     use std::path::Path;
 
-    use bridge::Variables;
-
-    use super::super::super::samples;
     use super::*;
+    use crate::samples;
 
-    fn settings(more: &[(&str, &str)]) -> Settings {
-        let key = format!("SHA256:{}", "A".repeat(43));
-        let least = [("SFTP_HOST", "h"), ("SFTP_SECRET_ID", "s"), ("SFTP_TRUSTED_HOST_KEYS", key.as_str())];
-        Settings::parse(&least.iter().chain(more).copied().collect::<Variables>()).unwrap()
+    fn origin(decisive: &str) -> Origin {
+        let server = Server { host: "h".into(), port: 22 };
+        Origin { command: "deliver", server, location: "in".into(), decisive: decisive.into() }
     }
 
     fn states(directory: &Path) -> States {
-        States::new(Some(directory.to_owned()), &settings(&[]))
+        States::new(Some(directory.to_owned()), origin("a"))
     }
 
-    fn open(states: &States) -> Journal {
-        states.open(&Location::parse("b/k").unwrap())
+    fn open(states: &States) -> Journal<Checkpoint> {
+        states.open("s3://b/k")
     }
 
     #[test]
@@ -249,7 +262,7 @@ mod tests {
         let id = open(&states).execution.id;
         let file = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
         let file = file.into_iter().find(|file| file.extension().is_some_and(|kind| kind == "json")).unwrap();
-        states.settings = "other".into();
+        states.origin = origin("b");
         assert_ne!(open(&states).execution.id, id, "its checkpoint may lead elsewhere");
         std::fs::write(&file, "garbage").unwrap();
         assert_ne!(open(&states).execution.id, id);
@@ -257,7 +270,7 @@ mod tests {
 
     #[test]
     fn without_a_directory_no_state_is_kept_and_everything_else_works() {
-        let states = States::new(Some("/dev/null/x".into()), &settings(&[]));
+        let states = States::new(Some("/dev/null/x".into()), origin("a"));
         assert!(!states.are_kept());
         assert_ne!(open(&states).execution.id, open(&states).execution.id);
     }
@@ -269,7 +282,7 @@ mod tests {
         for release in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let file = release.join("state/deliver.json");
             let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-            let state: State = serde_json::from_value(written.clone()).unwrap();
+            let state: State<Checkpoint> = serde_json::from_value(written.clone()).unwrap();
             assert!(state.checkpoint.is_some(), "{}", file.display());
             assert_eq!(serde_json::to_value(state).unwrap(), written, "{}: what is read", file.display());
             releases += 1;

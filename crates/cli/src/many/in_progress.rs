@@ -20,26 +20,31 @@ const BYTES: u64 = 12 << 20;
 const LARGE: u64 = 3;
 
 /// The room for files in progress. Each file takes its share of it.
-pub(super) struct InProgress {
+pub(crate) struct InProgress {
     max: u64,
     room: Arc<Semaphore>,
 }
 
 impl InProgress {
     /// For a server with this round trip: while a file waits for an answer, others are worked on.
-    pub(super) fn new(round_trip: Duration) -> Self {
+    pub(crate) fn new(round_trip: Duration) -> Self {
         let max = u64::try_from(round_trip.as_micros() / ROUND_TRIP.as_micros()).unwrap_or(FAR);
         let max = max.clamp(NEAR, FAR);
         Self { max, room: Arc::new(Semaphore::new(max as usize)) }
     }
 
     /// Maximum number of files.
-    pub(super) fn max(&self) -> usize {
+    fn max(&self) -> usize {
         self.max as usize
     }
 
+    /// Maximum number of files that are open at the same time. `announced`: what the server says, if it does.
+    pub(crate) fn open_files_max(&self, announced: Option<usize>) -> usize {
+        announced.map_or(self.max(), |max| max.clamp(1, self.max()))
+    }
+
     /// Waits until there is room for a file of this many bytes.
-    pub(super) async fn admit(&self, size: u64) -> OwnedSemaphorePermit {
+    pub(crate) async fn admit(&self, size: u64) -> OwnedSemaphorePermit {
         match Arc::clone(&self.room).acquire_many_owned(self.share(size)).await {
             Ok(permit) => permit,
             // The semaphore is never closed.

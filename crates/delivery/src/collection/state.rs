@@ -1,0 +1,70 @@
+//! The states and the transitions between them.
+
+use std::fmt;
+
+use bridge::collect::CollectPhase;
+
+use super::document::CollectDocument;
+
+/// A state of the definition that does something, under its name there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CollectState {
+    /// Reads the credential and pins its version.
+    FetchKey,
+    /// Waits, so that a file that is still being written shows it.
+    Settle,
+    /// Reads the file and stores it. Called until every byte is stored.
+    Collect,
+    /// Looks at the object in S3.
+    VerifyObject,
+    /// Archives, deletes or leaves the file on the server.
+    SettleRemote,
+    /// The collection has ended. The receipt says how.
+    Collected,
+}
+
+impl CollectState {
+    /// The state's name in the definition.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FetchKey => "FetchKey",
+            Self::Settle => "Settle",
+            Self::Collect => "Collect",
+            Self::VerifyObject => "VerifyObject",
+            Self::SettleRemote => "SettleRemote",
+            Self::Collected => "Collected",
+        }
+    }
+
+    /// The state that goes on from this checkpoint.
+    pub fn of(phase: &CollectPhase) -> Self {
+        match phase {
+            CollectPhase::Reading { .. } => Self::Collect,
+            CollectPhase::Stored(_) => Self::VerifyObject,
+            CollectPhase::Verified(_) => Self::SettleRemote,
+        }
+    }
+
+    /// The state that follows a call that succeeded. `document` includes what the call returned.
+    pub(crate) fn after_success(self, document: &CollectDocument) -> Self {
+        match self {
+            Self::FetchKey => Self::Settle,
+            Self::Settle => Self::Collect,
+            Self::Collect | Self::VerifyObject | Self::SettleRemote => after_call(self, document),
+            Self::Collected => Self::Collected,
+        }
+    }
+}
+
+impl fmt::Display for CollectState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+fn after_call(state: CollectState, document: &CollectDocument) -> CollectState {
+    if document.receipt.is_some() {
+        return CollectState::Collected;
+    }
+    document.checkpoint.as_ref().map_or(state, |checkpoint| CollectState::of(&checkpoint.phase))
+}
