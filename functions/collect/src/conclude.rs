@@ -31,11 +31,11 @@ impl Collecting<'_> {
     /// Reads and publishes. Whatever it returns, [`conclude`](Self::conclude) follows.
     pub(crate) async fn run(&mut self) -> Result<End> {
         let limit = self.call.limit.remaining();
-        let outcome = tokio::time::timeout(limit, Box::pin(self.to_the_end())).await;
+        let outcome = tokio::time::timeout(limit, Box::pin(self.read_and_publish())).await;
         outcome.unwrap_or_else(|_| Err(self.call.no_answer()))
     }
 
-    async fn to_the_end(&mut self) -> Result<End> {
+    async fn read_and_publish(&mut self) -> Result<End> {
         loop {
             match Box::pin(self.over_sessions()).await? {
                 Read::Whole => {}

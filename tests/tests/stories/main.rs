@@ -3,6 +3,9 @@
 
 mod after;
 mod algorithms;
+mod collecting;
+#[path = "../shared/collection.rs"]
+mod collection;
 mod connection;
 mod contracts;
 mod credential;
