@@ -11,11 +11,15 @@ pub mod kind {
     pub const CLOSE: u8 = 4;
     pub const READ: u8 = 5;
     pub const WRITE: u8 = 6;
+    pub const LSTAT: u8 = 7;
     pub const FSTAT: u8 = 8;
+    pub const OPENDIR: u8 = 11;
+    pub const READDIR: u8 = 12;
     pub const STAT: u8 = 17;
     pub const STATUS: u8 = 101;
     pub const HANDLE: u8 = 102;
     pub const DATA: u8 = 103;
+    pub const NAME: u8 = 104;
     pub const ATTRS: u8 = 105;
     pub const EXTENDED: u8 = 200;
 }
@@ -57,6 +61,18 @@ impl Request {
         self.reply(kind::DATA, &[&string(data)])
     }
 
+    /// A NAME in reply to it: names, each with its attributes.
+    pub fn names(&self, entries: impl IntoIterator<Item = (impl AsRef<[u8]>, Vec<u8>)>) -> Vec<u8> {
+        let mut count = 0_u32;
+        let mut body = Vec::new();
+        for (name, attributes) in entries {
+            count += 1;
+            let line = [b"-rw-r--r--    1 acme     acme            7 Jan  1 00:00 ", name.as_ref()].concat();
+            body.extend([string(name.as_ref()), string(&line), attributes].concat());
+        }
+        self.reply(kind::NAME, &[&count.to_be_bytes(), &body])
+    }
+
     /// Offset and length of a READ or WRITE.
     pub fn range(&self) -> (u64, u32) {
         let handle = u32::from_be_bytes(self.body[..4].try_into().unwrap()) as usize;
@@ -75,6 +91,12 @@ pub fn packet(kind: u8, id: u32, body: &[&[u8]]) -> Vec<u8> {
 /// A string, with its length in front.
 pub fn string(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
+}
+
+/// Attributes: size, mode with the type of the file, and time of the last modification.
+pub fn attributes(size: u64, mode: u32, modified: u32) -> Vec<u8> {
+    let [flags, mode, modified] = [0x0d, mode, modified].map(u32::to_be_bytes);
+    [&flags[..], &size.to_be_bytes(), &mode, &modified, &modified].concat()
 }
 
 /// Serves a channel. Sends what `answer` returns. If it returns `None`, answers like a server with a single file of zeros.

@@ -13,6 +13,7 @@ pub mod lambda;
 pub mod listed;
 pub mod metrics;
 mod object;
+pub mod rate;
 mod reader;
 pub mod records;
 pub mod telemetry;

@@ -52,6 +52,12 @@ metrics! {
     SecondsWaiting, "Seconds";
     /// Failed executions.
     Failures, "Count";
+    /// Files that were stored in S3.
+    FilesCollected, "Count";
+    /// Their size.
+    BytesCollected, "Bytes";
+    /// From the look that found the file to the receipt.
+    SecondsToCollect, "Seconds";
 }
 
 /// Values that are written together: a log line that CloudWatch makes metrics of.

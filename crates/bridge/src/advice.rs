@@ -8,22 +8,22 @@ pub fn what_to_do(error: &str, place: Place) -> &'static str {
     match ErrorName::parse(error) {
         Some(name) => name.hint_for(place),
         None if error == EXECUTION_ABORTED => {
-            "Somebody stopped this delivery. If the file is still wanted, redrive: the transfer resumes."
+            "Somebody stopped this execution. If the file is still wanted, redrive: it goes on where it stopped."
         }
         None if error == EXECUTION_TIMED_OUT => {
-            "The delivery took longer than an execution may. Find out what held it up, then redrive: the transfer resumes."
+            "It took longer than an execution may. Find out what held it up, then redrive: it goes on where it stopped."
         }
         None if ["States.Runtime", "States.DataLimitExceeded"].contains(&error) => {
             "The state machine failed in a way that it cannot catch: report it with the execution's history. If a redrive fails again, start a new execution with the same input."
         }
         None if error == "Lambda.TooManyRequestsException" => {
-            "More deliveries wait than MaxConnections lets through: raise it if the partner allows, then redrive."
+            "More files wait than MaxConnections lets through: raise it if the partner allows, then redrive."
         }
         None if error.starts_with("Sandbox.")
             || error.starts_with("Runtime.")
             || error == "Lambda.Unknown" =>
         {
-            "The function crashed or ran out of time or memory: look at its log, then redrive, the transfer resumes."
+            "The function crashed or ran out of time or memory: look at its log, then redrive, it goes on where it stopped."
         }
         None if error.starts_with("Lambda.") => "AWS Lambda could not run the function: redrive.",
         None => "Step Functions stopped the state: read the cause, then redrive.",

@@ -6,6 +6,7 @@ use bridge::{
 };
 use serde_json::{Value, json};
 
+use crate::asl::{definition, follow};
 use crate::document::Document;
 use crate::state::State;
 
@@ -29,11 +30,6 @@ fn phases() -> [Phase; 6] {
         Phase::vanished(),
         Phase::Published(publication),
     ]
-}
-
-fn definition() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../statemachine/bridge.asl.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 fn document(phase: Phase, with_receipt: bool) -> Document {
@@ -68,44 +64,9 @@ fn document(phase: Phase, with_receipt: bool) -> Document {
     }
 }
 
-/// The state that follows `name`, through the choices in between.
-fn follow<'a>(states: &'a Value, name: &'a Value, input: &Value) -> &'a str {
-    let mut name = name.as_str().unwrap();
-    while states[name]["Type"] == "Choice" {
-        let choices = states[name]["Choices"].as_array().unwrap();
-        let chosen = choices.iter().find(|choice| holds(choice["Condition"].as_str().unwrap(), input));
-        name = chosen.map_or(&states[name]["Default"], |choice| &choice["Next"]).as_str().unwrap();
-    }
-    name
-}
-
-/// Evaluates as much of JSONata as the choices use.
-fn holds(condition: &str, input: &Value) -> bool {
-    let expression = condition.trim_start_matches("{% ").trim_end_matches(" %}");
-    expression.split(" and ").all(|term| {
-        if let Some(path) = term.strip_prefix("$exists(") {
-            !lookup(path.trim_end_matches(')'), input).is_null()
-        } else if let Some((path, list)) = term.split_once(" in ") {
-            let list: Vec<Value> = serde_json::from_str(&list.replace('\'', "\"")).unwrap();
-            list.contains(lookup(path, input))
-        } else if let Some((path, most)) = term.split_once(" <= ") {
-            lookup(path, input).as_u64().unwrap() <= most.parse().unwrap()
-        } else if let Some((path, value)) = term.split_once(" = ") {
-            lookup(path, input) == value.trim_matches('\'')
-        } else {
-            panic!("this test cannot evaluate {term:?}: extend it")
-        }
-    })
-}
-
-fn lookup<'a>(path: &str, input: &'a Value) -> &'a Value {
-    let fields = path.strip_prefix("$states.input.").unwrap();
-    fields.split('.').fold(input, |value, field| &value[field])
-}
-
 #[test]
 fn every_state_is_in_the_definition_and_calls_its_own_function() {
-    let definition = definition();
+    let definition = definition("bridge");
     assert_eq!(definition["StartAt"], State::FetchKey.name());
     for state in TASKS {
         let name = &definition["States"][state.name()]["Arguments"]["FunctionName"];
@@ -116,7 +77,7 @@ fn every_state_is_in_the_definition_and_calls_its_own_function() {
 
 #[test]
 fn after_each_result_the_same_state_follows_as_in_the_definition() {
-    let definition = definition();
+    let definition = definition("bridge");
     let states = &definition["States"];
     for state in TASKS {
         for phase in phases() {
@@ -136,7 +97,7 @@ fn after_each_result_the_same_state_follows_as_in_the_definition() {
 
 #[test]
 fn after_each_error_the_same_state_follows_as_in_the_definition() {
-    let definition = definition();
+    let definition = definition("bridge");
     let states = &definition["States"];
     for state in TASKS {
         for name in ErrorName::ALL {

@@ -4,8 +4,10 @@
 //! their real handlers. Retries after an error and the record of a failure ([`Recorder`]) are the caller's: call
 //! [`StateMachine::run`] again, and it continues at the state that failed.
 //!
-//! One catcher of the definition is missing: after `CredentialExpired` the definition returns to `FetchKey`. Here the
-//! error ends the run.
+//! [`CollectMachine`] is the same for `statemachine/collect.asl.json`, the other direction.
+//!
+//! One catcher of the definitions is missing: after `CredentialExpired` they return to `FetchKey`. Here the error ends the
+//! run.
 
 mod collection;
 mod document;
@@ -23,5 +25,7 @@ pub use machine::StateMachine;
 pub use record::Recorder;
 pub use state::State;
 
+#[cfg(test)]
+mod asl;
 #[cfg(test)]
 mod definition;

@@ -10,6 +10,7 @@ pub struct Learned {
     closes_late: AtomicBool,
     never_removes: AtomicBool,
     has_files_already: AtomicBool,
+    keeps_files: AtomicBool,
 }
 
 impl Learned {
@@ -52,6 +53,17 @@ impl Learned {
     /// Remembers whether it was there.
     pub fn set_has_files_already(&self, has: bool) {
         self.has_files_already.store(has, Ordering::Relaxed);
+    }
+
+    /// Whether the server kept refusing to move or remove the last file that was collected: then it is not asked again and again
+    /// for each.
+    pub fn keeps_files(&self) -> bool {
+        self.keeps_files.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that it kept refusing, or that it has done it since.
+    pub fn set_keeps_files(&self, keeps: bool) {
+        self.keeps_files.store(keeps, Ordering::Relaxed);
     }
 
     /// Whether the server has kept refusing to continue a partial file.

@@ -1,21 +1,22 @@
-//! What a call of `transfer` or `verify-remote` tells those who watch the stack: metrics, and the line that ends a delivery.
+//! What a call of a function that connects tells those who watch the stack: metrics, and the line that ends a delivery or a
+//! collection.
+
+mod begun;
+mod collected;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws::metrics::{Line, Meter, Metric};
-use bridge::{Execution, Outcome, Progress, Receipt, Result};
-use serde_json::{Value, json};
+use bridge::collect::{CollectProgress, ListProgress};
+use bridge::{Outcome, Progress, Receipt, Result};
 use sftp::Origin;
 
+pub use self::begun::Begun;
+use self::begun::{Knows, STACK};
+use self::collected::Connection;
 use crate::reachability::Reachability;
 use crate::session::Partner;
-
-const STACK: &[&[&str]] = &[&["Stack"]];
-
-/// Minimum time, in seconds, that a process reports if it was never connected: the default of `UnreachableMinutes`.
-const KNOWN_AFTER: f64 = 15.0 * 60.0;
 
 /// Watches the calls of a process.
 pub struct Watch {
@@ -26,87 +27,46 @@ pub struct Watch {
     has_connected: AtomicBool,
 }
 
-/// What is known of a call when it begins.
-#[derive(Clone, Debug)]
-pub struct Begun {
-    execution: Execution,
-    bucket: Value,
-    object_key: Value,
-    turn: Turn,
-    at: SystemTime,
-}
-
-/// Which of the calls of an execution it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// The delivery has waited for nothing but this call.
-    First,
-    Later,
-}
-
-impl Begun {
-    /// Reads the payload of either function as far as it can be read: a payload that is wrong is reported elsewhere.
-    pub fn new(payload: &Value, at: SystemTime) -> Self {
-        let execution: Execution = serde_json::from_value(payload["execution"].clone()).unwrap_or_default();
-        let either = |event: &str, checkpoint: &str| {
-            let found = payload.pointer(event).or_else(|| payload.pointer(checkpoint));
-            found.cloned().unwrap_or_default()
-        };
-        // A redriven execution keeps its start, so its age says nothing of how long it waited for its turn.
-        let is_first = payload["checkpoint"].is_null() && execution.redrive_count == 0;
-        Self {
-            bucket: either("/event/detail/bucket/name", "/checkpoint/object/bucket"),
-            object_key: either("/event/detail/object/key", "/checkpoint/object/object_key"),
-            turn: if is_first { Turn::First } else { Turn::Later },
-            execution,
-            at,
-        }
-    }
-
-    fn age(&self) -> Option<f64> {
-        seconds_between(&self.execution.start_time, self.at)
-    }
-
-    /// The fields that the other lines of the call have, too, so that one query finds all.
-    fn line(&self, message: &str) -> Line {
-        Line::default().with("message", message).with(
-            "span",
-            json!({
-                "execution": self.execution.id,
-                "bucket": self.bucket,
-                "object_key": self.object_key,
-            }),
-        )
-    }
-}
-
 impl Watch {
     /// Watches the calls that use this partner.
     pub fn new(meter: Meter, partner: Arc<Partner>) -> Self {
         Self { meter, partner, has_connected: AtomicBool::new(false) }
     }
 
-    /// Reports the end of a call.
+    /// Reports the end of a call of `transfer` or `verify-remote`.
     pub fn report(&self, begun: &Begun, outcome: &Result<Progress>) {
+        let (connection, origin) = self.connection();
+        if let Some(line) = line_of(begun, outcome, connection.reachability, connection.knows) {
+            self.meter.write(saying_origin(line, origin));
+        }
+    }
+
+    /// Reports the end of a call of `collect` or `settle-remote`.
+    pub fn report_collection(&self, begun: &Begun, outcome: &Result<CollectProgress>) {
+        let (connection, origin) = self.connection();
+        if let Some(line) = collected::of_collection(begun, outcome, connection) {
+            self.meter.write(saying_origin(line, origin));
+        }
+    }
+
+    /// Reports the end of a call of `list-remote`.
+    pub fn report_look(&self, begun: &Begun, outcome: &Result<ListProgress>) {
+        let (connection, origin) = self.connection();
+        if let Some(line) = collected::of_look(begun, outcome, connection) {
+            self.meter.write(saying_origin(line, origin));
+        }
+    }
+
+    fn connection(&self) -> (Connection, Option<Origin>) {
         let reachability = self.partner.reachability();
         if reachability == Reachability::Reachable {
             self.has_connected.store(true, Ordering::Relaxed);
         }
-        let knows = if self.has_connected.load(Ordering::Relaxed) { Knows::Itself } else { Knows::Delivery };
+        let knows = if self.has_connected.load(Ordering::Relaxed) { Knows::Itself } else { Knows::Execution };
         let origin = self.partner.take_origin();
-        if let Some(line) = line_of(begun, outcome, reachability, knows) {
-            self.meter.write(saying_origin(line, origin));
-        }
+        let has_worked = origin.is_some() && reachability == Reachability::Reachable;
+        (Connection { has_worked, reachability, knows }, origin)
     }
-}
-
-/// Who knows since when the server has been away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Knows {
-    /// The process: it has been connected before.
-    Itself,
-    /// A process that was never connected learns it from the delivery's earlier attempts.
-    Delivery,
 }
 
 /// The line of a call, if there is anything to say of it.
@@ -119,19 +79,12 @@ fn line_of(
     let progress = match outcome {
         Ok(progress) => progress,
         Err(error) if error.name.is_connection_failure() => {
-            let away = seconds_away(begun, reachability, knows);
-            let mut values = vec![(Metric::ConnectionFailures, 1.0)];
-            values.extend(away.map(|away| (Metric::SecondsUnreachable, away)));
-            values.extend(begun.age().map(|age| (Metric::SecondsWaiting, age)));
-            let line = begun.line("no connection").with("error", error.name.as_str());
-            return Some(line.counting(&values, STACK));
+            return Some(begun.without_connection(error, reachability, knows, begun.waiting()));
         }
         Err(_) => return None,
     };
     let connected = is_connected(progress, reachability).then_some((Metric::SecondsUnreachable, 0.0));
-    let waited = begun.age().filter(|_| begun.turn == Turn::First);
-    let waited = waited.map(|age| (Metric::SecondsWaiting, age));
-    let values: Vec<_> = connected.into_iter().chain(waited).collect();
+    let values: Vec<_> = connected.into_iter().chain(begun.waited()).collect();
     match progress {
         Progress::Receipt(receipt) => Some(ended(begun.line("receipt"), receipt, values)),
         Progress::Checkpoint(_) if values.is_empty() => None,
@@ -155,23 +108,6 @@ fn is_connected(progress: &Progress, reachability: Reachability) -> bool {
         Progress::Receipt(receipt) => receipt.outcome == Outcome::Delivered,
     };
     has_used_it && reachability == Reachability::Reachable
-}
-
-/// At least the failures of this process count. If it was never connected, so do those of the delivery: it has been in
-/// this state, without progress, since it entered it. It may also have waited for its turn in that time.
-///
-/// `None` for a short time in a process that was never connected: the server may have been away for long before, and a
-/// small value would end the alarm.
-fn seconds_away(begun: &Begun, reachability: Reachability, knows: Knows) -> Option<f64> {
-    let process = match reachability {
-        Reachability::Unreachable { since, .. } => begun.at.duration_since(since).unwrap_or_default(),
-        Reachability::Unknown | Reachability::Reachable => Duration::ZERO,
-    };
-    let is_retry = begun.execution.retry_count > 0 && knows == Knows::Delivery;
-    let entered = begun.execution.entered_time.as_deref().filter(|_| is_retry);
-    let delivery = entered.and_then(|entered| seconds_between(entered, begun.at));
-    let away = process.as_secs_f64().floor().max(delivery.unwrap_or_default());
-    (knows == Knows::Itself || away >= KNOWN_AFTER).then_some(away)
 }
 
 /// The line that ends a delivery. The metrics of files are those of files that this execution has published.
@@ -200,19 +136,15 @@ fn seconds_to_publish(receipt: &Receipt) -> Option<f64> {
     Some(finished.saturating_sub(receipt.object.last_modified?).max(0) as f64)
 }
 
-/// Whole seconds; 0 if the clocks differ.
-fn seconds_between(from: &str, to: SystemTime) -> Option<f64> {
-    let from = bridge::unix_seconds(from)?;
-    let to = to.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    Some(to.saturating_sub(from).max(0) as f64)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
     use bridge::{
-        Checkpoint, CredentialReference, ErrorName, ObjectSummary, Parties, PinnedObject, Proof, Report,
-        Route, SecretLocation,
+        Checkpoint, CredentialReference, ErrorName, Execution, ObjectSummary, Parties, PinnedObject, Proof,
+        Report, Route, SecretLocation,
     };
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -244,7 +176,7 @@ mod tests {
     }
 
     fn document(begun: &Begun, outcome: &Result<Progress>, reachability: Reachability) -> Option<Value> {
-        let line = line_of(begun, outcome, reachability, Knows::Delivery)?;
+        let line = line_of(begun, outcome, reachability, Knows::Execution)?;
         Some(line.document(UNIX_EPOCH))
     }
 
@@ -329,10 +261,10 @@ mod tests {
     fn story_231_a_new_process_learns_from_the_delivery_since_when_the_partner_is_away() {
         let retry = begun(json!({"/execution/retry_count": 7}), 4_000);
         let just_now = Reachability::Unreachable { since: moment(START + 3_999), attempts: 1 };
-        assert_eq!(seconds_away(&retry, just_now, Knows::Delivery), Some(3_990.0));
-        assert_eq!(seconds_away(&retry, just_now, Knows::Itself), Some(1.0), "it was connected until then");
+        assert_eq!(retry.seconds_away(just_now, Knows::Execution), Some(3_990.0));
+        assert_eq!(retry.seconds_away(just_now, Knows::Itself), Some(1.0), "it was connected until then");
         let first = begun(json!({}), 4_000);
-        assert_eq!(seconds_away(&first, just_now, Knows::Delivery), None, "nobody knows since when");
+        assert_eq!(first.seconds_away(just_now, Knows::Execution), None, "nobody knows since when");
     }
 
     #[test]
@@ -374,15 +306,6 @@ mod tests {
     fn a_call_that_failed_otherwise_is_no_matter_of_the_connection() {
         let failed = Err(ErrorName::RemoteFull.error("disk full"));
         assert_eq!(document(&begun(json!({}), 5), &failed, Reachability::Reachable), None);
-    }
-
-    #[test]
-    fn a_payload_of_verify_remote_names_its_object_in_the_checkpoint() {
-        let payload = json!({"checkpoint": {"object": {"bucket": "b", "object_key": "k"}}});
-        let begun = Begun::new(&payload, UNIX_EPOCH);
-        assert_eq!((begun.bucket, begun.object_key), (json!("b"), json!("k")));
-        let nothing = Begun::new(&json!("garbage"), UNIX_EPOCH);
-        assert_eq!((nothing.object_key.clone(), nothing.age()), (Value::Null, None));
     }
 
     fn checkpoint() -> Checkpoint {

@@ -10,6 +10,7 @@ mod publish;
 mod read;
 mod verify;
 
+use aws::records::{self, RecordBucket};
 use bridge::collect::{CollectInput, CollectProgress, CollectStep};
 use bridge::{Deadline, Result};
 
@@ -29,10 +30,12 @@ use crate::call::Call;
 pub async fn handle(deps: &Deps, input: CollectInput, deadline: Deadline) -> Result<CollectProgress> {
     let call = Call::new(deps, &input, deadline);
     // Boxed: the future of a whole call is too large for the stack of a small thread.
-    match input.step {
+    let progress = match input.step {
         CollectStep::Collect => Box::pin(call.collect()).await,
         CollectStep::VerifyObject => Box::pin(call.verify()).await,
-    }
+    }?;
+    let bucket = RecordBucket::of(&deps.clients.s3, &deps.settings);
+    Ok(Box::pin(records::conclude_collection(bucket, progress, &input.execution, deadline)).await)
 }
 
 impl Call<'_> {

@@ -1,12 +1,14 @@
 //! The Lambda function `collect`.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aws::credential::Clients;
+use aws::metrics::Meter;
 use aws::{clients, lambda};
 use bridge::{CollectSettings, Settings, Variables};
 use collect::{Deps, handle};
-use partner::Partner;
+use partner::{Begun, Partner, Watch};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -17,16 +19,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let variables = Variables::from_environment();
     let parsed =
         Settings::parse(&variables).and_then(|settings| Ok((settings, CollectSettings::parse(&variables)?)));
-    let deps = &parsed.map(|(settings, collect)| Deps {
-        partner: Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default())),
-        settings: Arc::new(settings),
-        collect: Arc::new(collect),
-        clients,
-        on_progress: Arc::new(|_, _| {}),
+    let deps = &parsed.map(|(settings, collect)| {
+        let partner = Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default()));
+        let watch = Watch::new(Meter::new(&variables), Arc::clone(&partner));
+        let (settings, collect) = (Arc::new(settings), Arc::new(collect));
+        (Deps { settings, collect, clients, partner, on_progress: Arc::new(|_, _| {}) }, watch)
     });
     lambda::run(async |payload, deadline| {
-        let deps = deps.as_ref().map_err(Clone::clone)?;
-        lambda::to_value(&Box::pin(handle(deps, bridge::decode(payload)?, deadline)).await?)
+        let (deps, watch) = deps.as_ref().map_err(Clone::clone)?;
+        let begun = Begun::new(&payload, SystemTime::now());
+        let outcome = Box::pin(handle(deps, bridge::decode(payload)?, deadline)).await;
+        watch.report_collection(&begun, &outcome);
+        lambda::to_value(&outcome?)
     })
     .await
 }

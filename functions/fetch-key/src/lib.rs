@@ -2,8 +2,7 @@
 
 use aws::credential::{self, Clients};
 use bridge::{
-    CredentialReference, ErrorName, FetchKeyInput, FetchKeyOutput, ObjectCreated, Result, SecretLocation,
-    Settings,
+    CredentialReference, ErrorName, FetchKeyInput, FetchKeyOutput, Result, SecretLocation, Settings, Started,
 };
 use sftp::{Login, PrivateKey};
 
@@ -21,8 +20,8 @@ pub struct Deps {
 /// # Errors
 /// `InvalidInput`, `InvalidConfig`, `SecretUnavailable`, `SecretUnreadable`, `InvalidPrivateKey`.
 pub async fn handle(deps: &Deps, input: FetchKeyInput) -> Result<FetchKeyOutput> {
-    // A bad event ends here, before any request is sent.
-    ObjectCreated::from_event(input.event)?;
+    // A bad input ends here, before any request is sent.
+    Started::of(input.event)?;
     let Deps { settings, clients } = deps;
     let (current, previous) = tokio::join!(
         credential::pin(clients, &settings.credential),

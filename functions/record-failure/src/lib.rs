@@ -1,4 +1,5 @@
-//! Steps `RecordFailure` and `RaiseOriginal`. The first writes one record for each failed execution and each redrive of it.
+//! Steps `RecordFailure` and `RaiseOriginal`. The first writes one record for each failed execution and each redrive of it;
+//! of looks at the directory that is collected, one for all that fail in the same way.
 //! The second raises the original error, so that the execution fails at a Task and can be redriven. On a redrive it
 //! returns instead, and the execution continues at FetchKey. There are two states because retriers and catchers match
 //! names: in one state they could not tell a failure of this function from the failure that it raises.
@@ -13,6 +14,7 @@ mod output;
 mod record;
 mod recording;
 mod status_change;
+mod subject;
 
 use aws::lambda::Failed;
 use bridge::{RecordFailureCall, RecordFailureInput};

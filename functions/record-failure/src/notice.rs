@@ -6,6 +6,7 @@ use bridge::printable;
 
 use crate::deps::Deps;
 use crate::record::Record;
+use crate::subject::{Kind, Subject};
 
 /// Maximum time for it.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -26,11 +27,12 @@ pub(crate) struct Notice {
 impl Notice {
     /// About this record, which lies at `location`.
     pub(crate) fn new(record: &Record, location: &str) -> Self {
+        let subject = record.subject();
         let object = record.object.as_deref().unwrap_or("an event that names no object");
         let size = record.size.map(|size| format!(" ({size} bytes)")).unwrap_or_default();
         let cause: String = record.cause.chars().take(CAUSE_MAX).collect();
         let lines = [
-            "A file was not delivered.".to_owned(),
+            what_failed(subject.kind).to_owned(),
             String::new(),
             format!("What:       {}{size}", printable(object)),
             format!("Where to:   {}", printable(&record.destination)),
@@ -41,7 +43,7 @@ impl Notice {
             format!("Command:    {}", record.redrive_command),
             format!("Record:     {}", printable(location)),
         ];
-        Self { subject: subject(&record.error, record.object_key()), message: lines.join("\n") + "\n" }
+        Self { subject: subject_of(subject, &record.error), message: lines.join("\n") + "\n" }
     }
 }
 
@@ -60,12 +62,27 @@ pub(crate) async fn publish(deps: &Deps, record: &Record, location: &str) {
     }
 }
 
-/// The error, and as much of the object's key as has room: its end.
-fn subject(error: &str, object_key: &str) -> String {
+fn what_failed(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Delivery => "A file was not delivered.",
+        Kind::Collection => "A file was not collected. It is still on the partner's server.",
+        Kind::Look => {
+            "The directory on the partner's server could not be looked at, so no new file is collected."
+        }
+    }
+}
+
+/// What failed, the error, and as much of the name as has room: its end.
+fn subject_of(subject: &Subject, error: &str) -> String {
+    let head = match subject.kind {
+        Kind::Delivery => "Not delivered",
+        Kind::Collection => "Not collected",
+        Kind::Look => "No look",
+    };
     let is_plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
     let plain = |text: &str| -> String { text.chars().map(|c| if is_plain(&c) { c } else { '?' }).collect() };
-    let head: String = format!("Not delivered: {}", plain(error)).chars().take(SUBJECT_MAX).collect();
-    let (key, room) = (plain(object_key), SUBJECT_MAX - head.len());
+    let head: String = format!("{head}: {}", plain(error)).chars().take(SUBJECT_MAX).collect();
+    let (key, room) = (plain(&subject.name), SUBJECT_MAX - head.len());
     if key.is_empty() || room < 10 {
         head
     } else if key.len() + 2 <= room {
@@ -77,7 +94,31 @@ fn subject(error: &str, object_key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bridge::{Execution, RecordSettings};
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn subject(error: &str, object_key: &str) -> String {
+        let detail = json!({"bucket": {"name": "b"}, "object": {"key": object_key}});
+        let event = json!({ "detail": detail });
+        subject_of(&of(&event), error)
+    }
+
+    fn of(event: &Value) -> Subject {
+        Subject::new(&RecordSettings::default(), &Execution::default(), event, &json!({}))
+    }
+
+    #[test]
+    fn a_subject_says_which_direction_it_is() {
+        let file = json!({"host": "h", "directory": "out", "path": "a.csv", "size": 1});
+        let collection = of(&json!({ "file": file }));
+        assert_eq!(
+            subject_of(&collection, "RemoteUnreadable"),
+            "Not collected: RemoteUnreadable: sftp://h/out/a.csv"
+        );
+        assert_eq!(subject_of(&of(&json!({"look": true})), "X"), "No look: X: sftp:///");
+    }
 
     #[test]
     fn story_188_a_subject_is_what_sns_takes() {

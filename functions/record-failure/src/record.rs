@@ -1,13 +1,11 @@
 //! The record: what failed, why, what to do, and the command that reruns it.
 
 use aws::lambda::Failed;
-use bridge::{
-    Checkpoint, FailureKey, ObjectCreated, ObjectSummary, Place, RecordFailureInput, RecordSettings,
-    SCHEMA_VERSION, VERSION, VersionMark,
-};
+use bridge::{Execution, FailureKey, Place, RecordFailureInput, RecordSettings, SCHEMA_VERSION, VERSION};
 use serde::Serialize;
 
 use crate::history::Attempt;
+use crate::subject::{Kind, Subject};
 
 /// One failed execution, or one redrive of it. Written for a person; programs may read the fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,18 +26,19 @@ pub struct Record {
     pub runbook: String,
     /// The command that finishes the job once the cause is gone, within 14 days.
     pub redrive_command: String,
-    /// The execution in the Step Functions console, with its Redrive button; absent if the command line delivered.
+    /// The execution in the Step Functions console, with its Redrive button; absent if it was run by hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
-    /// `s3://…` of what was to be delivered, if the event says.
+    /// `s3://…` of what was to be delivered, if the event says. `sftp://…` of what was to be collected, or looked at.
     pub object: Option<String>,
     /// Its version, if the event says or it was pinned.
     pub version_id: Option<String>,
     /// Bytes, as far as known.
     pub size: Option<u64>,
-    /// Bytes that the partner's server has acknowledged; a redrive resumes there.
+    /// Bytes that the partner's server has acknowledged, or that S3 has; a redrive resumes there.
     pub acknowledged: u64,
-    /// The destination: host and path, or the directory if the path is not known yet.
+    /// The destination: host and path, or the directory if the path is not known yet. Bucket and key of what was to be
+    /// collected.
     pub destination: String,
     /// The execution's ARN.
     pub execution: String,
@@ -57,9 +56,7 @@ pub struct Record {
     /// The execution's name.
     pub execution_name: String,
     #[serde(skip)]
-    object_key: Option<String>,
-    #[serde(skip)]
-    version: VersionMark,
+    subject: Subject,
 }
 
 impl Record {
@@ -71,19 +68,7 @@ impl Record {
         recorded_at: String,
     ) -> Self {
         let execution = &input.execution;
-        let event = ObjectCreated::from_event(input.event.clone()).ok();
-        let checkpoint = input.document.get("checkpoint").cloned();
-        let checkpoint = checkpoint.and_then(|checkpoint| bridge::decode::<Checkpoint>(checkpoint).ok());
-        let object = event.as_ref().map(|event| format!("s3://{}/{}", event.bucket, event.object_key));
-        let (redrive_command, console) = rerun(&execution.id, object.as_deref().unwrap_or_default());
-        let pinned = checkpoint.as_ref().map(|checkpoint| &checkpoint.object);
-        let version = match (pinned, &event) {
-            (Some(object), _) => VersionMark::from(&ObjectSummary::from(object)),
-            (None, Some(event)) => event.into(),
-            (None, None) => VersionMark::new(None, None, None),
-        };
-        let path = checkpoint.as_ref().map(|checkpoint| checkpoint.route.path());
-        let path = path.filter(|path| !path.is_empty()).or(settings.location.as_deref()).unwrap_or_default();
+        let subject = Subject::new(settings, execution, &input.event, &input.document);
         let (attempts, attempts_problem) = match attempts {
             Ok(attempts) => (attempts, None),
             Err(problem) => (Vec::new(), Some(problem)),
@@ -94,17 +79,15 @@ impl Record {
             error: original.error.clone(),
             cause: original.message.clone(),
             state: input.failure.state.clone(),
-            what_to_do: bridge::what_to_do(&original.error, place(&execution.id)).to_owned(),
+            what_to_do: what_to_do(&original.error, &execution.id, subject.kind),
             runbook: bridge::runbook_section(&original.error),
-            redrive_command,
-            console,
-            object,
-            version_id: pinned
-                .and_then(|object| object.version_id.clone())
-                .or_else(|| event.as_ref()?.version_id.clone()),
-            size: pinned.map(|object| object.size).or_else(|| event.as_ref()?.size),
-            acknowledged: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.sent.offset),
-            destination: format!("sftp://{}/{path}", settings.remote_host.as_deref().unwrap_or_default()),
+            redrive_command: rerun(execution, &subject),
+            console: console(&execution.id),
+            object: subject.location.clone(),
+            version_id: subject.version_id.clone(),
+            size: subject.size,
+            acknowledged: subject.acknowledged,
+            destination: subject.destination.clone(),
             execution: execution.id.clone(),
             redrive_count: execution.redrive_count,
             started_at: execution.start_time.clone(),
@@ -112,35 +95,66 @@ impl Record {
             attempts,
             attempts_problem,
             execution_name: execution.name.clone(),
-            object_key: event.as_ref().map(|event| event.object_key.clone()),
-            version,
+            subject,
         }
     }
 
-    /// The object's key. Empty if the event named no object.
-    pub(crate) fn object_key(&self) -> &str {
-        self.object_key.as_deref().unwrap_or_default()
+    /// What it is about.
+    pub(crate) fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// Where it is written.
     pub(crate) fn key(&self) -> FailureKey {
-        let Self { version, recorded_at, error, cause, .. } = self;
-        FailureKey::open(self.object_key(), version.clone(), recorded_at, error, cause)
+        let Self { subject, recorded_at, error, cause, .. } = self;
+        FailureKey::open(&subject.name, subject.version.clone(), recorded_at, error, cause)
             .of_execution(&self.execution_name, self.redrive_count)
     }
 }
 
-/// The command, and the console's page of the execution. `s3-sftp-bridge deliver` has no ARN.
-fn rerun(execution: &str, object: &str) -> (String, Option<String>) {
-    let Some(region) = execution.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2)) else {
-        return (format!("s3-sftp-bridge deliver '{}'", object.replace('\'', r"'\''")), None);
-    };
-    let command =
-        format!("aws stepfunctions redrive-execution --region {region} --execution-arn {execution}");
-    let console = format!(
+/// What to do, in a sentence or two.
+fn what_to_do(error: &str, execution: &str, kind: Kind) -> String {
+    let hint = bridge::what_to_do(error, place(execution));
+    match kind {
+        Kind::Delivery | Kind::Collection => hint.to_owned(),
+        Kind::Look => {
+            format!(
+                "{hint} The next look tries again by itself, and settles this record if it comes to its end."
+            )
+        }
+    }
+}
+
+/// The region of an execution. `None` on the command line, which has no ARN.
+fn region(execution: &str) -> Option<&str> {
+    execution.strip_prefix("arn:")?.split(':').nth(2)
+}
+
+/// The command that finishes the job. A look is not redriven: another one does the same.
+fn rerun(execution: &Execution, subject: &Subject) -> String {
+    let argument = subject.argument.replace('\'', r"'\''");
+    match (region(&execution.id), subject.kind) {
+        (Some(region), Kind::Delivery | Kind::Collection) => {
+            let arn = &execution.id;
+            format!("aws stepfunctions redrive-execution --region {region} --execution-arn {arn}")
+        }
+        (Some(region), Kind::Look) => format!(
+            "aws stepfunctions start-execution --region {region} --state-machine-arn {} --input '{{\"look\": true}}'",
+            execution.state_machine_id
+        ),
+        (None, Kind::Delivery) => format!("s3-sftp-bridge deliver '{argument}'"),
+        (None, Kind::Collection) => format!("s3-sftp-bridge collect '{argument}'"),
+        (None, Kind::Look) => "s3-sftp-bridge collect".to_owned(),
+    }
+}
+
+/// The console's page of the execution.
+fn console(execution: &str) -> Option<String> {
+    let region = region(execution)?;
+    let page = format!(
         "https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
     );
-    (command, Some(console))
+    Some(page)
 }
 
 /// Who reads the record.
@@ -160,7 +174,7 @@ mod tests {
             bucket: "failures".into(),
             remote_host: Some("sftp.example.com".into()),
             location: Some("in".into()),
-            notice_topic: None,
+            ..RecordSettings::default()
         };
         let input = RecordFailureInput {
             execution: Execution {
@@ -204,8 +218,17 @@ mod tests {
 
     #[test]
     fn what_was_run_by_hand_is_rerun_by_hand() {
-        let (command, console) = rerun("s3-sftp-bridge deliver", "s3://b/it's");
-        assert_eq!((command.as_str(), console), (r"s3-sftp-bridge deliver 's3://b/it'\''s'", None));
+        let by_hand = Execution { id: "s3-sftp-bridge deliver".into(), ..Execution::default() };
+        let settings = RecordSettings::default();
+        let command = |event| rerun(&by_hand, &Subject::new(&settings, &by_hand, &event, &json!({})));
+        let event = json!({"detail": {"bucket": {"name": "b"}, "object": {"key": "it's"}}});
+        assert_eq!(command(event), r"s3-sftp-bridge deliver 's3://b/it'\''s'");
+        let file = json!({"host": "h", "directory": "out", "path": "it's", "size": 1});
+        assert_eq!(command(json!({ "file": file })), r"s3-sftp-bridge collect 'it'\''s'");
+        assert_eq!(
+            (command(json!({"look": true})).as_str(), console(&by_hand.id)),
+            ("s3-sftp-bridge collect", None)
+        );
     }
 
     #[test]

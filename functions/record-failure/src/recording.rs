@@ -10,6 +10,7 @@ use crate::deps::Deps;
 use crate::history::{self, History};
 use crate::notice;
 use crate::record::Record;
+use crate::subject::{Kind, Subject};
 
 /// Writes the record that the state `RecordFailure` asks for. Returns its location.
 pub(crate) async fn of_state(
@@ -23,6 +24,9 @@ pub(crate) async fn of_state(
         None => Ok(Vec::new()),
     };
     let record = Record::new(deps.settings()?, input, original, attempts, aws::now());
+    if let Some(known) = of_earlier_look(&bucket, &record).await? {
+        return Ok(bucket.location(&known));
+    }
     let key = record.key();
     bucket.put(&key, &record).await?;
     let location = bucket.location(&key);
@@ -52,6 +56,9 @@ pub(crate) async fn of_status_change(
     let original = history::original(&input.failure);
     let attempts = history.map(|history| history.attempts);
     let record = Record::new(deps.settings()?, input, &original, attempts, aws::now());
+    if of_earlier_look(&bucket, &record).await?.is_some() {
+        return Ok(None);
+    }
     let key = record.key();
     bucket.put(&key, &record).await?;
     let others = others(&bucket, &record, &key).await?;
@@ -64,6 +71,29 @@ pub(crate) async fn of_status_change(
     }
     bucket.remove(&key).await?;
     Ok(None)
+}
+
+/// If the record is that of a look: the open record of the same error, whichever look has failed first. Looks come every few
+/// minutes, and one record is enough.
+async fn of_earlier_look(bucket: &RecordBucket, record: &Record) -> Result<Option<FailureKey>, String> {
+    if record.subject().kind != Kind::Look {
+        return Ok(None);
+    }
+    let open = records_of(bucket, record.subject(), FailureState::Open).await?;
+    let error = record.key().error;
+    Ok(open.into_iter().find(|key| key.error == error))
+}
+
+/// The records of the same object, file or directory.
+pub(crate) async fn records_of(
+    bucket: &RecordBucket,
+    subject: &Subject,
+    state: FailureState,
+) -> Result<Vec<FailureKey>, String> {
+    match subject.kind {
+        Kind::Delivery | Kind::Collection => bucket.failures(state, &subject.name).await,
+        Kind::Look => bucket.failures_of_looks(state, &subject.name).await,
+    }
 }
 
 /// Other open records of the execution of a record.
@@ -83,7 +113,7 @@ impl Others {
 }
 
 async fn others(bucket: &RecordBucket, record: &Record, key: &FailureKey) -> Result<Others, String> {
-    let mut open = bucket.failures(FailureState::Open, record.object_key()).await?;
+    let mut open = records_of(bucket, record.subject(), FailureState::Open).await?;
     open.retain(|other| other.is_by(&record.execution_name) && other != key);
     let (older, rest) =
         open.into_iter().partition::<Vec<_>, _>(|other| other.redrive_count < record.redrive_count);
@@ -114,11 +144,14 @@ pub(crate) fn count(deps: &Deps, input: &RecordFailureInput, original: &Failed) 
 fn counted(input: &RecordFailureInput, original: &Failed) -> Line {
     let machine = input.execution.state_machine_id.rsplit(':').next().unwrap_or_default();
     let event = |pointer: &str| input.event.pointer(pointer).cloned().unwrap_or_default();
-    let span = json!({
+    let mut span = json!({
         "execution": input.execution.id,
         "bucket": event("/detail/bucket/name"),
         "object_key": event("/detail/object/key"),
     });
+    if let Some(file) = input.event.pointer("/file/path") {
+        span["file"] = file.clone();
+    }
     Line::default()
         .with("message", "failure")
         .with("span", span)

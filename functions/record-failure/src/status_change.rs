@@ -4,8 +4,8 @@ use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_sfn::types::ExecutionStatus;
 use bridge::{
-    EXECUTION_ABORTED, EXECUTION_TIMED_OUT, Execution, Failure, FailureState, ObjectCreated,
-    RecordFailureInput, StatusChange,
+    EXECUTION_ABORTED, EXECUTION_TIMED_OUT, Execution, Failure, FailureState, RecordFailureInput,
+    StatusChange,
 };
 use serde_json::{Value, json};
 
@@ -13,6 +13,7 @@ use crate::deps::Deps;
 use crate::history::{self, History};
 use crate::output::{Output, Recorded};
 use crate::recording;
+use crate::subject::Subject;
 
 /// Records the failure, unless that has happened.
 ///
@@ -80,10 +81,11 @@ fn event(change: &StatusChange, now: Option<&DescribeExecutionOutput>) -> Value 
 
 /// Whether there is a record of this run of the execution, or of a later one.
 async fn is_recorded(deps: &Deps, change: &StatusChange, event: &Value) -> Result<bool, String> {
-    let object_key = ObjectCreated::from_event(event.clone()).map(|event| event.object_key);
-    let (bucket, object_key) = (deps.bucket()?, object_key.unwrap_or_default());
+    let execution = Execution { state_machine_id: change.state_machine_arn.clone(), ..Execution::default() };
+    let subject = Subject::new(deps.settings()?, &execution, event, &json!({}));
+    let bucket = deps.bucket()?;
     for state in [FailureState::Open, FailureState::Settled] {
-        let failures = bucket.failures(state, &object_key).await?;
+        let failures = recording::records_of(&bucket, &subject, state).await?;
         let is_it = |failure: &bridge::FailureKey| {
             failure.is_by(&change.name) && failure.redrive_count >= change.redrive_count
         };

@@ -52,8 +52,7 @@ fn deps(bridge: &Bridge) -> record_failure::Deps {
     let settings = RecordSettings {
         bucket: bridge.variables["RECORD_BUCKET"].clone(),
         remote_host: Some("sftp.example.com".into()),
-        location: None,
-        notice_topic: None,
+        ..RecordSettings::default()
     };
     let step_functions = Some(bridge.aws.sfn());
     record_failure::Deps {

@@ -121,8 +121,7 @@ async fn story_30_record_failure_records_raises_and_on_a_redrive_resumes() {
     let settings = RecordSettings {
         bucket: bridge.bucket.clone(),
         remote_host: Some("sftp.example.com".into()),
-        location: None,
-        notice_topic: None,
+        ..RecordSettings::default()
     };
     let step_functions = Some(bridge.aws.sfn());
     let deps = record_failure::Deps {
@@ -169,12 +168,7 @@ async fn story_30_record_failure_records_raises_and_on_a_redrive_resumes() {
 #[tokio::test]
 async fn story_31_record_failure_itself_fails() {
     let bridge = Bridge::new().await;
-    let missing = RecordSettings {
-        bucket: unique("no-such-bucket"),
-        remote_host: None,
-        location: None,
-        notice_topic: None,
-    };
+    let missing = RecordSettings { bucket: unique("no-such-bucket"), ..RecordSettings::default() };
     let unset = RecordSettings::parse(&bridge::Variables::default());
     for settings in [Ok(missing), unset] {
         let deps = record_failure::Deps {

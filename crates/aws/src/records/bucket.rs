@@ -86,14 +86,18 @@ impl RecordBucket {
         Ok(failures)
     }
 
-    /// The open failures of looks at a directory, which is called `sftp://HOST/DIRECTORY`. Those of files below it are many,
-    /// and are not read.
+    /// The failures of looks at a directory in this state. The directory is called `sftp://HOST/DIRECTORY`. Those of files
+    /// below it are many, and are not read.
     ///
     /// # Errors
     /// What AWS answered.
-    pub async fn failures_of_looks(&self, directory: &str) -> Result<Vec<FailureKey>, String> {
+    pub async fn failures_of_looks(
+        &self,
+        state: FailureState,
+        directory: &str,
+    ) -> Result<Vec<FailureKey>, String> {
         let look = VersionMark::look();
-        let folder = FailureKey::folder_of(FailureState::Open, directory);
+        let folder = FailureKey::folder_of(state, directory);
         let mut failures = self.failures_below(&format!("{folder}{}/", look.as_str())).await?;
         failures.retain(|failure| failure.is_of(directory) && failure.version == look);
         Ok(failures)

@@ -1,6 +1,6 @@
 //! The end of a look at the directory that is collected.
 
-use bridge::{Deadline, Execution};
+use bridge::{Deadline, Execution, FailureState};
 
 use super::RecordBucket;
 use super::receipt::limit;
@@ -28,7 +28,7 @@ pub async fn conclude_look(
 
 impl RecordBucket {
     async fn settle_looks(&self, directory: &str, execution: &Execution) -> Result<usize, String> {
-        let failures = self.failures_of_looks(directory).await?;
+        let failures = self.failures_of_looks(FailureState::Open, directory).await?;
         for failure in &failures {
             let settlement = Settlement { execution: &execution.id, outcome: COMPLETE };
             self.settle(failure, settlement).await?;

@@ -5,6 +5,7 @@ mod checkpoint;
 mod file;
 mod listing;
 mod marker;
+mod name;
 mod numbered;
 mod receipt;
 mod wire;
@@ -16,6 +17,7 @@ pub use checkpoint::{
 pub use file::{RemoteFile, url};
 pub use listing::{ListCursor, ListProgress, Unnameable, newest};
 pub use marker::MarkerPattern;
+pub use name::plain_name;
 pub use numbered::{OBJECT_KEY_MAX, numbered_key};
 pub use receipt::{CollectOutcome, CollectReceipt};
 pub use wire::{CollectInput, CollectProgress, CollectStep, ListRemoteInput, SettleRemoteInput};

@@ -99,8 +99,7 @@ impl CollectSettings {
 
     pub(super) fn read(variables: &Variables, problems: &mut Problems) -> Option<Self> {
         let bucket = bucket(variables, problems).map(str::to_owned);
-        let directory = server::directory(variables, problems, &COLLECT_DIRECTORY, "outgoing");
-        let directory = without_end(directory.unwrap_or_default()).to_owned();
+        let directory = directory(variables, problems).unwrap_or_default().to_owned();
         let booleans = [("false", false), ("true", true)];
         let recursive = choice(variables, problems, &COLLECT_RECURSIVE, &booleans);
         let afterwards = afterwards(variables, problems, &directory, recursive);
@@ -200,6 +199,16 @@ fn without_end(directory: &str) -> &str {
         "" if directory.starts_with('/') => "/",
         directory => directory,
     }
+}
+
+/// `COLLECT_DIRECTORY`, if it is set and valid.
+pub(super) fn directory<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v str> {
+    server::directory(variables, problems, &COLLECT_DIRECTORY, "outgoing").map(without_end)
+}
+
+/// `COLLECT_BUCKET`, if it is set and valid.
+pub(super) fn bucket_if_set<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v str> {
+    if variables.get(&COLLECT_BUCKET).is_some() { bucket(variables, problems) } else { None }
 }
 
 fn bucket<'v>(variables: &'v Variables, problems: &mut Problems) -> Option<&'v str> {

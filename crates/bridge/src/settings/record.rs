@@ -1,6 +1,7 @@
 //! The settings of `record-failure`. They are parsed apart from the others, so that a wrong setting elsewhere is still
 //! recorded.
 
+use super::collect;
 use super::names::{is_bucket_name, is_topic_arn};
 use super::problems::Problems;
 use super::server;
@@ -9,7 +10,7 @@ use super::variables::Variables;
 use crate::error::Result;
 
 /// Where failures are recorded, and what the records say about the partner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordSettings {
     /// `RECORD_BUCKET`.
     pub bucket: String,
@@ -19,6 +20,10 @@ pub struct RecordSettings {
     pub remote_host: Option<String>,
     /// The directory on it, for the record. `None` if it is not set or wrong.
     pub location: Option<String>,
+    /// `COLLECT_BUCKET`, for the record. `None` if it is not set or wrong.
+    pub collect_bucket: Option<String>,
+    /// `COLLECT_DIRECTORY` as in [`CollectSettings`](super::CollectSettings). `None` if it is not set or wrong.
+    pub collect_directory: Option<String>,
 }
 
 impl RecordSettings {
@@ -60,6 +65,8 @@ impl RecordSettings {
             notice_topic: notice_topic(variables, ignored),
             remote_host: server::host(variables, ignored).map(str::to_owned),
             location: server::location(variables, ignored).map(str::to_owned),
+            collect_bucket: collect::bucket_if_set(variables, ignored).map(str::to_owned),
+            collect_directory: collect::directory(variables, ignored).map(str::to_owned),
         })
     }
 }
@@ -117,5 +124,14 @@ mod tests {
         let settings = parse(&[("RECORD_BUCKET", "failures"), ("SFTP_HOST", "h"), ("SFTP_LOCATION", "in")]);
         let settings = settings.unwrap();
         assert_eq!((settings.remote_host.as_deref(), settings.location.as_deref()), (Some("h"), Some("in")));
+        assert_eq!((settings.collect_bucket, settings.collect_directory), (None, None));
+        let settings = parse(&[
+            ("RECORD_BUCKET", "failures"),
+            ("COLLECT_BUCKET", "inbox"),
+            ("COLLECT_DIRECTORY", "/out/"),
+        ]);
+        let settings = settings.unwrap();
+        assert_eq!(settings.collect_bucket.as_deref(), Some("inbox"));
+        assert_eq!(settings.collect_directory.as_deref(), Some("/out"), "as looks call it");
     }
 }

@@ -1,12 +1,12 @@
 //! The executions of a stack's state machine. Every call goes through the limiter.
 
+use aws::rate::{Api, Limiter};
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::error::ProvideErrorMetadata as _;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::{ExecutionListItem, ExecutionStatus, HistoryEvent};
 
 use super::problem::Problem;
-use super::rate::{Api, Limiter};
 
 /// The executions of one state machine.
 pub(crate) struct Executions {
@@ -49,7 +49,7 @@ enum Next {
 
 impl Executions {
     pub(crate) fn new(client: Client, state_machine_arn: &str) -> Self {
-        Self { client, limiter: Limiter::new(), state_machine_arn: state_machine_arn.to_owned() }
+        Self { client, limiter: Limiter::default(), state_machine_arn: state_machine_arn.to_owned() }
     }
 
     /// The ARN of the execution with this name.

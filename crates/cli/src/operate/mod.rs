@@ -15,7 +15,6 @@ mod names;
 mod operator;
 mod problem;
 mod progress;
-mod rate;
 mod records;
 mod redrive;
 mod running;

@@ -91,6 +91,8 @@ impl CollectMachine {
                 let input = FetchKeyInput { event: Self::input(&self.file) };
                 self.document.credential = Some(functions.fetch_key(input).await?.credential);
             }
+            // What has a checkpoint was looked at before.
+            CollectState::Settle if self.document.checkpoint.is_some() => {}
             CollectState::Settle => functions.settle().await,
             CollectState::Collect => self.collect(CollectStep::Collect, functions).await?,
             CollectState::VerifyObject => self.collect(CollectStep::VerifyObject, functions).await?,

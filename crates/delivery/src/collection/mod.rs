@@ -13,3 +13,6 @@ pub use document::CollectDocument;
 pub use functions::CollectFunctions;
 pub use machine::CollectMachine;
 pub use state::CollectState;
+
+#[cfg(test)]
+mod definition;

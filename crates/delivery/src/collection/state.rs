@@ -50,8 +50,13 @@ impl CollectState {
         match self {
             Self::FetchKey => Self::Settle,
             Self::Settle => Self::Collect,
-            Self::Collect | Self::VerifyObject | Self::SettleRemote => after_call(self, document),
-            Self::Collected => Self::Collected,
+            Self::Collect if document.receipt.is_some() => Self::Collected,
+            Self::Collect => match &document.checkpoint {
+                Some(checkpoint) if checkpoint.is_reading() => Self::Collect,
+                _ => Self::VerifyObject,
+            },
+            Self::VerifyObject => Self::SettleRemote,
+            Self::SettleRemote | Self::Collected => Self::Collected,
         }
     }
 }
@@ -60,11 +65,4 @@ impl fmt::Display for CollectState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-fn after_call(state: CollectState, document: &CollectDocument) -> CollectState {
-    if document.receipt.is_some() {
-        return CollectState::Collected;
-    }
-    document.checkpoint.as_ref().map_or(state, |checkpoint| CollectState::of(&checkpoint.phase))
 }

@@ -7,19 +7,25 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use aws::CallError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use bridge::lock;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::error::CallError;
+
 /// A call with a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Api {
+pub enum Api {
+    /// ListExecutions
     ListExecutions,
+    /// DescribeExecution
     DescribeExecution,
+    /// GetExecutionHistory
     GetExecutionHistory,
+    /// StartExecution
     StartExecution,
+    /// RedriveExecution
     RedriveExecution,
 }
 
@@ -55,8 +61,9 @@ const SLOWEST: f64 = 0.02;
 /// The part of the fastest pace that a call which passes gives back.
 const RECOVERY: f64 = 0.02;
 
-/// The pace of all calls of one command.
-pub(crate) struct Limiter {
+/// The pace of all calls of one command, or of a process.
+#[derive(Debug)]
+pub struct Limiter {
     lanes: [Mutex<Lane>; Api::ALL.len()],
 }
 
@@ -68,20 +75,21 @@ struct Lane {
     next: Instant,
 }
 
-impl Limiter {
-    pub(crate) fn new() -> Self {
+impl Default for Limiter {
+    fn default() -> Self {
         let lane =
             |api: Api| Lane { fastest: api.fastest(), per_second: api.fastest(), next: Instant::now() };
         Self { lanes: Api::ALL.map(|api| Mutex::new(lane(api))) }
     }
+}
 
+impl Limiter {
     /// Makes the call when it is its turn, and again if AWS throttles it or the failure may pass. `send` may be called
     /// several times: the call must be one that may be repeated.
-    pub(crate) async fn call<T, E, F>(
-        &self,
-        api: Api,
-        send: impl Fn() -> F,
-    ) -> Result<T, SdkError<E, HttpResponse>>
+    ///
+    /// # Errors
+    /// What AWS answered last.
+    pub async fn call<T, E, F>(&self, api: Api, send: impl Fn() -> F) -> Result<T, SdkError<E, HttpResponse>>
     where
         E: ProvideErrorMetadata,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -176,13 +184,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_are_spread() {
-        let seconds = seconds_of(&Limiter::new(), 1_001).await;
+        let seconds = seconds_of(&Limiter::default(), 1_001).await;
         assert!((9.9..11.0).contains(&seconds), "{seconds}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_throttled_call_is_repeated_and_slows_the_others_for_a_while() {
-        let limiter = Limiter::new();
+        let limiter = Limiter::default();
         let calls = Cell::new(0);
         let throttled_twice = async || {
             calls.set(calls.get() + 1);
@@ -198,7 +206,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_does_not_pass_is_given_up() {
-        let limiter = Limiter::new();
+        let limiter = Limiter::default();
         for (code, status, expected) in [
             ("ThrottlingException", 400, THROTTLED_MAX),
             ("TooManyRequestsException", 429, THROTTLED_MAX),

@@ -1,0 +1,110 @@
+//! The executions that collect files: one for each file, started by its name.
+
+use std::sync::{Arc, Mutex};
+
+use aws::CallError;
+use aws::rate::{Api, Limiter};
+use aws_sdk_sfn::error::ProvideErrorMetadata as _;
+use bridge::collect::RemoteFile;
+use bridge::{Error, ErrorName, Result, lock};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::known::Known;
+
+/// The variable that names the state machine. It is no setting: the template sets it, and nothing else does.
+pub const COLLECT_STATE_MACHINE_ARN: &str = "COLLECT_STATE_MACHINE_ARN";
+
+/// Maximum number of starts in flight.
+pub(crate) const FLIGHT: usize = 16;
+
+/// The state machine that collects files, and what this process knows of its executions.
+#[derive(Debug)]
+pub struct Collections {
+    /// Without the SDK's retries: the limiter has its own.
+    client: aws_sdk_sfn::Client,
+    state_machine_arn: String,
+    limiter: Limiter,
+    known: Mutex<Known>,
+}
+
+/// What became of a request to start an execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// This look has started it.
+    Now,
+    /// An earlier look has.
+    Before,
+}
+
+impl Collections {
+    /// Executions of this state machine. The client has no retries of its own: [`aws::clients::step_functions_once`].
+    pub fn new(client: aws_sdk_sfn::Client, state_machine_arn: impl Into<String>) -> Self {
+        let state_machine_arn = state_machine_arn.into();
+        Self { client, state_machine_arn, limiter: Limiter::default(), known: Mutex::default() }
+    }
+
+    pub(crate) fn client(&self) -> &aws_sdk_sfn::Client {
+        &self.client
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    /// Whether this process knows that the file's execution was started.
+    pub(crate) fn knows(&self, file: &RemoteFile) -> bool {
+        lock(&self.known).has(&file.execution_name())
+    }
+
+    /// Starts an execution for each of these files, at most [`FLIGHT`] of them, and says what became of each. `since` is when the
+    /// look began, in seconds since 1970: Step Functions takes a start with a name that is running for the same start.
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        files: &[RemoteFile],
+        since: Option<i64>,
+    ) -> Vec<Result<Start>> {
+        let mut flight = JoinSet::new();
+        for (index, file) in files.iter().enumerate() {
+            let (collections, file) = (Arc::clone(self), file.clone());
+            flight.spawn(async move { (index, collections.start_one(&file, since).await) });
+        }
+        let mut started = flight.join_all().await;
+        started.sort_unstable_by_key(|(index, _)| *index);
+        started.into_iter().map(|(_, started)| started).collect()
+    }
+
+    async fn start_one(&self, file: &RemoteFile, since: Option<i64>) -> Result<Start> {
+        let name = file.execution_name();
+        let input = json!({ "file": file }).to_string();
+        let start = || {
+            let start = self.client.start_execution().state_machine_arn(&self.state_machine_arn);
+            start.name(&name).input(&input).send()
+        };
+        let started = match self.limiter.call(Api::StartExecution, start).await {
+            Ok(running) if since.is_some_and(|since| running.start_date.secs() < since) => Start::Before,
+            Ok(_) => Start::Now,
+            Err(error) if error.code() == Some("ExecutionAlreadyExists") => Start::Before,
+            Err(error) => return Err(self.not_started(&CallError::of(&error))),
+        };
+        if started == Start::Now {
+            tracing::info!(path = file.path, size = file.size, modified = file.modified, name, "started");
+        }
+        lock(&self.known).add(&name);
+        Ok(started)
+    }
+
+    fn not_started(&self, error: &CallError) -> Error {
+        let arn = &self.state_machine_arn;
+        // A million executions run: that passes.
+        let is_full = error.code.as_deref() == Some("ExecutionLimitExceeded");
+        if error.is_transient() || is_full {
+            return ErrorName::StepFunctionsUnavailable
+                .error(format!("starting an execution of {arn}: {error}"));
+        }
+        ErrorName::InvalidConfig.error(format!(
+            "{COLLECT_STATE_MACHINE_ARN} is {arn:?}, and no execution can be started: {error}. Check that the state machine \
+             exists, and that the function's role may start it"
+        ))
+    }
+}

@@ -1,0 +1,210 @@
+//! Moves the file into the archive. Nothing that is there is replaced.
+
+use std::time::Duration;
+
+use bridge::collect::RemoteFile;
+use bridge::{NUMBER_MAX, Result};
+use partner::files::{Made, Onto, Reply, make_directory, request};
+use sftp::Status;
+
+use crate::show::{Shown, show};
+use crate::work::{Became, Settled, Standing, Work};
+
+/// Pauses before a look at the archive is repeated. Caches and gateways show no file for a moment after a rename.
+const LOOKS: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
+
+/// Outcome of a move to one name of the archive.
+enum Moved {
+    Done(Settled),
+    /// The name exists.
+    Taken,
+}
+
+/// What the server made of the request for a rename.
+enum Asked {
+    Renamed,
+    Refused(Status),
+}
+
+impl Work<'_> {
+    /// Moves the file to the first free name of the archive, if it is still the one that was collected.
+    pub(crate) async fn archive(&self, file: &RemoteFile) -> Result<Settled> {
+        match self.standing(file).await? {
+            Standing::Same => {}
+            Standing::Gone => return self.moved_before(file, Became::Gone.into()).await,
+            // An earlier call may have moved the file, and the partner has put another one there since.
+            Standing::Changed(what) => return self.moved_before(file, self.changed(file, what)).await,
+            Standing::Hidden(refusal) => return Ok(self.kept(file, &refusal.to_string())),
+        }
+        for number in 0..=NUMBER_MAX {
+            let Some(target) = self.target(file, number) else {
+                return Ok(self.kept(
+                    file,
+                    "the execution has no time of its start, which the archive's names begin with",
+                ));
+            };
+            match Box::pin(self.move_to(file, &target)).await? {
+                Moved::Done(settled) => return Ok(settled),
+                Moved::Taken => {}
+            }
+        }
+        Ok(self.kept(file, &format!("{NUMBER_MAX} names of the archive exist already")))
+    }
+
+    fn target(&self, file: &RemoteFile, number: u32) -> Option<String> {
+        let afterwards = &self.call.deps.collect.afterwards;
+        afterwards.archived_path(&file.directory, &file.path, self.call.time, number)
+    }
+
+    /// The file is in its place no more. If our name in the archive has a file of its size, an earlier request has moved it there,
+    /// whose answer was lost. Otherwise `otherwise` is what became of it.
+    async fn moved_before(&self, file: &RemoteFile, otherwise: Settled) -> Result<Settled> {
+        for number in 0..=NUMBER_MAX {
+            let Some(target) = self.target(file, number) else { break };
+            match show(self.sftp, &target).await? {
+                shown if shown.has_size(file.size) => return Ok(Became::Archived(target).into()),
+                Shown::Nothing | Shown::Hidden(_) => break,
+                // It was there before, so ours got the next number.
+                Shown::File { .. } | Shown::Other(_) => {}
+            }
+        }
+        Ok(otherwise)
+    }
+
+    async fn move_to(&self, file: &RemoteFile, target: &str) -> Result<Moved> {
+        let (mut refusals, mut has_directory) = (0, false);
+        loop {
+            // A server that hides what is not there shows what is: it has shown the file.
+            if matches!(show(self.sftp, target).await?, Shown::File { .. } | Shown::Other(_)) {
+                return Ok(Moved::Taken);
+            }
+            let refusal = match self.ask(file, target).await? {
+                Asked::Renamed => return self.confirm(file, target).await,
+                Asked::Refused(refusal) => refusal,
+            };
+            match self.standing(file).await? {
+                Standing::Same => {}
+                Standing::Gone => {
+                    return Ok(Moved::Done(self.moved_before(file, Became::Gone.into()).await?));
+                }
+                Standing::Changed(what) => {
+                    return Ok(Moved::Done(self.moved_before(file, self.changed(file, what)).await?));
+                }
+                Standing::Hidden(_) => return Ok(Moved::Done(self.kept(file, &refusal.to_string()))),
+            }
+            if !has_directory {
+                has_directory = true;
+                match self.make_archive(target).await? {
+                    Archive::Made => continue,
+                    Archive::WasThere => {}
+                    Archive::Refused(why) => return Ok(Moved::Done(self.kept(file, &why))),
+                }
+            }
+            if !self.waits(refusals, &refusal).await {
+                return Ok(Moved::Done(self.kept(file, &refusal.to_string())));
+            }
+            refusals += 1;
+        }
+    }
+
+    async fn ask(&self, file: &RemoteFile, target: &str) -> Result<Asked> {
+        let asked = request(self.sftp, &file.remote_path(), target, Onto::Free).await;
+        Ok(match Reply::of(asked)? {
+            Reply::Done(()) => Asked::Renamed,
+            Reply::Refused(refusal) => Asked::Refused(refusal),
+        })
+    }
+
+    /// The server says that the file was moved.
+    async fn confirm(&self, file: &RemoteFile, target: &str) -> Result<Moved> {
+        let mut shown = show(self.sftp, target).await?;
+        for pause in LOOKS {
+            if shown != Shown::Nothing || self.call.stop.remaining() <= pause {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            shown = show(self.sftp, target).await?;
+        }
+        let archived = Became::Archived(target.to_owned());
+        match shown {
+            Shown::File { size: Some(size), .. } if size != file.size => {
+                return self.put_back(file, target).await.map(Moved::Done);
+            }
+            Shown::File { .. } | Shown::Hidden(_) => {}
+            Shown::Nothing | Shown::Other(_) => {
+                if let Standing::Same = self.standing(file).await? {
+                    let why = "the server accepted the rename, and the file is still in its place";
+                    return Ok(Moved::Done(self.kept(file, why)));
+                }
+                let warning = format!(
+                    "the server accepted the rename to {target:?}, but no file is seen there: it was taken away at once, or it lies under another name"
+                );
+                return Ok(Moved::Done(Settled { became: archived, warning: Some(warning) }));
+            }
+        }
+        self.has_done();
+        Ok(Moved::Done(archived.into()))
+    }
+
+    /// The partner replaced the file between the look and the rename: what was moved was never collected. It gets its name back,
+    /// so that the next look takes it.
+    async fn put_back(&self, file: &RemoteFile, target: &str) -> Result<Settled> {
+        let path = file.remote_path();
+        let is_free = matches!(show(self.sftp, &path).await?, Shown::Nothing);
+        if is_free && Reply::of(request(self.sftp, target, &path, Onto::Free).await)?.is_done() {
+            return Ok(self.changed(file, "it was replaced while it was being archived"));
+        }
+        Ok(Settled {
+            became: Became::Archived(target.to_owned()),
+            warning: Some(format!(
+                "{target:?} is not the file that was collected: the partner replaced {path:?} just before it was archived. Move it back, and it is collected"
+            )),
+        })
+    }
+
+    /// Makes the directory of the archive, with those above it if they are missing.
+    async fn make_archive(&self, target: &str) -> Result<Archive> {
+        let Some((archive, _)) = target.rsplit_once('/') else { return Ok(Archive::WasThere) };
+        let innermost = make_directory(self.sftp, archive).await?;
+        let Made::Refused(refusal) = innermost else { return Ok(Archive::of(archive, innermost)) };
+        let above = archive.match_indices('/').map(|(slash, _)| &archive[..slash]);
+        let mut made = Archive::WasThere;
+        for directory in above.chain([archive]).filter(|directory| !directory.is_empty()) {
+            made = Archive::of(directory, make_directory(self.sftp, directory).await?);
+        }
+        // What lies above may be none of our business: only the last answer counts.
+        Ok(match made {
+            Archive::Refused(_) => Archive::Refused(refusal.to_string()),
+            made => made,
+        })
+    }
+
+    /// The file stays where it is, and is not collected again.
+    fn kept(&self, file: &RemoteFile, why: &str) -> Settled {
+        Settled::left(format!(
+            "{:?} is collected, but was not archived: {why}. Ask the partner to let our user move it, or set COLLECT_AFTERWARDS to leave",
+            file.remote_path()
+        ))
+    }
+}
+
+/// Outcome of making the archive's directory.
+enum Archive {
+    Made,
+    WasThere,
+    /// Says why.
+    Refused(String),
+}
+
+impl Archive {
+    fn of(directory: &str, made: Made) -> Self {
+        match made {
+            Made::Now => Self::Made,
+            Made::Before | Made::Unknown => Self::WasThere,
+            Made::IsFile => Self::Refused(format!(
+                "{directory:?} is a file, and the archive needs a directory of that name"
+            )),
+            Made::Refused(refusal) => Self::Refused(refusal.to_string()),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Looks at servers that tell little, or are hostile.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bridge::ErrorName;
+use integration_tests::wire::{attributes, kind};
+use list_remote::Limits;
+
+use super::shelf::{self, Entry, Shelf, nothing, size};
+use super::watching::{LONG_AGO, Watching};
+
+const FILE: u32 = 0o100_644;
+const FOLDER: u32 = 0o040_755;
+const NO_SUCH_FILE: u32 = 2;
+const PERMISSION_DENIED: u32 = 3;
+
+fn file(name: impl Into<Vec<u8>>) -> Entry {
+    (name.into(), attributes(7, FILE, LONG_AGO))
+}
+
+fn folder(name: &str) -> Entry {
+    (name.into(), attributes(4096, FOLDER, LONG_AGO))
+}
+
+/// A server that lists too little.
+struct Terse;
+
+impl Shelf for Terse {
+    fn packet(&self, directory: &str, number: usize) -> Option<Vec<Entry>> {
+        assert_eq!(directory, "out");
+        (number == 0).then(|| {
+            let names = [
+                "bare.csv",
+                "folder",
+                "gone.csv",
+                "left-out.tmp",
+                "no-size.csv",
+                "no-time.csv",
+                "refused.csv",
+            ];
+            let mut entries: Vec<Entry> = names.map(|name| (name.into(), nothing())).into();
+            entries.push(("sized.csv".into(), size(7)));
+            entries.push(file("told.csv"));
+            entries
+        })
+    }
+
+    fn show(&self, path: &str) -> Result<Vec<u8>, u32> {
+        let mode = [&4_u32.to_be_bytes()[..], &FILE.to_be_bytes()].concat();
+        Ok(match path {
+            "out" => attributes(4096, FOLDER, LONG_AGO),
+            "out/bare.csv" | "out/left-out.tmp" | "out/sized.csv" => attributes(5, FILE, LONG_AGO),
+            "out/folder" => attributes(4096, FOLDER, LONG_AGO),
+            "out/no-size.csv" => mode,
+            "out/no-time.csv" => {
+                [&5_u32.to_be_bytes()[..], &6_u64.to_be_bytes(), &FILE.to_be_bytes()].concat()
+            }
+            "out/refused.csv" => return Err(PERMISSION_DENIED),
+            _ => return Err(NO_SUCH_FILE),
+        })
+    }
+}
+
+#[tokio::test]
+async fn story_271_what_the_listing_does_not_tell_is_asked_for() {
+    let (partner, asked) = shelf::partner(Terse).await;
+    let watching = Watching::at(partner).await;
+    let look = watching.look().await;
+    assert_eq!((look.started, look.passed_over), (4, 1), "{look:?}");
+    let taken: Vec<_> =
+        watching.started().await.into_iter().map(|it| (it.path, it.size, it.modified)).collect();
+    let told = Some(LONG_AGO);
+    let expected =
+        [("bare.csv", 5, told), ("no-time.csv", 6, None), ("sized.csv", 5, told), ("told.csv", 7, told)];
+    assert_eq!(taken, expected.map(|(name, size, time)| (name.to_owned(), size, time)));
+    let words = look.warnings.join("\n");
+    for name in ["no-size.csv", "refused.csv"] {
+        assert!(
+            words.contains(&format!("\"{name}\" is not collected: the server does not tell its size")),
+            "{words}"
+        );
+    }
+    assert_eq!(look.warnings.len(), 2);
+    assert!(!shelf::paths(&asked, kind::LSTAT).contains(&"out/told.csv".to_owned()), "it was told already");
+    let again = watching.look().await;
+    assert_eq!(
+        (again.started, again.started_before),
+        (0, 4),
+        "without a time it is not taken again and again"
+    );
+}
+
+/// A server that lists links as what they lead to.
+struct Followed;
+
+impl Shelf for Followed {
+    fn packet(&self, directory: &str, number: usize) -> Option<Vec<Entry>> {
+        assert!(!directory.contains("circle"), "a link was followed");
+        (number == 0).then(|| vec![file("a.csv"), folder("circle")])
+    }
+
+    fn show(&self, path: &str) -> Result<Vec<u8>, u32> {
+        let mode = if path.ends_with("circle") { 0o120_777 } else { FOLDER };
+        Ok(attributes(4096, mode, LONG_AGO))
+    }
+}
+
+#[tokio::test]
+async fn story_286_a_link_that_is_listed_as_a_directory_is_not_followed_either() {
+    let (partner, asked) = shelf::partner(Followed).await;
+    let mut watching = Watching::at(partner).await;
+    watching.set("COLLECT_RECURSIVE", "true");
+    let look = watching.look().await;
+    assert_eq!((look.started, look.passed_over, look.seen), (1, 1, 2), "{look:?}");
+    assert_eq!(shelf::paths(&asked, kind::OPENDIR), ["out"]);
+}
+
+/// A server with names that lead elsewhere.
+struct Tricks;
+
+const TRICKS: [&[u8]; 14] = [
+    b"",
+    b"/etc/passwd",
+    b"../up.csv",
+    b"a/../../up.csv",
+    b"below/file.csv",
+    b"..\\up.csv",
+    b"nul\0.csv",
+    b"a\nb.csv",
+    b"\x1b[2J.csv",
+    b"\xff\xfe.csv",
+    b"c1\xc2\x9b.csv",
+    b"slash.csv/",
+    b"./here.csv",
+    b"\\\\server\\share",
+];
+
+impl Shelf for Tricks {
+    fn packet(&self, directory: &str, number: usize) -> Option<Vec<Entry>> {
+        if directory != "out" {
+            assert_eq!(directory, "out/down", "a name led elsewhere");
+            return (number == 0).then(|| vec![file("good.csv"), file("../good.csv")]);
+        }
+        (number == 0).then(|| {
+            let mut entries: Vec<Entry> = TRICKS.map(file).into();
+            entries.extend(TRICKS.map(|name| (name.to_vec(), attributes(0, FOLDER, 0))));
+            entries.extend([file("."), file(".."), folder("."), folder("..")]);
+            entries.extend([file("x".repeat(256)), file("good.csv"), folder("down")]);
+            entries
+        })
+    }
+
+    fn show(&self, _: &str) -> Result<Vec<u8>, u32> {
+        Ok(attributes(4096, FOLDER, LONG_AGO))
+    }
+}
+
+#[tokio::test]
+async fn story_289_names_that_lead_elsewhere_are_named_and_not_taken() {
+    let (partner, asked) = shelf::partner(Tricks).await;
+    let mut watching = Watching::at(partner).await;
+    watching.set("COLLECT_RECURSIVE", "true");
+    // Nothing is left out for its looks.
+    watching.set("COLLECT_EXCLUDE", "none-of-these");
+    watching.set("COLLECT_OBJECT_KEY", "from-partner/{path}");
+    let look = watching.look().await;
+    assert_eq!(watching.started_paths().await, ["down/good.csv", "good.csv"]);
+    let tricks = TRICKS.len() as u64;
+    assert_eq!((look.started, look.unnameable_count), (2, 2 * tricks + 2), "{look:?}");
+    assert_eq!(look.unnameable.len(), 20, "the first of them");
+    assert!(look.unnameable.iter().all(|it| !it.path.chars().any(char::is_control)), "{:?}", look.unnameable);
+    let opened = shelf::paths(&asked, kind::OPENDIR);
+    assert_eq!(opened, ["out", "out/down"]);
+}
+
+/// A server that lists without end.
+#[derive(Default)]
+struct Endless {
+    packets: AtomicU64,
+    folders: bool,
+}
+
+impl Shelf for Endless {
+    fn packet(&self, _: &str, number: usize) -> Option<Vec<Entry>> {
+        self.packets.fetch_add(1, Ordering::Relaxed);
+        let name = |it| format!("{number}-{it}-{}", "x".repeat(100));
+        Some((0..100).map(|it| if self.folders { folder(&name(it)) } else { file(name(it)) }).collect())
+    }
+
+    fn show(&self, _: &str) -> Result<Vec<u8>, u32> {
+        Ok(attributes(4096, FOLDER, LONG_AGO))
+    }
+}
+
+#[tokio::test]
+async fn story_290_a_server_that_lists_without_end_meets_a_limit() {
+    for (folders, marker, words) in [
+        (false, "none", "lists more than 50000 names there, the last ones in \"out\""),
+        (false, "{name}", "lists more than 50000 names"),
+        (true, "none", "more directories than can be looked into"),
+    ] {
+        let (partner, _) = shelf::partner(Endless { folders, ..Endless::default() }).await;
+        let mut watching = Watching::at(partner).await;
+        watching.set("COLLECT_RECURSIVE", "true");
+        if marker != "none" {
+            watching.set("COLLECT_MARKER", "{name}.done");
+        }
+        watching.limits = Limits { names: 50_000, waiting: 1024 * 1024, ..Limits::default() };
+        let started = Instant::now();
+        let error = watching.try_look(&watching.process()).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::InvalidConfig, "{error}");
+        assert!(error.message().contains(words), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+        assert!(watching.started().await.is_empty());
+    }
+}
+
+/// A server whose directories have directories without end.
+struct Bottomless;
+
+impl Shelf for Bottomless {
+    fn packet(&self, _: &str, number: usize) -> Option<Vec<Entry>> {
+        (number == 0).then(|| vec![file("a.csv"), folder("d")])
+    }
+
+    fn show(&self, _: &str) -> Result<Vec<u8>, u32> {
+        Ok(attributes(4096, FOLDER, LONG_AGO))
+    }
+}
+
+#[tokio::test]
+async fn story_290_directories_in_directories_without_end_meet_a_limit() {
+    let (partner, asked) = shelf::partner(Bottomless).await;
+    let mut watching = Watching::at(partner).await;
+    watching.set("COLLECT_RECURSIVE", "true");
+    let look = watching.look().await;
+    assert_eq!(look.started, 17, "one in the directory, and one on each of 16 levels");
+    assert_eq!(shelf::paths(&asked, kind::OPENDIR).len(), 17);
+    assert_eq!(look.warnings.len(), 1);
+    assert!(look.warnings[0].contains("more than 16 levels below COLLECT_DIRECTORY"), "{:?}", look.warnings);
+}
+
+/// A server that refuses one directory, and breaks off in another.
+struct Partly;
+
+impl Shelf for Partly {
+    fn packet(&self, directory: &str, number: usize) -> Option<Vec<Entry>> {
+        match (directory, number) {
+            ("out", 0) => Some(vec![folder("forbidden"), folder("open"), file("a.csv")]),
+            ("out/open", 0) => Some(vec![file("b.csv")]),
+            _ => None,
+        }
+    }
+
+    fn show(&self, _: &str) -> Result<Vec<u8>, u32> {
+        Ok(attributes(4096, FOLDER, LONG_AGO))
+    }
+
+    fn refuses(&self, directory: &str) -> Option<u32> {
+        directory.ends_with("forbidden").then_some(PERMISSION_DENIED)
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_listed_holds_up_no_other() {
+    let (partner, _) = shelf::partner(Partly).await;
+    let mut watching = Watching::at(partner).await;
+    watching.set("COLLECT_RECURSIVE", "true");
+    let look = watching.look().await;
+    assert_eq!(watching.started_paths().await, ["a.csv", "open/b.csv"]);
+    assert_eq!(look.warnings.len(), 1);
+    assert!(look.warnings[0].contains("\"forbidden\"") && look.warnings[0].contains("PERMISSION_DENIED"));
+}
