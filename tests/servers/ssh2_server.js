@@ -21,6 +21,7 @@ function authenticate(context) {
 
 function serve(sftp) {
   const open = new Map();
+  const listings = new Map();
   let opened = 0;
   const local = (name) => path.join(folder, path.posix.join("/", name));
   const refuse = (id, error) => {
@@ -60,6 +61,26 @@ function serve(sftp) {
       sftp.handle(id, handle);
     });
   });
+  const stats = (name) => {
+    // A name that is not UTF-8 is another one here, and leads nowhere.
+    const found = fs.lstatSync(name, { throwIfNoEntry: false });
+    if (!found) return {};
+    const { mode, uid, gid, size, atimeMs, mtimeMs } = found;
+    return { mode, uid, gid, size, atime: atimeMs / 1000, mtime: mtimeMs / 1000 };
+  };
+  sftp.on("OPENDIR", (id, name) =>
+    fs.readdir(local(name), (error, names) => {
+      if (error) return refuse(id, error);
+      const handle = Buffer.alloc(4);
+      handle.writeUInt32BE(++opened);
+      listings.set(opened, names.map((filename) => ({ filename, at: path.join(local(name), filename) })));
+      sftp.handle(id, handle);
+    }));
+  sftp.on("READDIR", (id, handle) => {
+    const some = listings.get(handle.readUInt32BE(0)).splice(0, 100);
+    if (some.length === 0) return sftp.status(id, STATUS_CODE.EOF);
+    sftp.name(id, some.map(({ filename, at }) => ({ filename, longname: filename, attrs: stats(at) })));
+  });
   sftp.on("WRITE", (id, handle, offset, data) =>
     fs.write(descriptor(handle), data, 0, data.length, offset, done(id)));
   sftp.on("READ", (id, handle, offset, length) =>
@@ -68,6 +89,7 @@ function serve(sftp) {
       read ? sftp.data(id, buffer.subarray(0, read)) : sftp.status(id, STATUS_CODE.EOF);
     }));
   sftp.on("CLOSE", (id, handle) => {
+    if (listings.delete(handle.readUInt32BE(0))) return sftp.status(id, STATUS_CODE.OK);
     fs.close(descriptor(handle), done(id));
     open.delete(handle.readUInt32BE(0));
   });

@@ -39,11 +39,8 @@ impl Binaries {
 
     /// The functions as `sam build` leaves them: `FOLDER/TransferFunction/bootstrap`.
     pub fn of_sam(folder: &Path, command_line: &Path) -> Self {
-        let resources =
-            ["FetchKeyFunction", "RecordFailureFunction", "TransferFunction", "VerifyRemoteFunction"];
-        let functions = FUNCTIONS.into_iter().zip(resources);
-        let functions = functions.map(|(name, resource)| (name, folder.join(resource).join("bootstrap")));
-        Self { functions: functions.collect(), command_line: command_line.to_owned() }
+        let function = |name| (name, folder.join(resource(name)).join("bootstrap"));
+        Self { functions: FUNCTIONS.map(function).into(), command_line: command_line.to_owned() }
     }
 
     /// Files that begin as programs do, for tests that run none of them.
@@ -57,6 +54,12 @@ impl Binaries {
         }
         Ok(binaries)
     }
+}
+
+/// The template's name of a function: `TransferFunction` for `transfer`.
+fn resource(function: &str) -> String {
+    let words = function.split('-').map(|word| [&word[..1].to_uppercase(), &word[1..]].concat());
+    words.chain(["Function".to_owned()]).collect()
 }
 
 /// A package, unpacked.

@@ -29,7 +29,7 @@ pub enum Priority {
     Low,
 }
 
-/// Builds the four functions with `sam build`, once per process. Unchanged functions are not built again.
+/// Builds the functions with `sam build`, once per process. Unchanged functions are not built again.
 pub async fn build(priority: Priority) -> Result<()> {
     BUILT.get_or_try_init(|| build_now(priority)).await.copied()
 }
@@ -88,6 +88,11 @@ impl Execution {
     /// The object to deliver.
     pub fn object_key(&self) -> &str {
         self.input["detail"]["object"]["key"].as_str().unwrap_or_default()
+    }
+
+    /// The path of the file to collect, below the directory.
+    pub fn file_path(&self) -> &str {
+        self.input["file"]["path"].as_str().unwrap_or_default()
     }
 
     /// The receipt. MiniStack ignores the Output of a Succeed state, so the receipt is in the document.
@@ -192,6 +197,16 @@ impl<'a> Stack<'a> {
         self.output("StateMachineArn")
     }
 
+    /// The state machine of looks.
+    pub fn watch_machine(&self) -> &str {
+        self.output("WatchStateMachineArn")
+    }
+
+    /// The state machine of collections.
+    pub fn collect_machine(&self) -> &str {
+        self.output("CollectStateMachineArn")
+    }
+
     /// Starts new processes for the functions that connect, so that they remember no refusals and failures of the partner.
     pub async fn start_anew(&self) -> Result<()> {
         for output in ["TransferFunctionName", "VerifyRemoteFunctionName"] {
@@ -206,7 +221,7 @@ impl<'a> Stack<'a> {
             self.aws.reserve(self.output(output), invocations).await?;
         }
         // The local AWS calls it `Lambda.Unknown` when a function is throttled.
-        self.change_retriers(|retrier| {
+        self.change_retriers(self.state_machine(), |retrier| {
             let is_throttled = waits_for_its_turn(retrier);
             if let Some(errors) = retrier["ErrorEquals"].as_array_mut() {
                 errors.retain(|error| error != "Lambda.Unknown");
@@ -219,23 +234,26 @@ impl<'a> Stack<'a> {
     /// From now on, executions give up after this many retries of any error, and not after days. Only throttled calls wait
     /// for their turn. The rest of the definition is the deployed one.
     pub async fn give_up_after(&self, retries: u32) -> Result<()> {
-        self.change_retriers(|retrier| {
-            let attempts = retrier["MaxAttempts"].as_u64().unwrap_or_default();
-            if !waits_for_its_turn(retrier) {
-                retrier["MaxAttempts"] = attempts.min(retries.into()).into();
-            }
-        })
-        .await
+        self.change_retriers(self.state_machine(), fewer(retries)).await
     }
 
-    async fn change_retriers(&self, change: impl Fn(&mut Value)) -> Result<()> {
+    /// The same for collections and looks.
+    pub async fn give_up_collecting_after(&self, retries: u32) -> Result<()> {
+        for machine in [self.watch_machine(), self.collect_machine()] {
+            self.change_retriers(machine, fewer(retries)).await?;
+        }
+        Ok(())
+    }
+
+    async fn change_retriers(&self, machine: &str, change: impl Fn(&mut Value)) -> Result<()> {
         let sfn = self.aws.sfn();
-        let machine = sfn.describe_state_machine().state_machine_arn(self.state_machine()).send().await?;
+        let arn = machine;
+        let machine = sfn.describe_state_machine().state_machine_arn(arn).send().await?;
         let mut definition: Value = serde_json::from_str(&machine.definition)?;
         let states = definition["States"].as_object_mut().context("a definition without states")?;
         let retriers = states.values_mut().filter_map(|state| state.get_mut("Retry")?.as_array_mut());
         retriers.flatten().for_each(change);
-        let update = sfn.update_state_machine().state_machine_arn(self.state_machine());
+        let update = sfn.update_state_machine().state_machine_arn(arn);
         update.definition(definition.to_string()).send().await?;
         Ok(())
     }
@@ -249,15 +267,45 @@ impl<'a> Stack<'a> {
 
     /// Starts an execution by hand, as in the console.
     pub async fn start(&self, input: &Value) -> Result<String> {
-        let start = self.aws.sfn().start_execution().state_machine_arn(self.state_machine());
+        self.start_on(self.state_machine(), input).await
+    }
+
+    async fn start_on(&self, machine: &str, input: &Value) -> Result<String> {
+        let start = self.aws.sfn().start_execution().state_machine_arn(machine);
         Ok(start.input(input.to_string()).send().await?.execution_arn)
+    }
+
+    /// Starts a look at the partner's directory by hand, and waits for its end.
+    pub async fn look(&self) -> Result<Execution> {
+        let arn = self.start_on(self.watch_machine(), &serde_json::json!({"look": true})).await?;
+        self.wait(&arn, Duration::from_secs(120)).await
+    }
+
+    /// Waits until there are this many collections, and all have ended. By the path of the file, the newest first.
+    pub async fn collections(&self, count: usize, patience: Duration) -> Result<Vec<Execution>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut all = self.executions_of(self.collect_machine()).await?;
+            if all.len() == count && all.iter().all(|execution| execution.ended) {
+                all.sort_by(|one, other| one.file_path().cmp(other.file_path()));
+                return Ok(all);
+            }
+            if all.len() > count || Instant::now() > deadline {
+                bail!("expected {count} collections that have ended: {all:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// All executions so far, the newest first.
     pub async fn executions(&self) -> Result<Vec<Execution>> {
+        self.executions_of(self.state_machine()).await
+    }
+
+    /// All executions of a state machine so far, the newest first.
+    pub async fn executions_of(&self, machine: &str) -> Result<Vec<Execution>> {
         let sfn = self.aws.sfn();
-        let mut pages =
-            sfn.list_executions().state_machine_arn(self.state_machine()).into_paginator().items().send();
+        let mut pages = sfn.list_executions().state_machine_arn(machine).into_paginator().items().send();
         let mut executions = Vec::new();
         while let Some(item) = pages.next().await {
             executions.push(self.execution(&item?.execution_arn).await?);
@@ -387,6 +435,16 @@ pub async fn parameters_for(
         ("SftpSecretId", secret),
         ("SftpTrustedHostKeys", partner.host_key.public.clone()),
     ])
+}
+
+/// At most this many retries of any error. Only throttled calls wait for their turn.
+fn fewer(retries: u32) -> impl Fn(&mut Value) {
+    move |retrier| {
+        let attempts = retrier["MaxAttempts"].as_u64().unwrap_or_default();
+        if !waits_for_its_turn(retrier) {
+            retrier["MaxAttempts"] = attempts.min(retries.into()).into();
+        }
+    }
 }
 
 fn waits_for_its_turn(retrier: &Value) -> bool {

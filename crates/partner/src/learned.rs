@@ -55,8 +55,8 @@ impl Learned {
         self.has_files_already.store(has, Ordering::Relaxed);
     }
 
-    /// Whether the server kept refusing to move or remove the last file that was collected: then it is not asked again and again
-    /// for each.
+    /// Whether the server kept refusing to move or remove the last file that was collected: then it is not asked again
+    /// and again for each.
     pub fn keeps_files(&self) -> bool {
         self.keeps_files.load(Ordering::Relaxed)
     }

@@ -53,9 +53,10 @@ impl Glob {
         // The tokens that may match the next character.
         let mut here = vec![false; self.tokens.len() + 1];
         here[0] = true;
+        let mut next = here.clone();
         self.pass(&mut here, true);
         for character in text.chars() {
-            let mut next = vec![false; here.len()];
+            next.fill(false);
             for (index, token) in self.tokens.iter().enumerate().filter(|(index, _)| here[*index]) {
                 match token {
                     Token::Exactly(wanted) => next[index + 1] |= *wanted == character,
@@ -64,7 +65,10 @@ impl Glob {
                     Token::All | Token::Components => next[index] = true,
                 }
             }
-            here = next;
+            std::mem::swap(&mut here, &mut next);
+            if !here.contains(&true) {
+                return false;
+            }
             self.pass(&mut here, character == '/');
         }
         here[self.tokens.len()]

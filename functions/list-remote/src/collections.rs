@@ -26,7 +26,13 @@ pub struct Collections {
     state_machine_arn: String,
     limiter: Limiter,
     known: Mutex<Known>,
+    /// The start of the last look that cleared the archives, in seconds since 1970.
+    cleared: Mutex<Option<i64>>,
 }
+
+/// Time between two looks of this process that clear the archives, in seconds. An archive may have many more files than
+/// the directory, and their age is counted in days.
+const CLEARING: i64 = 3600;
 
 /// What became of a request to start an execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +47,13 @@ impl Collections {
     /// Executions of this state machine. The client has no retries of its own: [`aws::clients::step_functions_once`].
     pub fn new(client: aws_sdk_sfn::Client, state_machine_arn: impl Into<String>) -> Self {
         let state_machine_arn = state_machine_arn.into();
-        Self { client, state_machine_arn, limiter: Limiter::default(), known: Mutex::default() }
+        Self {
+            client,
+            state_machine_arn,
+            limiter: Limiter::default(),
+            known: Mutex::default(),
+            cleared: Mutex::default(),
+        }
     }
 
     pub(crate) fn client(&self) -> &aws_sdk_sfn::Client {
@@ -57,8 +69,19 @@ impl Collections {
         lock(&self.known).has(&file.execution_name())
     }
 
-    /// Starts an execution for each of these files, at most [`FLIGHT`] of them, and says what became of each. `since` is when the
-    /// look began, in seconds since 1970: Step Functions takes a start with a name that is running for the same start.
+    /// Whether a look that began at `now` is to clear the archives. If so, this process does not for a while.
+    pub(crate) fn clears(&self, now: i64) -> bool {
+        let mut cleared = lock(&self.cleared);
+        let is_due = cleared.is_none_or(|cleared| !(cleared..cleared + CLEARING).contains(&now));
+        if is_due {
+            *cleared = Some(now);
+        }
+        is_due
+    }
+
+    /// Starts an execution for each of these files, at most [`FLIGHT`] of them, and says what became of each. `since`
+    /// is when the look began, in seconds since 1970: Step Functions takes a start with a name that is running for the
+    /// same start.
     pub(crate) async fn start(
         self: &Arc<Self>,
         files: &[RemoteFile],

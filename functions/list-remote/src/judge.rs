@@ -7,8 +7,8 @@ use sftp::{Attributes, FileType};
 use crate::markers::Markers;
 use crate::verdict::Verdict;
 
-/// The name that the archive has unless a setting names another directory. Directories of this name are archives whatever
-/// the settings are now.
+/// The name that the archive has unless a setting names another directory. Directories of this name are archives
+/// whatever the settings are now.
 const ARCHIVE: &str = ".done";
 
 /// Decides by the settings.
@@ -124,8 +124,8 @@ impl Judge<'_> {
 pub(crate) struct Newest(Option<RemoteFile>);
 
 impl Newest {
-    /// Adds a file, and returns the one that is not the newest, if there are two. Of two files with the same time the newest is
-    /// the last one by path.
+    /// Adds a file, and returns the one that is not the newest, if there are two. Of two files with the same time the
+    /// newest is the last one by path.
     pub(crate) fn add(&mut self, file: RemoteFile) -> Option<RemoteFile> {
         match self.0.take() {
             Some(newest) if ListCursor::of(&newest) > ListCursor::of(&file) => {

@@ -1,12 +1,13 @@
-//! The executions that this process knows to be started, so that a look over files that stay does not ask for each again.
+//! The executions that this process knows to be started, so that a look over files that stay does not ask for each
+//! again.
 
 use std::collections::HashSet;
 
 /// Hexadecimal digits of the hash at the end of an execution's name.
 const DIGITS: usize = 32;
 
-/// The names of executions, as hashes. Memory is bounded: what no look has met for long is forgotten, and Step Functions is
-/// asked again.
+/// The names of executions, as hashes. Memory is bounded: what no look has met for long is forgotten, and Step
+/// Functions is asked again.
 #[derive(Debug)]
 pub(crate) struct Known {
     half: usize,

@@ -1,7 +1,7 @@
 //! Step `ListRemote`: looks at the directory that is collected, and starts one execution for each file that is due.
 //!
-//! The name of an execution is made of server, path, size and time, so Step Functions itself refuses to collect a file twice.
-//! No ledger is kept.
+//! The name of an execution is made of server, path, size and time, so Step Functions itself refuses to collect a file
+//! twice. No ledger is kept.
 
 mod call;
 mod collections;
@@ -29,14 +29,14 @@ use crate::call::Call;
 use crate::look::Look;
 use crate::walk::{Walk, Walked};
 
-/// Looks at the directory, and starts what is due, oldest first. If time runs short, returns a cursor, and the next call goes
-/// on there.
+/// Looks at the directory, and starts what is due, oldest first. If time runs short, returns a cursor, and the next
+/// call goes on there.
 ///
 /// An error means that this call has started nothing. A call that has returns its progress whatever stopped it.
 ///
 /// # Errors
-/// `RemoteUnreadable` if the directory cannot be listed; `InvalidConfig` if the server lists without end, or no execution can be
-/// started; `StepFunctionsUnavailable`; those of the session.
+/// `RemoteUnreadable` if the directory cannot be listed; `InvalidConfig` if the server lists without end, or no
+/// execution can be started; `StepFunctionsUnavailable`; those of the session.
 pub async fn handle(deps: &Deps, input: ListRemoteInput, deadline: Deadline) -> Result<ListProgress> {
     let Some(collections) = &deps.collections else {
         return Err(ErrorName::InvalidConfig.error(format!(
@@ -70,8 +70,8 @@ pub async fn handle(deps: &Deps, input: ListRemoteInput, deadline: Deadline) -> 
     Ok(progress)
 }
 
-/// Lists the directory and starts nothing: gives each entry to `sink`, as the server lists it. `time` is the moment that dates in
-/// object keys are taken from, in RFC 3339. Returns the number of names.
+/// Lists the directory and starts nothing: gives each entry to `sink`, as the server lists it. `time` is the moment
+/// that dates in object keys are taken from, in RFC 3339. Returns the number of names.
 ///
 /// # Errors
 /// Those of [`handle`] that concern the server, and those of `sink`.

@@ -14,6 +14,8 @@ use crate::walk::{Walk, Walked};
 
 /// Maximum number of names in the result that make no object key.
 const UNNAMEABLE_MAX: usize = 20;
+/// Maximum number of those that are logged.
+const LOGGED_MAX: u64 = 1_000;
 /// Maximum number of warnings in the result.
 const WARNINGS_MAX: usize = 20;
 /// Maximum length of a path or reason in the result, in characters.
@@ -32,9 +34,7 @@ pub(crate) struct Look<'a> {
 
 /// What a walk found.
 struct Found {
-    files: Vec<RemoteFile>,
-    /// Files were left to another walk.
-    is_cut: bool,
+    selection: Selection,
     walked: Walked,
 }
 
@@ -68,8 +68,9 @@ impl<'a> Look<'a> {
     pub(crate) async fn run(&mut self) -> Result<()> {
         let already = self.progress.started;
         for walks in 1_u64.. {
-            let Found { files, is_cut, walked } = self.walk().await?;
-            match self.start(&files).await? {
+            let Found { selection, walked } = self.walk().await?;
+            let is_cut = selection.is_cut();
+            match self.start(selection).await? {
                 // The next call has all its time for this walk.
                 Started::All if walked == Walked::CutOff && walks > 1 => {
                     self.leave_to_the_next_call();
@@ -89,8 +90,8 @@ impl<'a> Look<'a> {
         Ok(())
     }
 
-    /// The directory could not be walked through in one call. What was found is started. The rest may be found by the next
-    /// look, once these are out of the way.
+    /// The directory could not be walked through in one call. What was found is started. The rest may be found by the
+    /// next look, once these are out of the way.
     fn cut_off(&mut self, has_started: bool) -> Result<()> {
         let why = format!(
             "the server listed {} names of COLLECT_DIRECTORY before time ran out: the rest was not seen. Collect from a smaller \
@@ -124,11 +125,8 @@ impl<'a> Look<'a> {
         if counts {
             self.progress.seen = seen;
         }
-        let is_cut = selection.is_cut();
-        let files: Vec<RemoteFile> =
-            selection.into_files(&call.deps.settings.host, &call.deps.collect.directory).collect();
-        tracing::info!(seen, due = files.len(), is_cut, ?walked, "walked through the directory");
-        Ok(Found { files, is_cut, walked })
+        tracing::info!(seen, due = selection.len(), ?walked, "walked through the directory");
+        Ok(Found { selection, walked })
     }
 
     fn add(&mut self, Listed { path, verdict }: Listed, counts: bool, selection: &mut Selection) {
@@ -147,7 +145,8 @@ impl<'a> Look<'a> {
             _ if !counts => {}
             Verdict::Unnameable(reason) => self.unnameable(&path, &reason),
             Verdict::SizeUnknown | Verdict::TooDeep | Verdict::Unreadable(_) => {
-                let reason = verdict.reason().unwrap_or_default();
+                let (path, reason) =
+                    (self.call.judge().on_server(&path), verdict.reason().unwrap_or_default());
                 self.warn(format!("{path:?} is not collected: {reason}"));
             }
             Verdict::Directory => {}
@@ -166,32 +165,35 @@ impl<'a> Look<'a> {
 
     fn unnameable(&mut self, path: &str, reason: &str) {
         self.progress.unnameable_count += 1;
-        if self.progress.unnameable.len() < UNNAMEABLE_MAX {
+        if self.progress.unnameable_count <= LOGGED_MAX {
             tracing::warn!(path, reason, "a file that cannot be collected under its name");
+        }
+        if self.progress.unnameable.len() < UNNAMEABLE_MAX {
             self.progress.unnameable.push(Unnameable { path: cut(path), reason: cut(reason) });
         }
     }
 
     fn warn(&mut self, warning: String) {
-        tracing::warn!(warning, "the look goes on");
         if self.progress.warnings.len() < WARNINGS_MAX {
+            tracing::warn!(warning, "the look goes on");
             self.progress.warnings.push(cut(&warning));
         }
     }
 
     /// Starts the executions of these files, oldest first.
-    async fn start(&mut self, files: &[RemoteFile]) -> Result<Started> {
+    async fn start(&mut self, selection: Selection) -> Result<Started> {
+        let deps = self.call.deps;
         let since = bridge::unix_seconds(&self.call.input.execution.start_time);
-        let mut left = files;
-        while !left.is_empty() {
-            let most = u64::from(self.call.deps.collect.max_files);
-            let room = usize::try_from(most.saturating_sub(self.progress.started)).unwrap_or(usize::MAX);
+        let mut files = selection.into_files(&deps.settings.host, &deps.collect.directory).peekable();
+        while files.peek().is_some() {
+            let most = u64::from(deps.collect.max_files);
+            let room = usize::try_from(most.saturating_sub(self.progress.started)).unwrap_or(FLIGHT);
             if room == 0 {
                 return Ok(Started::Enough);
             }
-            let (flight, rest) = left.split_at(left.len().min(FLIGHT).min(room));
+            let flight: Vec<RemoteFile> = files.by_ref().take(FLIGHT.min(room)).collect();
             let stop = self.call.stop.remaining();
-            let Ok(started) = tokio::time::timeout(stop, self.collections.start(flight, since)).await else {
+            let Ok(started) = tokio::time::timeout(stop, self.collections.start(&flight, since)).await else {
                 return self.out_of_time();
             };
             for (file, started) in flight.iter().zip(started) {
@@ -201,7 +203,6 @@ impl<'a> Look<'a> {
                 }
                 self.cursor = Some(ListCursor::of(file));
             }
-            left = rest;
         }
         Ok(Started::All)
     }
@@ -215,17 +216,18 @@ impl<'a> Look<'a> {
 
     /// Deletes old files of the archives, if time is left.
     async fn purge(&mut self) {
-        let (call, collect) = (self.call, &self.call.deps.collect);
-        let oldest = oldest_kept(collect.archive_days, &call.input.execution.start_time);
-        let Some(oldest) = oldest.filter(|_| !call.stop.has_passed()) else { return };
+        let call = self.call;
+        let (days, now) =
+            (call.deps.collect.archive_days, bridge::unix_seconds(&call.input.execution.start_time));
+        let (Some(days), Some(now)) = (days, now) else { return };
+        if call.stop.has_passed() || !self.collections.clears(now) {
+            return;
+        }
         // It may be outside of the directory.
         if let Some(archive) = call.judge().archive_of("") {
             self.archives.add(archive.trim_end_matches('/').to_owned());
         }
-        if self.archives.is_empty() {
-            return;
-        }
-        let mut purged = Purged::default();
+        let (oldest, mut purged) = (oldest_kept(days, now), Purged::default());
         let purging = call.with_session(async |session| {
             let names = call.deps.limits.names;
             purge(session.sftp(), &self.archives, oldest, names, call.stop, &mut purged).await

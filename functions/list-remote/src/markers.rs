@@ -1,8 +1,8 @@
 //! The markers of one directory.
 //!
-//! The markers are listed before the files: a file that is seen after its marker is complete, and whichever of the two a
-//! server lists first, the file finds its marker. What is kept of a marker is a hash of eight bytes, so the markers of a
-//! directory of 100,000 files take 2 MiB. The hash has a random key, so a server cannot make two names collide.
+//! The markers are listed before the files: a file that is seen after its marker is complete, and whichever of the two
+//! a server lists first, the file finds its marker. What is kept of a marker is a hash of eight bytes, so the markers
+//! of a directory of 100,000 files take 2 MiB. The hash has a random key, so a server cannot make two names collide.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,5 +1,5 @@
-//! Deletes archived files that are older than `COLLECT_ARCHIVE_DAYS`. Their age is that of the name the archive gave them: a
-//! file's own time is the partner's, and older. Nothing of this fails a look.
+//! Deletes archived files that are older than `COLLECT_ARCHIVE_DAYS`. Their age is that of the name the archive gave
+//! them: a file's own time is the partner's, and older. Nothing of this fails a look.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ const ARCHIVES_MAX: usize = 4_096;
 pub(crate) struct Archives(Vec<String>);
 
 impl Archives {
-    /// Adds the path of one on the server. If there are too many, it takes the place of any other: each gets its turn in one look
-    /// or another.
+    /// Adds the path of one on the server. If there are too many, it takes the place of any other: each gets its turn
+    /// in one look or another.
     pub(crate) fn add(&mut self, path: String) {
         if self.0.contains(&path) {
             return;
@@ -35,10 +35,6 @@ impl Archives {
             self.0[place] = path;
         }
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// What came of deleting.
@@ -49,10 +45,9 @@ pub(crate) struct Purged {
     pub(crate) refused: Option<String>,
 }
 
-/// When a file must have been archived to be deleted now: before this moment, in seconds since 1970. `None` if nothing is
-/// deleted, or nothing tells the time.
-pub(crate) fn oldest_kept(days: Option<u32>, now: &str) -> Option<i64> {
-    Some(bridge::unix_seconds(now)? - i64::from(days?) * DAY)
+/// When a file must have been archived to be deleted now: before this moment. Both are in seconds since 1970.
+pub(crate) fn oldest_kept(days: u32, now: i64) -> i64 {
+    now - i64::from(days) * DAY
 }
 
 /// Deletes the archived files from before `oldest_kept`.
@@ -136,7 +131,7 @@ mod tests {
 
     #[test]
     fn only_what_the_archive_named_long_ago_is_deleted() {
-        let limit = oldest_kept(Some(14), "2026-03-15T12:00:00Z").unwrap();
+        let limit = oldest_kept(14, bridge::unix_seconds("2026-03-15T12:00:00Z").unwrap());
         let file = Some(0o100_644);
         let path = |name, permissions| path_of("out/.done/", &entry(name, permissions), limit);
         let old = "out/.done/20260301115959-a.csv".to_owned();
@@ -150,7 +145,5 @@ mod tests {
         {
             assert_eq!(path(Box::leak(other.into()), file), None, "{other:?}");
         }
-        assert_eq!(oldest_kept(None, "2026-03-15T12:00:00Z"), None);
-        assert_eq!(oldest_kept(Some(14), "yesterday"), None);
     }
 }

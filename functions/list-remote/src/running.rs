@@ -1,5 +1,5 @@
-//! Whether another look is under way. Two looks at the same time would do no harm, since an execution is started once; but
-//! the second one would only repeat the work of the first, and load the partner's server.
+//! Whether another look is under way. Two looks at the same time would do no harm, since an execution is started once;
+//! but the second one would only repeat the work of the first, and load the partner's server.
 
 use aws::CallError;
 use aws::rate::Api;

@@ -36,6 +36,11 @@ impl Selection {
         self.cut.is_some()
     }
 
+    /// How many files are held.
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Adds a file, and drops the newest if there is no room.
     pub(crate) fn add(&mut self, file: RemoteFile) {
         let place = ListCursor::of(&file);

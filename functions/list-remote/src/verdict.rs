@@ -43,16 +43,19 @@ pub enum Verdict {
     Archive,
     /// A directory too far below the one that is collected.
     TooDeep,
-    /// A directory that cannot be listed, or not to its end; the text says why.
+    /// A directory that cannot be listed, or not to its end; the text says why. What was listed of it is judged.
     Unreadable(String),
 }
 
 impl Verdict {
-    /// Why it is not collected, as the end of a sentence. `None` if it is due.
+    /// Why it is not collected, as a clause. `None` if it is due.
     pub fn reason(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
             Self::Due(_) => return None,
-            Self::Excluded(reason) | Self::Unnameable(reason) | Self::Unreadable(reason) => reason,
+            Self::Excluded(reason) | Self::Unnameable(reason) => reason,
+            Self::Unreadable(why) => {
+                return Some(Cow::Owned(format!("it cannot be listed to its end: {why}")));
+            }
             Self::MarkerMissing(marker) => {
                 return Some(Cow::Owned(format!("its marker {marker:?} is missing")));
             }

@@ -1,5 +1,5 @@
-//! A walk through the directory and those below it. It holds the entries of one packet, and the paths of directories that
-//! wait to be read.
+//! A walk through the directory and those below it. It holds the entries of one packet, and the paths of directories
+//! that wait to be read.
 
 use std::sync::Arc;
 
@@ -59,8 +59,8 @@ impl<'a> Walk<'a> {
     /// Reads all directories, and gives each entry to `sink`.
     ///
     /// # Errors
-    /// `RemoteUnreadable` if the directory that is collected cannot be listed; `InvalidConfig` if the server lists without end;
-    /// the session was lost; those of `sink`.
+    /// `RemoteUnreadable` if the directory that is collected cannot be listed; `InvalidConfig` if the server lists
+    /// without end; the session was lost; those of `sink`.
     pub(crate) async fn run(&mut self, sink: &mut impl AsyncFnMut(Listed) -> Result<()>) -> Result<Walked> {
         while let Some(below) = self.waiting.pop() {
             self.waiting_bytes -= below.path.len();
@@ -122,7 +122,6 @@ impl<'a> Walk<'a> {
             return Err(ErrorName::RemoteUnreadable
                 .error(format!("COLLECT_DIRECTORY {directory:?} cannot be listed: {why}")));
         }
-        tracing::warn!(path = below.path, why, "a directory cannot be listed to its end");
         sink(Listed { path: below.path.clone(), verdict: Verdict::Unreadable(why) }).await?;
         Ok(Walked::Whole)
     }
@@ -215,7 +214,8 @@ impl<'a> Walk<'a> {
         ))
     }
 
-    /// The entries with what is known of each. Where the server tells no type, or of a file no size or no time, it is asked.
+    /// The entries with what is known of each. Where the server tells no type, or of a file no size or no time, it is
+    /// asked.
     async fn told(&self, below: &Below, entries: Vec<DirectoryEntry>) -> Result<Vec<(Named, Attributes)>> {
         let named = |entry: DirectoryEntry| (self.judge.name(&below.path, &entry.name), entry.attributes);
         let mut told: Vec<(Named, Attributes)> = entries.into_iter().map(named).collect();

@@ -1,17 +1,12 @@
 //! Moves the file into the archive. Nothing that is there is replaced.
 
-use std::time::Duration;
-
 use bridge::collect::RemoteFile;
 use bridge::{NUMBER_MAX, Result};
 use partner::files::{Made, Onto, Reply, make_directory, request};
 use sftp::Status;
 
 use crate::show::{Shown, show};
-use crate::work::{Became, Settled, Standing, Work};
-
-/// Pauses before a look at the archive is repeated. Caches and gateways show no file for a moment after a rename.
-const LOOKS: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
+use crate::work::{Became, LOOKS, Settled, Standing, Work};
 
 /// Outcome of a move to one name of the archive.
 enum Moved {
@@ -22,20 +17,24 @@ enum Moved {
 
 /// What the server made of the request for a rename.
 enum Asked {
-    Renamed,
+    /// It says that it is done. Along with the answer, it has shown this under the new name.
+    Renamed(Shown),
     Refused(Status),
 }
 
 impl Work<'_> {
     /// Moves the file to the first free name of the archive, if it is still the one that was collected.
     pub(crate) async fn archive(&self, file: &RemoteFile) -> Result<Settled> {
-        match self.standing(file).await? {
+        let first = self.target(file, 0);
+        let (standing, seen) = tokio::join!(biased; self.standing(file), self.seen(first.as_deref()));
+        match standing? {
             Standing::Same => {}
             Standing::Gone => return self.moved_before(file, Became::Gone.into()).await,
             // An earlier call may have moved the file, and the partner has put another one there since.
             Standing::Changed(what) => return self.moved_before(file, self.changed(file, what)).await,
             Standing::Hidden(refusal) => return Ok(self.kept(file, &refusal.to_string())),
         }
+        let mut seen = Some(seen?);
         for number in 0..=NUMBER_MAX {
             let Some(target) = self.target(file, number) else {
                 return Ok(self.kept(
@@ -43,7 +42,11 @@ impl Work<'_> {
                     "the execution has no time of its start, which the archive's names begin with",
                 ));
             };
-            match Box::pin(self.move_to(file, &target)).await? {
+            let seen = match seen.take() {
+                Some(seen) => seen,
+                None => show(self.sftp, &target).await?,
+            };
+            match Box::pin(self.move_to(file, &target, seen)).await? {
                 Moved::Done(settled) => return Ok(settled),
                 Moved::Taken => {}
             }
@@ -56,8 +59,16 @@ impl Work<'_> {
         afterwards.archived_path(&file.directory, &file.path, self.call.time, number)
     }
 
-    /// The file is in its place no more. If our name in the archive has a file of its size, an earlier request has moved it there,
-    /// whose answer was lost. Otherwise `otherwise` is what became of it.
+    /// What is under a name of the archive.
+    async fn seen(&self, target: Option<&str>) -> Result<Shown> {
+        match target {
+            Some(target) => show(self.sftp, target).await,
+            None => Ok(Shown::Nothing),
+        }
+    }
+
+    /// The file is in its place no more. If our name in the archive has a file of its size, an earlier request has
+    /// moved it there, whose answer was lost. Otherwise `otherwise` is what became of it.
     async fn moved_before(&self, file: &RemoteFile, otherwise: Settled) -> Result<Settled> {
         for number in 0..=NUMBER_MAX {
             let Some(target) = self.target(file, number) else { break };
@@ -71,15 +82,16 @@ impl Work<'_> {
         Ok(otherwise)
     }
 
-    async fn move_to(&self, file: &RemoteFile, target: &str) -> Result<Moved> {
+    /// Moves the file to this name, under which was `seen` what was there a moment ago.
+    async fn move_to(&self, file: &RemoteFile, target: &str, mut seen: Shown) -> Result<Moved> {
         let (mut refusals, mut has_directory) = (0, false);
         loop {
             // A server that hides what is not there shows what is: it has shown the file.
-            if matches!(show(self.sftp, target).await?, Shown::File { .. } | Shown::Other(_)) {
+            if matches!(seen, Shown::File { .. } | Shown::Other(_)) {
                 return Ok(Moved::Taken);
             }
             let refusal = match self.ask(file, target).await? {
-                Asked::Renamed => return self.confirm(file, target).await,
+                Asked::Renamed(shown) => return self.confirm(file, target, shown).await,
                 Asked::Refused(refusal) => refusal,
             };
             match self.standing(file).await? {
@@ -100,6 +112,10 @@ impl Work<'_> {
                     Archive::Refused(why) => return Ok(Moved::Done(self.kept(file, &why))),
                 }
             }
+            seen = show(self.sftp, target).await?;
+            if matches!(seen, Shown::File { .. } | Shown::Other(_)) {
+                continue;
+            }
             if !self.waits(refusals, &refusal).await {
                 return Ok(Moved::Done(self.kept(file, &refusal.to_string())));
             }
@@ -107,17 +123,23 @@ impl Work<'_> {
         }
     }
 
+    /// Asks for the rename. A look at the new name travels along. The server may look before it renames; what it shows
+    /// can only be ours, because nothing was there.
     async fn ask(&self, file: &RemoteFile, target: &str) -> Result<Asked> {
-        let asked = request(self.sftp, &file.remote_path(), target, Onto::Free).await;
+        let path = file.remote_path();
+        let (asked, shown) = tokio::join!(
+            biased;
+            request(self.sftp, &path, target, Onto::Free),
+            show(self.sftp, target)
+        );
         Ok(match Reply::of(asked)? {
-            Reply::Done(()) => Asked::Renamed,
+            Reply::Done(()) => Asked::Renamed(shown?),
             Reply::Refused(refusal) => Asked::Refused(refusal),
         })
     }
 
     /// The server says that the file was moved.
-    async fn confirm(&self, file: &RemoteFile, target: &str) -> Result<Moved> {
-        let mut shown = show(self.sftp, target).await?;
+    async fn confirm(&self, file: &RemoteFile, target: &str, mut shown: Shown) -> Result<Moved> {
         for pause in LOOKS {
             if shown != Shown::Nothing || self.call.stop.remaining() <= pause {
                 break;
@@ -146,8 +168,8 @@ impl Work<'_> {
         Ok(Moved::Done(archived.into()))
     }
 
-    /// The partner replaced the file between the look and the rename: what was moved was never collected. It gets its name back,
-    /// so that the next look takes it.
+    /// The partner replaced the file between the look and the rename: what was moved was never collected. It gets its
+    /// name back, so that the next look takes it.
     async fn put_back(&self, file: &RemoteFile, target: &str) -> Result<Settled> {
         let path = file.remote_path();
         let is_free = matches!(show(self.sftp, &path).await?, Shown::Nothing);

@@ -1,5 +1,5 @@
-//! Step `SettleRemote`: S3 has confirmed the object, so its file on the server is archived, deleted or left. The collection has
-//! succeeded by then, whatever the server answers here.
+//! Step `SettleRemote`: S3 has confirmed the object, so its file on the server is archived, deleted or left. The
+//! collection has succeeded by then, whatever the server answers here.
 
 mod archive;
 mod call;
@@ -20,8 +20,8 @@ pub use crate::call::Deps;
 use crate::call::Call;
 use crate::work::Became;
 
-/// Archives, deletes or leaves the file, and writes the receipt. A server that refuses is no error: the file stays, and the
-/// receipt says so.
+/// Archives, deletes or leaves the file, and writes the receipt. A server that refuses is no error: the file stays, and
+/// the receipt says so.
 ///
 /// # Errors
 /// `InvalidInput` if S3 has not confirmed the object; the server cannot be reached, or the session was lost.

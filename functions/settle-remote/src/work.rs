@@ -1,7 +1,8 @@
 //! The work of a call within one session.
 //!
-//! What a server answers is not believed: a rename that was refused may have been carried out, and one that was accepted may
-//! not. So each answer is followed by a look. Others work on the server, too, so a look comes right before each request.
+//! What a server answers is not believed: a rename that was refused may have been carried out, and one that was
+//! accepted may not. So each answer is followed by a look. Others work on the server, too, so a look comes right before
+//! each request.
 
 use std::time::Duration;
 
@@ -12,10 +13,15 @@ use sftp::{Sftp, Status};
 use crate::call::Call;
 use crate::show::{Shown, show};
 
-/// Pauses after a refusal, eight seconds in all: a virus scanner may hold the file, and no status says whether a refusal will
-/// pass.
+/// Pauses after a refusal, eight seconds in all: a virus scanner may hold the file, and no status says whether a
+/// refusal will pass.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_millis(2500), Duration::from_secs(4)];
+
+/// Pauses before a look is repeated that does not show what the server said. Caches and gateways show the former state
+/// for a moment.
+pub(crate) const LOOKS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
 
 /// What became of a file on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,8 +124,8 @@ impl<'a> Work<'a> {
         Settled::left(format!("{:?} was left alone: {what}", file.remote_path()))
     }
 
-    /// Waits before a request is made again. False if it is to be made no more: it was refused too often, or, in this process,
-    /// other files were as well, or time runs short.
+    /// Waits before a request is made again. False if it is to be made no more: it was refused too often, or, in this
+    /// process, other files were as well, or time runs short.
     pub(crate) async fn waits(&self, refusals: usize, refusal: &Status) -> bool {
         let learned = &self.call.deps.partner.learned;
         let pause = PAUSES.get(refusals).filter(|pause| self.call.stop.remaining() > **pause);

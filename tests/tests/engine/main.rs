@@ -13,6 +13,7 @@ mod connecting;
 mod deadlines;
 mod flights;
 mod hostile;
+mod listing;
 mod partners;
 mod reading;
 mod recursive;

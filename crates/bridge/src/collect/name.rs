@@ -5,12 +5,16 @@ use crate::paths::problem_of;
 /// The name as one component of a path.
 ///
 /// # Errors
-/// Why it is none, as the end of a sentence: it is not UTF-8, or leads elsewhere, or holds what no name should.
+/// Why it is none, as a clause: it is not UTF-8, or leads elsewhere, or holds what no name should.
 pub fn plain_name(name: &[u8]) -> Result<&str, String> {
-    let Ok(name) = std::str::from_utf8(name) else { return Err("is not UTF-8".into()) };
-    let problem = if name.contains('/') { Some("has a slash") } else { problem_of(name) };
+    let Ok(name) = std::str::from_utf8(name) else { return Err("its name is not UTF-8".into()) };
+    let problem = match name {
+        "" => Some("is empty"),
+        name if name.contains('/') => Some("has a slash"),
+        name => problem_of(name),
+    };
     match problem {
-        Some(problem) => Err(problem.into()),
+        Some(problem) => Err(format!("its name {problem}")),
         None => Ok(name),
     }
 }

@@ -88,6 +88,32 @@ fn main() -> std::io::Result<()> {
     write("data-of-512-kib", [3, 5, 7, 0], ZEROS + 16, &data(1, 512 * 1024 - 9, &[])[..20])?;
     let name = packet(104, &[&id, &id, &strings(&["a", "-rw-r--r-- a"]), &[0; 4]]);
     write("name", WHOLE, 0, &name)?;
+    let line = string(b"drwxr-xr-x    2 acme     acme         4096 Jan  1 00:00 x");
+    let all =
+        [&flags[..], &numbers(&[1 << 33, 0x03e8_0000_03e8]), &mode, &times, &id, &strings(&["acl", "none"])];
+    let (all, three_and_four) = (all.concat(), [3u32.to_be_bytes(), 4u32.to_be_bytes()]);
+    let entries = [
+        [string(b"."), line.clone(), all.clone()].concat(),
+        [string(b"\xff\0/../"), Vec::new(), string(b""), vec![0; 4]].concat(),
+        [string(&[b'n'; 255]), line, all].concat(),
+    ];
+    for (seed, count) in ["names", "names-too-few"].into_iter().zip(three_and_four) {
+        write(seed, WHOLE, 0, &packet(104, &[&id, &count, &entries.concat()]))?;
+    }
+    write("names-in-pieces", [1, 4, 9, 30], 0, &packet(104, &[&id, &three, &entries.concat()]))?;
+    write("names-end-of-list", WHOLE, 0, &packet(104, &[&id, &three, &entries.concat(), &[1]]))?;
+    write("names-none", WHOLE, 0, &packet(104, &[&id, &[0; 4]]))?;
+    write("names-countless", WHOLE, 0, &packet(104, &[&id, &[0xff; 4], &entries[0]]))?;
+    let pairs = [&strings(&["a", ""])[..], &[0x80, 0, 0, 0], &[0xff; 4]].concat();
+    write("names-countless-attributes", WHOLE, 0, &packet(104, &[&id, &id, &pairs]))?;
+    // Empty names until the packet ends: the most names that a packet can have.
+    let most = (500 * 1024 / 12_u32).to_be_bytes();
+    write(
+        "names-of-500-kib",
+        WHOLE,
+        ZEROS + 16,
+        &[&(500 * 1024_u32).to_be_bytes(), &[104][..], &id, &most].concat(),
+    )?;
     write("limits", WHOLE, 0, &extended(&numbers(&[256 * 1024, 255 * 1024, 255 * 1024, 1019])))?;
     write("limits-none", WHOLE, 0, &extended(&numbers(&[0; 4])))?;
     write("limits-small", WHOLE, 0, &extended(&numbers(&[34_000, 0, u64::MAX, 1])))?;

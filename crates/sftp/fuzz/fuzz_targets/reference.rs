@@ -1,8 +1,8 @@
 //! A simple reader of replies, written from the draft: it has the whole stream, and copies everything.
 
 use bytes::Bytes;
-use sftp::Attributes;
 use sftp::internals::{BODY_MAX, Broken, HANDLE_MAX, REPLY_MAX, Seen, WORDS_MAX};
+use sftp::{Attributes, DirectoryEntry};
 
 /// A reply with the id of its request.
 pub type Outcome = Result<(u32, Seen), Broken>;
@@ -20,7 +20,9 @@ pub fn replies(stream: &[u8]) -> Vec<(usize, Outcome)> {
         let Some((body, tail)) = rest.split_at_checked(length) else { break };
         rest = tail;
         let reply = match reply(body).ok_or(Broken::Short) {
-            Ok((_, Seen::Handle(handle))) if handle.len() > HANDLE_MAX => Err(Broken::LongHandle(handle.len())),
+            Ok((_, Seen::Handle(handle))) if handle.len() > HANDLE_MAX => {
+                Err(Broken::LongHandle(handle.len()))
+            }
             other => other,
         };
         let is_broken = reply.is_err();
@@ -49,6 +51,10 @@ fn reply(mut body: &[u8]) -> Option<(u32, Seen)> {
         }
         102 => Seen::Handle(string(body)?),
         103 => Seen::Data(vec![string(body)?]),
+        104 => {
+            let count = number(body, 4)?;
+            Seen::Names((0..count).map(|_| entry(body)).collect::<Option<_>>()?)
+        }
         105 => Seen::Attributes(attributes(body)?),
         201 => Seen::Extended(body.iter().copied().take(BODY_MAX).collect()),
         other => Seen::Other(other),
@@ -66,6 +72,19 @@ fn beginning(words: &str) -> String {
             length <= WORDS_MAX
         })
         .collect()
+}
+
+/// Name, line of `ls -l`, attributes; and pairs of strings, if the flags say so.
+fn entry(body: &mut &[u8]) -> Option<DirectoryEntry> {
+    let name = string(body)?;
+    let _line = string(body)?;
+    let has_pairs = body.first()? >> 7 == 1;
+    let attributes = attributes(body)?;
+    let pairs = if has_pairs { number(body, 4)? } else { 0 };
+    for _ in 0..2 * pairs {
+        string(body)?;
+    }
+    Some(DirectoryEntry { name, attributes })
 }
 
 fn attributes(body: &mut &[u8]) -> Option<Attributes> {

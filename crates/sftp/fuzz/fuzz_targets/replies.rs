@@ -9,6 +9,7 @@ use arbitrary::Arbitrary;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use sftp::internals::{self, Decoder, PIECES_MAX, REPLY_MAX, Seen};
+use sftp::{Attributes, FileType};
 
 /// Nine bytes, then the stream: see `examples/seeds.rs`.
 #[derive(Arbitrary, Debug)]
@@ -63,7 +64,7 @@ fuzz_target!(|input: Input<'_>| {
                     let (end, expected) = expected.next().expect("nothing more to be read");
                     assert!(end <= sent);
                     read = end;
-                    look_into(&seen);
+                    look_into(&seen, &stream);
                     if let Seen::Data(pieces) = &seen
                         && !is_joined
                     {
@@ -101,17 +102,35 @@ fn joined(seen: Seen) -> Seen {
 }
 
 /// Compares what is decoded from the body of a reply.
-fn look_into(seen: &Seen) {
+fn look_into(seen: &Seen, stream: &[u8]) {
     match seen {
         Seen::Extended(body) => {
             assert_eq!(internals::data_lengths(body.clone()), reference::data_lengths(body));
             assert_eq!(internals::available(body.clone()), reference::available(body));
             assert_eq!(internals::server_hash(body.clone()), reference::server_hash(body));
         }
-        Seen::Attributes(attributes) => {
-            let is_directory = attributes.permissions.map(|mode| mode >> 12 & 0o17 == 0o04);
-            assert_eq!(attributes.is_directory(), is_directory);
+        Seen::Attributes(attributes) => look_at(attributes),
+        Seen::Names(entries) => {
+            for entry in entries {
+                look_at(&entry.attributes);
+                let memory = stream.as_ptr_range();
+                assert!(!memory.contains(&entry.name.as_ptr()), "a name keeps its packet in memory");
+            }
         }
         _ => {}
     }
+}
+
+/// What it is, by its mode.
+fn look_at(attributes: &Attributes) {
+    let kind = attributes.permissions.map(|mode| mode >> 12 & 0o17);
+    assert_eq!(attributes.is_directory(), kind.map(|kind| kind == 0o04));
+    let file_type = match kind {
+        None | Some(0) => None,
+        Some(0o10) => Some(FileType::File),
+        Some(0o04) => Some(FileType::Directory),
+        Some(0o12) => Some(FileType::Link),
+        Some(_) => Some(FileType::Other),
+    };
+    assert_eq!(attributes.file_type(), file_type);
 }

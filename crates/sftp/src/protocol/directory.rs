@@ -14,9 +14,9 @@ const EMPTY_MAX: u32 = 100;
 
 /// An open directory on the server. It holds no names.
 ///
-/// One READDIR is in flight at a time. The protocol promises an order neither to the requests for one handle that are
-/// carried out at the same time, nor to their replies: with two in flight, some servers carry on at the same place twice,
-/// and some answer the second one with an error.
+/// One READDIR is in flight at a time. With two, a directory would take half as many round trips; but servers may carry out
+/// requests in parallel, and a READDIR does not say where in the directory it goes on. A server that serves two of them
+/// for one handle at once may send the same names twice, or leave some out.
 ///
 /// Dropping it sends a CLOSE without waiting for the answer.
 pub struct Directory<'a> {

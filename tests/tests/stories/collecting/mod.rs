@@ -1,5 +1,6 @@
 //! The other direction: what partners leave on their servers.
 
+mod directories;
 mod existing;
 mod looks;
 mod reading;

@@ -77,7 +77,7 @@ async fn story_271_what_the_listing_does_not_tell_is_asked_for() {
     let words = look.warnings.join("\n");
     for name in ["no-size.csv", "refused.csv"] {
         assert!(
-            words.contains(&format!("\"{name}\" is not collected: the server does not tell its size")),
+            words.contains(&format!("\"out/{name}\" is not collected: the server does not tell its size")),
             "{words}"
         );
     }
@@ -270,5 +270,8 @@ async fn a_directory_that_cannot_be_listed_holds_up_no_other() {
     let look = watching.look().await;
     assert_eq!(watching.started_paths().await, ["a.csv", "open/b.csv"]);
     assert_eq!(look.warnings.len(), 1);
-    assert!(look.warnings[0].contains("\"forbidden\"") && look.warnings[0].contains("PERMISSION_DENIED"));
+    assert!(
+        look.warnings[0].contains("\"out/forbidden\" is not collected: it cannot be listed")
+            && look.warnings[0].contains("PERMISSION_DENIED")
+    );
 }
