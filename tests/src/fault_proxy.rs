@@ -24,6 +24,8 @@ pub enum Fault {
     CutAfter(u64),
     /// Like [`Fault::CutAfter`], for the next connection to reach that many bytes only.
     CutOnceAfter(u64),
+    /// Resets every connection when the server has sent this many bytes through it.
+    CutAnswersAfter(u64),
     /// Becomes [`Fault::Refuse`] when a client has sent this many bytes through it: the server is gone, and stays away.
     RefuseAfter(u64),
     /// Stops forwarding in both directions: connections fall silent, and new ones are accepted and get no answer. As if the
@@ -42,13 +44,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What happens to the connections after a client has sent a number of bytes.
-    fn limit(self) -> Option<u64> {
+    /// Number of bytes in one direction after which something happens to the connection.
+    fn limit(self, upward: bool) -> Option<u64> {
         match self {
             Self::CutAfter(limit)
             | Self::CutOnceAfter(limit)
             | Self::RefuseAfter(limit)
-            | Self::SwallowAfter(limit) => Some(limit),
+            | Self::SwallowAfter(limit) => Some(limit).filter(|_| upward),
+            Self::CutAnswersAfter(limit) => Some(limit).filter(|_| !upward),
             _ => None,
         }
     }
@@ -320,7 +323,7 @@ async fn pump(
             let _ = changed.wait_for(|fault| *fault != Fault::Swallow).await;
             let now = *changed.borrow_and_update();
             let mut wanted = buffer.len();
-            if let (Some(limit), true) = (now.limit(), upward) {
+            if let Some(limit) = now.limit(upward) {
                 if seen >= limit {
                     fault.send_replace(now.next());
                     if now.next() == Fault::Swallow {

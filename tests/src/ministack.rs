@@ -65,14 +65,16 @@ impl MiniStack {
         let _ = std::fs::remove_file(&log);
 
         let mut command = Leashed::command(Some(&folder));
-        command.arg(tool.program("ministack")).env_clear().current_dir(&folder);
+        // It lacks something that the collecting direction needs: the script says what.
+        let script = tools::workspace().join("tests/servers/local_aws.py");
+        command.arg(tool.program("python")).arg(script).env_clear().current_dir(&folder);
         command.env("PATH", tool.path()).envs(environment(&endpoint, &folder));
         // The functions get MiniStack's environment, endpoint included.
         command.env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
         command.env("GATEWAY_PORT", port.to_string()).env("MINISTACK_REGION", REGION);
         command.env("AUTH", options.auth.to_string());
         command.env("SFN_WAIT_SCALE", options.wait_scale.to_string());
-        command.env("PYTHONUNBUFFERED", "1");
+        command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         let process = Leashed::start(command, &log)?;
         let mut stack = Self { endpoint, log, folder, process };
         stack.wait_until_healthy().await?;

@@ -1,13 +1,18 @@
-//! A read-only S3 on loopback that is fast enough for measurements: it uses a thread for each connection, and `sendfile`
-//! for files. It checks no signatures. A bucket exists if it has an object.
+//! An S3 on loopback that is fast enough for measurements: it uses a thread for each connection, and `sendfile` for files.
+//! It checks no signatures. A bucket exists if it has an object.
+//!
+//! Objects can be stored only in a writable one. That is stricter than the local AWS: it has full-object checksums of
+//! uploads in parts, and S3's minimum size of a part.
 
 mod http;
 mod listing;
 mod object;
 mod options;
 mod store;
+mod uploads;
 mod xml;
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::Path;
@@ -20,7 +25,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Region};
 
 use crate::far::Namespace;
 use crate::ministack;
-use object::Object;
+use object::{Content, Object};
 use store::{Store, content};
 
 pub use options::{Body, Claim, Pace, Quirks};
@@ -30,6 +35,19 @@ pub use options::{Body, Claim, Pace, Quirks};
 pub struct ObjectSource {
     listening: Listening,
     store: Arc<Store>,
+}
+
+/// An object that was stored.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Bytes.
+    pub length: u64,
+    /// The CRC-64/NVME of the whole object, in base64.
+    pub checksum: Option<String>,
+    /// Metadata by name.
+    pub metadata: HashMap<String, String>,
+    /// The bytes, unless the store forgets them.
+    pub contents: Option<Vec<u8>>,
 }
 
 /// The source accepts connections on an address until this is dropped.
@@ -42,9 +60,18 @@ pub struct Listening {
 }
 
 impl ObjectSource {
-    /// Starts on a free port.
+    /// Starts on a free port. Nothing can be changed from outside.
     pub fn start() -> Result<Self> {
-        let store = Arc::new(Store::default());
+        Self::with(Store::default())
+    }
+
+    /// Starts on a free port. Every bucket exists, and objects can be stored.
+    pub fn start_writable() -> Result<Self> {
+        Self::with(Store::writable())
+    }
+
+    fn with(store: Store) -> Result<Self> {
+        let store = Arc::new(store);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         Ok(Self { listening: Listening::start(listener, None, &store)?, store })
     }
@@ -97,7 +124,8 @@ impl ObjectSource {
             Claim::Sha256(hash) => (self.store.next_etag(), Some(("sha256", hash))),
             Claim::Md5(hash) => (format!("\"{hash}\""), None),
         };
-        self.store.insert(name, Object { content, length, etag, checksum });
+        let metadata = HashMap::new();
+        self.store.insert(name, Object { content, length, etag, checksum, metadata });
         Ok(())
     }
 
@@ -111,7 +139,44 @@ impl ObjectSource {
         self.store.asked.lock().unwrap().clone()
     }
 
-    /// The requests so far that would change something, as `DELETE bucket/key`. All of them were refused.
+    /// An object, by `bucket/key`.
+    pub fn object(&self, name: &str) -> Option<Stored> {
+        let object = self.store.objects.read().unwrap().get(name).cloned()?;
+        let contents = match &object.content {
+            Content::Bytes(bytes) => Some(bytes.clone()),
+            Content::File(_) | Content::Pattern | Content::Forgotten => None,
+        };
+        let checksum = object.checksum.as_ref().map(|(_, value)| value.clone());
+        Some(Stored { length: object.length, checksum, metadata: object.metadata.clone(), contents })
+    }
+
+    /// The names of all objects.
+    pub fn names(&self) -> Vec<String> {
+        self.store.objects.read().unwrap().keys().cloned().collect()
+    }
+
+    /// Removes an object, as anybody may.
+    pub fn remove(&self, name: &str) {
+        self.store.objects.write().unwrap().remove(name);
+    }
+
+    /// Number of uploads in parts that have not ended.
+    pub fn uploads(&self) -> usize {
+        self.store.uploads.lock().unwrap().len()
+    }
+
+    /// Ends these uploads, as a rule of the bucket's lifecycle does.
+    pub fn abort_uploads(&self) {
+        self.store.uploads.lock().unwrap().clear();
+    }
+
+    /// Bytes of the bodies of requests so far.
+    pub fn received(&self) -> u64 {
+        self.store.received.load(Ordering::Relaxed)
+    }
+
+    /// The requests so far that would change something, as `DELETE bucket/key`, and all of them were refused; of a writable
+    /// store, as `PutObject bucket/key`.
     pub fn changes(&self) -> Vec<String> {
         self.store.changes.lock().unwrap().clone()
     }

@@ -18,12 +18,14 @@ mod reader;
 pub mod records;
 pub mod telemetry;
 mod versions;
+mod writer;
 
 pub use aws_sdk_s3::primitives::ByteStream;
 pub use credential::Credential;
 pub use error::{CallError, in_words};
 pub use object::{Deliverable, Newer, Pin, Standing, pin, pin_newer, standing, superseded_by};
 pub use reader::ObjectReader;
+pub use writer::{ObjectWriter, Onto, Unwritten};
 
 /// The present time in RFC 3339, UTC.
 pub fn now() -> String {

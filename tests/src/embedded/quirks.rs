@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::cut::Cut;
@@ -59,6 +59,8 @@ pub struct Quirks {
     pub no_stat: bool,
     /// Whether files can be read.
     pub reading: Reading,
+    /// OPEN for reading is refused as long as this is true.
+    pub open_refused: Arc<AtomicBool>,
     /// When the connection is cut.
     pub cut: Option<Cut>,
     /// Maximum number of WRITEs to a file.
@@ -71,7 +73,7 @@ pub struct Quirks {
     pub capacity_at_close: Option<u64>,
     /// When the server moves files away.
     pub sweep: Option<Sweep>,
-    /// The READ that fails once.
+    /// The READ that fails.
     pub hiccup: Option<Hiccup>,
     /// Each directory is a file system of its own: a rename to another directory fails.
     pub file_systems: bool,
@@ -134,17 +136,36 @@ pub enum Fsync {
     Refused,
 }
 
-/// The first READ at or after an offset fails; later ones succeed.
+/// READs at or after an offset fail: the first one, or all of them until it is healed.
 #[derive(Clone, Debug)]
 pub struct Hiccup {
-    pub(super) from: u64,
-    pub(super) over: Arc<AtomicBool>,
+    from: u64,
+    stays: bool,
+    over: Arc<AtomicBool>,
 }
 
 impl Hiccup {
     /// Fails the first READ at or after this offset.
     pub fn from(from: u64) -> Self {
-        Self { from, over: Arc::default() }
+        Self { from, stays: false, over: Arc::default() }
+    }
+
+    /// Fails every READ at or after this offset.
+    pub fn always_from(from: u64) -> Self {
+        Self { stays: true, ..Self::from(from) }
+    }
+
+    /// From now on, nothing fails.
+    pub fn heal(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a READ fails.
+    pub(super) fn fails(&self, offset: u64) -> bool {
+        if offset < self.from || self.stays {
+            return offset >= self.from && !self.over.load(Ordering::Relaxed);
+        }
+        !self.over.swap(true, Ordering::Relaxed)
     }
 }
 

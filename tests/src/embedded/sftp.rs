@@ -14,7 +14,7 @@ use russh_sftp::server::StatusReply;
 use sha2::{Digest as _, Sha256};
 
 use super::files::{Apart, Files, Open, Upload, answer, refuse, set};
-use super::quirks::{FilesMax, Fsync, Hiccup, Reading, Setstat, Sweep};
+use super::quirks::{FilesMax, Fsync, Reading, Setstat, Sweep};
 
 impl russh_sftp::server::Handler for Files {
     type Error = StatusReply;
@@ -55,7 +55,7 @@ impl russh_sftp::server::Handler for Files {
         }
         if flags.contains(OpenFlags::READ) {
             self.look()?;
-            if self.quirks.reading == Reading::NotOpened {
+            if self.quirks.reading == Reading::NotOpened || self.quirks.open_refused.load(Ordering::Relaxed) {
                 return Err(StatusCode::PermissionDenied.with_message("reading is not allowed"));
             }
         }
@@ -116,10 +116,7 @@ impl russh_sftp::server::Handler for Files {
     }
 
     async fn read(&mut self, id: u32, handle: String, offset: u64, len: u32) -> Result<Data, Self::Error> {
-        if let Some(Hiccup { from, over }) = &self.quirks.hiccup
-            && offset >= *from
-            && !over.swap(true, Ordering::Relaxed)
-        {
+        if self.quirks.hiccup.as_ref().is_some_and(|hiccup| hiccup.fails(offset)) {
             return Err(StatusCode::Failure.with_message("Input/output error"));
         }
         if self.quirks.reading == Reading::NothingRead {

@@ -1,5 +1,6 @@
 //! One object.
 
+use std::collections::HashMap;
 use std::fs::File;
 
 use super::http::Request;
@@ -11,6 +12,8 @@ pub(super) struct Object {
     pub(super) etag: String,
     /// A header with the checksum, by the algorithm's name.
     pub(super) checksum: Option<(&'static str, String)>,
+    /// By its names, without `x-amz-meta-`.
+    pub(super) metadata: HashMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(super) enum Content {
     Bytes(Vec<u8>),
     File(File),
     Pattern,
+    /// Only its length and checksum are known.
+    Forgotten,
 }
 
 impl Object {
@@ -35,6 +40,9 @@ impl Object {
         if let (Some((algorithm, checksum)), true, None) = (&self.checksum, enabled, range) {
             head +=
                 &format!("\r\nx-amz-checksum-{algorithm}: {checksum}\r\nx-amz-checksum-type: FULL_OBJECT");
+        }
+        for (name, value) in &self.metadata {
+            head += &format!("\r\nx-amz-meta-{name}: {value}");
         }
         head += &format!(
             "\r\nContent-Length: {length}\r\nContent-Type: binary/octet-stream\r\nAccept-Ranges: bytes\r\n\

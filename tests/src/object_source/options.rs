@@ -32,12 +32,18 @@ pub struct Quirks {
     pub no_ranges: bool,
     /// Maximum number of keys on a page of a listing. S3 sends at most 1,000, and may send fewer.
     pub keys_max: Option<usize>,
-    /// Requests that change something get 503 instead of 405.
+    /// Requests that change something get 503.
     pub busy: bool,
     /// Without `s3:ListBucket`: a missing object, and every version that is asked for by its id, is 403.
     pub no_listing: bool,
     /// A listing fails after its first page.
     pub one_page: bool,
+    /// The operation that is refused with 403, by S3's name. Of a writable store.
+    pub denies: Option<&'static str>,
+    /// The operation that is carried out and not answered. Of a writable store.
+    pub mute: Option<&'static str>,
+    /// Of the objects that are stored, only length and checksum are kept. Of a writable store.
+    pub forgets: bool,
 }
 
 /// How slowly it answers. Real S3 takes some 20 ms to the first byte and sends some 90 MB/s a connection.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,7 @@ use super::http::{Request, parse_range, send_text};
 use super::listing::{self, Kind};
 use super::object::{Content, Object};
 use super::options::{Body, Pace, Quirks};
+use super::uploads::{Upload, operation};
 use super::xml::XML;
 use crate::pattern;
 
@@ -34,6 +35,11 @@ pub(super) struct Store {
     puts: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) bytes: AtomicU64,
+    /// Bytes of the bodies of requests.
+    pub(super) received: AtomicU64,
+    /// Whether objects may be stored from outside.
+    pub(super) is_writable: bool,
+    pub(super) uploads: Mutex<HashMap<String, Upload>>,
     bodies: AtomicU64,
     pub(super) bodies_max: AtomicU64,
     accepted: AtomicU64,
@@ -41,16 +47,22 @@ pub(super) struct Store {
 }
 
 impl Store {
+    pub(super) fn writable() -> Self {
+        Self { is_writable: true, ..Self::default() }
+    }
+
     pub(super) fn put(&self, name: &str, body: Body, checksum: bool) -> Result<()> {
         let (content, length) = content(body)?;
         let crc = || match &content {
             Content::Bytes(bytes) => crc(&bytes[..]),
             Content::File(file) => crc(file),
             Content::Pattern => Ok(pattern::crc64nvme(length)),
+            Content::Forgotten => unreachable!("no body is forgotten before it is put"),
         };
         let checksum =
             if checksum { Some(("crc64nvme", BASE64_STANDARD.encode(crc()?.to_be_bytes()))) } else { None };
-        self.insert(name, Object { content, length, etag: self.next_etag(), checksum });
+        let metadata = HashMap::new();
+        self.insert(name, Object { content, length, etag: self.next_etag(), checksum, metadata });
         Ok(())
     }
 
@@ -74,7 +86,7 @@ impl Store {
         while let Ok(Some(request)) = Request::read(&mut reader) {
             self.requests.fetch_add(1, Ordering::Relaxed);
             thread::sleep(self.pace.read().unwrap().first_byte_delay);
-            if self.answer(&request, stream).is_err() {
+            if self.answer(&request, stream, &mut reader).is_err() {
                 break;
             }
         }
@@ -82,9 +94,22 @@ impl Store {
         let _ = stream.shutdown(Shutdown::Both);
     }
 
-    fn answer(&self, request: &Request, stream: &TcpStream) -> std::io::Result<()> {
+    fn answer(
+        &self,
+        request: &Request,
+        stream: &TcpStream,
+        reader: &mut impl BufRead,
+    ) -> std::io::Result<()> {
         if !matches!(request.method.as_str(), "GET" | "HEAD") {
-            return self.refuse_change(request, stream);
+            let change = if self.is_writable { operation(request) } else { &request.method };
+            self.changes.lock().unwrap().push(format!("{change} {}", request.path));
+            return match self.is_writable {
+                true => self.change(request, stream, reader),
+                false => self.refuse_change(request, stream),
+            };
+        }
+        if self.is_writable && request.query.contains_key("uploadId") {
+            return self.list_parts(request, stream);
         }
         match request.bucket() {
             Some(bucket) => self.answer_for_bucket(bucket, request, stream),
@@ -94,7 +119,6 @@ impl Store {
 
     /// Nothing can be changed from outside.
     fn refuse_change(&self, request: &Request, stream: &TcpStream) -> std::io::Result<()> {
-        self.changes.lock().unwrap().push(format!("{} {}", request.method, request.path));
         if self.quirks.read().unwrap().busy {
             send_error(stream, request, "503 Slow Down", "SlowDown")?;
         } else {
@@ -189,6 +213,7 @@ impl Store {
                     stream.write_all(&buffer[..wanted])?;
                     wanted
                 }
+                Content::Forgotten => return Err(std::io::ErrorKind::UnexpectedEof.into()),
                 Content::File(file) => match sendfile(stream, file, Some(&mut at), wanted)? {
                     // The file was cut in the meantime: the client sees a body that breaks off.
                     0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
@@ -205,8 +230,11 @@ impl Store {
         Ok(())
     }
 
-    /// A bucket exists if it has an object.
+    /// A bucket exists if it has an object, or if it may get one.
     fn has_bucket(&self, bucket: &str) -> bool {
+        if self.is_writable {
+            return true;
+        }
         let (objects, start) = (self.objects.read().unwrap(), format!("{bucket}/"));
         objects.range(start.clone()..).next().is_some_and(|(name, _)| name.starts_with(&start))
     }
@@ -239,7 +267,12 @@ fn crc(mut content: impl Read) -> Result<u64> {
     }
 }
 
-fn send_error(stream: &TcpStream, request: &Request, status: &str, code: &str) -> std::io::Result<()> {
+pub(super) fn send_error(
+    stream: &TcpStream,
+    request: &Request,
+    status: &str,
+    code: &str,
+) -> std::io::Result<()> {
     let xml = format!("{XML}<Error><Code>{code}</Code><Message>{code}</Message></Error>");
     send_text(stream, request, status, &xml)
 }

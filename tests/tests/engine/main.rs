@@ -4,6 +4,9 @@
 mod away;
 mod care;
 mod channels;
+mod collecting;
+#[path = "../shared/collection.rs"]
+mod collection;
 mod command_line;
 mod compatibility;
 mod connecting;

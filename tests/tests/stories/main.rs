@@ -4,6 +4,8 @@
 mod after;
 mod algorithms;
 mod collecting;
+#[path = "../shared/collection.rs"]
+mod collection;
 mod connection;
 mod contracts;
 mod credential;

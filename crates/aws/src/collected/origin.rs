@@ -1,27 +1,11 @@
-//! What an object says of the file that it was collected from: its metadata.
+//! The metadata of a collected object: the file that it was made of.
 
 use std::collections::HashMap;
 
 use bridge::collect::RemoteFile;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// The metadata's names, without `x-amz-meta-`. Host, path, size and time together are the file.
-pub mod name {
-    /// The server's host name.
-    pub const HOST: &str = "sftp-host";
-    /// The path on the server, percent-encoded.
-    pub const PATH: &str = "sftp-path";
-    /// Bytes.
-    pub const SIZE: &str = "sftp-size";
-    /// Time of the last modification, in seconds since 1970. Absent if the server does not tell it.
-    pub const MODIFIED: &str = "sftp-modified";
-    /// The fingerprint of the server's host key.
-    pub const HOST_KEY: &str = "sftp-host-key";
-    /// The execution that stored the object.
-    pub const EXECUTION: &str = "sftp-execution";
-    /// As Gilt's bridge wrote it; its outbound side skips such objects.
-    pub const SYNCHED: &str = "synched";
-}
+use super::name;
 
 /// S3 keeps 2 KB of metadata in all. A longer path is cut here, and a hash takes the place of the rest.
 const PATH_MAX: usize = 1_100;

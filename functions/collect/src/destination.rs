@@ -1,0 +1,100 @@
+//! Where the object goes, if other objects are there.
+
+use aws::collected::{Found, find};
+use bridge::collect::{Destination, StoredObject, numbered_key};
+use bridge::{CollectIfExists, Error, ErrorName, NUMBER_MAX, Result};
+
+use crate::call::Call;
+
+/// A place for the object, or the object itself, if it is there already.
+pub(crate) enum Place {
+    /// An earlier execution, or an earlier call of this one, has stored this very file.
+    Collected(Destination, StoredObject),
+    /// The object goes here.
+    Open {
+        destination: Destination,
+        /// Objects that may have the same contents. Their size is that of the file.
+        similar: Vec<Destination>,
+    },
+}
+
+impl Call<'_> {
+    /// Looks for the file's own object, and chooses the key for a new one. `time` fills in the template's date.
+    pub(crate) async fn place(&self, time: &str) -> Result<Place> {
+        let first = self.first_place(time)?;
+        if self.deps.collect.if_exists == CollectIfExists::KeepBoth {
+            return self.place_among_numbers(&first, 0).await;
+        }
+        let Some(found) = self.find(&first).await? else {
+            return Ok(Place::Open { destination: first, similar: Vec::new() });
+        };
+        if let Some(object) = self.collected(&found) {
+            return Ok(Place::Collected(first, object));
+        }
+        let may_be_identical = found.may_be_identical(self.input.file.size);
+        if self.deps.collect.if_exists == CollectIfExists::Fail && !may_be_identical {
+            // Before anything is read.
+            return Err(self.must_not_replace(&first));
+        }
+        let similar = if may_be_identical { vec![first.clone()] } else { Vec::new() };
+        Ok(Place::Open { destination: first, similar })
+    }
+
+    /// The place without a number.
+    pub(crate) fn first_place(&self, time: &str) -> Result<Destination> {
+        let (file, settings) = (&self.input.file, &self.deps.collect);
+        let object_key = settings.object_key(file, time).map_err(|why| {
+            let message = format!("COLLECT_OBJECT_KEY makes no object key for {:?}: {why}", file.path);
+            ErrorName::InvalidConfig.error(message)
+        })?;
+        Ok(Destination { bucket: settings.bucket.clone(), object_key })
+    }
+
+    /// The first free place from this number on.
+    pub(crate) async fn place_among_numbers(&self, first: &Destination, from: u32) -> Result<Place> {
+        let mut similar = Vec::new();
+        for number in from..=NUMBER_MAX {
+            let place = numbered(first, number);
+            let Some(found) = self.find(&place).await? else {
+                return Ok(Place::Open { destination: place, similar });
+            };
+            if let Some(object) = self.collected(&found) {
+                return Ok(Place::Collected(place, object));
+            }
+            if found.may_be_identical(self.input.file.size) {
+                similar.push(place);
+            }
+        }
+        Err(ErrorName::ObjectWriteRefused.error(format!(
+            "COLLECT_IF_EXISTS is keep-both, and s3://{}/{} exists with {NUMBER_MAX} numbered objects beside it. Move or delete objects",
+            first.bucket, first.object_key
+        )))
+    }
+
+    /// The number of a place.
+    pub(crate) fn number_of(first: &Destination, place: &Destination) -> Option<u32> {
+        (0..=NUMBER_MAX).find(|number| numbered(first, *number) == *place)
+    }
+
+    pub(crate) async fn find(&self, place: &Destination) -> Result<Option<Found>> {
+        find(&self.deps.clients.s3, place, None).await
+    }
+
+    /// The object, if its metadata names the file.
+    pub(crate) fn collected(&self, found: &Found) -> Option<StoredObject> {
+        found.collected(&self.input.file, &self.input.execution.id)
+    }
+
+    pub(crate) fn must_not_replace(&self, place: &Destination) -> Error {
+        ErrorName::ObjectWriteRefused.error(format!(
+            "COLLECT_IF_EXISTS is fail, and s3://{}/{} exists with other contents than {:?}. Move or delete the object, or set COLLECT_IF_EXISTS to replace or keep-both",
+            place.bucket,
+            place.object_key,
+            self.input.file.remote_path()
+        ))
+    }
+}
+
+pub(crate) fn numbered(first: &Destination, number: u32) -> Destination {
+    Destination { object_key: numbered_key(&first.object_key, number), ..first.clone() }
+}

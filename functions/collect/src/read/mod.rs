@@ -1,0 +1,10 @@
+//! Reads the file into S3.
+
+mod collecting;
+mod look;
+mod sessions;
+mod stream;
+mod unreadable;
+
+pub(crate) use collecting::{Collecting, Mark};
+pub(crate) use stream::Read;

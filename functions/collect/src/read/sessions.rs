@@ -1,0 +1,38 @@
+//! Over as many sessions as it takes.
+
+use bridge::Result;
+use partner::Persistence;
+
+use crate::read::collecting::Collecting;
+use crate::read::stream::Read;
+
+impl Collecting<'_> {
+    /// Reads until S3 has every byte, or the stop has come. A lost session is followed by another: what was read is not read
+    /// again.
+    pub(crate) async fn over_sessions(&mut self) -> Result<Read> {
+        let mut persistence = Persistence::default();
+        loop {
+            let start = (self.report.restarts, self.writer.position());
+            let error = match self.one_session().await {
+                Ok(read) => return Ok(read),
+                Err(error) => error,
+            };
+            let progress = (self.report.restarts, self.writer.position()) > start;
+            let stop = self.call.stop;
+            if stop.has_passed() || !persistence.goes_on(&error, progress, stop).await {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn one_session(&mut self) -> Result<Read> {
+        let call = self.call;
+        let accepted = self.report.credential_version_id.clone();
+        let reading =
+            call.deps.partner.with_session(&call.input.credential, accepted.as_deref(), async |session| {
+                self.logged_in(session);
+                Box::pin(self.read(session)).await
+            });
+        reading.await
+    }
+}

@@ -1,0 +1,126 @@
+//! One session's share: look, open, read, look again.
+
+use aws::Unwritten;
+use bridge::{ErrorName, Result};
+use partner::files::Reply;
+use sftp::{FileHandle, OpenFlags, Session, Sftp};
+
+use crate::ending::Ending;
+use crate::read::collecting::{Collecting, unwritten};
+use crate::read::look::Look;
+use crate::read::unreadable::refused;
+
+/// How far a session has come.
+pub(crate) enum Read {
+    /// S3 has every byte, and the file is still the same.
+    Whole,
+    /// The collection ends here.
+    Ended(Ending),
+    /// The upload is gone.
+    UploadGone(Unwritten),
+    /// It was cut short.
+    OutOfTime,
+}
+
+/// How far reading has come.
+enum Streamed {
+    ToTheEnd,
+    /// The file ended here.
+    EndedAt(u64),
+    UploadGone(Unwritten),
+    OutOfTime,
+}
+
+impl Collecting<'_> {
+    /// Reads in this session what is left.
+    pub(super) async fn read(&mut self, session: &Session) -> Result<Read> {
+        let sftp = session.sftp();
+        if let Look::Ended(ending) = self.look(sftp).await? {
+            return Ok(Read::Ended(ending));
+        }
+        // If every byte was read in an earlier session, this look is the last one.
+        if self.was_open && self.writer.wanted().is_none() {
+            return self.settle().await;
+        }
+        let path = self.file().remote_path();
+        let file = match Reply::of(sftp.open(&path, OpenFlags::READ).await)? {
+            Reply::Done(file) => file,
+            Reply::Refused(status) => return self.not_opened(sftp, status).await,
+        };
+        if let Look::Ended(ending) = self.look_into(sftp, &file).await? {
+            return Ok(Read::Ended(ending));
+        }
+        self.was_open = true;
+        match self.stream(sftp, &file).await? {
+            Streamed::ToTheEnd => {}
+            Streamed::EndedAt(offset) => return self.ended_early(sftp, offset).await,
+            Streamed::UploadGone(gone) => return Ok(Read::UploadGone(gone)),
+            Streamed::OutOfTime => return Ok(Read::OutOfTime),
+        }
+        let settled = self.settle().await?;
+        if !matches!(settled, Read::Whole) {
+            return Ok(settled);
+        }
+        match self.look_again(sftp, &file).await? {
+            Look::Same => Ok(Read::Whole),
+            Look::Ended(ending) => Ok(Read::Ended(ending)),
+        }
+    }
+
+    /// A file that is not opened may be gone.
+    async fn not_opened(&mut self, sftp: &Sftp, status: sftp::Status) -> Result<Read> {
+        match self.look(sftp).await? {
+            Look::Ended(ending) => Ok(Read::Ended(ending)),
+            Look::Same => Err(refused(status, "")),
+        }
+    }
+
+    /// A file that ends before its size may have changed.
+    async fn ended_early(&mut self, sftp: &Sftp, offset: u64) -> Result<Read> {
+        match self.look(sftp).await? {
+            Look::Ended(ending) => Ok(Read::Ended(ending)),
+            Look::Same => Err(ErrorName::RemoteUnreadable.error(format!(
+                "reading {:?} ended at byte {offset}, although the server shows {} bytes",
+                self.file().remote_path(),
+                self.file().size
+            ))),
+        }
+    }
+
+    /// Waits until S3 has what was read.
+    async fn settle(&mut self) -> Result<Read> {
+        match self.writer.settle().await {
+            Ok(()) => Ok(Read::Whole),
+            Err(gone @ Unwritten::UploadGone(_)) => Ok(Read::UploadGone(gone)),
+            Err(error) => Err(unwritten(error)),
+        }
+    }
+
+    async fn stream(&mut self, sftp: &Sftp, file: &FileHandle) -> Result<Streamed> {
+        let (call, size) = (self.call, self.file().size);
+        while let Some(wanted) = self.writer.wanted() {
+            let mut download = sftp.download(file, wanted.start, wanted.end);
+            while self.writer.position() < wanted.end {
+                let bytes = match Reply::of(download.next().await)? {
+                    Reply::Done(Some(bytes)) => bytes,
+                    Reply::Done(None) => return Ok(Streamed::EndedAt(self.writer.position())),
+                    Reply::Refused(status) => {
+                        return Err(refused(status, &format!(" at byte {}", self.writer.position())));
+                    }
+                };
+                self.report.bytes_read += bytes.len() as u64;
+                match self.writer.push(&bytes).await {
+                    Ok(()) => {}
+                    Err(gone @ Unwritten::UploadGone(_)) => return Ok(Streamed::UploadGone(gone)),
+                    Err(error) => return Err(unwritten(error)),
+                }
+                (call.deps.on_progress)(self.writer.position(), size);
+                if call.stop.has_passed() && self.writer.wanted().is_some() {
+                    tracing::info!("the deadline is near");
+                    return Ok(Streamed::OutOfTime);
+                }
+            }
+        }
+        Ok(Streamed::ToTheEnd)
+    }
+}
