@@ -6,7 +6,7 @@ use aws::CallError;
 use aws::collected::Origin;
 use bridge::collect::RemoteFile;
 use bridge::{ErrorName, Result};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::runner::CollectRunner;
 
@@ -17,26 +17,29 @@ const FLIGHT: usize = 32;
 pub(super) async fn are_stored(runner: &CollectRunner, files: &[RemoteFile]) -> Result<Vec<bool>> {
     let mut stored = vec![false; files.len()];
     let mut asking: JoinSet<(usize, Result<bool>)> = JoinSet::new();
-    let mut note = |joined: Option<std::result::Result<(usize, Result<bool>), tokio::task::JoinError>>| {
-        // A task can only be lost by a panic, which ends the process.
-        if let Some(Ok((index, is_stored))) = joined {
-            stored[index] = is_stored?;
-        }
-        Ok(())
-    };
     let bucket: Arc<str> = runner.collect_settings().bucket.as_str().into();
     for (index, file) in files.iter().enumerate() {
         let Some(object_key) = runner.object_key(file) else { continue };
         if asking.len() >= FLIGHT {
-            note(asking.join_next().await)?;
+            note(&mut stored, asking.join_next().await)?;
         }
         let (s3, bucket, file) = (runner.s3().clone(), Arc::clone(&bucket), file.clone());
         asking.spawn(async move { (index, is_stored(&s3, &bucket, &object_key, &file).await) });
     }
     while !asking.is_empty() {
-        note(asking.join_next().await)?;
+        note(&mut stored, asking.join_next().await)?;
     }
     Ok(stored)
+}
+
+type Joined = Option<std::result::Result<(usize, Result<bool>), JoinError>>;
+
+/// A task can only be lost by a panic, which ends the process.
+fn note(stored: &mut [bool], joined: Joined) -> Result<()> {
+    if let Some(Ok((index, is_stored))) = joined {
+        stored[index] = is_stored?;
+    }
+    Ok(())
 }
 
 async fn is_stored(
