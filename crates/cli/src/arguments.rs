@@ -6,9 +6,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::location::Location;
-use crate::{doctor, host_key, operate};
+use crate::{collect, doctor, host_key, operate};
 
-/// Delivers S3 objects to a partner's SFTP server, complete and verified
+/// Moves files between S3 and a partner's SFTP server, complete and verified
 #[derive(Parser)]
 #[command(name = "s3-sftp-bridge", version)]
 struct Arguments {
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     ///   2  wrong usage or settings
     #[command(verbatim_doc_comment)]
     Deliver(DeliverArguments),
+    Collect(collect::CollectArguments),
+    List(collect::ListArguments),
     /// Print the host keys of a server, for SFTP_TRUSTED_HOST_KEYS
     ///
     /// Needs no settings, no credential and no AWS.
@@ -59,6 +61,10 @@ pub(crate) enum Command {
     /// Writes test files to SFTP_LOCATION and removes them. Their names begin with
     /// .s3-sftp-bridge-doctor-, except for partial files, which have the names and the
     /// directory that a delivery would use.
+    ///
+    /// With --collect it checks the other direction: whether COLLECT_DIRECTORY can be
+    /// listed, files can be told apart, read, and archived or deleted. Then the only
+    /// test file is in COLLECT_DIRECTORY, and no file of the partner's is changed.
     ///
     /// Exit status:
     ///   0  all is well

@@ -2,6 +2,7 @@
 
 mod address;
 mod arguments;
+mod collect;
 mod deliver;
 mod doctor;
 mod failure;
@@ -37,6 +38,8 @@ async fn main() -> ExitCode {
     let stop = Stop::listen();
     let code = match command {
         Command::Deliver(arguments) => deliver::run(arguments, &stop).await,
+        Command::Collect(arguments) => collect::collect(arguments, &stop).await,
+        Command::List(arguments) => collect::list(arguments, &stop).await,
         Command::HostKey { server, json } => tokio::select! {
             code = host_key::run(&server, json) => code,
             () = stop.requested() => ExitCode::from(1),

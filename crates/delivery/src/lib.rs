@@ -17,7 +17,7 @@ mod machine;
 mod record;
 mod state;
 
-pub use collection::{CollectDocument, CollectFunctions, CollectMachine, CollectState};
+pub use collection::{CollectDocument, CollectFunctions, CollectHandlers, CollectMachine, CollectState};
 pub use document::Document;
 pub use failed::StateError;
 pub use functions::{Functions, Handlers};

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use aws::clients::{self, Account};
 use aws::credential::{self, Clients};
-use bridge::{ErrorName, Result, Route, SETTINGS, Settings, Variables};
+use bridge::collect::plain_name;
+use bridge::{CollectSettings, ErrorName, Result, Route, SETTINGS, Settings, Variables};
 use clap::Args;
 use secrecy::SecretString;
 use sftp::{Endpoint, Login};
@@ -70,6 +71,17 @@ pub(crate) struct Arguments {
     /// same ending and the same length.
     #[arg(long, value_name = "KEY", verbatim_doc_comment)]
     pub(crate) object_key: Option<String>,
+    /// Check what collecting needs, instead of deliveries
+    ///
+    /// Lists COLLECT_DIRECTORY, and tries with a file of its own whether files
+    /// can be archived or deleted. Reads no file of the partner's.
+    #[arg(long, conflicts_with_all = ["write", "object_key"], verbatim_doc_comment)]
+    pub(crate) collect: bool,
+    /// Read this file, too, with the partner's consent
+    ///
+    /// A path below COLLECT_DIRECTORY.
+    #[arg(long, value_name = "PATH", requires = "collect", verbatim_doc_comment)]
+    collect_probe: Option<String>,
     /// Seconds to wait
     ///
     /// For a connection, and for each answer.
@@ -80,8 +92,20 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
 }
 
+/// What is checked of the other direction.
+#[derive(Clone)]
+pub(crate) struct Collecting {
+    pub(crate) settings: CollectSettings,
+    /// Whether a bucket is set. If not, `settings` has one that does not exist.
+    pub(crate) names_bucket: bool,
+    /// The partner's file that may be read, below the directory.
+    pub(crate) probe: Option<String>,
+}
+
 /// The configuration that is checked.
 pub(crate) struct Configuration {
+    /// `None`: deliveries are checked.
+    pub(crate) collecting: Option<Collecting>,
     variables: Variables,
     pub(crate) settings: Settings,
     /// Whether host keys are pinned. If not, `settings` has one that no server has.
@@ -147,6 +171,7 @@ impl Configuration {
             Route::check(&settings.policy, "bucket", object_key, EXAMPLE_TIME)?;
         }
         let configuration = Self {
+            collecting: arguments.collecting(&variables)?,
             is_pinned: is_set(&variables, "SFTP_TRUSTED_HOST_KEYS"),
             variables,
             settings,
@@ -299,6 +324,27 @@ impl Configuration {
 }
 
 impl Arguments {
+    /// The settings of the other direction, if it is to be checked.
+    fn collecting(&self, variables: &Variables) -> Result<Option<Collecting>> {
+        if !self.collect {
+            return Ok(None);
+        }
+        let names_bucket = is_set(variables, "COLLECT_BUCKET");
+        let settings = match names_bucket {
+            true => CollectSettings::parse(variables)?,
+            false => CollectSettings::parse(&variables.clone().with("COLLECT_BUCKET", MISSING))?,
+        };
+        let probe = self.collect_probe.clone();
+        if probe
+            .as_ref()
+            .is_some_and(|probe| probe.split('/').any(|name| plain_name(name.as_bytes()).is_err()))
+        {
+            return Err(ErrorName::InvalidConfig
+                .error("--collect-probe: expected a path below COLLECT_DIRECTORY, such as orders/a.csv"));
+        }
+        Ok(Some(Collecting { settings, names_bucket, probe }))
+    }
+
     /// Whether the settings can be wrong only in the environment, or in an option that stands for a variable.
     pub(crate) fn is_only_environment(&self) -> bool {
         self.config_file.is_none() && self.write.is_none() && self.parameter.is_empty()
@@ -429,6 +475,23 @@ pub(crate) mod tests {
         let configuration = configuration(&[("SFTP_HOST", "h"), ("SFTP_LOCATION", "in")], &line).unwrap();
         let given: Vec<&str> = configuration.given().iter().map(String::as_str).collect();
         assert_eq!(given, ["KeyPrefix", "SftpPort", "SftpProof", "SftpUser"]);
+    }
+
+    #[test]
+    fn the_other_direction_is_checked_with_its_own_settings() {
+        let variables = [("SFTP_HOST", "h"), ("SFTP_LOCATION", "in"), ("COLLECT_DIRECTORY", "out")];
+        assert!(configuration(&variables, &[]).unwrap().collecting.is_none());
+        let collecting = configuration(&variables, &["--collect"]).unwrap().collecting.unwrap();
+        assert_eq!((collecting.settings.directory.as_str(), collecting.names_bucket), ("out", false));
+        let line = ["--collect", "--collect-probe", "a/b c.csv", "--parameter", "CollectBucket=bucket"];
+        let collecting = configuration(&variables, &line).unwrap().collecting.unwrap();
+        assert!(collecting.names_bucket && collecting.probe.as_deref() == Some("a/b c.csv"));
+        for probe in ["../a", "/a", "a//b", ""] {
+            assert!(configuration(&variables, &["--collect", "--collect-probe", probe]).is_err(), "{probe}");
+        }
+        let wrong = [("SFTP_HOST", "h"), ("COLLECT_AFTERWARDS", "burn")];
+        let error = configuration(&wrong, &["--collect"]).err().unwrap();
+        assert!(error.message().contains("COLLECT_AFTERWARDS"), "{error}");
     }
 
     #[test]

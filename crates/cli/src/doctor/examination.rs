@@ -40,6 +40,8 @@ pub(super) struct Doctor {
     pub(super) file: String,
     /// Path of a directory that the checks have made.
     pub(super) directory: Option<String>,
+    /// Some files of the directory that is collected, as they were listed.
+    pub(super) sample: Vec<(String, Attributes)>,
 }
 
 /// Why the remaining checks are not run.
@@ -92,6 +94,7 @@ impl Doctor {
             open: None,
             file: String::new(),
             directory: None,
+            sample: Vec::new(),
         }
     }
 

@@ -30,7 +30,8 @@ use crate::stop::Stop;
 
 /// Checks and prints. Exit status: 0 all is well, 1 something must be changed, 2 the settings are wrong.
 pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
-    let mut report = Report::new(!arguments.json);
+    let names = if arguments.collect { report::COLLECTING } else { report::DELIVERING };
+    let mut report = Report::new(!arguments.json, names);
     let configuration = match Configuration::new(Variables::from_environment(), arguments) {
         Ok(configuration) => configuration,
         Err(error) => {
@@ -48,11 +49,12 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
     doctor.disconnect().await;
     let Doctor { configuration, mut report, facts, .. } = doctor;
     report.finish();
-    let recommendation = Recommendation::new(&configuration, &facts);
+    let is_delivering = configuration.collecting.is_none();
+    let recommendation = Recommendation::new(&configuration, &facts).filter(|_| is_delivering);
     let objection = objection(&report, interrupted);
     let outcome = outcome::write(&configuration, recommendation.as_ref(), objection);
     print_json(arguments, &report, &facts, recommendation.as_ref(), outcome.as_ref());
-    if !arguments.json {
+    if !arguments.json && is_delivering {
         print_lines(recommendation.as_ref(), outcome.as_ref());
     }
     let is_written = outcome.is_none_or(|outcome| outcome.is_written());
@@ -129,12 +131,25 @@ async fn examine(doctor: &mut Doctor) -> Step {
     doctor.run("authentication", checks::authentication::check).await?;
     doctor.run("sftp", checks::sftp_version::check).await?;
     doctor.run("limits", checks::limits::check).await?;
+    if doctor.configuration.collecting.is_some() {
+        return examine_collecting(doctor).await;
+    }
     doctor.run("fsync", checks::fsync::check).await?;
     doctor.run("directory", checks::directory::check).await?;
     doctor.run("free-space", checks::free_space::check).await?;
     examine_files(doctor).await?;
     doctor.run("latency", checks::latency::check).await?;
     doctor.run("throughput", checks::throughput::check).await
+}
+
+/// What collecting needs. No file of the partner's is changed.
+async fn examine_collecting(doctor: &mut Doctor) -> Step {
+    doctor.run("listing", checks::collecting::listing::check).await?;
+    doctor.run("attributes", checks::collecting::attributes::check).await?;
+    doctor.run("read", checks::collecting::read::check).await?;
+    doctor.run("afterwards", checks::collecting::afterwards::check).await?;
+    doctor.run("bucket", checks::collecting::bucket::check).await?;
+    doctor.run("latency", checks::latency::check).await
 }
 
 /// Every request that a delivery makes, or could make.

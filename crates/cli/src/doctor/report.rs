@@ -36,8 +36,32 @@ impl Status {
     }
 }
 
-/// Names of all checks, in their order.
-const CHECKS: &[&str] = &[
+/// Names of the checks of the other direction, in their order.
+pub(super) const COLLECTING: &[&str] = &[
+    "settings",
+    "credential",
+    "dns",
+    "tcp",
+    "ssh",
+    "host-key",
+    "algorithms",
+    "authentication",
+    "sftp",
+    "limits",
+    "listing",
+    "attributes",
+    "read",
+    "afterwards",
+    "bucket",
+    "latency",
+    "clean-up",
+    "connections",
+    "channels",
+    "methods",
+];
+
+/// Names of the checks of deliveries, in their order.
+pub(super) const DELIVERING: &[&str] = &[
     "settings",
     "credential",
     "dns",
@@ -111,20 +135,22 @@ struct Check {
 }
 
 /// The checks so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Report {
+    /// Names of those that there are.
+    names: &'static [&'static str],
     checks: Vec<Check>,
     /// Rows are printed as they come.
     live: bool,
 }
 
 impl Report {
-    pub(super) fn new(live: bool) -> Self {
-        Self { checks: Vec::new(), live }
+    pub(super) fn new(live: bool, names: &'static [&'static str]) -> Self {
+        Self { names, checks: Vec::new(), live }
     }
 
     pub(super) fn add(&mut self, name: &'static str, finding: Finding) {
-        debug_assert!(CHECKS.contains(&name), "{name} is not in CHECKS");
+        debug_assert!(self.names.contains(&name), "{name} is no check of this direction");
         let check = Check { name, finding };
         if self.live {
             output::say(&row(&check));
@@ -136,7 +162,7 @@ impl Report {
     pub(super) fn finish(&mut self) {
         let failed = self.checks.iter().rev().find(|check| check.finding.status == Status::Fail);
         let see = failed.map(|check| format!("see {}", check.name));
-        let names: Vec<&str> = CHECKS.iter().copied().filter(|name| !self.says(name)).collect();
+        let names: Vec<&str> = self.names.iter().copied().filter(|name| !self.says(name)).collect();
         if self.live && !names.is_empty() {
             let see = see.as_ref().map_or_else(String::new, |see| format!(" ({see})"));
             output::say(&[String::new(), format!("Not checked{see}: {}.", names.join(", "))]);
@@ -176,7 +202,7 @@ impl Report {
 /// none. If the words of a server had one, they would go on in an indented line.
 fn row(check: &Check) -> Vec<String> {
     let Check { name, finding } = check;
-    let width = CHECKS.iter().map(|name| name.len()).max().unwrap_or_default();
+    let width = DELIVERING.iter().map(|name| name.len()).max().unwrap_or_default();
     let indent = " ".repeat(4 + 2 + width + 2);
     let found = finding.found.split('\n').enumerate().map(|(number, line)| match number {
         0 => format!("{:<4}  {name:<width$}  {line}", finding.status.word()),
@@ -226,11 +252,11 @@ mod tests {
 
     #[test]
     fn what_was_not_checked_is_said() {
-        let mut report = Report::new(false);
+        let mut report = Report::new(false, DELIVERING);
         report.add("settings", Finding::ok(""));
         report.add("tcp", Finding::fail("refused", "open it"));
         report.finish();
-        assert_eq!(report.checks.len(), CHECKS.len());
+        assert_eq!(report.checks.len(), DELIVERING.len());
         assert!(report.has(Status::Fail) && report.has(Status::Skipped) && !report.has(Status::Warn));
         let last = report.to_json().pop().unwrap();
         assert_eq!((&last["status"], &last["found"]), (&json!("skipped"), &json!("not checked: see tcp")));

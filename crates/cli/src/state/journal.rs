@@ -115,6 +115,17 @@ impl States {
         journal
     }
 
+    /// A journal that keeps nothing: for what is quickly begun again.
+    pub(crate) fn open_unkept<C: Resumable>(&self, object: &str) -> Journal<C> {
+        let (execution, identity) = (self.execution(), self.identity(object));
+        Journal { execution, checkpoint: None, identity, file: None }
+    }
+
+    /// When the run began, RFC 3339.
+    pub(crate) fn started_at(&self) -> &str {
+        &self.started_at
+    }
+
     fn identity(&self, object: &str) -> Identity {
         let Origin { server, decisive, .. } = &self.origin;
         let Server { host, port } = server.clone();

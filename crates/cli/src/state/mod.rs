@@ -5,4 +5,4 @@ mod directory;
 mod file;
 mod journal;
 
-pub(crate) use self::journal::{Journal, Origin, States};
+pub(crate) use self::journal::{Journal, Origin, Resumable, States};

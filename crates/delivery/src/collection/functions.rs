@@ -1,7 +1,12 @@
 //! The functions that the states call.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws::credential::Clients;
 use bridge::collect::{CollectInput, CollectProgress, SettleRemoteInput};
-use bridge::{FetchKeyInput, FetchKeyOutput, Result};
+use bridge::{CollectSettings, Deadline, FetchKeyInput, FetchKeyOutput, OnProgress, Result, Settings};
+use partner::Partner;
 
 use super::document::CollectDocument;
 
@@ -25,5 +30,77 @@ pub trait CollectFunctions {
     /// Hears of the document after each change.
     fn document_changed(&mut self, document: &CollectDocument) {
         let _ = document;
+    }
+}
+
+/// The functions' own handlers, called in this process.
+#[derive(Clone)]
+pub struct CollectHandlers {
+    settings: Arc<Settings>,
+    collect: Arc<CollectSettings>,
+    clients: Clients,
+    partner: Arc<Partner>,
+    on_read: OnProgress,
+    call_limit: Option<Duration>,
+}
+
+impl CollectHandlers {
+    /// With no time limit for a call.
+    pub fn new(
+        settings: Arc<Settings>,
+        collect: Arc<CollectSettings>,
+        clients: Clients,
+        partner: Arc<Partner>,
+    ) -> Self {
+        Self { settings, collect, clients, partner, on_read: Arc::new(|_, _| {}), call_limit: None }
+    }
+
+    /// Tells how many bytes were read.
+    #[must_use]
+    pub fn with_progress(self, on_read: OnProgress) -> Self {
+        Self { on_read, ..self }
+    }
+
+    /// Ends each call after this time, as Lambda would.
+    #[must_use]
+    pub fn with_call_limit(self, call_limit: Option<Duration>) -> Self {
+        Self { call_limit, ..self }
+    }
+
+    fn deadline(&self) -> Deadline {
+        self.call_limit.map_or(Deadline::NEVER, Deadline::after)
+    }
+}
+
+impl CollectFunctions for CollectHandlers {
+    async fn fetch_key(&mut self, input: FetchKeyInput) -> Result<FetchKeyOutput> {
+        let deps =
+            fetch_key::Deps { settings: Settings::clone(&self.settings), clients: self.clients.clone() };
+        Box::pin(fetch_key::handle(&deps, input)).await
+    }
+
+    async fn settle(&mut self) {
+        tokio::time::sleep(self.collect.settle).await;
+    }
+
+    async fn collect(&mut self, input: CollectInput) -> Result<CollectProgress> {
+        let deps = collect::Deps {
+            settings: Arc::clone(&self.settings),
+            collect: Arc::clone(&self.collect),
+            clients: self.clients.clone(),
+            partner: Arc::clone(&self.partner),
+            on_progress: Arc::clone(&self.on_read),
+        };
+        Box::pin(collect::handle(&deps, input, self.deadline())).await
+    }
+
+    async fn settle_remote(&mut self, input: SettleRemoteInput) -> Result<CollectProgress> {
+        let deps = settle_remote::Deps {
+            settings: Arc::clone(&self.settings),
+            collect: Arc::clone(&self.collect),
+            clients: self.clients.clone(),
+            partner: Arc::clone(&self.partner),
+        };
+        Box::pin(settle_remote::handle(&deps, input, self.deadline())).await
     }
 }

@@ -10,7 +10,7 @@ mod machine;
 mod state;
 
 pub use document::CollectDocument;
-pub use functions::CollectFunctions;
+pub use functions::{CollectFunctions, CollectHandlers};
 pub use machine::CollectMachine;
 pub use state::CollectState;
 

@@ -1,6 +1,8 @@
 //! The other direction: what partners leave on their servers.
 
+mod command_line;
 mod directories;
+mod doctor;
 mod existing;
 mod looks;
 mod loops;

@@ -10,6 +10,7 @@ pub(super) mod channels;
 pub(super) mod chmod;
 pub(super) mod chmod_dir;
 pub(super) mod clean_up;
+pub(super) mod collecting;
 pub(super) mod connections;
 pub(super) mod create;
 pub(super) mod credential;

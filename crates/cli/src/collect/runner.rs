@@ -1,0 +1,171 @@
+//! What all collections of one run of the command share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws::clients::{self, Account};
+use aws::credential::Clients;
+use bridge::collect::{CollectCheckpoint, CollectPhase, RemoteFile};
+use bridge::{
+    CollectSettings, CredentialReference, FetchKeyInput, OnProgress, RecordSettings, Result, Settings,
+    Variables,
+};
+use delivery::{CollectHandlers, CollectState, Recorder};
+use list_remote::{Limits, Listed};
+use partner::{Manners, Partner};
+use serde_json::json;
+
+use super::file::FileCollection;
+use crate::address::Server;
+use crate::many::ServerFacts;
+use crate::state::{Journal, Origin, Resumable, States};
+
+/// A file of fewer bytes is small: the next run may as well read it again.
+const SMALL: u64 = 1 << 20;
+
+/// The connection, the credential and the settings of one run.
+pub(super) struct CollectRunner {
+    pub(super) states: States,
+    settings: Arc<Settings>,
+    collect: Arc<CollectSettings>,
+    clients: Clients,
+    partner: Arc<Partner>,
+    credential: CredentialReference,
+    recorder: Recorder,
+}
+
+impl Resumable for CollectCheckpoint {
+    /// Only a multipart upload is worth going on with.
+    fn is_cheap_to_repeat(&self) -> bool {
+        match &self.phase {
+            CollectPhase::Reading { upload, .. } => upload.is_none(),
+            CollectPhase::Stored(_) | CollectPhase::Verified(_) => self.file.size < SMALL,
+        }
+    }
+}
+
+impl CollectRunner {
+    /// Reads the settings of the environment and the credential.
+    pub(super) async fn start(state_directory: Option<PathBuf>) -> Result<Self> {
+        let variables = Variables::from_environment();
+        let settings = Settings::parse(&variables)?;
+        let collect = CollectSettings::parse(&variables)?;
+        // Without a stack there may be no record bucket.
+        let records = RecordSettings::parse_if_set(&variables)?;
+        let clients = Clients::new(&clients::complete_config(&Account::default()).await?);
+        let recorder = Recorder::new(records, clients.s3.clone());
+        let states = States::new(state_directory, origin(&settings, &collect));
+        let fetch_key = fetch_key::Deps { settings: settings.clone(), clients: clients.clone() };
+        // No file is known yet. A credential that cannot be read concerns none in particular.
+        let input = FetchKeyInput { event: json!({"look": true}) };
+        let credential = fetch_key::handle(&fetch_key, input).await?.credential;
+        let partner = Partner::new(&settings, clients.clone(), sftp::Options::default());
+        let partner = Arc::new(partner.with_manners(Manners::COMMAND_LINE).keeping_its_session());
+        let (settings, collect) = (Arc::new(settings), Arc::new(collect));
+        Ok(Self { states, settings, collect, clients, partner, credential, recorder })
+    }
+
+    pub(super) fn s3(&self) -> &aws_sdk_s3::Client {
+        &self.clients.s3
+    }
+
+    pub(super) fn collect_settings(&self) -> &CollectSettings {
+        &self.collect
+    }
+
+    pub(super) fn server(&self) -> Server {
+        Server::of(&self.settings)
+    }
+
+    /// `sftp://HOST/PATH` of a path below the directory.
+    pub(super) fn address(&self, path: &str) -> String {
+        let file = RemoteFile {
+            host: String::new(),
+            directory: self.collect.directory.clone(),
+            path: path.to_owned(),
+            size: 0,
+            modified: None,
+        };
+        self.server().address(&file.remote_path())
+    }
+
+    /// The key of the object that a file becomes.
+    pub(super) fn object_key(&self, file: &RemoteFile) -> Option<String> {
+        self.collect.object_key(file, self.states.started_at()).ok()
+    }
+
+    /// `s3://BUCKET/KEY` of that object.
+    pub(super) fn object(&self, file: &RemoteFile) -> String {
+        let object_key = self.object_key(file).unwrap_or_default();
+        format!("s3://{}/{object_key}", self.collect.bucket)
+    }
+
+    /// Logs in, and returns what decides the number of files.
+    pub(super) async fn meet_server(&self) -> Result<ServerFacts> {
+        ServerFacts::ask(&self.partner, &self.credential).await
+    }
+
+    /// Lists the directory as `list-remote` does, and gives each entry to `sink`.
+    pub(super) async fn list(&self, mut sink: impl FnMut(Listed)) -> Result<()> {
+        let deps = list_remote::Deps {
+            settings: Arc::clone(&self.settings),
+            collect: Arc::clone(&self.collect),
+            clients: self.clients.clone(),
+            partner: Arc::clone(&self.partner),
+            collections: None,
+            limits: Limits::default(),
+        };
+        let listing = list_remote::list(&deps, &self.credential, self.states.started_at(), async |listed| {
+            sink(listed);
+            Ok(())
+        });
+        listing.await.map(drop)
+    }
+
+    /// The collection of a file: a new one, or the unfinished one of an earlier run.
+    pub(super) async fn collection(&self, file: RemoteFile, on_read: OnProgress) -> FileCollection {
+        let address = self.address(&file.path);
+        // A small file leaves nothing to go on with.
+        let mut journal: Journal<CollectCheckpoint> =
+            if file.size < SMALL { self.states.open_unkept(&address) } else { self.states.open(&address) };
+        if let Some(checkpoint) = journal.checkpoint.take_if(|checkpoint| checkpoint.file != file) {
+            self.abort(&checkpoint).await;
+            journal.start_over(self.states.execution());
+        }
+        let (settings, collect) = (Arc::clone(&self.settings), Arc::clone(&self.collect));
+        let handlers =
+            CollectHandlers::new(settings, collect, self.clients.clone(), Arc::clone(&self.partner));
+        FileCollection {
+            file,
+            credential: self.credential.clone(),
+            journal,
+            handlers: handlers.with_progress(on_read),
+            recorder: self.recorder.clone(),
+            failed: CollectState::Collect,
+        }
+    }
+
+    /// Gives up the upload of a file that is another one now. Best effort: a lifecycle rule ends the rest.
+    async fn abort(&self, checkpoint: &CollectCheckpoint) {
+        let CollectPhase::Reading { upload: Some(upload), .. } = &checkpoint.phase else { return };
+        let destination = &checkpoint.destination;
+        let abort = self.s3().abort_multipart_upload().bucket(&destination.bucket);
+        let _ = abort.key(&destination.object_key).upload_id(&upload.id).send().await;
+    }
+
+    /// Ends the session, if the server answers in time.
+    pub(super) async fn disconnect(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.partner.disconnect()).await;
+    }
+}
+
+/// With other settings, a checkpoint leads to the wrong place.
+fn origin(settings: &Settings, collect: &CollectSettings) -> Origin {
+    Origin {
+        command: "collect",
+        server: Server::of(settings),
+        location: collect.directory.clone(),
+        decisive: format!("{collect:?}"),
+    }
+}
