@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use integration_tests::far::Distance;
 use integration_tests::object_source::Pace;
 
@@ -72,6 +73,19 @@ pub(crate) fn all(quick: bool, rounds: Option<u32>) -> Vec<Case> {
     let extent = Extent { quick, rounds };
     let near = [extent.copies(), extent.other_work(), extent.memory()];
     [near.concat(), extent.throughput(), extent.far()].concat()
+}
+
+/// The cases that are asked for; all, if nothing is.
+pub(crate) fn select(mut cases: Vec<Case>, only: &[String]) -> Result<Vec<Case>> {
+    let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
+    let is_meant = |asked: &str, name: &str| {
+        name == asked || name.contains(asked) && !names.iter().any(|it| it == asked)
+    };
+    if let Some(asked) = only.iter().find(|asked| !names.iter().any(|name| is_meant(asked, name))) {
+        bail!("there is no case {asked:?}; there are {}", names.join(", "));
+    }
+    cases.retain(|case| only.is_empty() || only.iter().any(|asked| is_meant(asked, &case.name)));
+    Ok(cases)
 }
 
 impl Case {
@@ -276,5 +290,27 @@ pub(crate) fn size(bytes: u64) -> String {
         GIB.. => format!("{} GiB", bytes / GIB),
         MIB.. => format!("{} MiB", bytes / MIB),
         _ => format!("{} KiB", bytes / KIB),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(only: &str) -> Result<Vec<String>> {
+        let only: Vec<String> = only.split(',').map(str::to_owned).collect();
+        Ok(select(all(false, None), &only)?.into_iter().map(|case| case.name).collect())
+    }
+
+    #[test]
+    fn a_name_means_its_case_and_a_part_of_names_means_all_that_have_it() {
+        assert_eq!(selected("1g,64k").unwrap(), ["64k", "1g"]);
+        assert_eq!(selected("rtt").unwrap(), ["rtt-0", "rtt-20", "rtt-50", "rtt-200"]);
+    }
+
+    #[test]
+    fn a_name_that_means_no_case_is_refused_beside_others_too() {
+        let problem = selected("64k,rtx").unwrap_err().to_string();
+        assert!(problem.contains("\"rtx\"") && problem.contains("rtt-50"), "{problem}");
     }
 }

@@ -29,7 +29,8 @@ pub(crate) struct Options {
     /// Smaller files and fewer rounds: within five minutes once everything is built.
     #[arg(long)]
     quick: bool,
-    /// Only these cases, separated by commas: names, or parts of names: 64k, 10m, 1g, rtt, far-64k-200, many, memory, …
+    /// Only the cases of these names, separated by commas: 64k, 10m, 1g, rtt-50, far-64k-200, many, … If no case has the
+    /// name, those that contain it: rtt, far, memory.
     #[arg(long, value_name = "CASES", value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds of each case, instead of 3 (long ones) to 21 (short ones).
@@ -44,19 +45,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     if options.micro {
         return micro().await;
     }
-    let mut cases = cases::all(options.quick, options.rounds);
-    let names: Vec<_> = cases.iter().map(|case| case.name.clone()).collect();
-    let is_wanted = |name: &String| {
-        options.only.is_empty()
-            || options
-                .only
-                .iter()
-                .any(|only| if names.contains(only) { name == only } else { name.contains(only.as_str()) })
-    };
-    cases.retain(|case| is_wanted(&case.name));
-    if cases.is_empty() {
-        bail!("no such case; there are {}", names.join(", "));
-    }
+    let mut cases = cases::select(cases::all(options.quick, options.rounds), &options.only)?;
     println!("The bridge beside other programs, on this machine. Nothing leaves it but the installations.\n");
     if options.quick {
         println!("  Quick: 256 MiB stand for 1 GiB, and no memory is measured beyond 1 GiB.\n");
