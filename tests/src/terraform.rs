@@ -213,6 +213,8 @@ mod tests {
         let mut lists: Vec<&str> = lists.map(|parameter| parameter.name.as_str()).collect();
         lists.sort_unstable();
         let expected = [
+            "CollectExclude",
+            "CollectInclude",
             "KmsKeyArns",
             "S3Exclude",
             "S3Include",
