@@ -1,7 +1,7 @@
 //! Lambda's runtime interface, for one process of a function: it gives an invocation to the binary and takes its answer, as
 //! Lambda does. What the process uses of the machine can be asked for.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
