@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Setting, Settings, Stack, Variables};
+use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Stack, Variables};
 use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
