@@ -40,7 +40,12 @@ async fn compatibility_transfer_family_without_stat() {
     const UNTOLD: &str = "the server does not show it";
     let quirks =
         Quirks { no_mixed_open: true, setstat: Setstat::Refused, no_stat: true, ..Quirks::default() };
-    let differs: Differs = &[("cut and resumed", "ok, from the start", WHY), ("size", CONFIG, UNTOLD)];
+    const LOOK: &str = "nothing is collected that cannot be looked at";
+    let differs: Differs = &[
+        ("cut and resumed", "ok, from the start", WHY),
+        ("size", CONFIG, UNTOLD),
+        ("collected", "`RemoteUnreadable`", LOOK),
+    ];
     plays("AWS Transfer Family, stat denied", quirks, &[], differs).await;
 }
 
@@ -59,7 +64,8 @@ async fn compatibility_azure_blob() {
 #[tokio::test]
 async fn compatibility_minio() {
     let quirks = Quirks { no_rename: true, ..Quirks::default() };
-    plays("MinIO", quirks, DIRECT, &[]).await;
+    const WHY: &str = "it cannot rename, and a warning says so; `COLLECT_AFTERWARDS=delete` works";
+    plays("MinIO", quirks, DIRECT, &[("collected", "kept: archive", WHY)]).await;
 }
 
 #[tokio::test]
@@ -73,7 +79,8 @@ async fn compatibility_drop_box_swept_at_close() {
 #[tokio::test]
 async fn compatibility_drop_box_swept_after_the_rename() {
     let quirks = Quirks { sweep: Some(Sweep::AfterRename), ..Quirks::default() };
-    plays("drop box, swept after the rename", quirks, &[], &[]).await;
+    const WHY: &str = "what is archived is swept, too, and a warning says that it is not there";
+    plays("drop box, swept after the rename", quirks, &[], &[("collected", "swept: archive", WHY)]).await;
 }
 
 #[tokio::test]
@@ -85,6 +92,7 @@ async fn compatibility_write_only_directory() {
         ("auto", "unverified", BLIND),
         ("read-back", CONFIG, ""),
         ("size", CONFIG, ""),
+        ("collected", "`RemoteUnreadable`", ""),
     ];
     plays("write-only directory", quirks, &[], differs).await;
 }

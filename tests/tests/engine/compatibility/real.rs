@@ -144,7 +144,11 @@ async fn the_hash_of_paramiko_is_understood() {
 #[tokio::test]
 async fn compatibility_conch() {
     const NAMES: &str = "`RemoteFailure`: umlauts, emoji";
-    let differs: Differs = &[("names", NAMES, "it accepts only names in ASCII")];
+    const COLLECTED: &str = "not listed: umlauts, emoji";
+    let differs: Differs = &[
+        ("names", NAMES, "it accepts only names in ASCII"),
+        ("collected", COLLECTED, "it does not list directories with such names; a warning names them"),
+    ];
     program("Twisted Conch", Server::Conch, differs).await;
 }
 
