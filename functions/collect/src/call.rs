@@ -22,6 +22,8 @@ pub struct Deps {
     pub partner: Arc<Partner>,
     /// Is told how many bytes of the file were read, and of how many.
     pub on_progress: OnProgress,
+    /// Memory of the function, in bytes. `None` outside of Lambda.
+    pub memory: Option<u64>,
 }
 
 /// Time for the last parts and the answer.

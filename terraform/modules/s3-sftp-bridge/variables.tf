@@ -181,7 +181,7 @@ variable "sftp_s3_ssh_key" {
 }
 
 variable "max_connections" {
-  description = "Maximum number of connections to the partner. It is enforced by reserved concurrency, which the two functions that connect share. With 1, one function does the work of both. With 1 or 2, no connection is kept for the next file. Lambda keeps 100 of the account's concurrency unreserved: new accounts, with a quota of 10, need 0, which reserves nothing and sets no limit; aws lambda get-account-settings tells the quota. Default: 10."
+  description = "Maximum number of connections to the partner. It is enforced by reserved concurrency, which the functions that connect share; with CollectBucket, half of it is for each direction. With 1, one function does the work of both steps of a delivery. With 1 or 2, no connection is kept for the next file. Lambda keeps 100 of the account's concurrency unreserved: new accounts, with a quota of 10, need 0, which reserves nothing and sets no limit; aws lambda get-account-settings tells the quota. Default: 10."
   type        = number
   default     = null
 

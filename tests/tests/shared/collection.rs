@@ -147,6 +147,7 @@ impl Collection {
             clients: Clients { secrets_manager, s3 },
             partner: Arc::new(partner),
             on_progress,
+            memory: None,
         };
         let execution = Execution {
             id: "arn:aws:states:us-east-1:0:execution:collect:one".into(),

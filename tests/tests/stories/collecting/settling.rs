@@ -79,13 +79,20 @@ async fn a_file_is_deleted_and_an_object_that_was_there_is_said() {
     }
     let receipt = watching.settle(&checkpoint, 0).await.unwrap();
     assert_eq!(receipt.outcome, CollectOutcome::AlreadyCollected);
-    assert!(receipt.reason.unwrap().contains("metadata"));
+    assert!(receipt.reason.unwrap().contains("metadata names this file"));
     assert_eq!(receipt.afterwards.as_deref(), Some("deleted"));
     assert_eq!(paths(&watching), ["b.csv"]);
     let again = watching.settle(&checkpoint, 1).await.unwrap();
     assert_eq!(again.afterwards.as_deref(), Some("deleted"), "the first call has done it");
     let by_another = watching.settle(&checkpoint, 0).await.unwrap();
     assert_eq!(by_another.afterwards.as_deref(), Some("gone"));
+    // Another object that happens to have the same contents.
+    if let CollectPhase::Verified(stored) = &mut checkpoint.phase {
+        stored.by_contents = true;
+    }
+    let identical = watching.settle(&checkpoint, 0).await.unwrap();
+    assert_eq!(identical.outcome, CollectOutcome::AlreadyCollected);
+    assert!(identical.reason.unwrap().contains("an object with the same contents"));
 }
 
 #[tokio::test]
