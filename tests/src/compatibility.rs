@@ -11,7 +11,7 @@ use crate::tools::workspace;
 pub const RENEWING: &str = "BRIDGE_COMPATIBILITY_RENEWING";
 
 /// The checks of every server, and the headings of their columns.
-pub const CHECKS: [&str; 14] = [
+pub const CHECKS: [&str; 15] = [
     "names",
     "empty",
     "1 byte",
@@ -26,6 +26,7 @@ pub const CHECKS: [&str; 14] = [
     "size",
     "none",
     "doctor",
+    "collected",
 ];
 
 /// The servers, in the order of the page. The real ones first.
@@ -182,6 +183,10 @@ Every server gets the same deliveries by the real functions' handlers, and each 
 - **doctor**: `s3-sftp-bridge doctor` runs with host, user and key only, and a file is delivered with the settings that it
   recommends. Then again with settings that require a mode of files and directories, the time, a hash, a staging directory,
   and that existing files are kept.
+- **collected**: the other direction, by `s3-sftp-bridge collect`. Files with the names above, of 0 bytes, 5 MiB and 100
+  MiB become objects; two files, one of them in a directory, are archived, deleted, and left; and the connection is cut in
+  the middle of 24 MiB. `ok`: every object has the contents of its file, what was read was not read again, and the file is
+  where the settings want it.
 
 `ok` means delivered, proved as configured, and nothing of ours left behind. An error's name means that the server cannot do
 it: the delivery failed with that [error](errors.md), and no file has the final name. (MinIO, and the drop box that sweeps at

@@ -17,6 +17,7 @@ mod machine;
 mod record;
 mod state;
 
+pub use collect::OnCheckpoint;
 pub use collection::{CollectDocument, CollectFunctions, CollectHandlers, CollectMachine, CollectState};
 pub use document::Document;
 pub use failed::StateError;

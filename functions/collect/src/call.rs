@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::credential::Clients;
-use bridge::collect::{CollectInput, CollectProgress, CollectReceipt, CollectReport, RemoteFile};
+use bridge::collect::{
+    CollectCheckpoint, CollectInput, CollectProgress, CollectReceipt, CollectReport, RemoteFile,
+};
 use bridge::{CollectSettings, Deadline, Error, ErrorName, OnProgress, Parties, Settings};
 use partner::Partner;
 
@@ -24,7 +26,13 @@ pub struct Deps {
     pub on_progress: OnProgress,
     /// Memory of the function, in bytes. `None` outside of Lambda.
     pub memory: Option<u64>,
+    /// Is told where another call could continue: when an upload in parts has begun, and when S3 has confirmed more. If the
+    /// call returns an error, it has made no progress and has removed what it began.
+    pub on_checkpoint: OnCheckpoint,
 }
+
+/// Called with each checkpoint within a call: for a process that may be killed and keeps its state.
+pub type OnCheckpoint = Arc<dyn Fn(CollectCheckpoint) + Send + Sync>;
 
 /// Time for the last parts and the answer.
 const RESERVE: Duration = Duration::from_secs(20);

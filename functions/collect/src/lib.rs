@@ -14,7 +14,7 @@ use aws::records::{self, RecordBucket};
 use bridge::collect::{CollectInput, CollectProgress, CollectStep};
 use bridge::{Deadline, Result};
 
-pub use crate::call::Deps;
+pub use crate::call::{Deps, OnCheckpoint};
 
 use crate::admit::Admission;
 use crate::call::Call;

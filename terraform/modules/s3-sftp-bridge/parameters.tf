@@ -41,6 +41,7 @@ locals {
     CollectSchedule         = var.collect_schedule
     CollectBucket           = var.collect_bucket
     CollectDirectory        = var.collect_directory
+    CollectOnly             = tostring(var.collect_only)
     CollectInclude          = var.collect_include == null ? null : join(",", var.collect_include)
     CollectExclude          = var.collect_exclude == null ? null : join(",", var.collect_exclude)
     CollectRecursive        = tostring(var.collect_recursive)

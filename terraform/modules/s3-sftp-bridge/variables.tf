@@ -181,7 +181,7 @@ variable "sftp_s3_ssh_key" {
 }
 
 variable "max_connections" {
-  description = "Maximum number of connections to the partner. It is enforced by reserved concurrency, which the functions that connect share; with CollectBucket, half of it is for each direction. With 1, one function does the work of both steps of a delivery. With 1 or 2, no connection is kept for the next file. Lambda keeps 100 of the account's concurrency unreserved: new accounts, with a quota of 10, need 0, which reserves nothing and sets no limit; aws lambda get-account-settings tells the quota. Default: 10."
+  description = "Maximum number of connections to the partner. It is enforced by reserved concurrency, which the functions that connect share; with CollectBucket, half of it is for each direction, unless CollectOnly is true. With 1, one function does the work of both steps of a delivery. With 1 or 2, no connection is kept for the next file. Lambda keeps 100 of the account's concurrency unreserved: new accounts, with a quota of 10, need 0, which reserves nothing and sets no limit; aws lambda get-account-settings tells the quota. Default: 10."
   type        = number
   default     = null
 
@@ -465,7 +465,7 @@ variable "collect_bucket" {
 }
 
 variable "collect_directory" {
-  description = "Directory on the server from which files are collected. If it is empty, this is the directory in which the session starts. A path without a leading slash begins there, too. It must be apart from the directory of deliveries, SftpLocation, unless CollectAfterwards is leave or CollectInclude tells the files apart."
+  description = "Directory on the server from which files are collected. If it is empty, this is the directory in which the session starts. A path without a leading slash begins there, too. It must be apart from the directory of deliveries, SftpLocation, unless CollectOnly is true, CollectAfterwards is leave, or CollectInclude tells the files apart."
   type        = string
   default     = null
 
@@ -473,6 +473,12 @@ variable "collect_directory" {
     condition     = var.collect_directory == null ? true : length(var.collect_directory) <= 256
     error_message = "collect_directory has more than 256 characters."
   }
+}
+
+variable "collect_only" {
+  description = "Whether nothing is delivered to this server. Then a stack starts no deliveries, all of its connections are for collecting, and CollectDirectory may be any directory. Default: false."
+  type        = bool
+  default     = null
 }
 
 variable "collect_include" {
@@ -718,7 +724,7 @@ variable "unreachable_minutes" {
 }
 
 variable "waiting_hours" {
-  description = "An alarm is raised if a delivery has waited for this number of hours, for the partner's server or for its turn. Default: 12."
+  description = "An alarm is raised if a file has waited for this number of hours, for the partner's server or for its turn. Default: 12."
   type        = number
   default     = null
 
@@ -729,7 +735,7 @@ variable "waiting_hours" {
 }
 
 variable "throttled_minutes" {
-  description = "An alarm is raised if deliveries had to wait for a free connection of MaxConnections during two thirds of this number of minutes. Large uploads of many files are throttled without any fault. Default: 120."
+  description = "An alarm is raised if files had to wait for a free connection of MaxConnections during two thirds of this number of minutes. Large uploads of many files are throttled without any fault. Default: 120."
   type        = number
   default     = null
 

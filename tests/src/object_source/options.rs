@@ -44,6 +44,8 @@ pub struct Quirks {
     pub mute: Option<&'static str>,
     /// Of the objects that are stored, only length and checksum are kept. Of a writable store.
     pub forgets: bool,
+    /// Uploads in parts may have any checksum or none, as S3 allows; the store computes its own. Of a writable store.
+    pub any_checksum: bool,
 }
 
 /// How slowly it answers. Real S3 takes some 20 ms to the first byte and sends some 90 MB/s a connection.

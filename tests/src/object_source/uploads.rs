@@ -118,13 +118,14 @@ impl Store {
 
     fn create(&self, request: &Request) -> Result<Answer, Refusal> {
         let header = |name: &str| request.headers.get(name).map(String::as_str);
-        if header("x-amz-checksum-algorithm") != Some("CRC64NVME") {
+        let any_checksum = self.quirks.read().unwrap().any_checksum;
+        if header("x-amz-checksum-algorithm") != Some("CRC64NVME") && !any_checksum {
             return Err(("501 Not Implemented", "NotImplemented"));
         }
         let upload = Upload {
             name: request.path.clone(),
             metadata: metadata(request),
-            is_full_object: header("x-amz-checksum-type") == Some("FULL_OBJECT"),
+            is_full_object: any_checksum || header("x-amz-checksum-type") == Some("FULL_OBJECT"),
             parts: BTreeMap::new(),
         };
         let id = format!("upload-{}", self.next_etag().trim_matches('"'));

@@ -1,17 +1,19 @@
 //! The other direction in the template: a stack that does not collect has nothing of it, and both directions together keep
 //! to the partner's cap.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use integration_tests::process::output;
 use integration_tests::tools::{self, workspace};
+use regex_lite::Regex;
 use serde_json::{Value, json};
 
 /// Sets of parameters, by name.
-type Sets<'a> = Vec<Vec<(&'a str, &'a str)>>;
+pub(crate) type Sets<'a> = Vec<Vec<(&'a str, &'a str)>>;
 
 /// What is left of the template with each set of parameters: resources, outputs, and the assertions that do not hold.
-async fn resolved(sets: Sets<'_>) -> Vec<Value> {
+pub(crate) async fn resolved(sets: Sets<'_>) -> Vec<Value> {
     let sets: Vec<Value> = sets
         .into_iter()
         .map(|set| {
@@ -84,7 +86,10 @@ fn connecting(per_file: u64) -> [(&'static str, u64); 5] {
 /// The functions that the state machines call.
 fn called(resources: &Value) -> String {
     ["BridgeStateMachine", "WatchStateMachine", "CollectStateMachine"]
-        .map(|machine| resources[machine]["Properties"]["DefinitionSubstitutions"].to_string())
+        .map(|machine| {
+            let values = resources[machine]["Properties"]["DefinitionSubstitutions"].as_object().unwrap();
+            values.values().map(Value::to_string).collect::<String>()
+        })
         .concat()
 }
 
@@ -125,6 +130,35 @@ async fn both_directions_together_keep_to_the_cap() {
 }
 
 #[tokio::test]
+async fn a_stack_that_only_collects_has_all_connections_for_it() {
+    let caps = ["1", "2", "3", "4", "5", "6", "8", "10", "12", "16", "20", "30", "40", "50", "100"];
+    let only = |cap| BOTH.into_iter().chain([("CollectOnly", "true"), ("MaxConnections", cap)]).collect();
+    for (answer, cap) in resolved(caps.map(only).to_vec()).await.iter().zip(caps) {
+        assert_eq!(answer["broken"], json!([]), "{cap}");
+        let resources = &answer["resources"];
+        let reserved = |function: &str| {
+            let reserved = &resources[function]["Properties"]["ReservedConcurrentExecutions"];
+            reserved.as_u64().unwrap_or_else(|| panic!("{cap}: {function} has no cap"))
+        };
+        let called = called(resources);
+        let mut used = 0;
+        for function in ["ListRemoteFunction", "CollectFunction", "SettleRemoteFunction"] {
+            if called.contains(function) {
+                assert!(reserved(function) >= 1, "{cap}: {function} could never run");
+                used += reserved(function);
+            }
+        }
+        assert_eq!(used.to_string(), cap);
+        // It delivers nothing, even if somebody starts a delivery.
+        assert_eq!((reserved("TransferFunction"), reserved("VerifyRemoteFunction")), (0, 0), "{cap}");
+        assert_eq!(resources["ObjectCreatedRule"]["Properties"]["State"], "DISABLED");
+    }
+    let others = resolved(vec![vec![("CollectOnly", "true")], BOTH.to_vec()]).await;
+    assert_eq!(others[0]["broken"], json!(["CollectOnly requires a CollectBucket."]));
+    assert_eq!(others[1]["resources"]["ObjectCreatedRule"]["Properties"]["State"], "ENABLED");
+}
+
+#[tokio::test]
 async fn what_does_not_fit_together_is_refused() {
     let with = |more: &[(&'static str, &'static str)]| BOTH.into_iter().chain(more.iter().copied()).collect();
     let answers = resolved(vec![
@@ -140,4 +174,66 @@ async fn what_does_not_fit_together_is_refused() {
         assert_eq!(broken.len(), 1, "{words}: {broken:?}");
         assert!(broken[0].as_str().unwrap().contains(words), "{words}: {broken:?}");
     }
+}
+
+/// The requests by which a file becomes an object, and what each needs, also of KMS if the bucket is encrypted with a key:
+/// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html and the page of each request.
+const REQUESTS: &[(&str, &[&str])] = &[
+    ("put_object", &["s3:PutObject", "kms:GenerateDataKey"]),
+    ("create_multipart_upload", &["s3:PutObject", "kms:GenerateDataKey"]),
+    ("upload_part", &["s3:PutObject", "kms:GenerateDataKey", "kms:Decrypt"]),
+    ("list_parts", &["s3:ListMultipartUploadParts"]),
+    ("complete_multipart_upload", &["s3:PutObject", "kms:Decrypt"]),
+    ("abort_multipart_upload", &["s3:AbortMultipartUpload"]),
+    // Of the newest object and of the version that was stored; 404 for an object that is not there; with its checksum.
+    ("head_object", &["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "kms:Decrypt"]),
+];
+
+/// The S3 requests in the source files below these folders.
+fn requests(folders: &[&str]) -> BTreeSet<String> {
+    let request = Regex::new(r"\bs3\s*\.([a-z_]+)\(\)").unwrap();
+    let mut found = BTreeSet::new();
+    for folder in folders {
+        for entry in std::fs::read_dir(workspace().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = if path.is_file() { std::fs::read_to_string(path).unwrap() } else { String::new() };
+            found.extend(request.captures_iter(&text).map(|found| found[1].to_owned()));
+        }
+    }
+    found.remove("clone");
+    found
+}
+
+/// The actions that the statements of these policies allow.
+fn actions(role: &Value, policies: &[&str]) -> BTreeSet<String> {
+    let all = role["Properties"]["Policies"].as_array().unwrap().iter();
+    let chosen = all.filter(|policy| policies.contains(&policy["PolicyName"].as_str().unwrap()));
+    let statements = chosen.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+    let actions = statements.flat_map(|statement| match &statement["Action"] {
+        Value::Array(actions) => actions.iter().collect(),
+        action => vec![action],
+    });
+    actions.map(|action| action.as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_role_of_collect_allows_the_requests_that_the_code_makes_and_no_others() {
+    let made = requests(&[
+        "crates/aws/src/writer",
+        "crates/aws/src/collected",
+        "functions/collect/src",
+        "functions/collect/src/read",
+    ]);
+    let known: BTreeSet<String> = REQUESTS.iter().map(|(request, _)| (*request).to_owned()).collect();
+    assert_eq!(made, known);
+    let key = "arn:aws:kms:us-east-1:000000000000:key/1";
+    let with_key = BOTH.into_iter().chain([("KmsKeyArns", key)]).collect();
+    let answers = resolved(vec![BOTH.to_vec(), with_key]).await;
+    let needed = REQUESTS.iter().flat_map(|(_, actions)| actions.iter().map(|action| (*action).to_owned()));
+    let needed: BTreeSet<String> = needed.collect();
+    let allowed = answers
+        .iter()
+        .map(|it| actions(&it["resources"]["CollectRole"], &["store-objects", "encrypt-objects"]));
+    let without_key = needed.iter().filter(|action| action.starts_with("s3:")).cloned().collect();
+    assert_eq!(allowed.collect::<Vec<_>>(), [without_key, needed]);
 }

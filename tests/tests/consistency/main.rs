@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Setting, Settings, Stack, Variables};
+use bridge::{Algorithms, ErrorName, Preset, SETTINGS, Settings, Stack, Variables};
 use integration_tests::tools::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
@@ -10,6 +10,7 @@ use serde_json::Value;
 mod collecting;
 mod contracts;
 mod documents;
+mod environment;
 mod functions;
 mod github;
 mod hcl;
@@ -208,18 +209,17 @@ fn parameter_of(setting: &str) -> &'static str {
 fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
     let template = read("sam/template.yaml");
     let set = environment(&template);
-    // Those of collecting are set for each function of that direction.
-    let functions = set.iter().filter(|(name, _)| *name == "COLLECT_MAX_FILES").count();
-    assert_eq!(functions, 3);
-    let (collecting, others): (Vec<&Setting>, Vec<_>) =
-        SETTINGS.iter().partition(|setting| setting.is_of_collecting());
-    // Failure records name the bucket and the directory.
-    let of_records = 2;
-    assert_eq!(set.len(), others.len() + functions * collecting.len() + of_records, "each is set once");
+    let names: BTreeSet<&str> = set.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, SETTINGS.iter().map(|setting| setting.name).collect());
+    for block in template.split(" Variables:\n").skip(1) {
+        let block = environment(block);
+        let names: BTreeSet<&str> = block.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), block.len(), "one of these is set twice: {names:?}");
+    }
     for (name, value) in &set {
         let setting = SETTINGS.iter().find(|setting| setting.name == *name).unwrap();
         let parameter = parameter_of(setting.name);
-        // Not set if the parameter is empty.
+        // Not set if the parameter has its default.
         let condition = value.strip_prefix("!If [").and_then(|rest| rest.split_once(", "));
         let expected = match condition {
             Some((condition, _)) => format!("!If [{condition}, !Ref {parameter}, !Ref AWS::NoValue]"),
@@ -232,7 +232,14 @@ fn the_template_sets_every_setting_to_its_own_parameter_and_no_other() {
         assert_eq!(*value, expected, "{}", setting.name);
         let means = match condition {
             Some(("MovesDelivered", _)) => "MovesDelivered: !Equals [!Ref AfterDelivery, move]".into(),
-            Some((condition, _)) => format!("{condition}: !Not [!Equals [!Ref {parameter}, \"\"]]"),
+            Some(("CollectsOnly", _)) => {
+                "CollectsOnly: !And [!Condition Collects, !Equals [!Ref CollectOnly, \"true\"]]".into()
+            }
+            Some((condition, _)) => {
+                let default = constraints(&template, parameter).find(|(name, _)| *name == "Default");
+                let default = default.unwrap_or_default().1.trim_matches('"');
+                format!("{condition}: !Not [!Equals [!Ref {parameter}, \"{default}\"]]")
+            }
             None => continue,
         };
         assert!(template.contains(&format!("\n  {means}\n")), "{means}");
@@ -386,6 +393,7 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("SFTP_CREATE_DIRECTORIES", &["true", "false"], &["no"]),
     ("COLLECT_BUCKET", &["", "collected", "a.b-1"], &["s3://collected", "Collected", "ab", "-ab"]),
     ("COLLECT_DIRECTORY", &["", "/", "out", "/data/out/", "./out"], &[]),
+    ("COLLECT_ONLY", &["false", "true"], &["yes"]),
     ("COLLECT_INCLUDE", &["", "*.csv", "reports/**/*.csv, ?.txt"], &[]),
     ("COLLECT_EXCLUDE", &["", "none", ".*,*.tmp"], &[]),
     ("COLLECT_RECURSIVE", &["false", "true"], &["yes"]),
@@ -471,47 +479,6 @@ fn story_105_what_stands_in_policies_has_the_characters_that_iam_takes() {
             assert_eq!(template_takes(&template, parameter, &value), expected, "{parameter} {value:?}");
         }
     }
-}
-
-/// Lambda counts the settings as JSON: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-#[test]
-fn story_106_the_longest_settings_that_a_stack_needs_fit_into_lambdas_4_kb() {
-    let template = read("sam/template.yaml");
-    let longest = |setting: &str| -> usize {
-        match setting {
-            // The maximum of DNS, and that of S3 for a bucket's name.
-            "SFTP_HOST" => 253,
-            "RECORD_BUCKET" => 63,
-            setting => {
-                let parameter = parameter_of(setting);
-                let mut lengths = constraints(&template, parameter).filter(|(name, _)| *name == "MaxLength");
-                lengths.next().unwrap_or_else(|| panic!("{parameter} has no MaxLength")).1.parse().unwrap()
-            }
-        }
-    };
-    let needed = [
-        "SFTP_HOST",
-        "SFTP_USER",
-        "SFTP_LOCATION",
-        "SFTP_SECRET_ID",
-        "SFTP_TRUSTED_HOST_KEYS",
-        "RECORD_BUCKET",
-    ];
-    // Of the functions that deliver. Those that collect have more settings, and so less room for long values.
-    let bytes: usize = SETTINGS
-        .iter()
-        .filter(|setting| !setting.is_of_collecting())
-        .map(|setting| {
-            let value = match setting.name {
-                name if needed.contains(&name) => longest(name),
-                _ => setting.default.unwrap_or_default().len(),
-            };
-            format!("\"{}\":\"\",", setting.name).len() + value
-        })
-        .sum();
-    // CloudFormation's maximum for the name of a stack.
-    let stack = "\"STACK_NAME\":\"\",".len() + 128;
-    assert!(bytes + stack <= 4096, "{bytes} and {stack}");
 }
 
 /// Otherwise Lambda ends the function, and the execution fails as `Sandbox.Timedout`.

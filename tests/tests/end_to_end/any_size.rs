@@ -134,13 +134,13 @@ async fn is_delivered_in_slices(case: Case) {
 }
 
 /// The disk that holds the build. What is put there is removed when this is dropped, and also when the tests are killed.
-struct Disk {
-    folder: PathBuf,
+pub(crate) struct Disk {
+    pub(crate) folder: PathBuf,
     _leash: Leashed,
 }
 
 impl Disk {
-    fn with_room_for(bytes: u64) -> Option<Self> {
+    pub(crate) fn with_room_for(bytes: u64) -> Option<Self> {
         let parent = tools::folder();
         std::fs::create_dir_all(&parent).unwrap();
         let free = rustix::fs::statvfs(&parent).unwrap();

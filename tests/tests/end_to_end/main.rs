@@ -3,6 +3,7 @@
 mod any_size;
 mod backfill;
 mod care;
+mod collected_sizes;
 mod collecting;
 mod first_partner;
 mod moving;

@@ -166,6 +166,8 @@ async fn check_of_a_bucket_says_nothing_of_files_that_are_collected() {
     let bucket = format!("s3://{}", desk.stack.bucket());
     let ran = desk.run(&["check", &bucket]).await;
     assert_eq!((ran.status, ran.stdout.as_str()), (0, ""), "{ran:?}");
+    let ran = desk.run(&["check", &file("bad.csv").url()]).await;
+    assert!(ran.status == 2 && ran.stderr.contains("s3-sftp-bridge list"), "{ran:?}");
     assert_eq!(Outcome::parse("skipped"), Some(Outcome::Skipped), "both directions have this outcome");
 }
 
@@ -199,6 +201,9 @@ async fn where_tells_what_became_of_a_file() {
     assert_eq!(ask("running.csv").await.0, "under_way");
     assert_eq!((ask("none.csv").await.0.as_str(), ask("none.csv").await.1), ("unknown", 1));
 
+    // As `collect` prints it if the port is not 22.
+    let (told, status) = desk.json(&["where", "sftp://sftp.example.com:2222/out/a.csv"]).await;
+    assert_eq!((&told["verdict"], status), (&json!("collected"), 0), "{told}");
     let ran = desk.run(&["where", &file("a.csv").url()]).await;
     assert!(ran.stdout.starts_with(words) && ran.stdout.contains("receipt"), "{ran:?}");
 }

@@ -148,6 +148,7 @@ impl Collection {
             partner: Arc::new(partner),
             on_progress,
             memory: None,
+            on_checkpoint: Arc::new(|_| {}),
         };
         let execution = Execution {
             id: "arn:aws:states:us-east-1:0:execution:collect:one".into(),

@@ -72,7 +72,7 @@ const DISTANT: u64 = 256 * MIB;
 pub(crate) fn all(quick: bool, rounds: Option<u32>) -> Vec<Case> {
     let extent = Extent { quick, rounds };
     let near = [extent.copies(), extent.other_work(), extent.memory()];
-    [near.concat(), extent.throughput(), extent.far()].concat()
+    [near.concat(), extent.throughput(), extent.far(), extent.collecting()].concat()
 }
 
 /// The cases that are asked for; all, if nothing is.
@@ -197,6 +197,27 @@ impl Extent {
         ]
     }
 
+    /// The other direction.
+    fn collecting(self) -> Vec<Case> {
+        let copiers = [Bridge, OpenSsh, Rclone, Predecessor];
+        let big = format!("collect {}", size(self.big()));
+        let mut cases = vec![
+            self.case("collect-64k", "collect 64 KiB".into(), Work::Collect(64 * KIB), &copiers),
+            self.case("collect-10m", "collect 10 MiB".into(), Work::Collect(10 * MIB), &copiers),
+            self.long("collect-1g", big, Work::Collect(self.big()), &copiers),
+        ];
+        for rtt in [20, 50] {
+            let title = format!("collect {} at {rtt} ms", size(DISTANT));
+            let contestants = [Bridge, OpenSsh, Rclone];
+            let case = self.long(&format!("collect-{rtt}ms"), title, Work::Collect(DISTANT), &contestants);
+            cases.push(Case { distance: Some(distance(rtt, 0.0)), ..case });
+        }
+        let (many, names) = ("collect 1,000 files of 10 KiB".into(), "list 100,000 names".into());
+        cases.push(self.case("collect-many", many, Work::CollectMany(1000), &[Bridge, OpenSsh, Rclone]));
+        cases.push(self.long("collect-list", names, Work::List(100_000), &[Bridge, OpenSsh, Rclone]));
+        cases
+    }
+
     /// Resident memory, and the start of a function.
     fn memory(self) -> Vec<Case> {
         let mut cases = Vec::new();
@@ -250,6 +271,7 @@ pub(crate) fn goals() -> Vec<Goal> {
     ]
     .into_iter()
     .chain(far_goals())
+    .chain(collecting_goals())
     .collect()
 }
 
@@ -278,6 +300,26 @@ fn far_goals() -> impl Iterator<Item = Goal> {
     cases.into_iter().flat_map(move |(case, size, reads_back)| {
         [goal(case, ", `size`", Bridge, size), goal(case, ", `auto`", BridgeReadsBack, reads_back)]
     })
+}
+
+fn collecting_goals() -> [Goal; 7] {
+    let goal = |case, against, at_most| Goal {
+        case,
+        remark: "",
+        unit: Unit::Seconds,
+        who: Bridge,
+        against: Some(against),
+        at_most,
+    };
+    [
+        goal("collect-64k", Rclone, 0.45),
+        goal("collect-10m", Rclone, 0.35),
+        goal("collect-1g", Rclone, 0.70),
+        goal("collect-20ms", OpenSsh, 0.55),
+        goal("collect-50ms", OpenSsh, 0.55),
+        goal("collect-many", Rclone, 0.25),
+        memory("collect-", "collecting, resident memory in every case", Bridge, 48),
+    ]
 }
 
 fn distance(rtt: u64, loss: f64) -> Distance {

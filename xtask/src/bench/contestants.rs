@@ -26,6 +26,12 @@ pub(crate) enum Work {
     CopyMany(u64),
     /// Computes the hash of a file of this many bytes on the server.
     Hash(u64),
+    /// Copies one file of this many bytes from the server.
+    Collect(u64),
+    /// Copies this many small files from the server.
+    CollectMany(u64),
+    /// Lists a directory of this many names.
+    List(u64),
     /// Opens an SFTP session.
     Connect,
     /// Starts a process that is ready to work.
@@ -53,6 +59,13 @@ pub(crate) enum Contestant {
 }
 
 use Contestant::{Bridge, BridgeReadsBack, BridgeWith, OpenSsh, OpenSshAesGcm, Predecessor, Rclone, Tcp};
+
+impl Work {
+    /// Whether files of the server are read.
+    pub(crate) fn is_collecting(self) -> bool {
+        matches!(self, Self::Collect(_) | Self::CollectMany(_) | Self::List(_))
+    }
+}
 
 impl Contestant {
     pub(crate) fn name(self) -> String {
@@ -99,7 +112,7 @@ pub(crate) fn put_objects(place: &Place, work: Work) -> Result<()> {
             let name = format!("{BUCKET}/{}/{number:04}", many(count));
             place.source.put(&name, Body::Bytes(small_file(number)))
         }),
-        Work::Hash(_) | Work::Connect | Work::Start => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -149,6 +162,9 @@ pub(crate) async fn run(
             }
             Ok(sample)
         }
+        Work::Collect(_) | Work::CollectMany(_) | Work::List(_) => {
+            bail!("files of the server are collected elsewhere")
+        }
         Work::Connect => Ok(measure::run(at.connect(who)?).await?.0),
         Work::Start if who == Bridge => lambda_start(&at).await,
         Work::Start => {
@@ -181,19 +197,19 @@ fn says_crc(printed: &str, crc: u64) -> bool {
 }
 
 /// The place and the server.
-struct At<'a> {
-    place: &'a Place,
+pub(super) struct At<'a> {
+    pub(super) place: &'a Place,
     /// `None`: the server is on this loopback interface.
-    distant: Option<&'a Distant>,
+    pub(super) distant: Option<&'a Distant>,
 }
 
 impl At<'_> {
-    fn host(&self) -> String {
+    pub(super) fn host(&self) -> String {
         self.distant.map_or(self.place.partner.host.clone(), |_| FAR.to_string())
     }
 
     /// With an empty environment.
-    fn command(&self, program: impl Into<PathBuf>) -> Command {
+    pub(super) fn command(&self, program: impl Into<PathBuf>) -> Command {
         let mut command = match self.distant {
             None => Command::new(program.into()),
             Some(distant) => distant.command(program.into()),
@@ -281,7 +297,7 @@ impl At<'_> {
         if who == Bridge { self.example("connect") } else { self.sftp(who, "bye\n") }
     }
 
-    fn bridge(&self, who: Contestant) -> Command {
+    pub(super) fn bridge(&self, who: Contestant) -> Command {
         let mut bridge = self.command(built("s3-sftp-bridge"));
         self.settings(&mut bridge);
         match who {
@@ -324,7 +340,7 @@ impl At<'_> {
         command
     }
 
-    fn sftp(&self, who: Contestant, batch: &str) -> Result<Command> {
+    pub(super) fn sftp(&self, who: Contestant, batch: &str) -> Result<Command> {
         let file = self.place.folder.join("batch");
         std::fs::write(&file, batch)?;
         let mut sftp = self.open_ssh("sftp", who);
@@ -337,12 +353,13 @@ impl At<'_> {
     }
 
     /// Without all checks and requests that it can omit, and with more in flight than by default.
-    fn rclone(&self) -> Result<Command> {
+    pub(super) fn rclone(&self) -> Result<Command> {
         let partner = &self.place.partner;
         let config = self.place.folder.join("rclone.conf");
         let text = format!(
             "[s3]\ntype = s3\nprovider = Other\nendpoint = {}\naccess_key_id = bench\nsecret_access_key = bench\n\
-             region = us-east-1\nforce_path_style = true\nlist_version = 2\nno_check_bucket = true\n\n\
+             region = us-east-1\nforce_path_style = true\nlist_version = 2\nno_check_bucket = true\n\
+             disable_checksum = true\nno_head = true\n\n\
              [sftp]\ntype = sftp\nhost = {}\nport = {}\nuser = {}\nkey_file = {}\nknown_hosts_file = {}\n\
              shell_type = none\ndisable_hashcheck = true\nset_modtime = false\nconcurrency = 64\nchunk_size = 255Ki\n",
             self.place.source.endpoint(),

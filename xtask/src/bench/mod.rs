@@ -3,6 +3,7 @@
 
 mod cases;
 mod chart;
+mod collecting;
 mod contestants;
 mod measure;
 mod place;
@@ -111,7 +112,11 @@ async fn measure(place: &Place, case: Case) -> Result<Measured> {
         let samples = Vec::new();
         series.push(Series { who: *who, samples, not_available: cannot, failure: None });
     }
-    contestants::put_objects(place, case.work)?;
+    if case.work.is_collecting() {
+        collecting::leave_files(place, case.work)?;
+    } else {
+        contestants::put_objects(place, case.work)?;
+    }
     place.source.pace(case.pace);
     let distant = match case.distance {
         Some(distance) => Some(Distant::open(distance, &place.partner, &place.source).await?),
@@ -121,13 +126,21 @@ async fn measure(place: &Place, case: Case) -> Result<Measured> {
     let rounds = case.rounds + u32::from(case.warm_up);
     for round in 0..rounds {
         for series in series.iter_mut().filter(|series| series.runs()) {
-            match contestants::run(place, series.who, case.work, distant.as_ref()).await {
+            let ran = if case.work.is_collecting() {
+                collecting::run(place, series.who, case.work, distant.as_ref()).await
+            } else {
+                contestants::run(place, series.who, case.work, distant.as_ref()).await
+            };
+            match ran {
                 Ok(_) if case.warm_up && round == 0 => {}
                 Ok(sample) => series.samples.push(sample),
                 Err(error) => {
                     series.failure = Some(format!("{error:#}"));
                     // Removes the incomplete file.
                     place.clean()?;
+                    if case.work.is_collecting() {
+                        collecting::leave_files(place, case.work)?;
+                    }
                 }
             }
         }

@@ -95,7 +95,7 @@ impl Place {
             known += &format!("[{host}]:{} {}\n", partner.port, partner.host_key.public);
         }
         std::fs::write(&known_hosts, known)?;
-        let source = ObjectSource::start()?;
+        let source = ObjectSource::start_writable()?;
         source.put(CREDENTIAL, Body::Bytes(partner.client_key.private.clone().into_bytes()))?;
         let room = if in_memory { "in memory" } else { "on disk" };
         println!("  {:12} an object source and an SFTP server on loopback, files {room}", "start");

@@ -61,7 +61,10 @@ impl Measured {
 
     /// Bytes that are copied.
     pub(crate) fn size(&self) -> Option<u64> {
-        if let Work::Copy(size) = self.case.work { Some(size) } else { None }
+        match self.case.work {
+            Work::Copy(size) | Work::Collect(size) => Some(size),
+            _ => None,
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Deliveries that succeed: what happens, where the files are, and what the receipts say.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 use integration_tests::partner::Partner;
 use integration_tests::pattern;
@@ -52,7 +50,7 @@ pub(super) async fn of_samples(stack: &Stack<'_>, samples: &[Sample]) -> Result<
 /// Shows what is on the partner's disk, and compares every byte of it with what was uploaded.
 pub(super) fn directory(partner: &Partner, samples: &[Sample]) -> Result<()> {
     heading("The partner's directory");
-    let mut found = files(&partner.root)?;
+    let mut found = shown::files(&partner.root)?;
     found.sort();
     for path in &found {
         let on_disk = std::fs::read(partner.root.join(path))?;
@@ -65,21 +63,6 @@ pub(super) fn directory(partner: &Partner, samples: &[Sample]) -> Result<()> {
     let expected = samples.iter().filter(|sample| sample.outcome == "delivered").count();
     ensure!(found.len() == expected, "{} files are there, expected {expected}", found.len());
     Ok(())
-}
-
-/// All files below a folder, by their paths from it.
-fn files(folder: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.file_type()?.is_dir() {
-            found.extend(files(&entry.path())?.iter().map(|below| format!("{name}/{below}")));
-        } else {
-            found.push(name);
-        }
-    }
-    Ok(found)
 }
 
 pub(super) fn receipts(executions: &[Execution]) -> Result<()> {

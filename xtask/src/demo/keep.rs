@@ -8,19 +8,19 @@ use integration_tests::partner::Partner;
 use integration_tests::stack::{Execution, Stack};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::collections::{self, INBOX, OUTGOING};
 use super::shown;
 use crate::report::{heading, paragraph};
 
 /// Leaves everything running until Ctrl-C and shows every delivery that ends.
 pub(super) async fn stay(stack: &Stack<'_>, partner: &mut Partner) -> Result<()> {
     explain(stack, partner);
-    heading("Deliveries from now on");
+    heading("Deliveries and collections from now on");
     shown::columns();
-    let mut shown: HashSet<_> =
-        stack.executions().await?.into_iter().map(|execution| execution.arn).collect();
+    let mut shown: HashSet<_> = all(stack).await?.into_iter().map(|execution| execution.arn).collect();
     let mut typed = typed_lines();
     loop {
-        for execution in stack.executions().await? {
+        for execution in all(stack).await? {
             if execution.ended && shown.insert(execution.arn.clone()) {
                 ended(stack, &execution).await?;
             }
@@ -35,9 +35,20 @@ pub(super) async fn stay(stack: &Stack<'_>, partner: &mut Partner) -> Result<()>
     }
 }
 
-/// A delivery that has ended: what an operator wants to know of it.
+/// Deliveries and collections.
+async fn all(stack: &Stack<'_>) -> Result<Vec<Execution>> {
+    let mut all = stack.executions().await?;
+    all.extend(stack.executions_of(stack.collect_machine()).await?);
+    Ok(all)
+}
+
+/// A delivery or collection that has ended: what an operator wants to know of it.
 async fn ended(stack: &Stack<'_>, execution: &Execution) -> Result<()> {
-    shown::delivery(stack, execution).await?;
+    if execution.file_path().is_empty() {
+        shown::delivery(stack, execution).await?;
+    } else {
+        collections::collection(stack, execution).await?;
+    }
     if execution.receipt().is_none() {
         println!("    execution       {}", execution.arn);
     }
@@ -88,6 +99,11 @@ fn explain(stack: &Stack<'_>, partner: &Partner) {
     println!("  aws s3 cp README.md s3://{bucket}/README.md");
     paragraph("or, without the AWS CLI:");
     println!("  curl --upload-file README.md \\\n    {}/{bucket}/README.md", stack.aws.endpoint);
+    heading("Collect a file");
+    println!("  cp README.md {}", partner.root.join(OUTGOING).display());
+    println!("  aws stepfunctions start-execution --input '{{\"look\": true}}' \\");
+    println!("    --state-machine-arn {}", stack.watch_machine());
+    println!("  aws s3 ls --recursive s3://{INBOX}/");
     heading("Was a file delivered?");
     paragraph(
         "Its execution SUCCEEDED, and the output of the execution is the receipt: `delivered` and `already_delivered` say \

@@ -1,5 +1,6 @@
-//! `cargo xtask demo`: the whole chain on this machine: deliveries, then a failure and its repair.
+//! `cargo xtask demo`: the whole chain on this machine: deliveries, files that come back, then a failure and its repair.
 
+mod collections;
 mod deliveries;
 mod failure;
 mod keep;
@@ -11,6 +12,7 @@ use integration_tests::partner::Partner;
 use integration_tests::stack::{self, Priority, Stack};
 use integration_tests::tools;
 
+use self::collections::{INBOX, OUTGOING};
 use self::shown::LOCATION;
 use crate::report::{item, paragraph, step};
 
@@ -34,7 +36,7 @@ pub(crate) async fn run(keep: bool) -> Result<()> {
 }
 
 fn introduce() {
-    println!("S3 SFTP Bridge on this machine, from the upload to the partner's server.\n");
+    println!("S3 SFTP Bridge on this machine: to the partner's server, and back.\n");
     paragraph(
         "No AWS account is touched: MiniStack, a local AWS, runs the unchanged stack. It differs from AWS in \
          three ways that you will see:",
@@ -59,7 +61,9 @@ async fn servers() -> Result<(Partner, MiniStack)> {
     .await?;
     let partner = step("partner", "starting an SFTP server", async {
         let partner = Partner::start().await?;
-        std::fs::create_dir(partner.root.join(LOCATION))?;
+        for directory in [LOCATION, OUTGOING] {
+            std::fs::create_dir(partner.root.join(directory))?;
+        }
         let done = format!("{}, {}@127.0.0.1:{}", partner.kind(), partner.user, partner.port);
         Ok((partner, done))
     })
@@ -74,13 +78,20 @@ async fn servers() -> Result<(Partner, MiniStack)> {
 }
 
 async fn deploy<'a>(aws: &'a MiniStack, partner: &Partner) -> Result<Stack<'a>> {
-    step("functions", "sam build: four Rust functions (the first time takes minutes)", async {
+    step("functions", "sam build: seven Rust functions (the first time takes minutes)", async {
         stack::build(Priority::Normal).await?;
-        Ok(((), "sam build: four Rust functions".to_owned()))
+        Ok(((), "sam build: seven Rust functions".to_owned()))
     })
     .await?;
     step("stack", "sam deploy", async {
-        let stack = Stack::deploy_for(aws, NAME, partner, &[("SftpLocation", LOCATION)]).await?;
+        aws.s3().create_bucket().bucket(INBOX).send().await?;
+        let parameters = [
+            ("SftpLocation", LOCATION),
+            ("CollectBucket", INBOX),
+            ("CollectDirectory", OUTGOING),
+            ("CollectRecursive", "true"),
+        ];
+        let stack = Stack::deploy_for(aws, NAME, partner, &parameters).await?;
         let done = format!("sam deploy: stack {NAME}");
         Ok((stack, done))
     })
@@ -93,5 +104,6 @@ async fn show(stack: &Stack<'_>, partner: &mut Partner) -> Result<()> {
     deliveries::directory(partner, &samples)?;
     deliveries::receipts(&executions)?;
     deliveries::late_and_doubled_events(stack, &executions[0], &samples[0]).await?;
+    collections::of_the_partners_files(stack, partner).await?;
     failure::and_repair(stack, partner).await
 }

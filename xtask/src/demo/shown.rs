@@ -1,5 +1,6 @@
-//! What the deliveries of the demo have in common, and how they are shown.
+//! What the parts of the demo have in common, and how they are shown.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -39,13 +40,13 @@ pub(super) async fn delivery(stack: &Stack<'_>, execution: &Execution) -> Result
 }
 
 /// The receipt's outcome; the execution's status if there is no receipt.
-fn outcome(execution: &Execution) -> String {
+pub(super) fn outcome(execution: &Execution) -> String {
     let outcome = execution.receipt().and_then(|receipt| receipt["outcome"].as_str());
     outcome.unwrap_or(execution.status.as_str()).to_owned()
 }
 
 /// The message of an error. Step Functions wraps what a function says into JSON.
-fn cause(execution: &Execution) -> String {
+pub(super) fn cause(execution: &Execution) -> String {
     let cause = execution.cause.as_deref().unwrap_or_default();
     let wrapped = serde_json::from_str::<Value>(cause).unwrap_or_default();
     wrapped["errorMessage"].as_str().unwrap_or(cause).to_owned()
@@ -73,16 +74,32 @@ pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Fails unless the delivery ended with one of these outcomes.
+/// Fails unless the delivery or collection ended with one of these outcomes.
 pub(super) fn ensure_outcome(execution: &Execution, expected: &[&str]) -> Result<()> {
     let found = outcome(execution);
     ensure!(
         expected.contains(&found.as_str()),
-        "the delivery of {} ended {found}, expected {}: {} {}",
+        "{}{} ended {found}, expected {}: {} {}",
         execution.object_key(),
+        execution.file_path(),
         expected.join(" or "),
         execution.error.as_deref().unwrap_or_default(),
         cause(execution)
     );
     Ok(())
+}
+
+/// All files below a folder, by their paths from it.
+pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_dir() {
+            found.extend(files(&entry.path())?.iter().map(|below| format!("{name}/{below}")));
+        } else {
+            found.push(name);
+        }
+    }
+    Ok(found)
 }

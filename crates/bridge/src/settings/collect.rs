@@ -10,7 +10,8 @@ use super::server;
 use super::table::{
     COLLECT_AFTERWARDS, COLLECT_ARCHIVE_DAYS, COLLECT_ARCHIVE_DIRECTORY, COLLECT_BUCKET, COLLECT_DIRECTORY,
     COLLECT_EMPTY, COLLECT_EXCLUDE, COLLECT_IF_EXISTS, COLLECT_INCLUDE, COLLECT_MARK_SYNCHED, COLLECT_MARKER,
-    COLLECT_MAX_FILES, COLLECT_NEWEST_ONLY, COLLECT_OBJECT_KEY, COLLECT_RECURSIVE, COLLECT_SETTLE_SECONDS,
+    COLLECT_MAX_FILES, COLLECT_NEWEST_ONLY, COLLECT_OBJECT_KEY, COLLECT_ONLY, COLLECT_RECURSIVE,
+    COLLECT_SETTLE_SECONDS,
 };
 use super::variables::Variables;
 use crate::collect::{Afterwards, MarkerPattern, RemoteFile, numbered_key};
@@ -25,6 +26,8 @@ pub struct CollectSettings {
     pub bucket: String,
     /// `COLLECT_DIRECTORY`, without slashes at its end.
     pub directory: String,
+    /// `COLLECT_ONLY`. If so, nothing is delivered that could be collected.
+    pub only: bool,
     /// `COLLECT_INCLUDE`. If it is empty, every file is included.
     pub include: Vec<Glob>,
     /// `COLLECT_EXCLUDE`.
@@ -109,6 +112,7 @@ impl CollectSettings {
         let settings = Self {
             bucket: bucket.unwrap_or_default(),
             directory,
+            only: choice(variables, problems, &COLLECT_ONLY, &booleans),
             include: globs(variables, problems, &COLLECT_INCLUDE, "names or paths"),
             exclude: exclude(variables, problems),
             recursive,
@@ -124,7 +128,7 @@ impl CollectSettings {
             // Last, so that everything else is checked, too.
             object_key: object_key?,
         };
-        if settings.include.is_empty() && settings.afterwards != Afterwards::Leave {
+        if !settings.only && settings.include.is_empty() && settings.afterwards != Afterwards::Leave {
             overlap::refuse(variables, problems, &settings.directory, settings.recursive);
         }
         Some(settings)
@@ -489,6 +493,7 @@ mod tests {
         let wrong = [
             ("COLLECT_BUCKET", "Collected"),
             ("COLLECT_DIRECTORY", "~/out"),
+            ("COLLECT_ONLY", "yes"),
             ("COLLECT_INCLUDE", "a\u{7}b"),
             ("COLLECT_RECURSIVE", "yes"),
             ("COLLECT_SETTLE_SECONDS", "soon"),

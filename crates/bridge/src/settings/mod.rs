@@ -266,6 +266,7 @@ mod tests {
         ("SFTP_CREATE_DIRECTORIES", "no", true, "true or false"),
         ("COLLECT_BUCKET", "s3://collected", true, "3 to 63 lower case letters"),
         ("COLLECT_DIRECTORY", "out/../in", true, "a directory such as outgoing"),
+        ("COLLECT_ONLY", "1", true, "false or true"),
         ("COLLECT_INCLUDE", "*.csv\n*.txt", true, "separated by commas"),
         ("COLLECT_EXCLUDE", "*.tmp,a\tb", true, "separated by commas"),
         ("COLLECT_RECURSIVE", "yes", true, "false or true"),

@@ -86,7 +86,7 @@ pub(super) fn refuse(variables: &Variables, problems: &mut Problems, directory: 
             _ => "a directory apart from it",
         };
         let problem = format!(
-            "it {is_where} {name}, so delivered files would be collected; expected {apart}; or patterns in COLLECT_INCLUDE that match no delivered file (* if this stack delivers nothing); or COLLECT_AFTERWARDS=leave"
+            "it {is_where} {name}, so delivered files would be collected; expected {apart}; or patterns in COLLECT_INCLUDE that match no delivered file; or COLLECT_AFTERWARDS=leave; or COLLECT_ONLY=true if nothing is delivered"
         );
         problems.wrong(&COLLECT_DIRECTORY, directory, &problem);
     }
@@ -129,7 +129,7 @@ mod tests {
                 let problem = problem(directory, location, recursive, &[]);
                 let beginning = format!("COLLECT_DIRECTORY is {directory:?}: it ");
                 assert!(problem.starts_with(&beginning) && problem.contains(words), "{problem}");
-                let ways = ["expected ", "COLLECT_INCLUDE", "COLLECT_AFTERWARDS=leave"];
+                let ways = ["expected ", "COLLECT_INCLUDE", "COLLECT_AFTERWARDS=leave", "COLLECT_ONLY=true"];
                 assert!(ways.iter().all(|way| problem.contains(way)), "{problem}");
             }
         }
@@ -184,7 +184,9 @@ mod tests {
                 [("COLLECT_BUCKET", "collected"), ("SFTP_LOCATION", "box"), ("COLLECT_DIRECTORY", "box")];
             CollectSettings::parse(&least.iter().chain(more).copied().collect())
         };
-        for allowed in [("COLLECT_AFTERWARDS", "leave"), ("COLLECT_INCLUDE", "*.ack")] {
+        for allowed in
+            [("COLLECT_AFTERWARDS", "leave"), ("COLLECT_INCLUDE", "*.ack"), ("COLLECT_ONLY", "true")]
+        {
             parse(&[allowed]).unwrap();
         }
         for refused in

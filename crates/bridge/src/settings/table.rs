@@ -327,7 +327,14 @@ settings! {
         values: Text,
         default: Some(""),
         stack: Parameter("CollectDirectory"),
-        description: "Directory on the server from which files are collected. If it is empty, this is the directory in which the session starts. A path without a leading slash begins there, too. It must be apart from the directory of deliveries, `SFTP_LOCATION`, unless `COLLECT_AFTERWARDS` is `leave` or `COLLECT_INCLUDE` tells the files apart.",
+        description: "Directory on the server from which files are collected. If it is empty, this is the directory in which the session starts. A path without a leading slash begins there, too. It must be apart from the directory of deliveries, `SFTP_LOCATION`, unless `COLLECT_ONLY` is `true`, `COLLECT_AFTERWARDS` is `leave`, or `COLLECT_INCLUDE` tells the files apart.",
+    }
+    COLLECT_ONLY {
+        need: Usual,
+        values: Choice(&["false", "true"]),
+        default: Some("false"),
+        stack: Parameter("CollectOnly"),
+        description: "Whether nothing is delivered to this server. Then a stack starts no deliveries, all of its connections are for collecting, and `COLLECT_DIRECTORY` may be any directory.",
     }
     COLLECT_INCLUDE {
         need: Usual,

@@ -1,5 +1,7 @@
 //! The collection of one file.
 
+use std::sync::{Arc, Mutex};
+
 use bridge::collect::{
     CollectCheckpoint, CollectInput, CollectProgress, CollectReceipt, RemoteFile, SettleRemoteInput,
 };
@@ -9,6 +11,7 @@ use delivery::{
 };
 use serde_json::json;
 
+use super::uploads::Uploads;
 use crate::many::Attempt;
 use crate::state::Journal;
 
@@ -16,7 +19,10 @@ use crate::state::Journal;
 pub(super) struct FileCollection {
     pub(super) file: RemoteFile,
     pub(super) credential: CredentialReference,
-    pub(super) journal: Journal<CollectCheckpoint>,
+    /// The handler tells it of each checkpoint, too.
+    pub(super) journal: Arc<Mutex<Journal<CollectCheckpoint>>>,
+    /// Where the upload is noted if the journal keeps nothing.
+    pub(super) uploads: Uploads,
     pub(super) handlers: CollectHandlers,
     pub(super) recorder: Recorder,
     /// The state that failed last.
@@ -28,13 +34,15 @@ impl Attempt for FileCollection {
 
     /// Runs to the end, without retries. The settling time is over: all files have waited for it together.
     async fn run(&mut self) -> Result<CollectReceipt> {
-        let checkpoint = self.journal.checkpoint.clone();
+        let (checkpoint, execution) = {
+            let journal = bridge::lock(&self.journal);
+            (journal.checkpoint.clone(), journal.execution.clone())
+        };
         let state = checkpoint.as_ref().map_or(CollectState::Collect, |it| CollectState::of(&it.phase));
         let credential = Some(self.credential.clone());
         let document = CollectDocument { credential, checkpoint, ..CollectDocument::default() };
-        let (execution, file) = (self.journal.execution.clone(), self.file.clone());
-        let mut machine = CollectMachine::at(state, execution, file, document);
-        let mut functions = Journaled { handlers: &mut self.handlers, journal: &mut self.journal };
+        let mut machine = CollectMachine::at(state, execution, self.file.clone(), document);
+        let mut functions = Journaled { handlers: &mut self.handlers, journal: &self.journal };
         machine.run(&mut functions).await.map_err(|failed| {
             self.failed = failed.state;
             failed.error
@@ -43,27 +51,29 @@ impl Attempt for FileCollection {
 }
 
 impl FileCollection {
-    /// Cleans up after the last run: removes a state that no run can resume, and records a failure.
+    /// Cleans up after the last run: removes a state or an upload that no run can resume, and records a failure.
     pub(super) async fn settle(&mut self, outcome: &Result<CollectReceipt>) {
-        // The object that a mismatch is about is not there any more: the next run begins again.
-        let is_lost = |error: &Error| error.name == ErrorName::ObjectMismatch;
-        if self.journal.checkpoint.is_none() || outcome.as_ref().err().is_none_or(is_lost) {
-            self.journal.remove();
-        }
-        if let Err(error) = outcome {
-            let Journal { execution, checkpoint, .. } = &self.journal;
-            let failed = StateError { state: self.failed, error: error.clone() };
-            let checkpoint = checkpoint.as_ref().map(|checkpoint| json!(checkpoint));
-            let input = CollectMachine::input(&self.file);
-            self.recorder.record(execution, &input, checkpoint, &failed).await;
-        }
+        let (execution, checkpoint) = {
+            let mut journal = bridge::lock(&self.journal);
+            // The object that a mismatch is about is not there any more: the next run begins again.
+            let is_lost = |error: &Error| error.name == ErrorName::ObjectMismatch;
+            if journal.checkpoint.is_none() || outcome.as_ref().err().is_none_or(is_lost) {
+                journal.remove();
+            }
+            (journal.execution.clone(), journal.checkpoint.as_ref().map(|checkpoint| json!(checkpoint)))
+        };
+        let Err(error) = outcome else { return self.uploads.forget(&self.file.path) };
+        self.uploads.end(&self.file.path).await;
+        let failed = StateError { state: self.failed, error: error.clone() };
+        let input = CollectMachine::input(&self.file);
+        self.recorder.record(&execution, &input, checkpoint, &failed).await;
     }
 }
 
 /// Calls the handlers, and writes each checkpoint to the journal.
 struct Journaled<'a> {
     handlers: &'a mut CollectHandlers,
-    journal: &'a mut Journal<CollectCheckpoint>,
+    journal: &'a Mutex<Journal<CollectCheckpoint>>,
 }
 
 impl CollectFunctions for Journaled<'_> {
@@ -76,7 +86,13 @@ impl CollectFunctions for Journaled<'_> {
     }
 
     async fn collect(&mut self, input: CollectInput) -> Result<CollectProgress> {
-        self.handlers.collect(input).await
+        let before = input.checkpoint.clone();
+        let progress = self.handlers.collect(input).await;
+        if progress.is_err() {
+            // What the call has told meanwhile is not there any more.
+            bridge::lock(self.journal).save(before.as_ref());
+        }
+        progress
     }
 
     async fn settle_remote(&mut self, input: SettleRemoteInput) -> Result<CollectProgress> {
@@ -86,7 +102,7 @@ impl CollectFunctions for Journaled<'_> {
     fn document_changed(&mut self, document: &CollectDocument) {
         // After a receipt there is nothing to resume, and the state is removed.
         if document.receipt.is_none() {
-            self.journal.save(document.checkpoint.as_ref());
+            bridge::lock(self.journal).save(document.checkpoint.as_ref());
         }
     }
 }

@@ -10,6 +10,7 @@ mod runner;
 mod seen;
 mod summary;
 mod target;
+mod uploads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

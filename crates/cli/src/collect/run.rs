@@ -126,6 +126,7 @@ async fn collect(
     let cut_off = tasks.finish(stop).await;
     bar.finish_and_clear();
     drop(tasks);
+    runner.end_uploads().await;
     counts.cut_off = cut_off;
     match started {
         Ok(()) if cut_off == 0 => End::AllTried,

@@ -1,7 +1,7 @@
 //! What all collections of one run of the command share.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws::clients::{self, Account};
@@ -11,12 +11,13 @@ use bridge::{
     CollectSettings, CredentialReference, FetchKeyInput, OnProgress, RecordSettings, Result, Settings,
     Variables,
 };
-use delivery::{CollectHandlers, CollectState, Recorder};
+use delivery::{CollectHandlers, CollectState, OnCheckpoint, Recorder};
 use list_remote::{Limits, Listed};
 use partner::{Manners, Partner};
 use serde_json::json;
 
 use super::file::FileCollection;
+use super::uploads::{self, Uploads};
 use crate::address::Server;
 use crate::many::ServerFacts;
 use crate::state::{Journal, Origin, Resumable, States};
@@ -33,6 +34,7 @@ pub(super) struct CollectRunner {
     partner: Arc<Partner>,
     credential: CredentialReference,
     recorder: Recorder,
+    uploads: Uploads,
 }
 
 impl Resumable for CollectCheckpoint {
@@ -63,7 +65,8 @@ impl CollectRunner {
         let partner = Partner::new(&settings, clients.clone(), sftp::Options::default());
         let partner = Arc::new(partner.with_manners(Manners::COMMAND_LINE).keeping_its_session());
         let (settings, collect) = (Arc::new(settings), Arc::new(collect));
-        Ok(Self { states, settings, collect, clients, partner, credential, recorder })
+        let uploads = Uploads::new(clients.s3.clone());
+        Ok(Self { states, settings, collect, clients, partner, credential, recorder, uploads })
     }
 
     pub(super) fn s3(&self) -> &aws_sdk_s3::Client {
@@ -137,32 +140,45 @@ impl CollectRunner {
     /// The collection of a file: a new one, or the unfinished one of an earlier run.
     pub(super) async fn collection(&self, file: RemoteFile, on_read: OnProgress) -> FileCollection {
         let address = self.address(&file.path);
-        // A small file leaves nothing to go on with.
+        // A small file leaves nothing to go on with, but a large one may have had its name.
+        let is_small = file.size < SMALL && !self.states.has(&address);
         let mut journal: Journal<CollectCheckpoint> =
-            if file.size < SMALL { self.states.open_unkept(&address) } else { self.states.open(&address) };
+            if is_small { self.states.open_unkept(&address) } else { self.states.open(&address) };
         if let Some(checkpoint) = journal.checkpoint.take_if(|checkpoint| checkpoint.file != file) {
-            self.abort(&checkpoint).await;
+            uploads::abort(self.s3(), &checkpoint).await;
             journal.start_over(self.states.execution());
         }
+        let (journal, uploads) = (Arc::new(Mutex::new(journal)), self.uploads.clone());
         let (settings, collect) = (Arc::clone(&self.settings), Arc::clone(&self.collect));
         let handlers =
             CollectHandlers::new(settings, collect, self.clients.clone(), Arc::clone(&self.partner));
         FileCollection {
             file,
             credential: self.credential.clone(),
+            handlers: handlers.with_progress(on_read).with_checkpoints(self.remembering(&journal)),
             journal,
-            handlers: handlers.with_progress(on_read),
+            uploads,
             recorder: self.recorder.clone(),
             failed: CollectState::Collect,
         }
     }
 
-    /// Gives up the upload of a file that is another one now. Best effort: a lifecycle rule ends the rest.
-    async fn abort(&self, checkpoint: &CollectCheckpoint) {
-        let CollectPhase::Reading { upload: Some(upload), .. } = &checkpoint.phase else { return };
-        let destination = &checkpoint.destination;
-        let abort = self.s3().abort_multipart_upload().bucket(&destination.bucket);
-        let _ = abort.key(&destination.object_key).upload_id(&upload.id).send().await;
+    /// Writes each checkpoint of a call to the journal: a killed run resumes in the middle of a file. Without a state, the
+    /// upload is noted, to be ended if the file is not collected.
+    fn remembering(&self, journal: &Arc<Mutex<Journal<CollectCheckpoint>>>) -> OnCheckpoint {
+        let (journal, uploads) = (Arc::clone(journal), self.uploads.clone());
+        Arc::new(move |checkpoint| {
+            let mut journal = bridge::lock(&journal);
+            journal.save(Some(&checkpoint));
+            if !journal.is_kept() {
+                uploads.note(checkpoint);
+            }
+        })
+    }
+
+    /// Ends the uploads that nothing remembers, after a stop.
+    pub(super) async fn end_uploads(&self) {
+        self.uploads.end_all().await;
     }
 
     /// Ends the session, if the server answers in time.

@@ -72,9 +72,9 @@ pub(super) fn stopped(are_states_kept: bool) -> Vec<String> {
     if output::is_closed() {
         Vec::new()
     } else if are_states_kept {
-        vec!["stopped; to resume, run the same command again".into()]
+        vec!["stopped; to resume, run the same command again. S3 keeps the parts of unfinished files until then".into()]
     } else {
-        vec!["stopped; the next run begins again with what is not finished".into()]
+        vec!["stopped; the parts of unfinished files were removed from S3, and the next run begins with them again".into()]
     }
 }
 

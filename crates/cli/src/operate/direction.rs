@@ -2,6 +2,7 @@
 //! collected.
 
 use bridge::FailureKey;
+use bridge::collect::url;
 
 /// What every name of the other direction begins with.
 const SCHEME: &str = "sftp://";
@@ -24,9 +25,23 @@ impl Direction {
         }
     }
 
-    /// Of what is named so.
-    pub(crate) fn is_file(name: &str) -> bool {
-        name.starts_with(SCHEME)
+    /// The name that records have for a file on the server, if this is one. `collect` and `list` print it with a port that is
+    /// not 22, and records do without.
+    pub(crate) fn file(text: &str) -> Option<String> {
+        let rest = text.strip_prefix(SCHEME)?;
+        let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
+        Some(url(without_port(server), path))
+    }
+}
+
+/// The host of `HOST:PORT`, or of `[HOST]:PORT` if it is an IPv6 address.
+fn without_port(server: &str) -> &str {
+    if let Some((host, _)) = server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return host;
+    }
+    match server.split_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => server,
     }
 }
 
@@ -46,6 +61,20 @@ mod tests {
         ] {
             let failure = FailureKey::open(name, version, "2026-11-27T09:15:00Z", "RemoteFull", "c");
             assert_eq!(Direction::of(&failure), direction, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_named_as_in_records_whatever_its_port() {
+        for (text, name) in [
+            ("sftp://h/out/a.csv", Some("sftp://h/out/a.csv")),
+            ("sftp://h:2222//out/a:1.csv", Some("sftp://h//out/a:1.csv")),
+            ("sftp://[2001:db8::1]:2222/a", Some("sftp://2001:db8::1/a")),
+            ("sftp://2001:db8::1/a", Some("sftp://2001:db8::1/a")),
+            ("s3://b/sftp://h/a", None),
+            ("b/a", None),
+        ] {
+            assert_eq!(Direction::file(text).as_deref(), name, "{text}");
         }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Filter {
     /// Only failures with this error name
     #[arg(long, value_name = "NAME")]
     pub(crate) error: Option<String>,
-    /// Only keys, or names sftp://HOST/PATH, that begin with this
+    /// Only keys, or sftp:// names, that begin with this
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
 }

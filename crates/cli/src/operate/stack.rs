@@ -129,6 +129,11 @@ impl Stack {
         !self.collect_machine_arn().is_empty() && !self.parameter("CollectBucket").is_empty()
     }
 
+    /// Whether it delivers nothing.
+    pub(crate) fn only_collects(&self) -> bool {
+        self.collects() && self.parameter("CollectOnly") == "true"
+    }
+
     /// How many deliveries a backfill has under way at the same time, as the template says.
     pub(crate) fn backfill_concurrency(&self) -> usize {
         match self.max_connections() {

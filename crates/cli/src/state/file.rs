@@ -29,6 +29,11 @@ impl StateFile {
         None
     }
 
+    /// Whether there is a state of this name.
+    pub(super) fn is_in(directory: &Path, name: &str) -> bool {
+        directory.join(format!("{name}.json")).exists()
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

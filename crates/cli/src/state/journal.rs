@@ -96,11 +96,8 @@ impl States {
 
     /// Opens the journal of an object or a file: the one that an earlier run left, or a new one.
     pub(crate) fn open<C: Resumable>(&self, object: &str) -> Journal<C> {
-        let Server { host, port } = &self.origin.server;
-        let file = self.directory.as_ref().and_then(|directory| {
-            let name = sha256(&format!("{host}\0{port}\0{}\0{object}", self.origin.location));
-            StateFile::lock(directory, &name[..40])
-        });
+        let directory = self.directory.as_ref();
+        let file = directory.and_then(|directory| StateFile::lock(directory, &self.name(object)));
         let identity = self.identity(object);
         let found = file.as_ref().and_then(|file| read(file, &identity));
         let (execution, checkpoint) = match found {
@@ -113,6 +110,20 @@ impl States {
         let journal = Journal { execution, checkpoint, identity, file };
         journal.write();
         journal
+    }
+
+    /// Whether an earlier run has left a state of this object or file.
+    pub(crate) fn has(&self, object: &str) -> bool {
+        let directory = self.directory.as_ref();
+        directory.is_some_and(|directory| StateFile::is_in(directory, &self.name(object)))
+    }
+
+    /// The name of the state's file, without its ending.
+    fn name(&self, object: &str) -> String {
+        let Origin { server: Server { host, port }, location, .. } = &self.origin;
+        let mut name = sha256(&format!("{host}\0{port}\0{location}\0{object}"));
+        name.truncate(40);
+        name
     }
 
     /// A journal that keeps nothing: for what is quickly begun again.
@@ -177,6 +188,11 @@ impl<C: Resumable> Journal<C> {
     pub(crate) fn start_over(&mut self, execution: Execution) {
         self.execution = execution;
         self.save(None);
+    }
+
+    /// Whether the next run finds it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Remembers how far it is.

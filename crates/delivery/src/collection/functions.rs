@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws::credential::Clients;
 use bridge::collect::{CollectInput, CollectProgress, SettleRemoteInput};
 use bridge::{CollectSettings, Deadline, FetchKeyInput, FetchKeyOutput, OnProgress, Result, Settings};
+use collect::OnCheckpoint;
 use partner::Partner;
 
 use super::document::CollectDocument;
@@ -41,6 +42,7 @@ pub struct CollectHandlers {
     clients: Clients,
     partner: Arc<Partner>,
     on_read: OnProgress,
+    on_checkpoint: OnCheckpoint,
     call_limit: Option<Duration>,
 }
 
@@ -52,13 +54,20 @@ impl CollectHandlers {
         clients: Clients,
         partner: Arc<Partner>,
     ) -> Self {
-        Self { settings, collect, clients, partner, on_read: Arc::new(|_, _| {}), call_limit: None }
+        let (on_read, on_checkpoint): (OnProgress, OnCheckpoint) = (Arc::new(|_, _| {}), Arc::new(|_| {}));
+        Self { settings, collect, clients, partner, on_read, on_checkpoint, call_limit: None }
     }
 
     /// Tells how many bytes were read.
     #[must_use]
     pub fn with_progress(self, on_read: OnProgress) -> Self {
         Self { on_read, ..self }
+    }
+
+    /// Tells where another call could continue, while a call runs.
+    #[must_use]
+    pub fn with_checkpoints(self, on_checkpoint: OnCheckpoint) -> Self {
+        Self { on_checkpoint, ..self }
     }
 
     /// Ends each call after this time, as Lambda would.
@@ -91,6 +100,7 @@ impl CollectFunctions for CollectHandlers {
             partner: Arc::clone(&self.partner),
             on_progress: Arc::clone(&self.on_read),
             memory: None,
+            on_checkpoint: Arc::clone(&self.on_checkpoint),
         };
         Box::pin(collect::handle(&deps, input, self.deadline())).await
     }

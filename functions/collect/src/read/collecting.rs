@@ -33,6 +33,8 @@ pub(crate) struct Collecting<'a> {
     start: Mark,
     /// What the first look of this call showed.
     pub(super) seen: Option<Attributes>,
+    /// How far it had come when [`OnCheckpoint`](crate::OnCheckpoint) was called last.
+    told: Option<Mark>,
     /// Whether the file was open in this call.
     pub(super) was_open: bool,
     /// Whether a session was used in this call or in an earlier one.
@@ -42,7 +44,8 @@ pub(crate) struct Collecting<'a> {
 impl<'a> Collecting<'a> {
     pub(crate) fn new(call: &'a Call<'a>, writer: ObjectWriter, report: CollectReport, start: Mark) -> Self {
         let had_session = call.input.checkpoint.is_some();
-        Self { call, writer, report, similar: None, start, seen: None, was_open: false, had_session }
+        let (similar, seen, told) = (None, None, None);
+        Self { call, writer, report, similar, start, seen, told, was_open: false, had_session }
     }
 
     /// The same, after a look at the objects that may have the same contents.
@@ -75,26 +78,35 @@ impl<'a> Collecting<'a> {
 
     /// Where the next call continues.
     pub(crate) fn reading(&self) -> CollectProgress {
+        CollectProgress::Checkpoint(Box::new(self.checkpoint(self.reading_phase())))
+    }
+
+    fn reading_phase(&self) -> CollectPhase {
         let (offset, checksum) = self.writer.confirmed();
-        self.progress(CollectPhase::Reading {
-            offset,
-            checksum: checksum.clone(),
-            upload: self.writer.upload(),
-        })
+        CollectPhase::Reading { offset, checksum: checksum.clone(), upload: self.writer.upload() }
     }
 
     /// S3 has the object.
     pub(crate) fn stored(&self, object: StoredObject) -> CollectProgress {
-        self.progress(CollectPhase::Stored(object))
+        CollectProgress::Checkpoint(Box::new(self.checkpoint(CollectPhase::Stored(object))))
     }
 
-    fn progress(&self, phase: CollectPhase) -> CollectProgress {
-        CollectProgress::Checkpoint(Box::new(CollectCheckpoint {
+    fn checkpoint(&self, phase: CollectPhase) -> CollectCheckpoint {
+        CollectCheckpoint {
             phase,
             file: self.file().clone(),
             destination: self.writer.place().clone(),
             report: self.report.clone(),
-        }))
+        }
+    }
+
+    /// Tells where another call could continue if this one is killed.
+    pub(super) fn tell(&mut self) {
+        let mark = self.mark();
+        if self.told != Some(mark) && self.writer.upload().is_some() {
+            self.told = Some(mark);
+            (self.call.deps.on_checkpoint)(self.checkpoint(self.reading_phase()));
+        }
     }
 
     /// The upload is gone after `offset` bytes, as `gone` says: because it became an object and nobody heard of it, which is

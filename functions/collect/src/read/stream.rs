@@ -114,6 +114,7 @@ impl Collecting<'_> {
                     Err(gone @ Unwritten::UploadGone(_)) => return Ok(Streamed::UploadGone(gone)),
                     Err(error) => return Err(unwritten(error)),
                 }
+                self.tell();
                 (call.deps.on_progress)(self.writer.position(), size);
                 if call.stop.has_passed() && self.writer.wanted().is_some() {
                     tracing::info!("the deadline is near");

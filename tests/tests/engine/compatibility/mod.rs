@@ -1,5 +1,6 @@
 //! The same deliveries to every server that partners run. What comes of them is `docs/compatibility.md`.
 
+mod collected;
 mod inspect;
 mod played;
 mod real;
@@ -117,6 +118,7 @@ impl Case {
             "new directories" => self.cell(self.deliver("new/deep/down/file.bin", 1000, None).await),
             "cut and resumed" => self.resumed().await,
             "doctor" => self.recommended().await,
+            "collected" => self.collected().await,
             proof => match self.deliver(&format!("{proof}.bin"), 200_000, Some(proof)).await {
                 Ok(receipt) if proof == "auto" => shown(receipt.proof).to_owned(),
                 delivered => self.cell(delivered),
@@ -125,23 +127,11 @@ impl Case {
     }
 
     async fn names(&self) -> String {
-        let long = format!("{}.txt", "n".repeat(251));
-        let names = [
-            ("signs", "a b+c%2B.txt"),
-            ("umlauts", "räksmörgås/ü.csv"),
-            ("emoji", "📦/🙂.bin"),
-            ("255 bytes", &long),
-        ];
-        let mut problems = BTreeMap::<String, Vec<&str>>::new();
-        for (name, object_key) in names {
-            let cell = self.cell(self.deliver(object_key, 1000, None).await);
-            problems.entry(cell).or_default().push(name);
+        let mut cells = Vec::new();
+        for (what, object_key) in names() {
+            cells.push((what, self.cell(self.deliver(&object_key, 1000, None).await)));
         }
-        if problems.len() == 1 {
-            return problems.into_keys().collect();
-        }
-        let problems = problems.into_iter().filter(|(cell, _)| cell != "ok");
-        problems.map(|(cell, names)| format!("{cell}: {}", names.join(", "))).collect::<Vec<_>>().join("; ")
+        several(cells)
     }
 
     async fn resumed(&self) -> String {
@@ -272,6 +262,29 @@ impl Case {
             }
         }
     }
+}
+
+/// Names that are odd in some way, and in which.
+fn names() -> [(&'static str, String); 4] {
+    [
+        ("signs", "a b+c%2B.txt".into()),
+        ("umlauts", "räksmörgås/ü.csv".into()),
+        ("emoji", "📦/🙂.bin".into()),
+        ("255 bytes", format!("{}.txt", "n".repeat(251))),
+    ]
+}
+
+/// One cell for several: what all of them say, or else what those say that are not `ok`.
+fn several(cells: Vec<(&str, String)>) -> String {
+    let mut found = BTreeMap::<String, Vec<&str>>::new();
+    for (what, cell) in cells {
+        found.entry(cell).or_default().push(what);
+    }
+    if found.len() == 1 {
+        return found.into_keys().collect();
+    }
+    let others = found.into_iter().filter(|(cell, _)| cell != "ok");
+    others.map(|(cell, what)| format!("{cell}: {}", what.join(", "))).collect::<Vec<_>>().join("; ")
 }
 
 fn shown(proof: Option<Proof>) -> &'static str {

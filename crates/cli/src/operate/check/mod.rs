@@ -12,6 +12,7 @@ use self::partner_look::PartnerLook;
 use self::report::{Report, Shown};
 use self::work::Check;
 use super::arguments::StackArguments;
+use super::direction::Direction;
 use super::holdings::Rule;
 use super::operator::Operator;
 use super::problem::{Answer, Problem};
@@ -41,7 +42,7 @@ use crate::location::Location;
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// s3://BUCKET/PREFIX; without PREFIX the whole bucket
-    #[arg(value_parser = Location::parse)]
+    #[arg(value_parser = bucket)]
     prefix: Location,
     #[command(flatten)]
     stack: StackArguments,
@@ -58,6 +59,16 @@ pub(crate) struct Arguments {
     /// Print what was delivered, too
     #[arg(long)]
     all: bool,
+}
+
+/// A bucket, or a part of it: there is no list of the files on the server that were collected to compare with.
+fn bucket(text: &str) -> Result<Location, String> {
+    match Direction::file(text) {
+        Some(_) => Err("check compares a bucket with what was delivered. For files on the server, use \
+                        s3-sftp-bridge list; for one of them, s3-sftp-bridge where sftp://HOST/PATH"
+            .into()),
+        None => Location::parse(text),
+    }
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Answer, Problem> {

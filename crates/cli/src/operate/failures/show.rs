@@ -40,8 +40,8 @@ enum Asked {
 impl Asked {
     fn parse(text: &str, record_bucket: &str) -> Result<Self, Problem> {
         // The name of a file that is collected stands in records as it is.
-        if Direction::is_file(text) {
-            return Ok(Self::Object(text.to_owned()));
+        if let Some(file) = Direction::file(text) {
+            return Ok(Self::Object(file));
         }
         let location = text.starts_with("s3://").then(|| Location::parse(text)).transpose();
         let location = location.map_err(|why| Problem::Usage(format!("{text}: {why}")))?;

@@ -20,8 +20,12 @@ impl Rule {
     /// Of a stack.
     ///
     /// # Errors
-    /// `Usage` if the stack delivers from another bucket.
+    /// `Usage` if the stack delivers from another bucket, or not at all.
     pub(crate) fn of(stack: &Stack, bucket: &str) -> Result<Self, Problem> {
+        if stack.only_collects() {
+            let name = stack.name();
+            return Err(Problem::Usage(format!("the stack {name:?} delivers nothing: CollectOnly is true")));
+        }
         if bucket != stack.bucket() {
             return Err(Problem::Usage(format!(
                 "the stack {:?} delivers from the bucket {:?}, and its records say nothing about {bucket:?}",

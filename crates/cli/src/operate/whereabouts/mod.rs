@@ -48,9 +48,9 @@ enum Subject {
 
 impl Subject {
     fn parse(text: &str) -> Result<Self, String> {
-        match Direction::is_file(text) {
-            true => Ok(Self::File(text.to_owned())),
-            false => Location::parse(text).map(Self::Object),
+        match Direction::file(text) {
+            Some(file) => Ok(Self::File(file)),
+            None => Location::parse(text).map(Self::Object),
         }
     }
 }
