@@ -9,6 +9,7 @@ mod listing;
 mod object;
 mod options;
 mod store;
+mod upload;
 mod uploads;
 mod xml;
 

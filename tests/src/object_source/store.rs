@@ -20,7 +20,7 @@ use super::http::{Request, parse_range, send_text};
 use super::listing::{self, Kind};
 use super::object::{Content, Object};
 use super::options::{Body, Pace, Quirks};
-use super::uploads::{Upload, operation};
+use super::upload::{Upload, operation};
 use super::xml::XML;
 use crate::pattern;
 

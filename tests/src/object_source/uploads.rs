@@ -15,47 +15,15 @@ use crc_fast::{CrcAlgorithm, checksum, checksum_combine};
 use super::http::Request;
 use super::object::{Content, Object};
 use super::store::{Store, send_error};
+use super::upload::{Part, Upload, operation};
 use super::xml::{XML, escape};
 
 /// S3's limit for every part but the last, in bytes.
 const PART_MIN: u64 = 5 * 1024 * 1024;
 const PARTS_MAX: u64 = 10_000;
 
-/// An upload in parts that has not ended.
-#[derive(Debug)]
-pub(super) struct Upload {
-    /// `bucket/key`
-    name: String,
-    metadata: HashMap<String, String>,
-    is_full_object: bool,
-    parts: BTreeMap<u64, Part>,
-}
-
-#[derive(Debug)]
-struct Part {
-    bytes: Vec<u8>,
-    length: u64,
-    crc: u64,
-    etag: String,
-}
-
 /// An error of S3: status and code.
 type Refusal = (&'static str, &'static str);
-
-/// The operation that a request asks for.
-pub(super) fn operation(request: &Request) -> &'static str {
-    let has = |parameter: &str| request.query.contains_key(parameter);
-    match (request.method.as_str(), has("uploadId"), has("uploads")) {
-        ("PUT", true, _) => "UploadPart",
-        ("PUT", false, _) => "PutObject",
-        ("POST", false, true) => "CreateMultipartUpload",
-        ("POST", true, _) => "CompleteMultipartUpload",
-        ("DELETE", true, _) => "AbortMultipartUpload",
-        ("DELETE", false, _) => "DeleteObject",
-        ("GET", true, _) => "ListParts",
-        _ => "GetObject",
-    }
-}
 
 impl Store {
     /// Answers a request that changes something.
