@@ -42,6 +42,9 @@ pub struct ObjectReader {
 const RANGE: u64 = 4 * 1024 * 1024;
 /// Maximum number of parallel requests.
 const STREAMS_MAX: usize = 3;
+/// After this many bytes, the pace is judged. The first ones fill the windows of the connection at the pace of S3, which
+/// says nothing about the pace of the server.
+const JUDGED_AFTER: u64 = 16 * 1024 * 1024;
 /// Rate above which parallel requests do not help, in bytes per second.
 const FAST: f64 = 200e6;
 /// Maximum number of consecutive bodies that break off without a single byte.
@@ -80,9 +83,11 @@ impl Pace {
 
     /// Whether S3 is the bottleneck. `None` until enough bytes were read to tell.
     fn is_slow(&self) -> Option<bool> {
-        let elapsed = self.since.elapsed();
-        let rate = self.bytes as f64 / elapsed.as_secs_f64().max(1e-6);
-        (self.bytes >= RANGE).then_some(rate < FAST && self.waited > elapsed / 2)
+        (self.bytes >= JUDGED_AFTER).then(|| {
+            let elapsed = self.since.elapsed();
+            let rate = self.bytes as f64 / elapsed.as_secs_f64().max(1e-6);
+            rate < FAST && self.waited > elapsed / 2
+        })
     }
 }
 
@@ -328,5 +333,20 @@ impl Range {
             }
             .into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_judged_after_the_windows_are_full() {
+        let second = Duration::from_secs(1);
+        let after = |bytes, waited| Pace { since: Instant::now() - second, waited, bytes }.is_slow();
+        assert_eq!(after(JUDGED_AFTER - 1, second), None);
+        assert_eq!(after(JUDGED_AFTER, second * 9 / 10), Some(true));
+        assert_eq!(after(JUDGED_AFTER, second / 3), Some(false), "the server is slower");
+        assert_eq!(after(400_000_000, second * 9 / 10), Some(false), "more requests would not help");
     }
 }

@@ -1,7 +1,9 @@
 //! Whether there is anything to read, and where it goes.
 
 use aws::{ObjectWriter, Unwritten};
-use bridge::collect::{CollectCheckpoint, CollectPhase, CollectProgress, CollectReport, Destination};
+use bridge::collect::{
+    CollectCheckpoint, CollectPhase, CollectProgress, CollectReport, Destination, RemoteFile,
+};
 use bridge::{ErrorName, Result};
 
 use crate::call::Call;
@@ -19,13 +21,7 @@ pub(crate) enum Admission<'a> {
 impl Call<'_> {
     /// Decides before anything connects to the partner.
     pub(crate) async fn admit(&self) -> Result<Admission<'_>> {
-        let size = self.input.file.size;
-        if size > ObjectWriter::SIZE_MAX {
-            let (path, most) = (self.input.file.remote_path(), ObjectWriter::SIZE_MAX);
-            return Err(ErrorName::ObjectWriteRefused.error(format!(
-                "{path:?} has {size} bytes, and S3 stores {most} bytes at most in one object"
-            )));
-        }
+        check_size(&self.input.file, self.deps.memory)?;
         match &self.input.checkpoint {
             Some(checkpoint) if checkpoint.is_reading() => self.resume(checkpoint).await,
             Some(checkpoint) => {
@@ -83,5 +79,61 @@ impl Call<'_> {
     pub(crate) fn time<'r>(&'r self, report: &'r CollectReport) -> &'r str {
         let start = &self.input.execution.start_time;
         if start.is_empty() { &report.started_at } else { start }
+    }
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// Memory of the process beside that for parts, in bytes, with room to spare.
+const BESIDE: u64 = 64 * MIB;
+
+/// Refuses a file that is too large for S3, or for the memory of the function, before anything is read. Otherwise the
+/// function would be killed in the middle, and nobody would know why.
+fn check_size(file: &RemoteFile, memory: Option<u64>) -> Result<()> {
+    let (path, size) = (file.remote_path(), file.size);
+    if size > ObjectWriter::SIZE_MAX {
+        return Err(ErrorName::ObjectWriteRefused.error(format!(
+            "{path:?} has {size} bytes, and S3 stores {} bytes at most in one object: 10,000 parts of 5 GiB",
+            ObjectWriter::SIZE_MAX
+        )));
+    }
+    let needed = (ObjectWriter::memory(size) + BESIDE) / MIB;
+    match memory.map(|memory| memory / MIB).filter(|memory| *memory < needed) {
+        None => Ok(()),
+        Some(memory) => Err(ErrorName::InvalidConfig.error(format!(
+            "{path:?} has {size} bytes. S3 stores an object in at most 10,000 parts, and parts of such a file need a function with \
+             {needed} MB of memory; this one has {memory}. Set MemorySize to {needed} or more, and redrive the execution"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(size: u64, memory: Option<u64>) -> Option<(ErrorName, String)> {
+        let (host, directory, path) = ("h".into(), "out".into(), "large.bin".into());
+        let file = RemoteFile { host, directory, path, size, modified: None };
+        check_size(&file, memory.map(|memory| memory * MIB))
+            .err()
+            .map(|error| (error.name, error.to_string()))
+    }
+
+    #[test]
+    fn a_file_that_does_not_fit_into_s3_or_into_memory_is_refused_before_it_is_read() {
+        const GIB: u64 = 1024 * MIB;
+        const TIB: u64 = 1024 * GIB;
+        // What docs/collecting.md promises.
+        for (size, memory) in
+            [(300 * GIB, 128), (4 * TIB, 512), (5 * TIB, 600), (ObjectWriter::SIZE_MAX, 10_240)]
+        {
+            assert_eq!(refusal(size, Some(memory)), None, "{size}");
+        }
+        let (name, words) = refusal(5 * TIB, Some(512)).unwrap();
+        assert_eq!(name, ErrorName::InvalidConfig);
+        assert!(words.contains("this one has 512. Set MemorySize to 589 or more"), "{words}");
+        assert_eq!(refusal(5 * TIB, None), None, "a computer is not asked");
+        let (name, words) = refusal(ObjectWriter::SIZE_MAX + 1, Some(10_240)).unwrap();
+        assert!(name == ErrorName::ObjectWriteRefused && words.contains("10,000 parts of 5 GiB"), "{words}");
     }
 }

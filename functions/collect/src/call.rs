@@ -24,6 +24,8 @@ pub struct Deps {
     pub partner: Arc<Partner>,
     /// Is told how many bytes of the file were read, and of how many.
     pub on_progress: OnProgress,
+    /// Memory of the function, in bytes. `None` outside of Lambda.
+    pub memory: Option<u64>,
     /// Is told where another call could continue: when an upload in parts has begun, and when S3 has confirmed more. If the
     /// call returns an error, it has made no progress and has removed what it began.
     pub on_checkpoint: OnCheckpoint,

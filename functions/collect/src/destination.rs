@@ -1,7 +1,7 @@
 //! Where the object goes, if other objects are there.
 
 use aws::collected::{Found, find};
-use bridge::collect::{Destination, StoredObject, numbered_key};
+use bridge::collect::{Destination, StoredObject};
 use bridge::{CollectIfExists, Error, ErrorName, NUMBER_MAX, Result};
 
 use crate::call::Call;
@@ -54,7 +54,7 @@ impl Call<'_> {
     pub(crate) async fn place_among_numbers(&self, first: &Destination, from: u32) -> Result<Place> {
         let mut similar = Vec::new();
         for number in from..=NUMBER_MAX {
-            let place = numbered(first, number);
+            let place = self.numbered(first, number);
             let Some(found) = self.find(&place).await? else {
                 return Ok(Place::Open { destination: place, similar });
             };
@@ -72,8 +72,14 @@ impl Call<'_> {
     }
 
     /// The number of a place.
-    pub(crate) fn number_of(first: &Destination, place: &Destination) -> Option<u32> {
-        (0..=NUMBER_MAX).find(|number| numbered(first, *number) == *place)
+    pub(crate) fn number_of(&self, first: &Destination, place: &Destination) -> Option<u32> {
+        (0..=NUMBER_MAX).find(|number| self.numbered(first, *number) == *place)
+    }
+
+    /// The place beside which `number` others are kept.
+    pub(crate) fn numbered(&self, first: &Destination, number: u32) -> Destination {
+        let object_key = self.deps.collect.numbered_key(&first.object_key, number);
+        Destination { object_key, ..first.clone() }
     }
 
     pub(crate) async fn find(&self, place: &Destination) -> Result<Option<Found>> {
@@ -93,8 +99,4 @@ impl Call<'_> {
             self.input.file.remote_path()
         ))
     }
-}
-
-pub(crate) fn numbered(first: &Destination, number: u32) -> Destination {
-    Destination { object_key: numbered_key(&first.object_key, number), ..first.clone() }
 }

@@ -42,13 +42,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let collections = variables
         .named(COLLECT_STATE_MACHINE_ARN)
         .map(|arn| Arc::new(Collections::new(clients::step_functions_once(&config), arn)));
-    let (clients, meter) = (Clients::new(&config), Meter::new(&variables));
-    let deps = &parsed.map(|(settings, collect)| Deps::new(settings, collect, clients, collections, meter));
+    let (clients, meter, memory) = (Clients::new(&config), Meter::new(&variables), memory(&variables));
+    let deps = &parsed
+        .map(|(settings, collect)| Deps::new(settings, collect, clients, collections, (meter, memory)));
     lambda::run(async |payload, deadline| {
         let deps = deps.as_ref().map_err(Clone::clone)?;
         Box::pin(deps.handle(payload, deadline)).await
     })
     .await
+}
+
+/// The memory that Lambda gives the function, in bytes.
+fn memory(variables: &Variables) -> Option<u64> {
+    let mib: u64 = variables.named("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?.parse().ok()?;
+    mib.checked_mul(1024 * 1024)
 }
 
 impl Deps {
@@ -57,7 +64,7 @@ impl Deps {
         collect: CollectSettings,
         clients: Clients,
         collections: Option<Arc<Collections>>,
-        meter: Meter,
+        (meter, memory): (Meter, Option<u64>),
     ) -> Self {
         let partner = Arc::new(Partner::new(&settings, clients.clone(), sftp::Options::default()));
         let (settings, collect) = (Arc::new(settings), Arc::new(collect));
@@ -83,6 +90,7 @@ impl Deps {
                 clients,
                 partner,
                 on_progress: Arc::new(|_, _| {}),
+                memory,
                 // Lambda ends a call in time, and its answer has the checkpoint.
                 on_checkpoint: Arc::new(|_| {}),
             },

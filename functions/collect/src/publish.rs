@@ -4,8 +4,7 @@ use aws::{Onto, Unwritten};
 use bridge::collect::{Destination, StoredObject};
 use bridge::{CollectIfExists, Error, ErrorName, Result};
 
-use crate::call::Call;
-use crate::destination::{Place, numbered};
+use crate::destination::Place;
 use crate::read::Collecting;
 
 /// What came of it.
@@ -96,8 +95,8 @@ impl Collecting<'_> {
             CollectIfExists::Skip | CollectIfExists::Fail => vec![place],
             CollectIfExists::KeepBoth => {
                 let first = self.call.first_place(self.call.time(&self.report))?;
-                let number = Call::number_of(&first, &place).unwrap_or_default();
-                (0..number).map(|number| numbered(&first, number)).collect()
+                let number = self.call.number_of(&first, &place).unwrap_or_default();
+                (0..number).map(|number| self.call.numbered(&first, number)).collect()
             }
         };
         self.similar = Some(similar.clone());
@@ -108,7 +107,7 @@ impl Collecting<'_> {
     async fn take_next_number(&mut self) -> Result<Option<Published>> {
         let taken = self.writer.place().clone();
         let first = self.call.first_place(self.call.time(&self.report))?;
-        let from = Call::number_of(&first, &taken).unwrap_or_default();
+        let from = self.call.number_of(&first, &taken).unwrap_or_default();
         match self.call.place_among_numbers(&first, from).await? {
             Place::Collected(place, object) => {
                 self.writer.abort().await;

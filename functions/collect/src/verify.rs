@@ -81,6 +81,7 @@ mod tests {
             version_id: Some("v".into()),
             checksum: checksum("AAAAAAAAAAA="),
             was_there: false,
+            by_contents: false,
         };
         let (host, directory, path) = ("h".into(), "out".into(), "f".into());
         let checkpoint = CollectCheckpoint {

@@ -44,26 +44,29 @@ pub(crate) struct Call<'a> {
     pub(crate) walk_stop: Deadline,
     /// Nothing is started or deleted after this.
     pub(crate) stop: Deadline,
+    /// The call waits for nothing after this.
+    limit: Deadline,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(deps: &'a Deps, input: &'a ListRemoteInput, deadline: Deadline) -> Self {
         let start = &input.execution.start_time;
         let time = if start.is_empty() { aws::now() } else { start.clone() };
-        Self { deps, input, time, walk_stop: deadline.less(START, 4), stop: deadline.less(RESERVE, 16) }
+        let (stop, limit) = (deadline.less(RESERVE, 16), deadline.less(RESERVE / 2, 32));
+        Self { deps, input, time, walk_stop: deadline.less(START, 4), stop, limit }
     }
 
     pub(crate) fn judge(&self) -> Judge<'_> {
         Judge { collect: &self.deps.collect, host: &self.deps.settings.host, time: &self.time }
     }
 
-    /// Works on a session until the stop.
+    /// Works on a session.
     pub(crate) async fn with_session<T>(
         &self,
         work: impl AsyncFnOnce(&Arc<Session>) -> Result<T>,
     ) -> Result<T> {
         let working = self.deps.partner.with_session(&self.input.credential, None, work);
-        let working = tokio::time::timeout(self.stop.remaining(), working).await;
+        let working = tokio::time::timeout(self.limit.remaining(), working).await;
         working.unwrap_or_else(|_| {
             let host = &self.deps.settings.host;
             Err(ErrorName::ConnectionLost.error(format!("{host}: no answer until the deadline")))

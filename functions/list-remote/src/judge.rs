@@ -5,7 +5,7 @@ use bridge::collect::{ListCursor, RemoteFile, plain_name};
 use sftp::{Attributes, FileType};
 
 use crate::markers::Markers;
-use crate::verdict::Verdict;
+use crate::verdict::{Confirmed, Verdict};
 
 /// The name that the archive has unless a setting names another directory. Directories of this name are archives
 /// whatever the settings are now.
@@ -115,6 +115,23 @@ impl Judge<'_> {
         match self.collect.object_key(&file, self.time) {
             Ok(_) => Verdict::Due(file),
             Err(reason) => Verdict::Unnameable(reason),
+        }
+    }
+
+    /// What becomes of a file that was due when it was listed, if a look at it alone shows this.
+    pub(crate) fn confirmed(&self, listed: &RemoteFile, told: &Attributes) -> Confirmed {
+        if !matches!(told.file_type(), None | Some(FileType::File)) {
+            return Confirmed::PassedOver;
+        }
+        let told = Attributes {
+            size: told.size.or(Some(listed.size)),
+            modified: told.modified.or(listed.modified),
+            ..*told
+        };
+        // Its marker was there.
+        match self.file(listed.path.clone(), &told, None) {
+            Verdict::Due(file) => Confirmed::Due(file),
+            _ => Confirmed::PassedOver,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod call;
 mod collections;
+mod confirm;
 mod judge;
 mod known;
 mod limits;
@@ -17,7 +18,7 @@ mod verdict;
 mod walk;
 
 use aws::records::{self, RecordBucket};
-use bridge::collect::{ListProgress, ListRemoteInput, url};
+use bridge::collect::{ListProgress, ListRemoteInput, RemoteFile, url};
 use bridge::{CredentialReference, Deadline, ErrorName, Result};
 
 pub use crate::call::Deps;
@@ -26,7 +27,10 @@ pub use crate::limits::Limits;
 pub use crate::verdict::{Listed, Verdict};
 
 use crate::call::Call;
+use crate::confirm::confirm;
+use crate::judge::Judge;
 use crate::look::Look;
+use crate::verdict::Confirmed;
 use crate::walk::{Walk, Walked};
 
 /// Looks at the directory, and starts what is due, oldest first. If time runs short, returns a cursor, and the next
@@ -81,7 +85,7 @@ pub async fn list(
     time: &str,
     mut sink: impl AsyncFnMut(Listed) -> Result<()>,
 ) -> Result<u64> {
-    let judge = judge::Judge { collect: &deps.collect, host: &deps.settings.host, time };
+    let judge = Judge { collect: &deps.collect, host: &deps.settings.host, time };
     deps.partner
         .with_session(credential, None, async |session| {
             let mut walk = Walk::new(session.sftp(), judge, deps.limits, Deadline::NEVER);
@@ -91,4 +95,29 @@ pub async fn list(
             }
         })
         .await
+}
+
+/// Files that [`list`] has listed, as a look at each of them alone shows it. `None` if it is not there any more, or is not
+/// to be collected. Some servers list other sizes and times; the collection compares with these.
+///
+/// # Errors
+/// Those of the session.
+pub async fn look_closely(
+    deps: &Deps,
+    credential: &CredentialReference,
+    time: &str,
+    files: &[RemoteFile],
+) -> Result<Vec<Option<RemoteFile>>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let judge = Judge { collect: &deps.collect, host: &deps.settings.host, time };
+    let looking = deps
+        .partner
+        .with_session(credential, None, async |session| confirm(session.sftp(), judge, files).await);
+    let due = |confirmed| match confirmed {
+        Confirmed::Due(file) => Some(file),
+        Confirmed::PassedOver | Confirmed::Gone => None,
+    };
+    Ok(looking.await?.into_iter().map(due).collect())
 }

@@ -1,15 +1,18 @@
-//! One look: walks through the directory, and starts what is due, until nothing is left or enough is started.
+//! One look: walks through the directory, and starts what is due, until nothing is left or enough is started. Before a
+//! file is started, it is looked at alone, within the same session.
 
 use std::sync::Arc;
 
 use bridge::collect::{ListCursor, ListProgress, RemoteFile, Unnameable};
 use bridge::{Error, ErrorName, Result};
+use sftp::Sftp;
 
 use crate::call::Call;
 use crate::collections::{Collections, FLIGHT, Start};
+use crate::confirm::{self, confirm};
 use crate::purge::{Archives, Purged, oldest_kept, purge};
 use crate::selection::Selection;
-use crate::verdict::{Listed, Verdict};
+use crate::verdict::{Confirmed, Listed, Verdict};
 use crate::walk::{Walk, Walked};
 
 /// Maximum number of names in the result that make no object key.
@@ -32,10 +35,12 @@ pub(crate) struct Look<'a> {
     archives: Archives,
 }
 
-/// What a walk found.
-struct Found {
-    selection: Selection,
+/// How a walk ended, and the start of what it found.
+struct Pass {
     walked: Walked,
+    /// Files were left to another walk.
+    is_cut: bool,
+    started: Started,
 }
 
 /// How starting the files of a walk ended.
@@ -68,9 +73,8 @@ impl<'a> Look<'a> {
     pub(crate) async fn run(&mut self) -> Result<()> {
         let already = self.progress.started;
         for walks in 1_u64.. {
-            let Found { selection, walked } = self.walk().await?;
-            let is_cut = selection.is_cut();
-            match self.start(selection).await? {
+            let Pass { walked, is_cut, started } = self.pass().await?;
+            match started {
                 // The next call has all its time for this walk.
                 Started::All if walked == Walked::CutOff && walks > 1 => {
                     self.leave_to_the_next_call();
@@ -105,28 +109,35 @@ impl<'a> Look<'a> {
         Ok(())
     }
 
-    /// Walks through the directory once.
-    async fn walk(&mut self) -> Result<Found> {
+    /// Walks through the directory once, and starts what was found.
+    async fn pass(&mut self) -> Result<Pass> {
+        let call = self.call;
+        let passing = call.with_session(async |session| {
+            let sftp = session.sftp();
+            let mut selection = Selection::new(call.deps.limits);
+            let walked = self.walk(sftp, &mut selection).await?;
+            let is_cut = selection.is_cut();
+            Ok(Pass { walked, is_cut, started: self.start(sftp, selection).await? })
+        });
+        passing.await
+    }
+
+    async fn walk(&mut self, sftp: &Arc<Sftp>, selection: &mut Selection) -> Result<Walked> {
         let call = self.call;
         // Later walks of the look count nothing: they see the same again.
         let counts = self.cursor.is_none();
-        let mut selection = Selection::new(call.deps.limits);
-        let walking = call.with_session(async |session| {
-            let mut walk = Walk::new(session.sftp(), call.judge(), call.deps.limits, call.walk_stop);
-            let walked = walk
-                .run(&mut async |listed: Listed| {
-                    self.add(listed, counts, &mut selection);
-                    Ok(())
-                })
-                .await?;
-            Ok((walked, walk.seen))
-        });
-        let (walked, seen) = walking.await?;
+        let mut walk = Walk::new(sftp, call.judge(), call.deps.limits, call.walk_stop);
+        let walked = walk
+            .run(&mut async |listed: Listed| {
+                self.add(listed, counts, selection);
+                Ok(())
+            })
+            .await?;
         if counts {
-            self.progress.seen = seen;
+            self.progress.seen = walk.seen;
         }
-        tracing::info!(seen, due = selection.len(), ?walked, "walked through the directory");
-        Ok(Found { selection, walked })
+        tracing::info!(seen = walk.seen, due = selection.len(), ?walked, "walked through the directory");
+        Ok(walked)
     }
 
     fn add(&mut self, Listed { path, verdict }: Listed, counts: bool, selection: &mut Selection) {
@@ -181,30 +192,55 @@ impl<'a> Look<'a> {
     }
 
     /// Starts the executions of these files, oldest first.
-    async fn start(&mut self, selection: Selection) -> Result<Started> {
+    async fn start(&mut self, sftp: &Arc<Sftp>, selection: Selection) -> Result<Started> {
         let deps = self.call.deps;
-        let since = bridge::unix_seconds(&self.call.input.execution.start_time);
+        let most = u64::from(deps.collect.max_files);
         let mut files = selection.into_files(&deps.settings.host, &deps.collect.directory).peekable();
         while files.peek().is_some() {
-            let most = u64::from(deps.collect.max_files);
-            let room = usize::try_from(most.saturating_sub(self.progress.started)).unwrap_or(FLIGHT);
+            let room = usize::try_from(most.saturating_sub(self.progress.started)).unwrap_or(usize::MAX);
             if room == 0 {
                 return Ok(Started::Enough);
             }
-            let flight: Vec<RemoteFile> = files.by_ref().take(FLIGHT.min(room)).collect();
-            let stop = self.call.stop.remaining();
-            let Ok(started) = tokio::time::timeout(stop, self.collections.start(&flight, since)).await else {
-                return self.out_of_time();
-            };
-            for (file, started) in flight.iter().zip(started) {
-                match started? {
-                    Start::Now => self.progress.started += 1,
-                    Start::Before => self.progress.started_before += 1,
+            let listed: Vec<RemoteFile> = files.by_ref().take(room.min(confirm::FLIGHT)).collect();
+            let confirmed = confirm(sftp, self.call.judge(), &listed).await?;
+            for (listed, confirmed) in listed.chunks(FLIGHT).zip(confirmed.chunks(FLIGHT)) {
+                if !self.start_flight(listed, confirmed).await? {
+                    return self.out_of_time();
                 }
-                self.cursor = Some(ListCursor::of(file));
             }
         }
         Ok(Started::All)
+    }
+
+    /// Starts the executions of at most [`FLIGHT`] files. The cursor follows what was listed, as the walks do. False if
+    /// there was no time.
+    async fn start_flight(&mut self, listed: &[RemoteFile], confirmed: &[Confirmed]) -> Result<bool> {
+        let since = bridge::unix_seconds(&self.call.input.execution.start_time);
+        let unknown = |confirmed: &Confirmed| match confirmed {
+            Confirmed::Due(file) if !self.collections.knows(file) => Some(file.clone()),
+            Confirmed::Due(_) | Confirmed::PassedOver | Confirmed::Gone => None,
+        };
+        let unknown: Vec<Option<RemoteFile>> = confirmed.iter().map(unknown).collect();
+        let due: Vec<RemoteFile> = unknown.iter().flatten().cloned().collect();
+        let starting = self.collections.start(&due, since);
+        let Ok(started) = tokio::time::timeout(self.call.stop.remaining(), starting).await else {
+            return Ok(false);
+        };
+        let mut started = started.into_iter();
+        for ((listed, confirmed), unknown) in listed.iter().zip(confirmed).zip(unknown) {
+            let start = match unknown {
+                Some(_) => started.next().unwrap_or(Ok(Start::Before))?,
+                None => Start::Before,
+            };
+            match (confirmed, start) {
+                (Confirmed::Due(_), Start::Now) => self.progress.started += 1,
+                (Confirmed::Due(_), Start::Before) => self.progress.started_before += 1,
+                (Confirmed::PassedOver, _) => self.progress.passed_over += 1,
+                (Confirmed::Gone, _) => {}
+            }
+            self.cursor = Some(ListCursor::of(listed));
+        }
+        Ok(true)
     }
 
     fn out_of_time(&self) -> Result<Started> {

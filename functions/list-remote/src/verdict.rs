@@ -47,6 +47,15 @@ pub enum Verdict {
     Unreadable(String),
 }
 
+/// A file that was listed, as a look at it alone shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmed {
+    Due(RemoteFile),
+    /// It is no regular file, or it is empty, and empty files are not collected.
+    PassedOver,
+    Gone,
+}
+
 impl Verdict {
     /// Why it is not collected, as a clause. `None` if it is due.
     pub fn reason(&self) -> Option<Cow<'_, str>> {

@@ -5,8 +5,9 @@ use bridge::{NUMBER_MAX, Result};
 use partner::files::{Made, Onto, Reply, make_directory, request};
 use sftp::Status;
 
+use crate::identity::Identity;
 use crate::show::{Shown, show};
-use crate::work::{Became, LOOKS, Settled, Standing, Work};
+use crate::work::{Became, Collected, LOOKS, Settled, Standing, Work};
 
 /// Outcome of a move to one name of the archive.
 enum Moved {
@@ -24,14 +25,15 @@ enum Asked {
 
 impl Work<'_> {
     /// Moves the file to the first free name of the archive, if it is still the one that was collected.
-    pub(crate) async fn archive(&self, file: &RemoteFile) -> Result<Settled> {
+    pub(crate) async fn archive(&self, collected: Collected<'_>) -> Result<Settled> {
+        let file = collected.file;
         let first = self.target(file, 0);
         let (standing, seen) = tokio::join!(biased; self.standing(file), self.seen(first.as_deref()));
         match standing? {
             Standing::Same => {}
-            Standing::Gone => return self.moved_before(file, Became::Gone.into()).await,
+            Standing::Gone => return self.moved_before(collected, Became::Gone.into()).await,
             // An earlier call may have moved the file, and the partner has put another one there since.
-            Standing::Changed(what) => return self.moved_before(file, self.changed(file, what)).await,
+            Standing::Changed(what) => return self.moved_before(collected, self.changed(file, what)).await,
             Standing::Hidden(refusal) => return Ok(self.kept(file, &refusal.to_string())),
         }
         let mut seen = Some(seen?);
@@ -46,7 +48,7 @@ impl Work<'_> {
                 Some(seen) => seen,
                 None => show(self.sftp, &target).await?,
             };
-            match Box::pin(self.move_to(file, &target, seen)).await? {
+            match Box::pin(self.move_to(collected, &target, seen)).await? {
                 Moved::Done(settled) => return Ok(settled),
                 Moved::Taken => {}
             }
@@ -67,23 +69,30 @@ impl Work<'_> {
         }
     }
 
-    /// The file is in its place no more. If our name in the archive has a file of its size, an earlier request has
-    /// moved it there, whose answer was lost. Otherwise `otherwise` is what became of it.
-    async fn moved_before(&self, file: &RemoteFile, otherwise: Settled) -> Result<Settled> {
+    /// The file is in its place no more. If one of our names in the archive has it, an earlier request has moved it
+    /// there, whose answer was lost. Otherwise `otherwise` is what became of it.
+    async fn moved_before(&self, collected: Collected<'_>, otherwise: Settled) -> Result<Settled> {
         for number in 0..=NUMBER_MAX {
-            let Some(target) = self.target(file, number) else { break };
-            match show(self.sftp, &target).await? {
-                shown if shown.has_size(file.size) => return Ok(Became::Archived(target).into()),
-                Shown::Nothing | Shown::Hidden(_) => break,
-                // It was there before, so ours got the next number.
-                Shown::File { .. } | Shown::Other(_) => {}
+            let Some(target) = self.target(collected.file, number) else { break };
+            let shown = show(self.sftp, &target).await?;
+            if matches!(shown, Shown::Nothing | Shown::Hidden(_)) {
+                break;
+            }
+            // What was there before is another file: then ours got the next number.
+            match self.identify(collected, &target, &shown).await? {
+                Identity::Collected | Identity::SameContents => {
+                    return Ok(Became::Archived(target).into());
+                }
+                Identity::Unknown(why) => return Ok(unsure(target, &why)),
+                Identity::Another => {}
             }
         }
         Ok(otherwise)
     }
 
     /// Moves the file to this name, under which was `seen` what was there a moment ago.
-    async fn move_to(&self, file: &RemoteFile, target: &str, mut seen: Shown) -> Result<Moved> {
+    async fn move_to(&self, collected: Collected<'_>, target: &str, mut seen: Shown) -> Result<Moved> {
+        let file = collected.file;
         let (mut refusals, mut has_directory) = (0, false);
         loop {
             // A server that hides what is not there shows what is: it has shown the file.
@@ -91,16 +100,16 @@ impl Work<'_> {
                 return Ok(Moved::Taken);
             }
             let refusal = match self.ask(file, target).await? {
-                Asked::Renamed(shown) => return self.confirm(file, target, shown).await,
+                Asked::Renamed(shown) => return self.confirm(collected, target, shown).await,
                 Asked::Refused(refusal) => refusal,
             };
             match self.standing(file).await? {
                 Standing::Same => {}
                 Standing::Gone => {
-                    return Ok(Moved::Done(self.moved_before(file, Became::Gone.into()).await?));
+                    return Ok(Moved::Done(self.moved_before(collected, Became::Gone.into()).await?));
                 }
                 Standing::Changed(what) => {
-                    return Ok(Moved::Done(self.moved_before(file, self.changed(file, what)).await?));
+                    return Ok(Moved::Done(self.moved_before(collected, self.changed(file, what)).await?));
                 }
                 Standing::Hidden(_) => return Ok(Moved::Done(self.kept(file, &refusal.to_string()))),
             }
@@ -139,7 +148,7 @@ impl Work<'_> {
     }
 
     /// The server says that the file was moved.
-    async fn confirm(&self, file: &RemoteFile, target: &str, mut shown: Shown) -> Result<Moved> {
+    async fn confirm(&self, collected: Collected<'_>, target: &str, mut shown: Shown) -> Result<Moved> {
         for pause in LOOKS {
             if shown != Shown::Nothing || self.call.stop.remaining() <= pause {
                 break;
@@ -148,38 +157,39 @@ impl Work<'_> {
             shown = show(self.sftp, target).await?;
         }
         let archived = Became::Archived(target.to_owned());
-        match shown {
-            Shown::File { size: Some(size), .. } if size != file.size => {
-                return self.put_back(file, target).await.map(Moved::Done);
-            }
-            Shown::File { .. } | Shown::Hidden(_) => {}
+        let settled = match shown {
+            Shown::Hidden(_) => archived.into(),
+            Shown::File { .. } => match self.identify(collected, target, &shown).await? {
+                Identity::Collected | Identity::SameContents => archived.into(),
+                Identity::Another => return self.not_ours(collected.file, target).await.map(Moved::Done),
+                Identity::Unknown(why) => unsure(target.to_owned(), &why),
+            },
             Shown::Nothing | Shown::Other(_) => {
-                if let Standing::Same = self.standing(file).await? {
+                if let Standing::Same = self.standing(collected.file).await? {
                     let why = "the server accepted the rename, and the file is still in its place";
-                    return Ok(Moved::Done(self.kept(file, why)));
+                    return Ok(Moved::Done(self.kept(collected.file, why)));
                 }
                 let warning = format!(
                     "the server accepted the rename to {target:?}, but no file is seen there: it was taken away at once, or it lies under another name"
                 );
                 return Ok(Moved::Done(Settled { became: archived, warning: Some(warning) }));
             }
-        }
+        };
         self.has_done();
-        Ok(Moved::Done(archived.into()))
+        Ok(Moved::Done(settled))
     }
 
     /// The partner replaced the file between the look and the rename: what was moved was never collected. It gets its
     /// name back, so that the next look takes it.
-    async fn put_back(&self, file: &RemoteFile, target: &str) -> Result<Settled> {
-        let path = file.remote_path();
-        let is_free = matches!(show(self.sftp, &path).await?, Shown::Nothing);
-        if is_free && Reply::of(request(self.sftp, target, &path, Onto::Free).await)?.is_done() {
+    async fn not_ours(&self, file: &RemoteFile, target: &str) -> Result<Settled> {
+        if self.put_back(file, target).await? {
             return Ok(self.changed(file, "it was replaced while it was being archived"));
         }
         Ok(Settled {
             became: Became::Archived(target.to_owned()),
             warning: Some(format!(
-                "{target:?} is not the file that was collected: the partner replaced {path:?} just before it was archived. Move it back, and it is collected"
+                "{target:?} is not the file that was collected: the partner replaced {:?} just before it was archived. Move it back, and it is collected",
+                file.remote_path()
             )),
         })
     }
@@ -208,6 +218,14 @@ impl Work<'_> {
             file.remote_path()
         ))
     }
+}
+
+/// It has the size of the file, and another time than that had.
+fn unsure(target: String, why: &str) -> Settled {
+    let warning = format!(
+        "{target:?} has another time than the file that was collected, and whether it is that file cannot be told: {why}"
+    );
+    Settled { became: Became::Archived(target), warning: Some(warning) }
 }
 
 /// Outcome of making the archive's directory.

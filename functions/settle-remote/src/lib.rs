@@ -4,6 +4,7 @@
 mod archive;
 mod call;
 mod delete;
+mod identity;
 mod marker;
 mod session;
 mod show;
@@ -56,9 +57,15 @@ fn receipt(
         credential: &call.input.credential,
         execution: &call.input.execution,
     };
-    let found = "an earlier execution stored it: the object's metadata names this file";
+    let found = match stored {
+        StoredObject { was_there: false, .. } => None,
+        StoredObject { by_contents: true, .. } => Some(
+            "an object with the same contents was there already, so none was stored (COLLECT_IF_EXISTS): its metadata is its own",
+        ),
+        _ => Some("an earlier execution stored it: the object's metadata names this file"),
+    };
     CollectReceipt {
-        reason: stored.was_there.then(|| found.to_owned()),
+        reason: found.map(str::to_owned),
         object: checkpoint.object(),
         checksum: Some(stored.checksum.clone()),
         afterwards: Some(became.words()),

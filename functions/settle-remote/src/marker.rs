@@ -4,7 +4,7 @@ use bridge::Result;
 use bridge::collect::RemoteFile;
 
 use crate::show::{Shown, show};
-use crate::work::{Settled, Work};
+use crate::work::{Collected, Settled, Work};
 
 impl Work<'_> {
     /// Settles the marker of a file that is gone from its place. Returns a warning.
@@ -18,7 +18,9 @@ impl Work<'_> {
             return Ok(None);
         }
         let Shown::File { size: Some(size), modified } = shown? else { return Ok(None) };
-        let Settled { warning, .. } = self.settle(&RemoteFile { size, modified, ..marker }).await?;
+        let marker = RemoteFile { size, modified, ..marker };
+        let collected = Collected { file: &marker, checksum: None };
+        let Settled { warning, .. } = Box::pin(self.settle(collected)).await?;
         Ok(warning.map(|warning| format!("the marker: {warning}")))
     }
 }

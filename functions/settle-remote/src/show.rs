@@ -26,11 +26,6 @@ impl Shown {
             Some(FileType::Other) => Self::Other("it is no regular file any more"),
         }
     }
-
-    /// Whether it is a file of this size.
-    pub(crate) fn has_size(&self, size: u64) -> bool {
-        matches!(self, Self::File { size: Some(told), .. } if *told == size)
-    }
 }
 
 /// Looks once.

@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use bridge::Result;
 use bridge::collect::{Afterwards, CollectCheckpoint, RemoteFile};
+use bridge::{Checksum, Result};
+use partner::files::{Onto, Reply, request};
 use sftp::{Sftp, Status};
 
 use crate::call::Call;
@@ -65,6 +66,14 @@ impl Settled {
     }
 }
 
+/// A file that was collected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Collected<'f> {
+    pub(crate) file: &'f RemoteFile,
+    /// CRC-64/NVME of its contents. `None` for a marker, whose contents nobody has read.
+    pub(crate) checksum: Option<&'f Checksum>,
+}
+
 /// What the server shows of the file.
 #[derive(Debug)]
 pub(crate) enum Standing {
@@ -89,7 +98,8 @@ impl<'a> Work<'a> {
     }
 
     pub(crate) async fn run(&self, checkpoint: &mut CollectCheckpoint) -> Result<Became> {
-        let Settled { became, warning } = self.settle(&checkpoint.file).await?;
+        let checksum = checkpoint.stored().map(|stored| &stored.checksum);
+        let Settled { became, warning } = self.settle(Collected { file: &checkpoint.file, checksum }).await?;
         warning.into_iter().for_each(|warning| checkpoint.warn(warning));
         if became != Became::Left
             && let Some(warning) = self.settle_marker(&checkpoint.file).await?
@@ -100,10 +110,10 @@ impl<'a> Work<'a> {
     }
 
     /// Does what `COLLECT_AFTERWARDS` says.
-    pub(crate) async fn settle(&self, file: &RemoteFile) -> Result<Settled> {
+    pub(crate) async fn settle(&self, collected: Collected<'_>) -> Result<Settled> {
         match &self.call.deps.collect.afterwards {
-            Afterwards::Archive { .. } => self.archive(file).await,
-            Afterwards::Delete => self.delete(file).await,
+            Afterwards::Archive { .. } => self.archive(collected).await,
+            Afterwards::Delete => Box::pin(self.delete(collected)).await,
             Afterwards::Leave => Ok(Became::Left.into()),
         }
     }
@@ -122,6 +132,20 @@ impl<'a> Work<'a> {
     /// The file stays because something else has its name. The next look takes that for a file of its own.
     pub(crate) fn changed(&self, file: &RemoteFile, what: &str) -> Settled {
         Settled::left(format!("{:?} was left alone: {what}", file.remote_path()))
+    }
+
+    /// Gives a file that we have moved its own name back, unless that is taken.
+    pub(crate) async fn put_back(&self, file: &RemoteFile, from: &str) -> Result<bool> {
+        let path = file.remote_path();
+        if !matches!(show(self.sftp, &path).await?, Shown::Nothing) {
+            return Ok(false);
+        }
+        let asked = Reply::of(request(self.sftp, from, &path, Onto::Free).await)?;
+        Ok(match show(self.sftp, from).await? {
+            Shown::Nothing => true,
+            Shown::File { .. } | Shown::Other(_) => false,
+            Shown::Hidden(_) => asked.is_done(),
+        })
     }
 
     /// Waits before a request is made again. False if it is to be made no more: it was refused too often, or, in this

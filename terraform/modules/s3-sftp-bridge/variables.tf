@@ -564,7 +564,7 @@ variable "collect_if_exists" {
 }
 
 variable "collect_afterwards" {
-  description = "What becomes of the file on the server after S3 has confirmed its object: archive moves it into CollectArchiveDirectory as YYYYMMDDHHMMSS-NAME; delete deletes it; leave leaves it, and it is not collected again until its size or time changes. If our user may not do this, the receipt has a warning. Default: archive."
+  description = "What becomes of the file on the server after S3 has confirmed its object: archive moves it into CollectArchiveDirectory as YYYYMMDDHHMMSS-NAME; delete deletes it, after it was moved aside for a last look; leave leaves it, and it is not collected again until its size or time changes. If our user may not do this, the receipt has a warning. Default: archive."
   type        = string
   default     = null
 
@@ -796,7 +796,7 @@ variable "architecture" {
 }
 
 variable "memory_size" {
-  description = "Memory of the functions that connect, in MB. More memory means more processor time and network bandwidth. It does not limit the size of files. Default: 512."
+  description = "Memory of the functions that connect, in MB. More memory means more processor time and network bandwidth. It does not limit the size of files, except of collected ones above 300 GiB: 512 MB are enough for 4 TiB. Default: 512."
   type        = number
   default     = null
 

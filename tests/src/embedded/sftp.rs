@@ -234,7 +234,9 @@ impl russh_sftp::server::Handler for Files {
         if self.quirks.open_files_stay && self.has_open(&path) {
             return Err(StatusCode::Failure.with_message("The process cannot access the file"));
         }
-        answer(id, std::fs::remove_file(path))
+        let removed = std::fs::remove_file(path);
+        self.answered("remove").await;
+        answer(id, removed)
     }
 
     async fn mkdir(&mut self, id: u32, path: String, _: FileAttributes) -> Result<Status, Self::Error> {

@@ -1,4 +1,4 @@
-//! An upload in parts, and the operations of a writable store.
+//! An upload in parts, and which request is about one.
 
 use std::collections::{BTreeMap, HashMap};
 

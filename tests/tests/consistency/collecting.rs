@@ -115,7 +115,7 @@ async fn both_directions_together_keep_to_the_cap() {
         let called = called(resources);
         let mut used = 0;
         for (function, connections) in connecting(per_file.parse().unwrap()) {
-            if !called.contains(function) {
+            if !called.contains(&format!("[\"{function}\",\"Arn\"]")) {
                 continue;
             }
             let reserved = &resources[function]["Properties"]["ReservedConcurrentExecutions"];

@@ -240,8 +240,8 @@ fn story_252_a_template_that_accepts_less_is_noticed() {
             "SftpTrustedHostKeys: there was no limit, the minimum length is 8",
         ),
         (
-            "[replace, skip, fail, keep-both]",
-            "[replace, skip, fail]",
+            "keep-both keeps it and delivers name.1.ext.\n    Default: replace\n    AllowedValues: [replace, skip, fail, keep-both]",
+            "keep-both keeps it and delivers name.1.ext.\n    Default: replace\n    AllowedValues: [replace, skip, fail]",
             r#"SftpIfExists: does not accept ["keep-both"] any more"#,
         ),
         (
@@ -303,7 +303,7 @@ fn story_252_accepting_more_is_allowed() {
     for (from, to) in [
         ("    MaxValue: 65535\n", ""),
         ("MaxLength: 1900", "MaxLength: 2000"),
-        ("[replace, skip, fail, keep-both]", "[replace, skip, fail, keep-both, ask]"),
+        ("    AllowedValues: [rename, direct]\n", "    AllowedValues: [rename, direct, ask]\n"),
         ("    AllowedPattern: '^[^*?\\\\$]*$'\n", ""),
         ("\n  SftpHost:\n    Type: String\n", "\n  SftpHost:\n    Type: String\n    Default: localhost\n"),
         (

@@ -147,6 +147,7 @@ impl Collection {
             clients: Clients { secrets_manager, s3 },
             partner: Arc::new(partner),
             on_progress,
+            memory: None,
             on_checkpoint: Arc::new(|_| {}),
         };
         let execution = Execution {

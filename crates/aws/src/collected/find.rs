@@ -35,7 +35,7 @@ impl Found {
     /// The object, if its contents are these.
     pub fn identical(&self, size: u64, checksum: &Checksum) -> Option<StoredObject> {
         let is_identical = self.size == size && self.checksum.as_ref() == Some(checksum);
-        is_identical.then(|| self.stored(checksum.clone()))
+        is_identical.then(|| StoredObject { by_contents: true, ..self.stored(checksum.clone()) })
     }
 
     /// Whether nothing shows that its contents are other ones.
@@ -45,7 +45,7 @@ impl Found {
 
     fn stored(&self, checksum: Checksum) -> StoredObject {
         let Self { etag, version_id, .. } = self.clone();
-        StoredObject { etag, version_id, checksum, was_there: true }
+        StoredObject { etag, version_id, checksum, was_there: true, by_contents: false }
     }
 }
 
@@ -137,7 +137,9 @@ mod tests {
     #[test]
     fn contents_are_the_same_by_size_and_checksum() {
         let found = found(Some(checksum("c")));
-        assert!(found.identical(5, &checksum("c")).unwrap().was_there);
+        let identical = found.identical(5, &checksum("c")).unwrap();
+        assert!(identical.was_there && identical.by_contents);
+        assert!(!found.collected(&file(), "").unwrap().by_contents, "this one is known by its metadata");
         assert_eq!(found.identical(6, &checksum("c")), None);
         assert_eq!(found.identical(5, &checksum("d")), None);
         assert!(found.may_be_identical(5) && !found.may_be_identical(6));

@@ -51,6 +51,11 @@ impl Layout {
         offset == self.size || offset < self.size && offset.is_multiple_of(self.part_size)
     }
 
+    /// Memory for parts, in bytes.
+    pub(super) fn memory(self) -> u64 {
+        self.part_size.saturating_mul(self.in_memory() as u64)
+    }
+
     /// Maximum number of parts in memory: those on their way to S3, and the one that is being read.
     pub(super) fn in_memory(self) -> usize {
         match MEMORY / self.part_size {
@@ -86,10 +91,11 @@ mod tests {
 
     #[test]
     fn what_parts_take_in_memory() {
-        let taken = |size| Layout::of(size).part_size * Layout::of(size).in_memory() as u64;
+        let taken = |size| Layout::of(size).memory();
         assert!((0..=78).all(|size| taken(size * GIB) <= MEMORY));
         // docs/collecting.md names these.
-        assert!(taken(TIB) <= 210 * MIB && taken(5 * TIB) <= 525 * MIB);
+        assert_eq!([TIB, 5 * TIB].map(taken), [210 * MIB, 525 * MIB]);
+        assert_eq!(taken(Layout::SIZE_MAX), 5 * GIB, "one part of S3's largest size");
     }
 
     #[test]

@@ -77,6 +77,12 @@ impl ObjectWriter {
     /// The largest object that S3 stores, in bytes.
     pub const SIZE_MAX: u64 = Layout::SIZE_MAX;
 
+    /// Memory that an object of `size` bytes takes while it is written, in bytes. It is the same for all that fit into
+    /// 10,000 parts of 8 MiB, and grows with the parts of larger ones.
+    pub fn memory(size: u64) -> u64 {
+        Layout::of(size).memory()
+    }
+
     /// An object of `size` bytes at this place.
     pub fn new(s3: &Client, place: Destination, size: u64) -> Self {
         Self::with(Requests { s3: s3.clone(), place }, Layout::of(size))

@@ -85,6 +85,7 @@ impl Requests {
                 version_id: version_id(put.version_id()),
                 checksum,
                 was_there: false,
+                by_contents: false,
             }),
             Err(error) => Err(Unwritten::after("PutObject", &self.place, &CallError::of(&error))),
         }
@@ -182,6 +183,7 @@ impl Requests {
                 version_id: version_id(done.version_id()),
                 checksum,
                 was_there: false,
+                by_contents: false,
             }),
             Err(error) => Err(Unwritten::after_complete(&self.place, &CallError::of(&error))),
         }

@@ -1,11 +1,19 @@
 //! `COLLECT_AFTERWARDS`: what becomes of a file that was collected, and what the archive calls it.
 
+use sha2::{Digest as _, Sha256};
+
 use super::file::beneath;
 use crate::calendar::{self, Moment};
 use crate::paths::{COMPONENT_MAX, cut, split, split_extension};
 
 /// The archive in the directory of each file, unless `COLLECT_ARCHIVE_DIRECTORY` names another.
 const ARCHIVE: &str = ".done";
+
+/// What the name of a file begins with that was moved aside to be deleted. Hexadecimal digits follow.
+const ASIDE: &str = ".collected-";
+
+/// Number of these digits.
+const ASIDE_DIGITS: usize = 16;
 
 /// `YYYYMMDDHHMMSS`, in UTC.
 const STAMP: &str = "%Y%m%d%H%M%S";
@@ -65,6 +73,28 @@ impl Afterwards {
         let tail = cut(&tail, COMPONENT_MAX - STAMP_LENGTH - "-".len());
         let stem = cut(stem, COMPONENT_MAX - STAMP_LENGTH - "-".len() - tail.len());
         Some(beneath(&archive, &format!("{stamp}-{stem}{tail}")))
+    }
+
+    /// Where the file at `path` below `directory` is moved before it is deleted: beside it, since a rename may not cross
+    /// file systems. The name is made of the execution, so that a retry knows it, and nobody else uses it.
+    pub fn aside_path(directory: &str, path: &str, execution: &str) -> String {
+        let (own, name) = split(path);
+        let mut hash = Sha256::new();
+        hash.update(execution);
+        hash.update([0]);
+        hash.update(path);
+        let digits = &hex::encode(hash.finalize())[..ASIDE_DIGITS];
+        let name = cut(name, COMPONENT_MAX - ASIDE.len() - ASIDE_DIGITS - "-".len());
+        beneath(directory, &format!("{own}{ASIDE}{digits}-{name}"))
+    }
+
+    /// Whether a file of this name was moved aside to be deleted.
+    pub(crate) fn is_aside(name: &str) -> bool {
+        let rest = name.strip_prefix(ASIDE).and_then(|rest| rest.split_at_checked(ASIDE_DIGITS));
+        rest.is_some_and(|(digits, rest)| {
+            let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            digits.bytes().all(is_digit) && rest.starts_with('-')
+        })
     }
 
     /// When the file of this name, or path, was archived, in seconds since 1970. `None` if the archive never gave it this
@@ -148,6 +178,23 @@ mod tests {
         }
         let long = archive(None).archived_path("", &format!("{}.csv", "x".repeat(251)), TIME, 1).unwrap();
         assert!(long.ends_with("xxx-1.csv"), "{long}");
+    }
+
+    #[test]
+    fn a_file_is_moved_aside_beside_itself_to_a_name_of_its_execution() {
+        let aside = |path: &str, execution| Afterwards::aside_path("out", path, execution);
+        let one = aside("a/b.csv", "arn:one");
+        assert!(one.starts_with("out/a/.collected-") && one.ends_with("-b.csv"), "{one}");
+        assert_eq!(aside("a/b.csv", "arn:one"), one);
+        assert_ne!(aside("a/b.csv", "arn:two"), one);
+        for name in ["b.csv", &"x".repeat(255), &"ü".repeat(127)] {
+            let aside = aside(name, "arn:one");
+            let (_, name) = split(&aside);
+            assert!(name.len() <= COMPONENT_MAX && Afterwards::is_aside(name), "{name}");
+        }
+        for name in ["", ".collected-", ".collected-0123456789abcdef", ".collected-0123456789abcdeg-a", "a"] {
+            assert!(!Afterwards::is_aside(name), "{name}");
+        }
     }
 
     #[test]

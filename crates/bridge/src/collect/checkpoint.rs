@@ -67,9 +67,12 @@ pub struct StoredObject {
     pub version_id: Option<String>,
     /// Of the whole object, as it was computed while reading: CRC-64/NVME.
     pub checksum: Checksum,
-    /// An earlier execution stored it: its metadata names the same file.
+    /// It was there before this execution: its metadata names the same file, or its contents are the same.
     #[serde(default)]
     pub was_there: bool,
+    /// Of an object that was there: only its contents are those of the file. Its metadata names another file, or none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_contents: bool,
 }
 
 /// What the receipt reports of the way.

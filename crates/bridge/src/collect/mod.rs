@@ -18,6 +18,7 @@ pub use file::{RemoteFile, url};
 pub use listing::{ListCursor, ListProgress, Unnameable, newest};
 pub use marker::MarkerPattern;
 pub use name::plain_name;
-pub use numbered::{OBJECT_KEY_MAX, numbered_key};
+pub use numbered::OBJECT_KEY_MAX;
+pub(crate) use numbered::numbered_key;
 pub use receipt::{CollectOutcome, CollectReceipt};
 pub use wire::{CollectInput, CollectProgress, CollectStep, ListRemoteInput, SettleRemoteInput};

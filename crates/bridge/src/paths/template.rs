@@ -11,7 +11,11 @@ pub struct RemotePathTemplate(Template);
 
 /// `COLLECT_OBJECT_KEY`: what the key of a collected object is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectKeyTemplate(Template);
+pub struct ObjectKeyTemplate {
+    template: Template,
+    /// The text up to the first placeholder. The stack's role may write only objects whose keys begin with it.
+    fixed: String,
+}
 
 /// Text, and parts of the key or path of the file that is moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +104,13 @@ impl ObjectKeyTemplate {
     /// # Errors
     /// What is wrong with it, as a clause.
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
-        Template::parse(text, &OF_OBJECT_KEY).map(Self)
+        let fixed = text.split('{').next().unwrap_or_default().to_owned();
+        Ok(Self { template: Template::parse(text, &OF_OBJECT_KEY)?, fixed })
+    }
+
+    /// The text with which every key begins.
+    pub(crate) fn fixed(&self) -> &str {
+        &self.fixed
     }
 
     /// The key of the object that the file at `path` becomes. `time` is for templates with a date.
@@ -108,7 +118,7 @@ impl ObjectKeyTemplate {
     /// # Errors
     /// Why there is no such key, as a clause.
     pub(crate) fn fill(&self, path: &str, time: &str) -> std::result::Result<String, String> {
-        let Some(key) = self.0.fill("", path, time) else {
+        let Some(key) = self.template.fill("", path, time) else {
             return Err(format!(
                 "COLLECT_OBJECT_KEY needs a date, and {time:?} is none; expected one like 2026-01-31T12:00:00Z"
             ));
@@ -120,6 +130,11 @@ impl ObjectKeyTemplate {
             }
             _ if key.ends_with('/') => Err("its object key would end in `/`, as that of a folder".into()),
             Some(component) => Err(format!("its object key would have the component {component:?}")),
+            // As `a.{ext}` without an extension.
+            None if !key.starts_with(&self.fixed) => Err(format!(
+                "its object key would be {key:?}, and COLLECT_OBJECT_KEY lets every key begin with {:?}",
+                self.fixed
+            )),
             None => Ok(key),
         }
     }

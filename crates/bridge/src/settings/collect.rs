@@ -14,7 +14,7 @@ use super::table::{
     COLLECT_SETTLE_SECONDS,
 };
 use super::variables::Variables;
-use crate::collect::{Afterwards, MarkerPattern, RemoteFile};
+use crate::collect::{Afterwards, MarkerPattern, RemoteFile, numbered_key};
 use crate::error::Result;
 use crate::paths::{ObjectKeyTemplate, problem_of_directory};
 use terms::Glob;
@@ -143,6 +143,9 @@ impl CollectSettings {
         if self.afterwards.holds(&self.directory, path) {
             return Some("it is in the archive".to_owned());
         }
+        if Afterwards::is_aside(name) {
+            return Some("it was collected, and moved aside to be deleted".to_owned());
+        }
         if self.marker.as_ref().is_some_and(|marker| marker.file_of(path).is_some()) {
             return Some("it is a marker, by COLLECT_MARKER".to_owned());
         }
@@ -189,6 +192,11 @@ impl CollectSettings {
     /// Why there is no such key, as a clause about the file.
     pub fn object_key(&self, file: &RemoteFile, time: &str) -> std::result::Result<String, String> {
         self.object_key.fill(&file.path, time)
+    }
+
+    /// The key beside which `number` others are kept, with `COLLECT_IF_EXISTS` `keep-both`.
+    pub fn numbered_key(&self, object_key: &str, number: u32) -> String {
+        numbered_key(object_key, number, self.object_key.fixed().len())
     }
 }
 

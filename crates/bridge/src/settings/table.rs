@@ -390,7 +390,7 @@ settings! {
         values: Choice(&["archive", "delete", "leave"]),
         default: Some("archive"),
         stack: Parameter("CollectAfterwards"),
-        description: "What becomes of the file on the server after S3 has confirmed its object: `archive` moves it into `COLLECT_ARCHIVE_DIRECTORY` as `YYYYMMDDHHMMSS-NAME`; `delete` deletes it; `leave` leaves it, and it is not collected again until its size or time changes. If our user may not do this, the receipt has a warning.",
+        description: "What becomes of the file on the server after S3 has confirmed its object: `archive` moves it into `COLLECT_ARCHIVE_DIRECTORY` as `YYYYMMDDHHMMSS-NAME`; `delete` deletes it, after it was moved aside for a last look; `leave` leaves it, and it is not collected again until its size or time changes. If our user may not do this, the receipt has a warning.",
     }
     COLLECT_ARCHIVE_DIRECTORY {
         need: Usual,

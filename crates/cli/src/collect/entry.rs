@@ -23,6 +23,9 @@ pub(super) struct Shown {
     pub(super) modified: Option<u32>,
 }
 
+/// A stack takes a file of the same size and time once.
+const TO_SETTLE: &str = "S3 has it; it is still to be archived or deleted. If its execution has ended, no look starts another one for 90 days, and this command does it";
+
 /// What becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -118,7 +121,7 @@ impl Standing {
     pub(super) fn words(&self) -> Option<&str> {
         match self {
             Self::Due(_) => None,
-            Self::ToSettle(_) => Some("S3 has it; it is still to be archived or deleted"),
+            Self::ToSettle(_) => Some(TO_SETTLE),
             Self::Collected(_) => Some("S3 has it"),
             Self::Changing(_, words) => Some(words),
             Self::PassedOver(reason) | Self::Impossible(reason) => Some(&reason.words),

@@ -29,6 +29,7 @@ impl Look {
     pub(super) async fn at(runner: &CollectRunner, target: &Target) -> Result<Self> {
         let mut look = Self::default();
         runner.list(|listed| look.add(listed, target)).await?;
+        look.due = runner.look_closely(&look.due).await?;
         look.due.sort_by_cached_key(ListCursor::of);
         Ok(look)
     }
@@ -114,6 +115,7 @@ impl Names {
                 verdict => entries.push(entry(path, Standing::of(&verdict))),
             })
             .await?;
+        let due = runner.look_closely(&due).await?;
         let are_stored = seen::are_stored(runner, &due).await?;
         let keeps = runner.collect_settings().afterwards == Afterwards::Leave;
         for (file, is_stored) in due.into_iter().zip(are_stored) {

@@ -111,19 +111,30 @@ impl CollectRunner {
 
     /// Lists the directory as `list-remote` does, and gives each entry to `sink`.
     pub(super) async fn list(&self, mut sink: impl FnMut(Listed)) -> Result<()> {
-        let deps = list_remote::Deps {
+        let deps = self.listing();
+        let listing = list_remote::list(&deps, &self.credential, self.states.started_at(), async |listed| {
+            sink(listed);
+            Ok(())
+        });
+        listing.await.map(drop)
+    }
+
+    /// Listed files, as a look at each of them alone shows it: a server may list other values. What is gone is left out.
+    pub(super) async fn look_closely(&self, files: &[RemoteFile]) -> Result<Vec<RemoteFile>> {
+        let (deps, time) = (self.listing(), self.states.started_at());
+        let seen = list_remote::look_closely(&deps, &self.credential, time, files).await?;
+        Ok(seen.into_iter().flatten().collect())
+    }
+
+    fn listing(&self) -> list_remote::Deps {
+        list_remote::Deps {
             settings: Arc::clone(&self.settings),
             collect: Arc::clone(&self.collect),
             clients: self.clients.clone(),
             partner: Arc::clone(&self.partner),
             collections: None,
             limits: Limits::default(),
-        };
-        let listing = list_remote::list(&deps, &self.credential, self.states.started_at(), async |listed| {
-            sink(listed);
-            Ok(())
-        });
-        listing.await.map(drop)
+        }
     }
 
     /// The collection of a file: a new one, or the unfinished one of an earlier run.

@@ -29,8 +29,13 @@ fn file() -> RemoteFile {
 
 fn phases() -> [CollectPhase; 3] {
     let checksum = RunningChecksum::new(ChecksumAlgorithm::Crc64Nvme);
-    let stored =
-        StoredObject { etag: "e".into(), version_id: None, checksum: checksum.checksum(), was_there: false };
+    let stored = StoredObject {
+        etag: "e".into(),
+        version_id: None,
+        checksum: checksum.checksum(),
+        was_there: false,
+        by_contents: false,
+    };
     [
         CollectPhase::Reading { offset: 0, checksum, upload: None },
         CollectPhase::Stored(stored.clone()),

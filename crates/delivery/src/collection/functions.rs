@@ -99,6 +99,7 @@ impl CollectFunctions for CollectHandlers {
             clients: self.clients.clone(),
             partner: Arc::clone(&self.partner),
             on_progress: Arc::clone(&self.on_read),
+            memory: None,
             on_checkpoint: Arc::clone(&self.on_checkpoint),
         };
         Box::pin(collect::handle(&deps, input, self.deadline())).await

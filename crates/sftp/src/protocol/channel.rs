@@ -125,6 +125,11 @@ impl Sftp {
         self.read_length.load(Ordering::Relaxed) as usize
     }
 
+    /// Number of bytes of requests that the channel has not taken yet.
+    pub(crate) fn unsent(&self) -> usize {
+        self.line.unsent()
+    }
+
     /// The shortest time that a request has taken so far.
     pub fn round_trip(&self) -> Duration {
         Duration::from_micros(self.round_trip.load(Ordering::Relaxed))

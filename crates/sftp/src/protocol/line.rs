@@ -1,6 +1,7 @@
 //! Requests in flight: sending them, and matching the replies to them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -20,7 +21,26 @@ pub(crate) struct Line {
     /// Leads to the task that owns the writing half of the channel. A packet is sent whole, even if the future of its
     /// sender is dropped.
     outgoing: mpsc::UnboundedSender<Vec<Bytes>>,
+    unsent: Arc<Unsent>,
     waiting: Arc<Waiting>,
+}
+
+/// Number of bytes that the channel has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Unsent(AtomicUsize);
+
+impl Unsent {
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn taken(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A request in flight.
@@ -30,8 +50,17 @@ pub(crate) struct Pending {
 }
 
 impl Line {
-    pub(super) fn new(outgoing: mpsc::UnboundedSender<Vec<Bytes>>, waiting: Arc<Waiting>) -> Self {
-        Self { outgoing, waiting }
+    pub(super) fn new(
+        outgoing: mpsc::UnboundedSender<Vec<Bytes>>,
+        unsent: Arc<Unsent>,
+        waiting: Arc<Waiting>,
+    ) -> Self {
+        Self { outgoing, unsent, waiting }
+    }
+
+    /// Number of bytes of requests that the channel has not taken yet, because its window is closed.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.bytes()
     }
 
     /// Sends a request. The reply is not waited for.
@@ -99,6 +128,7 @@ impl Line {
 
     /// If the session has ended, the waiter of the reply is told so.
     fn send(&self, packet: Vec<Bytes>) {
+        self.unsent.add(length(&packet));
         let _ = self.outgoing.send(packet);
     }
 }

@@ -7,7 +7,7 @@ use russh::ChannelMsg;
 use tokio::sync::{mpsc, watch};
 
 use crate::protocol::decode::{Decoder, Reply};
-use crate::protocol::line::{Line, Waiting};
+use crate::protocol::line::{Line, Unsent, Waiting};
 use crate::protocol::link::{Reader, Writer};
 use crate::protocol::pieces::join_small;
 use crate::ssh::condition::Condition;
@@ -32,7 +32,8 @@ pub(super) fn spawn(
     let waiting = Arc::new(Waiting::default());
     let (lost_sender, lost) = watch::channel(None);
     let (outgoing, packets) = mpsc::unbounded_channel::<Vec<Bytes>>();
-    let line = Arc::new(Line::new(outgoing, Arc::clone(&waiting)));
+    let unsent = Arc::new(Unsent::default());
+    let line = Arc::new(Line::new(outgoing, Arc::clone(&unsent), Arc::clone(&waiting)));
     let for_reader = Arc::downgrade(&line);
     let reading = tokio::spawn(async move {
         let reason = read_replies(&mut reader, &mut decoder, &waiting, &for_reader).await;
@@ -42,7 +43,7 @@ pub(super) fn spawn(
     let mut over = lost.clone();
     tokio::spawn(async move {
         let abandoned = tokio::select! {
-            abandoned = send_packets(&writer, packets) => abandoned,
+            abandoned = send_packets(&writer, packets, &unsent) => abandoned,
             // After the session has ended, the channel would wait forever for its window.
             () = async { drop(over.wait_for(Option::is_some).await) } => false,
         };
@@ -57,14 +58,20 @@ pub(super) fn spawn(
 }
 
 /// Returns `true` when no sender is left, and `false` when the session has ended.
-async fn send_packets(writer: &Writer, mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>) -> bool {
+async fn send_packets(
+    writer: &Writer,
+    mut packets: mpsc::UnboundedReceiver<Vec<Bytes>>,
+    unsent: &Unsent,
+) -> bool {
     let mut ready = Vec::new();
     // The small parts of all requests that are ready are sent together: each packet costs time, in SSH and on the server.
     while packets.recv_many(&mut ready, AT_ONCE).await > 0 {
         for part in join_small(ready.drain(..).flatten()) {
+            let length = part.len();
             if writer.data_bytes(part).await.is_err() {
                 return false;
             }
+            unsent.taken(length);
         }
     }
     true

@@ -14,7 +14,7 @@ use crate::protocol::channel::Sftp;
 use crate::protocol::handle::FileHandle;
 use crate::session::Session;
 use crate::ssh::send_buffer;
-use crate::transfer::window::{AHEAD_MAX, CHANNEL_WINDOW, FAR};
+use crate::transfer::window::{CHANNEL_WINDOW, FAR};
 
 /// Maximum number of connections and channels for one upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ impl Caps {
     pub const ONE: Self = Self { connections: 1, channels: 1 };
 }
 
+/// Maximum number of channels over all connections of an upload.
+const CHANNELS_MAX: usize = 8;
 /// Minimum size of an upload for a further channel, in bytes. A smaller one is sent before the channel is open.
 const WORTH_A_CHANNEL: u64 = 8 * 1024 * 1024;
 /// The same, as long as it is unknown what happens to a file that is opened twice: the check takes round trips, too.
@@ -68,8 +70,7 @@ fn plan(line: Line, remaining: u64, caps: Caps) -> Plan {
     let connections = connections.clamp(1, caps.connections.max(1));
     let least = if line.is_checked { WORTH_A_CHANNEL } else { WORTH_A_CHECK };
     let channels = if line.round_trip >= FAR && remaining >= least {
-        let all = AHEAD_MAX as usize / CHANNEL_WINDOW;
-        caps.channels.min(line.capacity / CHANNEL_WINDOW).min(all / connections)
+        caps.channels.min(line.capacity / CHANNEL_WINDOW).min(CHANNELS_MAX / connections)
     } else {
         1
     };

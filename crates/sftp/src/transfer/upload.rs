@@ -130,6 +130,14 @@ impl InUse {
         Self { lane, window, in_flight: 0 }
     }
 
+    /// How much room is left after this many more bytes. `None` if they have to wait.
+    fn room_after(&self, length: usize) -> Option<usize> {
+        match self.window.size_while(self.lane.sftp.unsent()).checked_sub(self.in_flight + length) {
+            None if self.in_flight == 0 => Some(0),
+            room => room,
+        }
+    }
+
     /// Whether the window has room for this many more bytes.
     pub(super) fn has_room(&self, length: usize) -> bool {
         self.in_flight + length <= self.window.size()
@@ -323,12 +331,8 @@ impl<J: Journal> Upload<J> {
                 self.lanes.push(InUse::new(lane));
             }
             let ahead = self.offset + length as u64 - self.acknowledged();
-            let room = |lane: &InUse| match lane.window.size().checked_sub(lane.in_flight + length) {
-                None if lane.in_flight == 0 => Some(0),
-                room => room,
-            };
-            let roomiest =
-                self.lanes.iter().enumerate().filter_map(|(index, lane)| Some((room(lane)?, index))).max();
+            let lanes = self.lanes.iter().enumerate();
+            let roomiest = lanes.filter_map(|(index, lane)| Some((lane.room_after(length)?, index))).max();
             match roomiest {
                 Some((_, index)) if ahead <= AHEAD_MAX => return Ok(index),
                 _ => self.wait().await?,

@@ -16,7 +16,13 @@ const MAX: usize = 8 * 1024 * 1024;
 ///
 /// Therefore a file of N bytes on the server holds the first N - `AHEAD_MAX` bytes without a gap: all of them were
 /// acknowledged before the last byte was sent.
-pub const AHEAD_MAX: u64 = 16 * 1024 * 1024;
+///
+/// Eight channels of 2 MiB, and half as much again, so that the others continue while one of them is slow.
+pub const AHEAD_MAX: u64 = 24 * 1024 * 1024;
+
+/// Maximum number of bytes that wait in our memory because the channel does not take them, before a grown window counts
+/// as its initial one. OpenSSH takes 2 MiB on a channel, so that a larger window only fills our memory.
+const UNSENT_MAX: usize = 512 * 1024;
 
 /// Minimum round trip of a distant server. From there on, the window limits the rate of a channel.
 pub(crate) const FAR: Duration = Duration::from_millis(8);
@@ -50,6 +56,11 @@ impl Window {
     /// Maximum number of bytes in flight.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// Maximum number of bytes in flight, while `unsent` bytes of them wait for the channel.
+    pub(crate) fn size_while(&self, unsent: usize) -> usize {
+        if unsent > UNSENT_MAX { self.start } else { self.size }
     }
 
     /// A request of `bytes`, sent at `sent_at`, was answered at `now`.
@@ -113,6 +124,14 @@ mod tests {
         let (window, reached) = simulate(60e6, Duration::from_millis(50), usize::MAX, 2000);
         assert!((3_000_000..5_000_000).contains(&window.size()), "{}", window.size());
         assert!(reached > 55e6, "{reached}");
+    }
+
+    #[test]
+    fn a_grown_window_is_not_used_while_the_channel_takes_no_more() {
+        let (window, _) = simulate(60e6, Duration::from_millis(50), usize::MAX, 2000);
+        assert_eq!(window.size_while(0), window.size());
+        assert_eq!(window.size_while(UNSENT_MAX), window.size());
+        assert_eq!(window.size_while(UNSENT_MAX + 1), CHANNEL_WINDOW);
     }
 
     #[test]

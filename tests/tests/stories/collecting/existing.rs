@@ -1,7 +1,7 @@
 //! Objects that are there already: of the same file, with the same contents, with others.
 
 use bridge::ErrorName;
-use bridge::collect::{CollectCheckpoint, CollectPhase, StoredObject};
+use bridge::collect::{CollectCheckpoint, CollectPhase, RemoteFile, StoredObject};
 use integration_tests::object_source::Body;
 
 use crate::collection::{BUCKET, Collection};
@@ -27,7 +27,7 @@ async fn a_file_that_was_collected_is_known_by_its_object() {
     collection.partner.stop();
     let process = collection.process().await.in_execution("two");
     let second = process.collects(&file).await;
-    assert!(stored(&second).was_there && !stored(&first).was_there);
+    assert!(stored(&second).was_there && !stored(&second).by_contents && !stored(&first).was_there);
     assert_eq!(stored(&second).checksum, stored(&first).checksum);
     assert_eq!((second.report.bytes_read, collection.asked("CreateMultipartUpload")), (0, 1));
 }
@@ -55,7 +55,8 @@ async fn skip_keeps_an_object_with_the_same_contents_and_replaces_others() {
         let file = collection.leave_pattern("same.bin", length);
         let same = integration_tests::pattern::bytes(0, length as usize);
         collection.source.put_with_checksum(&name("same.bin"), Body::Bytes(same.clone())).unwrap();
-        assert!(stored(&process.collects(&file).await).was_there);
+        let found = process.collects(&file).await;
+        assert!(stored(&found).was_there && stored(&found).by_contents);
         let object = collection.source.object(&name("same.bin")).unwrap();
         assert!(object.metadata.is_empty(), "it is the one that was there");
         assert_eq!(collection.source.uploads(), 0, "what was sent is removed");
@@ -91,6 +92,26 @@ async fn fail_refuses_to_replace_and_takes_the_same_contents_for_done() {
         collection.assert_stored("kept.bin", &file);
         collection.source.remove(&name("kept.bin"));
     }
+}
+
+/// The role of a stack may write only objects that begin with the text before the first placeholder.
+#[tokio::test]
+async fn keep_both_does_not_leave_the_prefix_of_the_template() {
+    let mut collection = Collection::new().await;
+    collection.set("COLLECT_IF_EXISTS", "keep-both");
+    collection.set("COLLECT_OBJECT_KEY", "day.1-{name}");
+    let process = collection.process().await;
+    for (contents, expected) in [("first", "day.1-README"), ("second", "day.1-README.1")] {
+        let file = collection.leave("README", contents.as_bytes());
+        let file = RemoteFile { modified: file.modified.map(|time| time + contents.len() as u32), ..file };
+        collection.date("README", file.modified.unwrap().into());
+        assert_eq!(process.collects(&file).await.destination.object_key, expected);
+    }
+    collection.set("COLLECT_OBJECT_KEY", "all.{ext}");
+    let file = collection.leave("README", b"x");
+    let error = collection.process().await.collect(&file, None).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::InvalidConfig);
+    assert!(error.message().contains("lets every key begin with \"all.\""), "{error}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The other direction: what partners leave on their servers.
 
 mod command_line;
+mod desk;
 mod directories;
 mod doctor;
 mod existing;
@@ -8,6 +9,7 @@ mod looks;
 mod loops;
 mod reading;
 mod records;
+mod replaced;
 mod servers;
 mod settling;
 mod shelf;

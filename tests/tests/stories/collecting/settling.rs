@@ -79,13 +79,20 @@ async fn a_file_is_deleted_and_an_object_that_was_there_is_said() {
     }
     let receipt = watching.settle(&checkpoint, 0).await.unwrap();
     assert_eq!(receipt.outcome, CollectOutcome::AlreadyCollected);
-    assert!(receipt.reason.unwrap().contains("metadata"));
+    assert!(receipt.reason.unwrap().contains("metadata names this file"));
     assert_eq!(receipt.afterwards.as_deref(), Some("deleted"));
     assert_eq!(paths(&watching), ["b.csv"]);
     let again = watching.settle(&checkpoint, 1).await.unwrap();
     assert_eq!(again.afterwards.as_deref(), Some("deleted"), "the first call has done it");
     let by_another = watching.settle(&checkpoint, 0).await.unwrap();
     assert_eq!(by_another.afterwards.as_deref(), Some("gone"));
+    // Another object that happens to have the same contents.
+    if let CollectPhase::Verified(stored) = &mut checkpoint.phase {
+        stored.by_contents = true;
+    }
+    let identical = watching.settle(&checkpoint, 0).await.unwrap();
+    assert_eq!(identical.outcome, CollectOutcome::AlreadyCollected);
+    assert!(identical.reason.unwrap().contains("an object with the same contents"));
 }
 
 #[tokio::test]
@@ -228,33 +235,40 @@ async fn without_rights() -> Watching {
     }
 }
 
+/// Settles three files, one after the other, of a partner who permits neither.
+async fn settled_without_rights(afterwards: &str, words: &str) {
+    let mut watching = without_rights().await;
+    watching.set("COLLECT_AFTERWARDS", afterwards);
+    for name in ["a.csv", "b.csv", "c.csv"] {
+        watching.put(name, "x", LONG_AGO);
+    }
+    assert_eq!(watching.look().await.started, 3);
+    let deps = watching.settling();
+    let started = std::time::Instant::now();
+    for name in ["a.csv", "b.csv", "c.csv"] {
+        let checkpoint = watching.verified(watching.file(name));
+        let receipt = watching.settle_with(&deps, &checkpoint, 0).await.unwrap();
+        assert_eq!(receipt.outcome, CollectOutcome::Collected);
+        assert_eq!(receipt.afterwards.as_deref(), Some("left"));
+        let warning = &receipt.warnings[0];
+        assert!(warning.contains(words) && warning.contains("COLLECT_AFTERWARDS to leave"), "{warning}");
+    }
+    assert!(
+        started.elapsed() < Duration::from_secs(14),
+        "the refusal is believed sooner for each further file"
+    );
+    assert_eq!(paths(&watching), ["a.csv", "b.csv", "c.csv"]);
+    let look = watching.look().await;
+    assert_eq!((look.started, look.started_before), (0, 3), "kept, and not taken again");
+}
+
 #[tokio::test]
 async fn story_277_without_the_right_to_move_or_delete_a_file_is_kept_and_not_taken_again() {
-    for (afterwards, words) in [("archive", "was not archived"), ("delete", "was not deleted")] {
-        let mut watching = without_rights().await;
-        watching.set("COLLECT_AFTERWARDS", afterwards);
-        for name in ["a.csv", "b.csv", "c.csv"] {
-            watching.put(name, "x", LONG_AGO);
-        }
-        assert_eq!(watching.look().await.started, 3);
-        let deps = watching.settling();
-        let started = std::time::Instant::now();
-        for name in ["a.csv", "b.csv", "c.csv"] {
-            let checkpoint = watching.verified(watching.file(name));
-            let receipt = watching.settle_with(&deps, &checkpoint, 0).await.unwrap();
-            assert_eq!(receipt.outcome, CollectOutcome::Collected);
-            assert_eq!(receipt.afterwards.as_deref(), Some("left"));
-            let warning = &receipt.warnings[0];
-            assert!(warning.contains(words) && warning.contains("COLLECT_AFTERWARDS to leave"), "{warning}");
-        }
-        assert!(
-            started.elapsed() < Duration::from_secs(14),
-            "the refusal is believed sooner for each further file"
-        );
-        assert_eq!(paths(&watching), ["a.csv", "b.csv", "c.csv"]);
-        let look = watching.look().await;
-        assert_eq!((look.started, look.started_before), (0, 3), "kept, and not taken again");
-    }
+    // Each waits for some seconds, for a refusal that passes.
+    tokio::join!(
+        settled_without_rights("archive", "was not archived"),
+        settled_without_rights("delete", "was not deleted")
+    );
 }
 
 /// A virus scanner holds the file for a moment.

@@ -161,7 +161,13 @@ impl Watching {
         let checksum = Checksum { algorithm: ChecksumAlgorithm::Crc64Nvme, value: "AAAAAAAAAAA=".into() };
         let (etag, version_id) = ("etag".to_owned(), Some("version".to_owned()));
         CollectCheckpoint {
-            phase: CollectPhase::Verified(StoredObject { etag, version_id, checksum, was_there: false }),
+            phase: CollectPhase::Verified(StoredObject {
+                etag,
+                version_id,
+                checksum,
+                was_there: false,
+                by_contents: false,
+            }),
             destination: Destination { bucket: self.bridge.bucket.clone(), object_key: file.path.clone() },
             report: CollectReport {
                 started_at: "2026-03-01T12:00:10Z".into(),

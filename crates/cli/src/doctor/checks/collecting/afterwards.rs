@@ -26,11 +26,32 @@ pub(in crate::doctor) async fn check(doctor: &mut Doctor) -> Step<Finding> {
     }
     match afterwards {
         Afterwards::Archive { .. } => archive(doctor, &collecting, path).await,
-        Afterwards::Delete | Afterwards::Leave => Ok(match doctor.remove(&path).await? {
-            Reply::Done(()) => Finding::ok("a file can be deleted"),
-            Reply::Refused(status) => refused("deleted", &status),
-        }),
+        Afterwards::Delete | Afterwards::Leave => delete(doctor, &collecting, path).await,
     }
+}
+
+/// Deletes the file as `settle-remote` does, which moves it aside first.
+async fn delete(doctor: &mut Doctor, collecting: &Collecting, path: String) -> Step<Finding> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let aside = Afterwards::aside_path(&collecting.settings.directory, name, "doctor");
+    let sftp = doctor.sftp()?;
+    doctor.scratch.remember(&aside);
+    let renamed = answer(request(&sftp, &path, &aside, Onto::Free).await)?;
+    let path = if renamed.is_done() {
+        doctor.scratch.renamed(&path, &aside);
+        aside
+    } else {
+        doctor.scratch.forget(&aside);
+        path
+    };
+    Ok(match (doctor.remove(&path).await?, renamed) {
+        (Reply::Refused(status), _) => refused("deleted", &status),
+        (Reply::Done(()), Reply::Done(())) => Finding::ok("a file can be deleted"),
+        (Reply::Done(()), Reply::Refused(status)) => Finding::warn(
+            format!("a file can be deleted, but not renamed: {status}"),
+            "ask the partner to let our user rename files. Otherwise each receipt has a warning: a file that the partner puts into the place at the moment of the deletion is deleted, too",
+        ),
+    })
 }
 
 async fn archive(doctor: &mut Doctor, collecting: &Collecting, path: String) -> Step<Finding> {
