@@ -57,7 +57,7 @@ async fn look(stack: &Stack<'_>, started: u64) -> Result<()> {
     let listing = output.get("listing").unwrap_or(output);
     let count = |name: &str| listing[name].as_u64().unwrap_or_default();
     paragraph(&format!(
-        "A look at the directory: {} collections started, {} names passed over.",
+        "A look at the directory. Collections started: {}; names passed over: {}.",
         count("started"),
         count("passed_over")
     ));
