@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
     /// can be archived or deleted. Reads no file of the partner's.
     #[arg(long, conflicts_with_all = ["write", "object_key"], verbatim_doc_comment)]
     pub(crate) collect: bool,
-    /// Read this file, too, if the partner agrees
+    /// Read this file too, if the partner agrees
     ///
     /// A path below COLLECT_DIRECTORY.
     #[arg(long, value_name = "PATH", requires = "collect", verbatim_doc_comment)]
