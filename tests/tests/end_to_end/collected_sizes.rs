@@ -28,6 +28,8 @@ const GIB: u64 = 1024 * MIB;
 
 /// For every size: three parts, what is on its way, and the process itself.
 const MEMORY_MAX_KIB: u64 = 48 * 1024;
+/// Bytes of the parts that are on their way at the same time.
+const PARTS_AT_ONCE: u64 = 3 * 8 * MIB;
 /// More than this is added to the peak by half of the slices at most: a leak would show in each.
 const GROWTH_KIB: u64 = 1024;
 
@@ -115,8 +117,7 @@ async fn is_collected_in_slices(case: Case) {
     let took = started.elapsed();
 
     let receipt = receipt(&execution);
-    assert_eq!((&receipt["outcome"], &receipt["bytes_read"]), (&json!("collected"), &json!(case.length)));
-    assert_eq!(receipt["checksum"]["value"], checksum, "{receipt}");
+    assert_eq!((&receipt["outcome"], &receipt["checksum"]["value"]), (&json!("collected"), &json!(checksum)));
     let stored = source.object("inbox/large.bin").unwrap();
     assert_eq!((stored.length, stored.checksum, source.uploads()), (case.length, Some(checksum), 0));
     let left: Vec<_> =
@@ -126,7 +127,14 @@ async fn is_collected_in_slices(case: Case) {
     let steps = stack.steps(&execution.arn).await.unwrap();
     let slices = steps.iter().filter(|step| step.state == "Collect").count();
     let peaks: Vec<u64> = peaks.values().map(|peak| peak / 1024).collect();
-    println!("{} MiB took {took:?} in {slices} slices", case.length / MIB);
+    // What was read of parts that S3 did not have yet is read again in the next slice.
+    let again = receipt["bytes_read"].as_u64().unwrap() - case.length;
+    println!(
+        "{} MiB took {took:?} in {slices} slices; {} KiB were read again",
+        case.length / MIB,
+        again / 1024
+    );
+    assert!(again <= slices as u64 * PARTS_AT_ONCE, "{again} bytes were read again in {slices} slices");
     println!("KiB used by the end of each: {peaks:?}");
     assert!(slices >= case.slices_min, "{slices} slices");
     assert!(peaks.iter().all(|peak| *peak < MEMORY_MAX_KIB), "{peaks:?}");

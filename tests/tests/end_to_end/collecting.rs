@@ -21,9 +21,9 @@ const MIB: u64 = 1024 * 1024;
 
 /// A file that is read in slices, on so slow a line, by a function that has so few seconds. The local S3 computes the
 /// checksum of some ten million bytes a second.
-const LARGE: u64 = 96 * MIB;
-const SLOW: u64 = 10_000_000;
-const TIMEOUT: u64 = 4;
+const LARGE: u64 = 64 * MIB;
+const SLOW: u64 = 6_000_000;
+const TIMEOUT: u64 = 6;
 
 /// A bridge that collects from the directory `out` of this partner, and the bucket where the files land.
 async fn collecting<'a>(
@@ -117,7 +117,7 @@ async fn a_schedule_collects_and_archives_files_of_any_size() {
     let large = object(aws, &inbox, "from/large.bin").await;
     assert_eq!(pattern::difference(&large[..], LARGE).unwrap(), None);
     let in_slices = slices(&stack, &collected[1]).await;
-    assert!(in_slices >= 3, "{} took {in_slices} slices", collected[1].file_path());
+    assert!(in_slices >= 2, "{} took {in_slices} slices", collected[1].file_path());
     let (left, archived) = (names(&partner.root.join("out")), names(&partner.root.join("out/.done")));
     assert_eq!((left, archived.len()), (vec!["not yet.part".to_owned()], 3), "{archived:?}");
 
