@@ -13,8 +13,11 @@ use integration_tests::pattern;
 use crate::collection::{BUCKET, Collection};
 use crate::support::MIB;
 
-/// Three parts, what is on its way, and the process itself.
-const MEMORY_MAX: u64 = 56 * MIB;
+/// The process itself. A binary for development takes twice as much as one of the profile `release`.
+const ITSELF_MAX: u64 = 40 * MIB;
+
+/// Beside that: three parts, and what is on its way.
+const MORE_MAX: u64 = 30 * MIB;
 
 /// Another binary than that which cargo builds for development, such as one of the profile `release`.
 const BINARY: &str = "BRIDGE_COLLECT_BINARY";
@@ -54,9 +57,11 @@ async fn collected(collection: &Collection, length: u64) -> u64 {
 async fn memory_does_not_grow_with_the_file() {
     let collection = Collection::new().await;
     collection.source.quirks(Quirks { forgets: true, ..Quirks::default() });
-    for length in [64 * 1024, 64 * MIB, 256 * MIB] {
+    let itself = collected(&collection, 64 * 1024).await;
+    assert!(itself < ITSELF_MAX, "{itself}");
+    for length in [64 * MIB, 256 * MIB] {
         let peak = collected(&collection, length).await;
-        assert!(peak < MEMORY_MAX, "{length} bytes: {peak}");
+        assert!(peak < itself + MORE_MAX, "{length} bytes: {peak}, and {itself} for a small file");
     }
 }
 
@@ -67,6 +72,6 @@ async fn memory_does_not_grow_with_a_file_of_4_gib() {
     collection.source.quirks(Quirks { forgets: true, ..Quirks::default() });
     for length in [1024 * MIB, 4096 * MIB] {
         let peak = collected(&collection, length).await;
-        assert!(peak < MEMORY_MAX, "{length} bytes: {peak}");
+        assert!(peak < ITSELF_MAX + MORE_MAX, "{length} bytes: {peak}");
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct CollectArguments {
     /// Print what would be collected, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Print only the receipts, as JSON, one on each line
+    /// Print only receipts, as JSON, one on each line
     #[arg(long)]
     json: bool,
     /// Directory for the state of unfinished runs

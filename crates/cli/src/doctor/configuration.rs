@@ -71,13 +71,13 @@ pub(crate) struct Arguments {
     /// same ending and the same length.
     #[arg(long, value_name = "KEY", verbatim_doc_comment)]
     pub(crate) object_key: Option<String>,
-    /// Check what collecting needs, instead of deliveries
+    /// Check what collecting needs instead
     ///
     /// Lists COLLECT_DIRECTORY, and tries with a file of its own whether files
     /// can be archived or deleted. Reads no file of the partner's.
     #[arg(long, conflicts_with_all = ["write", "object_key"], verbatim_doc_comment)]
     pub(crate) collect: bool,
-    /// Read this file, too, with the partner's consent
+    /// Read this file too, if the partner agrees
     ///
     /// A path below COLLECT_DIRECTORY.
     #[arg(long, value_name = "PATH", requires = "collect", verbatim_doc_comment)]

@@ -31,6 +31,8 @@ pub(super) struct Watching {
     /// The state machine that collects. Its executions end at once.
     pub(super) collections: String,
     pub(super) limits: Limits,
+    /// The time of a call of SettleRemote, if it has an end.
+    pub(super) time: Option<Duration>,
 }
 
 /// What stays between two calls of a warm function.
@@ -53,7 +55,7 @@ impl Watching {
         bridge.set("SFTP_LOCATION", "in");
         std::fs::create_dir(bridge.partner.root.join(DIRECTORY)).unwrap();
         let collections = machine(&bridge, json!({"Type": "Succeed"})).await;
-        Self { bridge, collections, limits: Limits::default() }
+        Self { bridge, collections, limits: Limits::default(), time: None }
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str) {
@@ -211,7 +213,8 @@ impl Watching {
         };
         let credential = self.credential().await;
         let input = SettleRemoteInput { execution, credential, checkpoint: checkpoint.clone() };
-        let progress = settle_remote::handle(deps, through_json(input), Deadline::NEVER).await?;
+        let deadline = self.time.map_or(Deadline::NEVER, Deadline::after);
+        let progress = settle_remote::handle(deps, through_json(input), deadline).await?;
         match through_json(progress) {
             CollectProgress::Receipt(receipt) => Ok(*receipt),
             CollectProgress::Checkpoint(checkpoint) => panic!("{checkpoint:?}"),
