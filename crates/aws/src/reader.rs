@@ -42,9 +42,9 @@ pub struct ObjectReader {
 const RANGE: u64 = 4 * 1024 * 1024;
 /// Maximum number of parallel requests.
 const STREAMS_MAX: usize = 3;
-/// After this many bytes, the pace is judged. The first ones fill the windows of the connection at the pace of S3, which
-/// says nothing about the pace of the server.
-const JUDGED_AFTER: u64 = 16 * 1024 * 1024;
+/// The pace is judged after this many bytes, if the server is distant. The first ones fill the windows of the connection
+/// at the pace of S3, which says nothing about the pace of the server.
+const JUDGED_AFTER_FAR: u64 = 16 * 1024 * 1024;
 /// Rate above which parallel requests do not help, in bytes per second.
 const FAST: f64 = 200e6;
 /// Maximum number of consecutive bodies that break off without a single byte.
@@ -71,19 +71,20 @@ impl From<Error> for Unread {
 
 /// How long the caller waits for the reader.
 struct Pace {
+    judged_after: u64,
     since: Instant,
     waited: Duration,
     bytes: u64,
 }
 
 impl Pace {
-    fn start() -> Self {
-        Self { since: Instant::now(), waited: Duration::ZERO, bytes: 0 }
+    fn start(judged_after: u64) -> Self {
+        Self { judged_after, since: Instant::now(), waited: Duration::ZERO, bytes: 0 }
     }
 
     /// Whether S3 is the bottleneck. `None` until enough bytes were read to tell.
     fn is_slow(&self) -> Option<bool> {
-        (self.bytes >= JUDGED_AFTER).then(|| {
+        (self.bytes >= self.judged_after).then(|| {
             let elapsed = self.since.elapsed();
             let rate = self.bytes as f64 / elapsed.as_secs_f64().max(1e-6);
             rate < FAST && self.waited > elapsed / 2
@@ -106,7 +107,7 @@ impl ObjectReader {
             fetching: JoinSet::new(),
             streams: 1,
             streams_max: STREAMS_MAX,
-            pace: Pace::start(),
+            pace: Pace::start(RANGE),
             kept: None,
         }
     }
@@ -118,6 +119,13 @@ impl ObjectReader {
             range.body = body;
         }
         reader
+    }
+
+    /// For a server whose large windows take the first bytes at once.
+    #[must_use]
+    pub fn for_distant_server(mut self) -> Self {
+        self.pace.judged_after = JUDGED_AFTER_FAR;
+        self
     }
 
     /// The next bytes. `None` at the end.
@@ -181,7 +189,7 @@ impl ObjectReader {
 
     fn adapt(&mut self) {
         let Some(slow) = self.pace.is_slow() else { return };
-        self.pace = Pace::start();
+        self.pace = Pace::start(self.pace.judged_after);
         if !slow || self.streams >= self.streams_max {
             return;
         }
@@ -343,10 +351,14 @@ mod tests {
     #[test]
     fn the_pace_is_judged_after_the_windows_are_full() {
         let second = Duration::from_secs(1);
-        let after = |bytes, waited| Pace { since: Instant::now() - second, waited, bytes }.is_slow();
-        assert_eq!(after(JUDGED_AFTER - 1, second), None);
-        assert_eq!(after(JUDGED_AFTER, second * 9 / 10), Some(true));
-        assert_eq!(after(JUDGED_AFTER, second / 3), Some(false), "the server is slower");
-        assert_eq!(after(400_000_000, second * 9 / 10), Some(false), "more requests would not help");
+        let after = |judged_after, bytes, waited| {
+            Pace { judged_after, since: Instant::now() - second, waited, bytes }.is_slow()
+        };
+        for judged_after in [RANGE, JUDGED_AFTER_FAR] {
+            assert_eq!(after(judged_after, judged_after - 1, second), None);
+            assert_eq!(after(judged_after, judged_after, second * 9 / 10), Some(true));
+            assert_eq!(after(judged_after, judged_after, second / 3), Some(false), "the server is slower");
+            assert_eq!(after(judged_after, 400_000_000, second * 9 / 10), Some(false), "S3 is fast");
+        }
     }
 }

@@ -12,6 +12,7 @@ use integration_tests::object_source::Pace;
 use integration_tests::partner::Partner;
 use integration_tests::pattern;
 use integration_tests::wire::kind;
+use sftp::AHEAD_MAX;
 
 use crate::support::{Delivery, MIB, wait_until};
 
@@ -239,11 +240,11 @@ async fn a_killed_process_is_continued_by_the_next() {
     let mut delivery = Delivery::new().await;
     delivery.set("SFTP_PROOF", "size");
     let (partial, arrived) = killed_in_the_middle(&delivery).await;
-    // The last 16 MiB are not believed to be there, although the file is that long.
+    // The last bytes are not believed to be there, although the file is that long.
     let file = File::options().write(true).open(partial).unwrap();
-    file.write_all_at(&vec![0; 16 * MIB as usize], arrived - 16 * MIB).unwrap();
+    file.write_all_at(&vec![0; AHEAD_MAX as usize], arrived - AHEAD_MAX).unwrap();
     let receipt = run_again(&delivery).await;
-    assert_eq!(receipt.bytes_sent, LENGTH - (arrived - 16 * MIB), "only what may not be there is sent");
+    assert_eq!(receipt.bytes_sent, LENGTH - (arrived - AHEAD_MAX), "only what may not be there is sent");
     assert_eq!((receipt.proof, receipt.source_checksum_matched), (Some(Proof::Size), Some(true)));
 }
 

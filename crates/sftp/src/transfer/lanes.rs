@@ -77,6 +77,13 @@ fn plan(line: Line, remaining: u64, caps: Caps) -> Plan {
     Plan { connections, channels: channels.max(1) }
 }
 
+impl Sftp {
+    /// Whether the round trip is so long that the window limits the rate of a channel.
+    pub fn is_distant(&self) -> bool {
+        self.round_trip() >= FAR
+    }
+}
+
 /// An open file on one channel.
 pub(crate) struct Lane {
     pub(crate) sftp: Arc<Sftp>,

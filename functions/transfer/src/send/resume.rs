@@ -96,6 +96,9 @@ impl Sending<'_> {
             0 => ObjectReader::with_body(s3, object, body),
             _ => ObjectReader::new(s3, object, offset),
         };
+        if sftp.is_distant() {
+            reader = reader.for_distant_server();
+        }
         // A call that was killed left no checkpoint. But it sent at most this much more than was acknowledged.
         let proved = reaches.min(object.size).saturating_sub(AHEAD_MAX);
         if self.is_believed() && proved > offset {
