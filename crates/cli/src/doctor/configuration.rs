@@ -73,8 +73,8 @@ pub(crate) struct Arguments {
     pub(crate) object_key: Option<String>,
     /// Check what collecting needs instead
     ///
-    /// Lists COLLECT_DIRECTORY, and tries with a file of its own whether files
-    /// can be archived or deleted. Reads no file of the partner's.
+    /// Lists COLLECT_DIRECTORY, and tries with a file of its own whether
+    /// files can be archived or deleted. Reads no file of the partner's.
     #[arg(long, conflicts_with_all = ["write", "object_key"], verbatim_doc_comment)]
     pub(crate) collect: bool,
     /// Read this file too, if the partner agrees
