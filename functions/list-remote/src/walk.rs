@@ -317,7 +317,7 @@ impl<'a> Walk<'a> {
     }
 
     fn let_wait(&mut self, below: Below) -> Result<()> {
-        self.waiting_bytes += below.path.len();
+        self.waiting_bytes += below.path.len() + ENTRY;
         if self.waiting_bytes > self.limits.waiting {
             return Err(self.too_much("more directories than can be looked into", &below));
         }
@@ -325,6 +325,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 }
+
+/// Memory of a directory that waits, beside its path, in bytes.
+const ENTRY: usize = 64;
 
 /// Whether the walk goes on after a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
