@@ -276,9 +276,11 @@ fn metadata(request: &Request) -> HashMap<String, String> {
 
 /// Numbers and entity tags of the parts in the request that puts them together.
 fn completed(xml: &str) -> Vec<(u64, String)> {
+    // The SDK of Rust and that of Go escape quotation marks differently.
+    let unescaped = |text: &str| text.replace("&quot;", "\"").replace("&#34;", "\"");
     let between = |text: &str, tag: &str| {
         let (_, rest) = text.split_once(&format!("<{tag}>"))?;
-        Some(rest.split_once(&format!("</{tag}>"))?.0.replace("&quot;", "\""))
+        Some(unescaped(rest.split_once(&format!("</{tag}>"))?.0))
     };
     let parts = xml.split("<Part>").skip(1);
     parts
