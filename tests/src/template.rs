@@ -28,6 +28,8 @@ pub struct Query {
     pub name: String,
     /// What it searches for.
     pub text: String,
+    /// Only stacks that collect have it.
+    pub is_of_collections: bool,
 }
 
 /// The saved queries.
@@ -36,7 +38,8 @@ pub fn queries(template: &str) -> Vec<Query> {
     let query = |part: &str| {
         let name = part.split_once("${AWS::StackName}/").unwrap().1.split('"').next().unwrap().to_owned();
         let text = block(part.split_once("      QueryString: |\n").unwrap().1, 8);
-        Query { name, text }
+        let is_of_collections = part.contains("Condition: ShowsCollections\n");
+        Query { name, text, is_of_collections }
     };
     parts.map(query).collect()
 }
@@ -47,7 +50,9 @@ pub fn runbook_queries() -> Vec<Query> {
     let starts = ["fields ", "filter "];
     let blocks = runbook.split("```").filter_map(|part| part.split_once('\n')).map(|(_, text)| text.trim());
     let texts = blocks.filter(|text| starts.iter().any(|start| text.starts_with(start)));
-    texts.map(|text| Query { name: "docs/errors.md".into(), text: text.to_owned() }).collect()
+    let query =
+        |text: &str| Query { name: "docs/errors.md".into(), text: text.to_owned(), is_of_collections: false };
+    texts.map(query).collect()
 }
 
 /// The lines that are indented by at least this number of spaces, without them.
@@ -102,7 +107,7 @@ mod tests {
     #[test]
     fn fields_are_told_from_words_of_the_language() {
         let text = "fields @timestamp, a.b\n| filter c = \"not this\" and ispresent(d)\n| stats count(*) as e by f\n| sort e desc";
-        let query = Query { name: String::new(), text: text.into() };
+        let query = Query { name: String::new(), text: text.into(), is_of_collections: false };
         assert_eq!(query.fields(), ["a.b", "c", "d", "f"].map(str::to_owned).into());
     }
 }

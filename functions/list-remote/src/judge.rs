@@ -79,11 +79,13 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether the directory at this path holds what was collected.
+    /// Whether the directory at this path holds what was collected. Upper and lower case are the same, as they are for
+    /// some servers.
     fn is_archive(&self, path: &str) -> bool {
+        let is_same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
         let archive = self.archive_of(path);
-        name_of(path) == ARCHIVE
-            || archive.is_some_and(|archive| archive.trim_end_matches('/') == self.on_server(path))
+        is_same(name_of(path), ARCHIVE)
+            || archive.is_some_and(|archive| is_same(archive.trim_end_matches('/'), &self.on_server(path)))
     }
 
     /// Where files that are beside `path` are archived, on the server. `None` if nothing is archived.

@@ -7,7 +7,7 @@ pub struct Limits {
     pub names: u64,
     /// Maximum number of levels below the directory.
     pub depth: u32,
-    /// Maximum length of the paths of directories that wait to be read, in bytes.
+    /// Maximum memory of the directories that wait to be read, in bytes.
     pub waiting: usize,
     /// Maximum number of markers in one directory. Each takes eight bytes.
     pub markers: usize,

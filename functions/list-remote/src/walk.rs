@@ -299,7 +299,7 @@ impl<'a> Walk<'a> {
     }
 
     fn let_wait(&mut self, below: Below) -> Result<()> {
-        self.waiting_bytes += below.path.len();
+        self.waiting_bytes += below.path.len() + ENTRY;
         if self.waiting_bytes > self.limits.waiting {
             return Err(self.too_much("more directories than can be looked into", &below));
         }
@@ -307,6 +307,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 }
+
+/// Memory of a directory that waits, beside its path, in bytes.
+const ENTRY: usize = 64;
 
 /// How reading a directory ended.
 enum Read<T> {

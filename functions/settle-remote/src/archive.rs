@@ -1,6 +1,6 @@
 //! Moves the file into the archive. Nothing that is there is replaced.
 
-use bridge::collect::RemoteFile;
+use bridge::collect::{Afterwards, RemoteFile};
 use bridge::{NUMBER_MAX, Result};
 use partner::files::{Made, Onto, Reply, make_directory, request};
 use sftp::Status;
@@ -185,10 +185,14 @@ impl Work<'_> {
         if self.put_back(file, target).await? {
             return Ok(self.changed(file, "it was replaced while it was being archived"));
         }
+        // Under a name of the archive, it would be deleted after COLLECT_ARCHIVE_DAYS.
+        let aside = Afterwards::aside_path(&file.directory, &file.path, &self.call.input.execution.id);
+        let is_aside = Reply::of(self.sftp.rename_noreplace(target, &aside).await)?.is_done();
+        let lies_at = if is_aside { aside.as_str() } else { target };
         Ok(Settled {
-            became: Became::Archived(target.to_owned()),
+            became: if is_aside { Became::Left } else { Became::Archived(target.to_owned()) },
             warning: Some(format!(
-                "{target:?} is not the file that was collected: the partner replaced {:?} just before it was archived. Move it back, and it is collected",
+                "{lies_at:?} is not the file that was collected: the partner replaced {:?} just before it was archived. Move it back, and it is collected",
                 file.remote_path()
             )),
         })

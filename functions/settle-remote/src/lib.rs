@@ -36,7 +36,7 @@ pub async fn handle(deps: &Deps, input: SettleRemoteInput, deadline: Deadline) -
     let call = Call::new(deps, &input, deadline);
     let mut checkpoint = input.checkpoint.clone();
     // Boxed: the future of a whole call is too large for the stack of a small thread.
-    let became = Box::pin(call.settle(&mut checkpoint)).await?;
+    let became = Box::pin(call.settle(&mut checkpoint, &stored)).await?;
     tracing::info!(?became, path = checkpoint.file.path, "the file is settled");
     let receipt = receipt(&call, &checkpoint, &stored, &became);
     let progress = CollectProgress::Receipt(Box::new(receipt));

@@ -4,7 +4,7 @@ use bridge::Result;
 use bridge::collect::RemoteFile;
 
 use crate::show::{Shown, show};
-use crate::work::{Collected, Settled, Work};
+use crate::work::{Collected, Contents, Settled, Work};
 
 impl Work<'_> {
     /// Settles the marker of a file that is gone from its place. Returns a warning.
@@ -19,7 +19,7 @@ impl Work<'_> {
         }
         let Shown::File { size: Some(size), modified } = shown? else { return Ok(None) };
         let marker = RemoteFile { size, modified, ..marker };
-        let collected = Collected { file: &marker, checksum: None };
+        let collected = Collected { file: &marker, contents: Contents::MarkerOf(file) };
         let Settled { warning, .. } = Box::pin(self.settle(collected)).await?;
         Ok(warning.map(|warning| format!("the marker: {warning}")))
     }

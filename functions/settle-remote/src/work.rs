@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use bridge::collect::{Afterwards, CollectCheckpoint, RemoteFile};
+use bridge::collect::{Afterwards, CollectCheckpoint, RemoteFile, StoredObject};
 use bridge::{Checksum, Result};
-use partner::files::{Onto, Reply, request};
+use partner::files::Reply;
 use sftp::{Sftp, Status};
 
 use crate::call::Call;
@@ -66,12 +66,20 @@ impl Settled {
     }
 }
 
-/// A file that was collected.
+/// A file that was collected, or its marker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Collected<'f> {
     pub(crate) file: &'f RemoteFile,
-    /// CRC-64/NVME of its contents. `None` for a marker, whose contents nobody has read.
-    pub(crate) checksum: Option<&'f Checksum>,
+    pub(crate) contents: Contents<'f>,
+}
+
+/// What is known of a file's contents.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Contents<'f> {
+    /// CRC-64/NVME.
+    Checksum(&'f Checksum),
+    /// It is the marker of this file: nobody has read it, and it says no more than its name.
+    MarkerOf(&'f RemoteFile),
 }
 
 /// What the server shows of the file.
@@ -97,9 +105,13 @@ impl<'a> Work<'a> {
         Self { call, sftp }
     }
 
-    pub(crate) async fn run(&self, checkpoint: &mut CollectCheckpoint) -> Result<Became> {
-        let checksum = checkpoint.stored().map(|stored| &stored.checksum);
-        let Settled { became, warning } = self.settle(Collected { file: &checkpoint.file, checksum }).await?;
+    pub(crate) async fn run(
+        &self,
+        checkpoint: &mut CollectCheckpoint,
+        stored: &StoredObject,
+    ) -> Result<Became> {
+        let contents = Contents::Checksum(&stored.checksum);
+        let Settled { became, warning } = self.settle(Collected { file: &checkpoint.file, contents }).await?;
         warning.into_iter().for_each(|warning| checkpoint.warn(warning));
         if became != Became::Left
             && let Some(warning) = self.settle_marker(&checkpoint.file).await?
@@ -140,7 +152,8 @@ impl<'a> Work<'a> {
         if !matches!(show(self.sftp, &path).await?, Shown::Nothing) {
             return Ok(false);
         }
-        let asked = Reply::of(request(self.sftp, from, &path, Onto::Free).await)?;
+        // Never by the request that may replace: the partner may put a file there at this moment.
+        let asked = Reply::of(self.sftp.rename_noreplace(from, &path).await)?;
         Ok(match show(self.sftp, from).await? {
             Shown::Nothing => true,
             Shown::File { .. } | Shown::Other(_) => false,

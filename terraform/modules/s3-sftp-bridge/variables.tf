@@ -591,7 +591,7 @@ variable "collect_archive_directory" {
 }
 
 variable "collect_archive_days" {
-  description = "Days after which archived files are deleted, counted from the time in the archived name. Files that the bridge did not name are never deleted. 0 keeps all of them. Default: 0."
+  description = "Days after which archived files are deleted, counted from the time in the archived name. Only names of the form YYYYMMDDHHMMSS-NAME are deleted: keep no other files of such names there. 0 keeps all of them. Default: 0."
   type        = number
   default     = null
 

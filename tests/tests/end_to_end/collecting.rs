@@ -15,6 +15,7 @@ use integration_tests::{pattern, schema};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::watching::assert_collections_are_measured;
 use crate::{PATIENCE, RETRIES, document, receipt};
 
 const MIB: u64 = 1024 * 1024;
@@ -272,6 +273,7 @@ async fn one_stack_does_both_directions_and_neither_takes_what_the_other_wrote()
     assert_eq!(keys(aws, &inbox).await, ["from/answer.csv"]);
     assert_eq!(names(&partner.root.join("in/to")), ["question.csv"]);
     assert_eq!(stack.executions().await.unwrap().len(), 1);
+    assert_collections_are_measured(aws, "both-directions").await;
 }
 
 #[tokio::test]

@@ -7,10 +7,14 @@ use aws::metrics::{Metric, NAMESPACE};
 use integration_tests::ministack::{self, MiniStack};
 use integration_tests::partner::Partner;
 use integration_tests::stack::Stack;
-use integration_tests::template::{dashboard, queries, runbook_queries, template};
+use integration_tests::template::{Query, dashboard, queries, runbook_queries, template};
 use serde_json::{Value, json};
 
 use crate::{PATIENCE, receipt};
+
+/// The metrics of the other direction.
+const OF_COLLECTIONS: [Metric; 3] =
+    [Metric::FilesCollected, Metric::BytesCollected, Metric::SecondsToCollect];
 
 /// The log lines of a stack's functions.
 async fn lines(aws: &MiniStack, stack: &str) -> Vec<Value> {
@@ -102,7 +106,8 @@ async fn story_235_the_metrics_and_the_fields_of_the_queries_are_in_real_log_lin
 
     let lines = lines(aws, "watching").await;
     let written: BTreeSet<&str> = lines.iter().flat_map(declared).collect();
-    assert_eq!(written, Metric::ALL.iter().map(|metric| metric.name()).collect());
+    let of_deliveries = Metric::ALL.iter().filter(|metric| !OF_COLLECTIONS.contains(metric));
+    assert_eq!(written, of_deliveries.map(|metric| metric.name()).collect());
     let seen = measured(&lines, "seen.txt", Metric::FilesDelivered);
     let [seen] = seen.as_slice() else { panic!("once for each file: {seen:?}") };
     assert_eq!((&seen["BytesDelivered"], &seen["Stack"]), (&4.0.into(), &"watching".into()));
@@ -110,12 +115,31 @@ async fn story_235_the_metrics_and_the_fields_of_the_queries_are_in_real_log_lin
     let away = measured(&lines, "waits.txt", Metric::SecondsUnreachable);
     assert!(away.last().unwrap()["SecondsUnreachable"] == 0.0, "{away:?}");
 
+    let saved = queries(&template()).into_iter().filter(|query| !query.is_of_collections);
+    assert_fields(&lines, saved.chain(runbook_queries()));
+}
+
+/// All fields that the queries name are in these lines.
+fn assert_fields(lines: &[Value], queries: impl Iterator<Item = Query>) {
     let mut known = BTreeSet::new();
     lines.iter().for_each(|line| fields(line, "", &mut known));
-    for query in queries(&template()).into_iter().chain(runbook_queries()) {
+    for query in queries {
         let unknown: Vec<String> = query.fields().difference(&known).cloned().collect();
         assert!(unknown.is_empty(), "{:?} names {unknown:?}; there are {known:?}", query.name);
     }
+}
+
+/// The same for a stack that has collected.
+pub(crate) async fn assert_collections_are_measured(aws: &MiniStack, stack: &str) {
+    let lines = lines(aws, stack).await;
+    let written: BTreeSet<&str> = lines.iter().flat_map(declared).collect();
+    for metric in OF_COLLECTIONS {
+        assert!(written.contains(metric.name()), "{}: {written:?}", metric.name());
+    }
+    let saved: Vec<Query> =
+        queries(&template()).into_iter().filter(|query| query.is_of_collections).collect();
+    assert!(saved.len() >= 2);
+    assert_fields(&lines, saved.into_iter());
 }
 
 #[tokio::test]

@@ -113,16 +113,19 @@ impl Afterwards {
     }
 
     /// Whether `path`, below `directory`, is in an archive. What is there is never collected again. `.done` is one
-    /// whatever the settings are now: it may be that of earlier settings, or of another bridge.
+    /// whatever the settings are now: it may be that of earlier settings, or of another bridge. Upper and lower case are
+    /// the same, as they are for some servers: they would list `archive` where we archive into `Archive`.
     pub(crate) fn holds(&self, directory: &str, path: &str) -> bool {
-        let (parent, _) = split(path);
+        let path = path.to_lowercase();
+        let (parent, _) = split(&path);
         if parent.split('/').any(|component| component == ARCHIVE) {
             return true;
         }
         let Self::Archive { directory: Some(archive) } = self else { return false };
+        let archive = archive.to_lowercase();
         let below = match archive.strip_prefix('/') {
             None => Some(archive.as_str()),
-            Some(_) => archive.strip_prefix(&beneath(directory, "")),
+            Some(_) => archive.strip_prefix(&beneath(directory, "").to_lowercase()),
         };
         below.and_then(|below| path.strip_prefix(below)).is_some_and(|rest| rest.starts_with('/'))
     }
@@ -262,6 +265,9 @@ mod tests {
             (archive(Some("old")), "out", "old/a.csv", true),
             (archive(Some("old")), "out", "old/a/b.csv", true),
             (archive(Some("old")), "out", "older/a.csv", false),
+            (archive(Some("Old")), "out", "old/a.csv", true),
+            (archive(Some("/Out/old")), "/out", "OLD/a.csv", true),
+            (archive(None), "out", ".DONE/a.csv", true),
             (archive(Some("old")), "out", "a/old/b.csv", false),
             (archive(Some("old")), "out", "a/.done/b.csv", true),
             (archive(Some("/out/old")), "/out", "old/a.csv", true),

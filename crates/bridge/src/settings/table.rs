@@ -404,7 +404,7 @@ settings! {
         values: Number { minimum: 0, maximum: 3_650 },
         default: Some("0"),
         stack: Parameter("CollectArchiveDays"),
-        description: "Days after which archived files are deleted, counted from the time in the archived name. Files that the bridge did not name are never deleted. 0 keeps all of them.",
+        description: "Days after which archived files are deleted, counted from the time in the archived name. Only names of the form YYYYMMDDHHMMSS-NAME are deleted: keep no other files of such names there. 0 keeps all of them.",
     }
     COLLECT_EMPTY {
         need: Rare,
