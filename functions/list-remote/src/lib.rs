@@ -65,8 +65,9 @@ pub async fn handle(deps: &Deps, input: ListRemoteInput, deadline: Deadline) -> 
         tracing::warn!(%error, "stopped after making progress; the next call goes on from the cursor");
         look.leave_to_the_next_call();
     }
+    let is_complete = look.is_complete();
     let progress = look.progress;
-    if progress.cursor.is_none() {
+    if is_complete {
         let bucket = RecordBucket::of(&deps.clients.s3, &deps.settings);
         let directory = url(&deps.settings.host, &deps.collect.directory);
         Box::pin(records::conclude_look(bucket, &directory, &input.execution, deadline)).await;
@@ -90,7 +91,8 @@ pub async fn list(
         .with_session(credential, None, async |session| {
             let mut walk = Walk::new(session.sftp(), judge, deps.limits, Deadline::NEVER);
             match Box::pin(walk.run(&mut sink)).await? {
-                Walked::Whole => Ok(walk.seen),
+                // `sink` was told where it broke off.
+                Walked::Whole | Walked::BrokenOff(_) => Ok(walk.seen),
                 Walked::CutOff => Err(ErrorName::Internal.error("a walk without a deadline was cut off")),
             }
         })

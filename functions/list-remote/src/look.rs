@@ -33,6 +33,8 @@ pub(crate) struct Look<'a> {
     /// The last file that was started, or is known to be.
     cursor: Option<ListCursor>,
     archives: Archives,
+    /// A directory was not read to its end.
+    has_gaps: bool,
 }
 
 /// How a walk ended, and the start of what it found.
@@ -56,7 +58,12 @@ impl<'a> Look<'a> {
     pub(crate) fn new(call: &'a Call<'a>, collections: &'a Arc<Collections>) -> Self {
         let mut progress = call.input.listing.clone().unwrap_or_default();
         let cursor = progress.cursor.take();
-        Self { call, collections, progress, cursor, archives: Archives::default() }
+        Self { call, collections, progress, cursor, archives: Archives::default(), has_gaps: false }
+    }
+
+    /// Whether the look is at its end, and has seen everything. Only then are the failures of earlier looks settled.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.progress.cursor.is_none() && !self.has_gaps
     }
 
     /// Whether this call has come further than the one before it.
@@ -74,19 +81,21 @@ impl<'a> Look<'a> {
         let already = self.progress.started;
         for walks in 1_u64.. {
             let Pass { walked, is_cut, started } = self.pass().await?;
-            match started {
+            match (started, walked) {
                 // The next call has all its time for this walk.
-                Started::All if walked == Walked::CutOff && walks > 1 => {
+                (Started::All, Walked::CutOff) if walks > 1 => {
                     self.leave_to_the_next_call();
                     return Ok(());
                 }
-                Started::All if walked == Walked::CutOff => self.cut_off(self.progress.started > already)?,
-                Started::All if is_cut => continue,
-                Started::All | Started::Enough => {}
-                Started::OutOfTime => {
+                (Started::All, Walked::CutOff) => self.cut_off(self.progress.started > already)?,
+                (Started::All, _) if is_cut => continue,
+                (Started::OutOfTime, _) => {
                     self.leave_to_the_next_call();
                     return Ok(());
                 }
+                // What was found is started. The rest is not seen by any look until somebody is told.
+                (Started::All | Started::Enough, Walked::BrokenOff(error)) => return Err(error),
+                (Started::All, Walked::Whole) | (Started::Enough, _) => {}
             }
             break;
         }
@@ -97,6 +106,7 @@ impl<'a> Look<'a> {
     /// The directory could not be walked through in one call. What was found is started. The rest may be found by the
     /// next look, once these are out of the way.
     fn cut_off(&mut self, has_started: bool) -> Result<()> {
+        self.has_gaps = true;
         let why = format!(
             "the server listed {} names of COLLECT_DIRECTORY before time ran out: the rest was not seen. Collect from a smaller \
              directory, or give ListRemote more time",
@@ -141,6 +151,7 @@ impl<'a> Look<'a> {
     }
 
     fn add(&mut self, Listed { path, verdict }: Listed, counts: bool, selection: &mut Selection) {
+        self.has_gaps |= matches!(verdict, Verdict::Unreadable(_));
         match verdict {
             Verdict::Due(file) => {
                 if self.cursor.as_ref().is_some_and(|cursor| ListCursor::of(&file) <= *cursor) {

@@ -17,12 +17,15 @@ use crate::verdict::{Listed, Verdict};
 const LOOKS_MAX: usize = 64;
 
 /// How a walk ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Walked {
     /// Every directory was read.
     Whole,
     /// The stop came first.
     CutOff,
+    /// The server refused to list the directory that is collected to its end. What it listed was given, and the
+    /// directories below it were read.
+    BrokenOff(bridge::Error),
 }
 
 /// A walk within one session.
@@ -40,6 +43,8 @@ pub(crate) struct Walk<'a> {
     read: u64,
     /// Names that were seen.
     pub(crate) seen: u64,
+    /// Why the directory that is collected was not read to its end.
+    broken_off: Option<String>,
 }
 
 /// A directory that is collected, or one below it.
@@ -53,7 +58,7 @@ struct Below {
 impl<'a> Walk<'a> {
     pub(crate) fn new(sftp: &'a Arc<Sftp>, judge: Judge<'a>, limits: Limits, stop: Deadline) -> Self {
         let waiting = vec![Below { path: String::new(), depth: 0 }];
-        Self { sftp, judge, limits, stop, waiting, waiting_bytes: 0, read: 0, seen: 0 }
+        Self { sftp, judge, limits, stop, waiting, waiting_bytes: 0, read: 0, seen: 0, broken_off: None }
     }
 
     /// Reads all directories, and gives each entry to `sink`.
@@ -64,45 +69,48 @@ impl<'a> Walk<'a> {
     pub(crate) async fn run(&mut self, sink: &mut impl AsyncFnMut(Listed) -> Result<()>) -> Result<Walked> {
         while let Some(below) = self.waiting.pop() {
             self.waiting_bytes -= below.path.len();
-            if self.directory(&below, sink).await? == Walked::CutOff {
+            if self.directory(&below, sink).await? == Reading::CutOff {
                 return Ok(Walked::CutOff);
             }
         }
-        Ok(Walked::Whole)
+        Ok(match self.broken_off.take() {
+            None => Walked::Whole,
+            Some(why) => Walked::BrokenOff(self.not_listed(&why)),
+        })
     }
 
     async fn directory(
         &mut self,
         below: &Below,
         sink: &mut impl AsyncFnMut(Listed) -> Result<()>,
-    ) -> Result<Walked> {
+    ) -> Result<Reading> {
         if self.stop.has_passed() {
-            return Ok(Walked::CutOff);
+            return Ok(Reading::CutOff);
         }
         // Some servers list a link with the attributes of what it leads to.
         if below.depth > 0 && self.is_link(&below.path).await? {
             sink(Listed { path: below.path.clone(), verdict: Verdict::Link }).await?;
-            return Ok(Walked::Whole);
+            return Ok(Reading::Done);
         }
         let markers = match self.judge.collect.marker {
             None => None,
             Some(_) => match self.markers(below).await? {
                 Read::Whole(markers) => Some(markers),
                 Read::Refused(why) => return self.unreadable(below, why, sink).await,
-                Read::CutOff => return Ok(Walked::CutOff),
+                Read::CutOff => return Ok(Reading::CutOff),
             },
         };
         let mut newest = Newest::default();
         match self.files(below, markers.as_ref(), &mut newest, sink).await? {
             Read::Whole(()) => {}
             Read::Refused(why) => return self.unreadable(below, why, sink).await,
-            Read::CutOff => return Ok(Walked::CutOff),
+            Read::CutOff => return Ok(Reading::CutOff),
         }
         // Only now: of a part of the directory, nobody knows the newest.
         if let Some(file) = newest.take() {
             sink(Listed { path: file.path.clone(), verdict: Verdict::Due(file) }).await?;
         }
-        Ok(Walked::Whole)
+        Ok(Reading::Done)
     }
 
     async fn is_link(&self, path: &str) -> Result<bool> {
@@ -112,18 +120,28 @@ impl<'a> Walk<'a> {
 
     /// One directory that cannot be read does not hold up the others.
     async fn unreadable(
-        &self,
+        &mut self,
         below: &Below,
         why: String,
         sink: &mut impl AsyncFnMut(Listed) -> Result<()>,
-    ) -> Result<Walked> {
-        if below.depth == 0 && self.seen == 0 {
-            let directory = &self.judge.collect.directory;
-            return Err(ErrorName::RemoteUnreadable
-                .error(format!("COLLECT_DIRECTORY {directory:?} cannot be listed: {why}")));
+    ) -> Result<Reading> {
+        if below.depth == 0 {
+            if self.seen == 0 {
+                return Err(self.not_listed(&why));
+            }
+            self.broken_off = Some(why.clone());
         }
         sink(Listed { path: below.path.clone(), verdict: Verdict::Unreadable(why) }).await?;
-        Ok(Walked::Whole)
+        Ok(Reading::Done)
+    }
+
+    fn not_listed(&self, why: &str) -> bridge::Error {
+        let directory = &self.judge.collect.directory;
+        let what = match self.seen {
+            0 => "cannot be listed".to_owned(),
+            seen => format!("cannot be listed to its end ({seen} names were seen, here and below)"),
+        };
+        ErrorName::RemoteUnreadable.error(format!("COLLECT_DIRECTORY {directory:?} {what}: {why}"))
     }
 
     /// Reads the directory for its markers alone.
@@ -310,6 +328,13 @@ impl<'a> Walk<'a> {
 
 /// Memory of a directory that waits, beside its path, in bytes.
 const ENTRY: usize = 64;
+
+/// Whether the walk goes on after a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Done,
+    CutOff,
+}
 
 /// How reading a directory ended.
 enum Read<T> {

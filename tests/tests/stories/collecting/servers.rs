@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bridge::ErrorName;
+use aws::records::RecordBucket;
+use bridge::{ErrorName, FailureKey, FailureState, VersionMark};
 use integration_tests::wire::{attributes, kind};
 use list_remote::Limits;
 
 use super::shelf::{self, Entry, Shelf, nothing, size};
 use super::watching::{LONG_AGO, Watching};
+use crate::support::unique;
 
 const FILE: u32 = 0o100_644;
 const FOLDER: u32 = 0o040_755;
@@ -281,6 +283,75 @@ async fn a_directory_that_cannot_be_listed_holds_up_no_other() {
         look.warnings[0].contains("\"out/forbidden\" is not collected: it cannot be listed")
             && look.warnings[0].contains("PERMISSION_DENIED")
     );
+}
+
+/// A server that breaks off in this directory, and lists the others to their ends.
+struct BrokenOff(&'static str);
+
+impl Shelf for BrokenOff {
+    fn packet(&self, directory: &str, number: usize) -> Option<Vec<Entry>> {
+        match (directory, number) {
+            ("out", 0) => Some(vec![folder("below"), file("a.csv")]),
+            ("out/below", 0) => Some(vec![file("b.csv")]),
+            _ => None,
+        }
+    }
+
+    fn show(&self, path: &str) -> Result<Vec<u8>, u32> {
+        Ok(show(path))
+    }
+
+    fn end(&self, directory: &str) -> u32 {
+        if directory == self.0 { PERMISSION_DENIED } else { 1 }
+    }
+}
+
+/// Watches this server. A look has failed before, and its record is open.
+async fn watching_after_a_failed_look(shelf: impl Shelf) -> (Watching, RecordBucket) {
+    let (partner, _) = shelf::partner(shelf).await;
+    let mut watching = Watching::at(partner).await;
+    watching.set("COLLECT_RECURSIVE", "true");
+    let (s3, name) = (watching.bridge.aws.s3(), unique("looked-at"));
+    s3.create_bucket().bucket(&name).send().await.unwrap();
+    watching.set("RECORD_BUCKET", &name);
+    let records = RecordBucket::new(s3, &name);
+    let directory = bridge::collect::url(&watching.bridge.partner.host, "out");
+    let failure =
+        FailureKey::open(&directory, VersionMark::look(), "2026-03-01T12:00:00Z", "RemoteUnreadable", "c");
+    records.put(&failure, &serde_json::json!({})).await.unwrap();
+    assert_eq!(open_looks(&watching, &records).await, 1);
+    (watching, records)
+}
+
+/// The number of open failures of looks.
+async fn open_looks(watching: &Watching, records: &RecordBucket) -> usize {
+    let directory = bridge::collect::url(&watching.bridge.partner.host, "out");
+    records.failures_of_looks(FailureState::Open, &directory).await.unwrap().len()
+}
+
+/// Otherwise the rest of the directory would never be collected, and every look would be green.
+#[tokio::test]
+async fn story_290_a_listing_that_breaks_off_starts_what_it_listed_and_is_a_failure() {
+    let (watching, records) = watching_after_a_failed_look(BrokenOff("out")).await;
+    for _ in 0..2 {
+        let error = watching.try_look(&watching.process()).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::RemoteUnreadable, "{error}");
+        assert!(error.message().contains("COLLECT_DIRECTORY \"out\" cannot be listed to its end"), "{error}");
+        assert!(error.message().contains("PERMISSION_DENIED"), "{error}");
+        assert_eq!(watching.started_paths().await, ["a.csv", "below/b.csv"]);
+    }
+    assert_eq!(open_looks(&watching, &records).await, 1);
+}
+
+#[tokio::test]
+async fn a_look_with_a_gap_settles_no_earlier_failure() {
+    let (watching, records) = watching_after_a_failed_look(BrokenOff("out/below")).await;
+    let look = watching.look().await;
+    assert_eq!((look.started, look.warnings.len()), (2, 1), "{look:?}");
+    assert_eq!(open_looks(&watching, &records).await, 1);
+    let (watching, records) = watching_after_a_failed_look(BrokenOff("nowhere")).await;
+    assert_eq!(watching.look().await.started, 2);
+    assert_eq!(open_looks(&watching, &records).await, 0, "a whole look settles it");
 }
 
 /// A server that lists times in minutes and sizes in blocks, and has more than is taken at once.

@@ -33,6 +33,11 @@ pub(super) trait Shelf: Send + Sync + 'static {
     fn refuses(&self, _directory: &str) -> Option<u32> {
         None
     }
+
+    /// The status in the place of the end of a directory.
+    fn end(&self, _directory: &str) -> u32 {
+        1
+    }
 }
 
 /// The requests so far: the kind, and the path of those that have one.
@@ -75,7 +80,7 @@ async fn serve(mut channel: impl AsyncRead + AsyncWrite + Unpin, shelf: Arc<impl
                 *number += 1;
                 match shelf.packet(&path, *number - 1) {
                     Some(entries) => request.names(entries),
-                    None => request.status(1, "the end"),
+                    None => request.status(shelf.end(&path), "the end"),
                 }
             }
             kind::LSTAT | kind::STAT => match shelf.show(&path) {
