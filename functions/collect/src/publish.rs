@@ -76,7 +76,10 @@ impl Collecting<'_> {
         if self.conflicts >= ATTEMPTS_MAX {
             return Err(self.contended());
         }
-        tracing::info!(object_key = place.object_key, "the key has changed hands, so everything is looked at again");
+        tracing::info!(
+            object_key = place.object_key,
+            "the key has changed hands, so everything is looked at again"
+        );
         self.similar = Some(vec![place]);
         Ok(Published::Again)
     }

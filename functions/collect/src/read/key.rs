@@ -38,6 +38,7 @@ impl Collecting<'_> {
     /// Whether the object stays because it has the same contents.
     fn keeps(&self, found: &Found) -> bool {
         let (size, checksum) = (self.file().size, self.writer.checksum());
-        self.call.deps.collect.if_exists == CollectIfExists::Skip && found.identical(size, &checksum).is_some()
+        self.call.deps.collect.if_exists == CollectIfExists::Skip
+            && found.identical(size, &checksum).is_some()
     }
 }
