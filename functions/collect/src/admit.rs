@@ -39,7 +39,7 @@ impl Call<'_> {
             Place::Collected(destination, object) => {
                 tracing::info!(object_key = destination.object_key, "the object is there already");
                 let (phase, file) = (CollectPhase::Stored(object), self.input.file.clone());
-                let checkpoint = CollectCheckpoint { phase, file, destination, report };
+                let checkpoint = CollectCheckpoint { phase, file, destination, report, expected: None };
                 Ok(Admission::Ended(CollectProgress::Checkpoint(Box::new(checkpoint))))
             }
             Place::Open { destination, similar } => {
@@ -52,7 +52,8 @@ impl Call<'_> {
     async fn resume(&self, checkpoint: &CollectCheckpoint) -> Result<Admission<'_>> {
         let CollectCheckpoint { phase, destination, report, .. } = checkpoint.clone();
         let CollectPhase::Reading { offset, checksum, upload: Some(upload) } = phase else {
-            // Nothing was stored, but another call of this execution may have been killed behind this checkpoint.
+            // Nothing was stored, but another call of this execution may have been killed behind this checkpoint. Or what
+            // was stored is not there any more.
             return self.start(report).await;
         };
         let start = Mark { restarts: report.restarts, offset };

@@ -97,8 +97,10 @@ impl<'a> Collecting<'a> {
     }
 
     fn checkpoint(&self, phase: CollectPhase) -> CollectCheckpoint {
+        let is_reading = matches!(phase, CollectPhase::Reading { .. });
         CollectCheckpoint {
             phase,
+            expected: self.call.expected().filter(|_| is_reading).cloned(),
             file: self.file().clone(),
             destination: self.writer.place().clone(),
             report: self.report.clone(),
