@@ -27,7 +27,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Region};
 use crate::far::Namespace;
 use crate::ministack;
 use object::{Content, Object};
-use store::{Store, content};
+use store::{Store, checksum_of, content};
 
 pub use options::{Body, Claim, Pace, Quirks};
 
@@ -159,6 +159,25 @@ impl ObjectSource {
     /// Removes an object, as anybody may.
     pub fn remove(&self, name: &str) {
         self.store.objects.write().unwrap().remove(name);
+    }
+
+    /// Gives an object other contents, with their checksum, and keeps its metadata.
+    pub fn rewrite(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let metadata = self.object(name).map(|object| object.metadata).unwrap_or_default();
+        let checksum = Some(("crc64nvme", checksum_of(&bytes)?));
+        let (content, length) = content(Body::Bytes(bytes))?;
+        self.store.insert(name, Object { content, length, etag: self.store.next_etag(), checksum, metadata });
+        Ok(())
+    }
+
+    /// What puts the object at `from` in place of that at `to`, when it is called.
+    pub fn moving(&self, from: &str, to: &str) -> impl FnOnce() + Send + use<> {
+        let (store, from, to) = (Arc::clone(&self.store), from.to_owned(), to.to_owned());
+        move || {
+            let mut objects = store.objects.write().unwrap();
+            let object = objects.remove(&from).expect("the object is there");
+            objects.insert(to, object);
+        }
     }
 
     /// Number of uploads in parts that have not ended.

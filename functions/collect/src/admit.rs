@@ -39,7 +39,7 @@ impl Call<'_> {
             Place::Collected(destination, object) => {
                 tracing::info!(object_key = destination.object_key, "the object is there already");
                 let (phase, file) = (CollectPhase::Stored(object), self.input.file.clone());
-                let checkpoint = CollectCheckpoint { phase, file, destination, report };
+                let checkpoint = CollectCheckpoint { phase, file, destination, report, expected: None };
                 Ok(Admission::Ended(CollectProgress::Checkpoint(Box::new(checkpoint))))
             }
             Place::Open { destination, similar } => {
@@ -52,15 +52,16 @@ impl Call<'_> {
     async fn resume(&self, checkpoint: &CollectCheckpoint) -> Result<Admission<'_>> {
         let CollectCheckpoint { phase, destination, report, .. } = checkpoint.clone();
         let CollectPhase::Reading { offset, checksum, upload: Some(upload) } = phase else {
-            // Nothing was stored, but another call of this execution may have been killed behind this checkpoint.
+            // Nothing was stored, but another call of this execution may have been killed behind this checkpoint. Or what
+            // was stored is not there any more.
             return self.start(report).await;
         };
         let start = Mark { restarts: report.restarts, offset };
         let (s3, size) = (&self.deps.clients.s3, self.input.file.size);
         match ObjectWriter::resume(s3, destination.clone(), size, &upload, (offset, checksum)).await {
             Ok(writer) => Ok(Admission::Read(Box::new(Collecting::new(self, writer, report, start)))),
-            Err(Unwritten::Failed(error)) => Err(error),
-            Err(gone @ (Unwritten::UploadGone(_) | Unwritten::Exists)) => {
+            Err(Unwritten::Failed(error) | Unwritten::Contended(error)) => Err(error),
+            Err(gone @ (Unwritten::UploadGone(_) | Unwritten::NotAsSeen)) => {
                 let mut collecting = Collecting::new(self, self.writer(destination), report, start);
                 match collecting.begin_again(offset, &gone).await? {
                     Some(object) => Ok(Admission::Ended(collecting.stored(object))),

@@ -2,7 +2,7 @@
 
 use aws::collected::{Found, find};
 use bridge::collect::{Destination, StoredObject};
-use bridge::{CollectIfExists, Error, ErrorName, NUMBER_MAX, Result};
+use bridge::{Checksum, CollectIfExists, Error, ErrorName, NUMBER_MAX, Result};
 
 use crate::call::Call;
 
@@ -86,9 +86,16 @@ impl Call<'_> {
         find(&self.deps.clients.s3, place, None).await
     }
 
-    /// The object, if its metadata names the file.
+    /// The object, if its metadata names the file. After `ObjectMismatch` that is not enough.
     pub(crate) fn collected(&self, found: &Found) -> Option<StoredObject> {
-        found.collected(&self.input.file, &self.input.execution.id)
+        let object = found.collected(&self.input.file, &self.input.execution.id)?;
+        let is_expected = self.expected().is_none_or(|expected| *expected == object.checksum);
+        is_expected.then_some(object)
+    }
+
+    /// The checksum of what was stored, if another object was found in its place.
+    pub(crate) fn expected(&self) -> Option<&Checksum> {
+        self.input.checkpoint.as_ref()?.expected.as_ref()
     }
 
     pub(crate) fn must_not_replace(&self, place: &Destination) -> Error {

@@ -89,6 +89,7 @@ mod tests {
             file: RemoteFile { host, directory, path, size: 5, modified: None },
             destination: Destination { bucket: "b".into(), object_key: "k".into() },
             report: CollectReport::default(),
+            expected: None,
         };
         let found = |size, value: Option<&str>| Found {
             etag: "e".into(),

@@ -256,6 +256,11 @@ pub(super) fn content(body: Body) -> Result<(Content, u64)> {
     })
 }
 
+/// The CRC-64/NVME of these bytes, in base64.
+pub(super) fn checksum_of(bytes: &[u8]) -> Result<String> {
+    Ok(BASE64_STANDARD.encode(crc(bytes)?.to_be_bytes()))
+}
+
 fn crc(mut content: impl Read) -> Result<u64> {
     let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
     let mut chunk = vec![0; 256 * 1024];

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::file::RemoteFile;
-use crate::{Checksum, ObjectSummary, RunningChecksum};
+use crate::{Checksum, ChecksumAlgorithm, ObjectSummary, RunningChecksum};
 
 /// How far a collection has come. It names only what S3 has confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,10 @@ pub struct CollectCheckpoint {
     pub destination: Destination,
     /// What the receipt reports.
     pub report: CollectReport,
+    /// After an object was found to be another one than was stored: the checksum of the one that was stored. Until the file
+    /// is stored anew, metadata that names the file proves nothing, unless the object has this checksum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Checksum>,
 }
 
 /// The phases of a collection.
@@ -101,6 +105,15 @@ pub struct CollectReport {
 }
 
 impl CollectCheckpoint {
+    /// Where to begin again after `ObjectMismatch`: at the first byte. The definition makes the same of it.
+    #[must_use]
+    pub fn after_mismatch(self) -> Self {
+        let expected = self.stored().map(|object| object.checksum.clone());
+        let checksum = RunningChecksum::new(ChecksumAlgorithm::Crc64Nvme);
+        let phase = CollectPhase::Reading { offset: 0, checksum, upload: None };
+        Self { phase, expected, ..self }
+    }
+
     /// Whether `collect` has more to read.
     pub fn is_reading(&self) -> bool {
         matches!(self.phase, CollectPhase::Reading { .. })

@@ -18,7 +18,7 @@ pub enum CollectOutcome {
     Changed,
     /// The file was gone before it was read to its end.
     Gone,
-    /// A setting says that it is not collected: `COLLECT_IF_EXISTS`, or it is no regular file any more.
+    /// It is no regular file any more, or the object that has its key is made of a newer file.
     Skipped,
 }
 

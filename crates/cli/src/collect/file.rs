@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use bridge::collect::{
     CollectCheckpoint, CollectInput, CollectProgress, CollectReceipt, RemoteFile, SettleRemoteInput,
 };
-use bridge::{CredentialReference, Error, ErrorName, FetchKeyInput, FetchKeyOutput, Result};
+use bridge::{CredentialReference, ErrorName, FetchKeyInput, FetchKeyOutput, Result};
 use delivery::{
     CollectDocument, CollectFunctions, CollectHandlers, CollectMachine, CollectState, Recorder, StateError,
 };
@@ -55,12 +55,17 @@ impl FileCollection {
     pub(super) async fn settle(&mut self, outcome: &Result<CollectReceipt>) {
         let (execution, checkpoint) = {
             let mut journal = bridge::lock(&self.journal);
-            // The object that a mismatch is about is not there any more: the next run begins again.
-            let is_lost = |error: &Error| error.name == ErrorName::ObjectMismatch;
-            if journal.checkpoint.is_none() || outcome.as_ref().err().is_none_or(is_lost) {
-                journal.remove();
+            let checkpoint = journal.checkpoint.clone();
+            let recorded = checkpoint.as_ref().map(|checkpoint| json!(checkpoint));
+            match outcome {
+                // The object is not what was stored: the next run begins again, and does not believe its metadata.
+                Err(error) if error.name == ErrorName::ObjectMismatch => {
+                    journal.save(checkpoint.map(CollectCheckpoint::after_mismatch).as_ref());
+                }
+                Err(_) if checkpoint.is_some() => {}
+                _ => journal.remove(),
             }
-            (journal.execution.clone(), journal.checkpoint.as_ref().map(|checkpoint| json!(checkpoint)))
+            (journal.execution.clone(), recorded)
         };
         let Err(error) = outcome else { return self.uploads.forget(&self.file.path) };
         self.uploads.end(&self.file.path).await;

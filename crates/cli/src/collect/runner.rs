@@ -38,10 +38,10 @@ pub(super) struct CollectRunner {
 }
 
 impl Resumable for CollectCheckpoint {
-    /// Only a multipart upload is worth going on with.
+    /// Only a multipart upload is worth going on with, or the knowledge that an object is a wrong one.
     fn is_cheap_to_repeat(&self) -> bool {
         match &self.phase {
-            CollectPhase::Reading { upload, .. } => upload.is_none(),
+            CollectPhase::Reading { upload, .. } => upload.is_none() && self.expected.is_none(),
             CollectPhase::Stored(_) | CollectPhase::Verified(_) => self.file.size < SMALL,
         }
     }

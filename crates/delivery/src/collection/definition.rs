@@ -52,7 +52,8 @@ fn document(phase: CollectPhase, with_receipt: bool) -> CollectDocument {
         previous: None,
     };
     let destination = Destination { bucket: "b".into(), object_key: "k".into() };
-    let checkpoint = CollectCheckpoint { phase, file: file(), destination, report: CollectReport::default() };
+    let report = CollectReport::default();
+    let checkpoint = CollectCheckpoint { phase, file: file(), destination, report, expected: None };
     let parties = Parties { remote_host: "h", credential: &credential, execution: &Execution::default() };
     let ended = "2026-11-27T00:00:01Z".to_owned();
     let receipt = CollectReceipt::new(CollectOutcome::Changed, file(), &checkpoint.report, parties, ended);
@@ -98,6 +99,20 @@ fn after_each_result_the_same_state_follows_as_in_the_definition() {
             }
         }
     }
+}
+
+#[test]
+fn after_a_mismatch_both_begin_again_at_the_first_byte() {
+    let [_, stored, _] = phases();
+    let checkpoint = document(stored, false).checkpoint.unwrap();
+    let expected = checkpoint.stored().unwrap().checksum.clone();
+    let again = checkpoint.after_mismatch();
+    assert_eq!(again.expected, Some(expected));
+    let output = definition("collect")["States"]["RaiseOriginal"]["Output"].as_str().unwrap().to_owned();
+    let (_, phase) = output.split_once("'phase': ").unwrap();
+    let (phase, _) = phase.split_once("}}").unwrap();
+    let phase: serde_json::Value = serde_json::from_str(&format!("{phase}}}}}").replace('\'', "\"")).unwrap();
+    assert_eq!(phase, json!(again.phase));
 }
 
 #[test]

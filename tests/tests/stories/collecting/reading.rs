@@ -202,6 +202,45 @@ async fn story_280_a_failed_check_removes_nothing() {
     assert_eq!(collection.asked("DeleteObject"), 0);
 }
 
+/// Somebody has written other bytes into the object, and kept its metadata.
+#[tokio::test]
+async fn story_280_a_redrive_does_not_believe_the_object_that_was_found_wrong() {
+    for if_exists in ["replace", "skip", "keep-both"] {
+        for length in [300, 17 * MIB] {
+            let mut collection = Collection::new().await;
+            collection.set("COLLECT_IF_EXISTS", if_exists);
+            let process = collection.process().await;
+            let file = collection.leave_pattern("checked.bin", length);
+            let stored = process.stores(&file).await;
+            let name = format!("{BUCKET}/checked.bin");
+            collection.source.rewrite(&name, vec![7; length as usize]).unwrap();
+            let error =
+                process.call(CollectStep::VerifyObject, &file, Some(stored.clone())).await.unwrap_err();
+            assert_eq!(error.name, ErrorName::ObjectMismatch);
+            let (again, _) = process.collect_from(&file, Some(stored.after_mismatch())).await.unwrap();
+            let again = checkpoint(again);
+            assert_eq!((again.report.bytes_read, &again.expected), (2 * length, &None), "it is read again");
+            let verified = process.call(CollectStep::VerifyObject, &file, Some(again)).await.unwrap();
+            let object_key = checkpoint(verified).destination.object_key;
+            assert_eq!(object_key == "checked.bin", if_exists != "keep-both");
+            collection.assert_stored(&object_key, &file);
+        }
+    }
+}
+
+/// If the very object that was stored is back, nothing is read.
+#[tokio::test]
+async fn story_280_a_redrive_takes_the_object_that_was_stored() {
+    let collection = Collection::new().await;
+    let process = collection.process().await;
+    let file = collection.leave("checked.csv", b"contents");
+    let stored = process.stores(&file).await;
+    let (again, _) = process.collect_from(&file, Some(stored.after_mismatch())).await.unwrap();
+    let again = checkpoint(again);
+    assert_eq!((again.report.bytes_read, again.expected), (8, None));
+    assert_eq!(collection.asked("PutObject"), 1);
+}
+
 #[tokio::test]
 async fn story_283_an_empty_file_becomes_an_empty_object() {
     let collection = Collection::new().await;

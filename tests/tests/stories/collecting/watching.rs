@@ -176,6 +176,7 @@ impl Watching {
                 bytes_read: file.size,
                 ..CollectReport::default()
             },
+            expected: None,
             file,
         }
     }
