@@ -1,8 +1,9 @@
-"""MiniStack, with what its S3 lacks: checksums of whole objects for uploads in parts.
+"""MiniStack, with what its S3 lacks for uploads in parts: checksums of whole objects, and conditions.
 
 By the Amazon S3 API Reference, CreateMultipartUpload takes `x-amz-checksum-type: FULL_OBJECT`. S3 then combines the CRCs of
 the parts to that of the object, and CompleteMultipartUpload refuses another one with BadDigest. MiniStack knows only
-checksums of checksums.
+checksums of checksums. `If-Match` and `If-None-Match` of CompleteMultipartUpload, which MiniStack ignores, are those of
+PutObject.
 """
 
 import base64
@@ -71,6 +72,11 @@ def create_multipart_upload(bucket, key, headers):
 
 def complete_multipart_upload(bucket, key, body, query, headers=None):
     upload_id = s3._qp(query, "uploadId")
+    if upload_id in s3._multipart_uploads:
+        there = (s3._ensure_bucket(bucket) or {}).get("objects", {}).get(key)
+        refusal = s3._check_put_preconditions(headers or {}, there)
+        if refusal:
+            return refusal
     if upload_id not in full_object_uploads or upload_id not in s3._multipart_uploads:
         return complete(bucket, key, body, query, headers)
     parts = s3._multipart_uploads[upload_id]["parts"]

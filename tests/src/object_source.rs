@@ -161,6 +161,16 @@ impl ObjectSource {
         self.store.objects.write().unwrap().remove(name);
     }
 
+    /// What puts the object at `from` in place of that at `to`, when it is called.
+    pub fn moving(&self, from: &str, to: &str) -> impl FnOnce() + Send + use<> {
+        let (store, from, to) = (Arc::clone(&self.store), from.to_owned(), to.to_owned());
+        move || {
+            let mut objects = store.objects.write().unwrap();
+            let object = objects.remove(&from).expect("the object is there");
+            objects.insert(to, object);
+        }
+    }
+
     /// Number of uploads in parts that have not ended.
     pub fn uploads(&self) -> usize {
         self.store.uploads.lock().unwrap().len()

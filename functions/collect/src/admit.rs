@@ -59,8 +59,8 @@ impl Call<'_> {
         let (s3, size) = (&self.deps.clients.s3, self.input.file.size);
         match ObjectWriter::resume(s3, destination.clone(), size, &upload, (offset, checksum)).await {
             Ok(writer) => Ok(Admission::Read(Box::new(Collecting::new(self, writer, report, start)))),
-            Err(Unwritten::Failed(error)) => Err(error),
-            Err(gone @ (Unwritten::UploadGone(_) | Unwritten::Exists)) => {
+            Err(Unwritten::Failed(error) | Unwritten::Contended(error)) => Err(error),
+            Err(gone @ (Unwritten::UploadGone(_) | Unwritten::NotAsSeen)) => {
                 let mut collecting = Collecting::new(self, self.writer(destination), report, start);
                 match collecting.begin_again(offset, &gone).await? {
                     Some(object) => Ok(Admission::Ended(collecting.stored(object))),

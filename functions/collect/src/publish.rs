@@ -1,6 +1,6 @@
 //! Makes the object visible, or finds that it is there already.
 
-use aws::{Onto, Unwritten};
+use aws::Unwritten;
 use bridge::collect::{Destination, StoredObject};
 use bridge::{CollectIfExists, Error, ErrorName, Result};
 
@@ -13,7 +13,7 @@ pub(crate) enum Published {
     Object(StoredObject),
     /// Another object is there, and must stay.
     Refused(Error),
-    /// The file is to be read once more.
+    /// The file is to be looked at once more, and read if that is not done.
     Again,
 }
 
@@ -30,30 +30,58 @@ impl Collecting<'_> {
             {
                 return Ok(Published::Object(object));
             }
-            let onto = match if_exists {
-                CollectIfExists::Replace | CollectIfExists::Skip => Onto::Any,
-                CollectIfExists::Fail | CollectIfExists::KeepBoth => Onto::Nothing,
-            };
-            match self.writer.publish(onto).await {
+            match self.writer.publish(&self.onto).await {
                 Ok(object) => return Ok(Published::Object(object)),
                 Err(Unwritten::Failed(error)) => return Err(error),
                 Err(gone @ Unwritten::UploadGone(_)) => {
                     let object = self.begin_again(self.writer.confirmed().0, &gone).await?;
                     return Ok(object.map_or(Published::Again, Published::Object));
                 }
-                Err(Unwritten::Exists) if if_exists == CollectIfExists::KeepBoth => {
-                    if let Some(published) = self.take_next_number().await? {
-                        return Ok(published);
+                Err(unwritten @ (Unwritten::NotAsSeen | Unwritten::Contended(_))) => {
+                    match (if_exists, unwritten) {
+                        (CollectIfExists::Replace | CollectIfExists::Skip, _) => {
+                            return self.look_once_more().await;
+                        }
+                        (_, Unwritten::Contended(error)) => return Err(error),
+                        (CollectIfExists::Fail, _) => return self.not_replaced().await,
+                        (CollectIfExists::KeepBoth, _) => {
+                            if let Some(published) = self.take_next_number().await? {
+                                return Ok(published);
+                            }
+                        }
                     }
                 }
-                Err(Unwritten::Exists) => return self.not_replaced().await,
             }
         }
-        Err(ErrorName::ObjectWriteInterrupted.error(format!(
+        Err(self.contended())
+    }
+
+    fn contended(&self) -> Error {
+        ErrorName::ObjectWriteInterrupted.error(format!(
             "s3://{}/{}: others store objects under this name all the time",
             self.writer.place().bucket,
             self.writer.place().object_key
-        )))
+        ))
+    }
+
+    /// Something else has the key than a moment ago. Perhaps it is the object itself, and the answer was lost. Otherwise the
+    /// key and the file are looked at again: the partner may have replaced the file, and another execution collected it.
+    async fn look_once_more(&mut self) -> Result<Published> {
+        let place = self.writer.place().clone();
+        if let Some(object) = self.call.find(&place).await?.and_then(|found| self.call.collected(&found)) {
+            self.writer.abort().await;
+            return Ok(Published::Object(object));
+        }
+        self.conflicts += 1;
+        if self.conflicts >= ATTEMPTS_MAX {
+            return Err(self.contended());
+        }
+        tracing::info!(
+            object_key = place.object_key,
+            "the key has changed hands, so everything is looked at again"
+        );
+        self.similar = Some(vec![place]);
+        Ok(Published::Again)
     }
 
     /// An object has come into the way that must not be replaced. Perhaps it is the same one.

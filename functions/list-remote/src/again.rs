@@ -42,7 +42,7 @@ impl Sample {
 /// What is known of a file that was started before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// An execution has stored it. Nobody needs to ask again.
+    /// An execution has stored it, or skipped it. Nobody needs to ask again.
     Stored,
     /// An execution is at work, or has failed and waits for a redrive.
     Open,
@@ -79,11 +79,12 @@ impl Collections {
     }
 }
 
-/// Whether an execution's output is a receipt that says so.
+/// Whether an execution's output is a receipt that says so. What was skipped is not tried again: an object of a newer file
+/// has its key.
 fn has_stored_nothing(output: Option<&str>) -> bool {
     let receipt: Option<Value> = output.and_then(|output| serde_json::from_str(output).ok());
     let outcome = receipt.as_ref().and_then(|receipt| receipt["outcome"].as_str());
-    outcome.and_then(CollectOutcome::parse).is_some_and(|outcome| !outcome.is_stored())
+    matches!(outcome.and_then(CollectOutcome::parse), Some(CollectOutcome::Gone | CollectOutcome::Changed))
 }
 
 #[cfg(test)]
@@ -112,8 +113,8 @@ mod tests {
     fn only_a_receipt_that_says_so_has_stored_nothing() {
         for outcome in CollectOutcome::ALL {
             let output = serde_json::json!({ "outcome": outcome, "bytes_read": 0 }).to_string();
-            let stores = matches!(outcome, CollectOutcome::Collected | CollectOutcome::AlreadyCollected);
-            assert_eq!(has_stored_nothing(Some(&output)), !stores, "{output}");
+            let expected = matches!(outcome.as_str(), "gone" | "changed");
+            assert_eq!(has_stored_nothing(Some(&output)), expected, "{output}");
         }
         for output in [None, Some(""), Some("{}"), Some("[]"), Some(r#"{"outcome": "new"}"#)] {
             assert!(!has_stored_nothing(output), "{output:?}");

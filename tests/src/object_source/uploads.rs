@@ -53,7 +53,7 @@ impl Store {
                 _ => Err(("501 Not Implemented", "NotImplemented")),
             }
         };
-        if quirks.mute == Some(operation) {
+        if quirks.mute == Some(operation) && answer.is_ok() {
             return Err(std::io::ErrorKind::ConnectionAborted.into());
         }
         match answer {
@@ -106,11 +106,19 @@ impl Store {
         Ok(answer)
     }
 
-    /// Puts the object in its place, unless it is to be a new one and there is one already.
+    /// Puts the object in its place, if what is there is what the request says.
     fn take(&self, request: &Request, name: &str, object: Object) -> Result<(), Refusal> {
         let mut objects = self.objects.write().unwrap();
-        if request.headers.get("if-none-match").is_some_and(|tag| tag == "*") && objects.contains_key(name) {
+        let there = objects.get(name).map(|object| object.etag.as_str());
+        if request.headers.get("if-none-match").is_some_and(|tag| tag == "*") && there.is_some() {
             return Err(("412 Precondition Failed", "PreconditionFailed"));
+        }
+        match (request.headers.get("if-match"), there) {
+            (Some(_), None) => return Err(("404 Not Found", "NoSuchKey")),
+            (Some(expected), Some(etag)) if expected != etag => {
+                return Err(("412 Precondition Failed", "PreconditionFailed"));
+            }
+            _ => {}
         }
         objects.insert(name.to_owned(), object.into());
         Ok(())

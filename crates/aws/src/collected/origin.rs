@@ -46,6 +46,20 @@ impl Origin {
         own.eq_ignore_ascii_case(other)
     }
 
+    /// Whether the object is made of another file of the same server, which was modified later. Of a file with the same
+    /// path this says nothing: which one is there now, only a look at the path tells.
+    pub fn is_later_than(&self, file: &RemoteFile) -> bool {
+        let is_later = self.modified.zip(file.modified).is_some_and(|(own, other)| own > other);
+        is_later && self.is_from(&file.host) && self.path != path_of(file)
+    }
+
+    /// The file, for people.
+    pub fn describe(&self) -> String {
+        let path = percent_decode_str(&self.path).decode_utf8_lossy();
+        let modified = self.modified.map(|modified| format!(", modified at {modified} (seconds since 1970)"));
+        format!("{path:?}{}", modified.unwrap_or_default())
+    }
+
     /// Whether the object is this very file: the same path on the same server, with the same size and time.
     pub fn is(&self, file: &RemoteFile) -> bool {
         self.is_from(&file.host) && self.path == path_of(file) && file.is_same(self.size, self.modified)
@@ -143,6 +157,22 @@ mod tests {
         }
         let timeless = RemoteFile { modified: None, ..collected };
         assert!(Origin::of(Some(&of(&timeless))).unwrap().is(&timeless), "the server tells no time");
+    }
+
+    #[test]
+    fn a_later_file_is_another_one_of_the_same_server() {
+        let origin = Origin::of(Some(&of(&file("latest.csv")))).unwrap();
+        let older = RemoteFile { modified: Some(1_699_999_999), ..file("older.csv") };
+        assert!(origin.is_later_than(&older));
+        assert_eq!(origin.describe(), "\"out/latest.csv\", modified at 1700000000 (seconds since 1970)");
+        for other in [
+            file("at-the-same-time.csv"),
+            RemoteFile { modified: None, ..older.clone() },
+            RemoteFile { host: "other".into(), ..older.clone() },
+            RemoteFile { path: "latest.csv".into(), ..older },
+        ] {
+            assert!(!origin.is_later_than(&other), "{other:?}");
+        }
     }
 
     #[test]

@@ -214,11 +214,11 @@ impl ObjectWriter {
     }
 
     /// Makes the object visible. Every byte must have been written and [settled](Self::settle). It can be called again
-    /// after [`Unwritten::Exists`].
+    /// after [`Unwritten::NotAsSeen`].
     ///
     /// # Errors
-    /// S3 refused, could not be reached, or has an object that must not be replaced.
-    pub async fn publish(&mut self, onto: Onto) -> Result<StoredObject> {
+    /// S3 refused, could not be reached, or has something else under the key than `onto` says.
+    pub async fn publish(&mut self, onto: &Onto) -> Result<StoredObject> {
         let (size, checksum) = (self.layout.size, self.checksum.checksum());
         if self.position != size {
             let message = format!("{} of {size} bytes were written", self.position);

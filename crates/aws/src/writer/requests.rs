@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::layout::Layout;
 use super::unwritten::{Result, Unwritten};
 use crate::error::CallError;
-use crate::etag::unquoted;
+use crate::etag::{quoted, unquoted};
 
 /// Time for the answer to a request that carries bytes, apart from the bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,21 +34,27 @@ pub(super) struct Part {
     pub(super) length: u64,
 }
 
-/// Whether the object may take the place of another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What must have the key when the object takes it. S3 compares at that moment, so two publications are never mixed up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Onto {
-    /// It becomes the newest version, whatever is there.
-    Any,
     /// There must be no object.
+    #[default]
     Nothing,
+    /// The object with this entity tag, without quotes. It is replaced.
+    Object(String),
 }
 
 impl Onto {
     /// For `If-None-Match`.
-    fn condition(self) -> Option<String> {
+    fn if_none_match(&self) -> Option<String> {
+        matches!(self, Self::Nothing).then(|| "*".to_owned())
+    }
+
+    /// For `If-Match`.
+    fn if_match(&self) -> Option<String> {
         match self {
-            Self::Any => None,
-            Self::Nothing => Some("*".to_owned()),
+            Self::Nothing => None,
+            Self::Object(etag) => Some(quoted(etag)),
         }
     }
 }
@@ -67,13 +73,14 @@ impl Requests {
         metadata: HashMap<String, String>,
         bytes: Bytes,
         checksum: Checksum,
-        onto: Onto,
+        onto: &Onto,
     ) -> Result<StoredObject> {
         let timeouts = patient(bytes.len());
         let request = self.s3.put_object().bucket(&self.place.bucket).key(&self.place.object_key);
         let request = request
             .set_metadata(Some(metadata))
-            .set_if_none_match(onto.condition())
+            .set_if_none_match(onto.if_none_match())
+            .set_if_match(onto.if_match())
             .checksum_crc64_nvme(&checksum.value)
             .content_length(bytes.len() as i64)
             .body(ByteStream::from(bytes));
@@ -161,7 +168,7 @@ impl Requests {
         parts: &BTreeMap<u64, Part>,
         size: u64,
         checksum: Checksum,
-        onto: Onto,
+        onto: &Onto,
     ) -> Result<StoredObject> {
         let parts = parts.iter().map(|(number, part)| {
             let completed = CompletedPart::builder().part_number(part_number(*number)).e_tag(&part.etag);
@@ -176,7 +183,8 @@ impl Requests {
             .mpu_object_size(size as i64)
             .checksum_type(ChecksumType::FullObject)
             .checksum_crc64_nvme(&checksum.value)
-            .set_if_none_match(onto.condition());
+            .set_if_none_match(onto.if_none_match())
+            .set_if_match(onto.if_match());
         match request.customize().config_override(timeouts(COMPLETE_TIMEOUT)).send().await {
             Ok(done) => Ok(StoredObject {
                 etag: unquoted(done.e_tag()),

@@ -11,8 +11,11 @@ pub enum Unwritten {
     /// The upload cannot be continued: it was aborted, it has become an object, or its parts are not what was sent. Says
     /// how this is known.
     UploadGone(String),
-    /// There is an object, and it must not be replaced.
-    Exists,
+    /// Something else has the key than the request expects: an object where there must be none, another object, or none
+    /// any more.
+    NotAsSeen,
+    /// Another request for the key was in the way.
+    Contended(Error),
     /// S3 refused, or could not be reached.
     Failed(Error),
 }
@@ -37,7 +40,8 @@ impl Unwritten {
             (_, Some("NoSuchUpload" | "InvalidPart" | "InvalidPartOrder")) => {
                 Self::UploadGone(format!("{operation}: {error}"))
             }
-            (Some(412), _) => Self::Exists,
+            (Some(412), _) | (Some(404), Some("NoSuchKey")) => Self::NotAsSeen,
+            (_, Some("ConditionalRequestConflict")) => Self::Contended(unwritable(operation, place, error)),
             _ => Self::Failed(unwritable(operation, place, error)),
         }
     }
@@ -58,7 +62,7 @@ fn unwritable(operation: &str, place: &Destination, error: &CallError) -> Error 
     let name = if may_pass { ErrorName::ObjectWriteInterrupted } else { ErrorName::ObjectWriteRefused };
     let hint = match error.status {
         Some(403) => {
-            "; the role needs s3:PutObject, s3:AbortMultipartUpload and s3:ListMultipartUploadParts (and kms:GenerateDataKey and kms:Decrypt for a customer managed key), and the bucket's policy must not deny them"
+            "; the role needs s3:PutObject, s3:GetObject, s3:AbortMultipartUpload and s3:ListMultipartUploadParts (and kms:GenerateDataKey and kms:Decrypt for a customer managed key), and the bucket's policy must not deny them"
         }
         _ => "",
     };

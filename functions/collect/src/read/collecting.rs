@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws::{ObjectWriter, Unwritten, collected};
+use aws::{ObjectWriter, Onto, Unwritten, collected};
 use bridge::collect::{
     CollectCheckpoint, CollectPhase, CollectProgress, CollectReport, Destination, RemoteFile, StoredObject,
 };
@@ -29,6 +29,10 @@ pub(crate) struct Collecting<'a> {
     pub(crate) report: CollectReport,
     /// Objects that may have the same contents; `None` if an earlier call has looked.
     pub(crate) similar: Option<Vec<Destination>>,
+    /// What has the key, as a look right before the last look at the file showed. Nothing else is replaced.
+    pub(crate) onto: Onto,
+    /// How often something else had the key when the object was to take it.
+    pub(crate) conflicts: u32,
     /// Where the call began.
     start: Mark,
     /// What the first look of this call showed.
@@ -45,7 +49,8 @@ impl<'a> Collecting<'a> {
     pub(crate) fn new(call: &'a Call<'a>, writer: ObjectWriter, report: CollectReport, start: Mark) -> Self {
         let had_session = call.input.checkpoint.is_some();
         let (similar, seen, told) = (None, None, None);
-        Self { call, writer, report, similar, start, seen, told, was_open: false, had_session }
+        let (onto, conflicts, was_open) = (Onto::Nothing, 0, false);
+        Self { call, writer, report, similar, onto, conflicts, start, seen, told, was_open, had_session }
     }
 
     /// The same, after a look at the objects that may have the same contents.
@@ -123,8 +128,8 @@ impl<'a> Collecting<'a> {
         }
         let why = match gone {
             Unwritten::UploadGone(why) => why.as_str(),
-            Unwritten::Exists => "another object has taken its key",
-            Unwritten::Failed(error) => error.message(),
+            Unwritten::NotAsSeen => "another object has taken its key",
+            Unwritten::Failed(error) | Unwritten::Contended(error) => error.message(),
         };
         // Parts that do not make up the file are no use to anybody.
         self.writer.abort().await;
@@ -175,8 +180,8 @@ impl<'a> Collecting<'a> {
 /// What S3 did not write, as an error of the call.
 pub(crate) fn unwritten(unwritten: Unwritten) -> Error {
     match unwritten {
-        Unwritten::Failed(error) => error,
+        Unwritten::Failed(error) | Unwritten::Contended(error) => error,
         Unwritten::UploadGone(why) => ErrorName::ObjectWriteInterrupted.error(why),
-        Unwritten::Exists => ErrorName::ObjectWriteRefused.error("another object has taken the key"),
+        Unwritten::NotAsSeen => ErrorName::ObjectWriteRefused.error("another object has taken the key"),
     }
 }

@@ -1,6 +1,7 @@
 //! Reads the file into S3.
 
 mod collecting;
+mod key;
 mod look;
 mod sessions;
 mod stream;

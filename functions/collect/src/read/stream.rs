@@ -35,12 +35,18 @@ impl Collecting<'_> {
     /// Reads in this session what is left.
     pub(super) async fn read(&mut self, session: &Session) -> Result<Read> {
         let sftp = session.sftp();
-        if let Look::Ended(ending) = self.look(sftp).await? {
-            return Ok(Read::Ended(ending));
+        // If every byte was read in an earlier session, the next look is the last one.
+        let was_read = self.was_open && self.writer.wanted().is_none();
+        if was_read {
+            let settled = self.settle().await?;
+            if !matches!(settled, Read::Whole) {
+                return Ok(settled);
+            }
         }
-        // If every byte was read in an earlier session, this look is the last one.
-        if self.was_open && self.writer.wanted().is_none() {
-            return self.settle().await;
+        match self.look(sftp).await? {
+            Look::Ended(ending) => return Ok(Read::Ended(ending)),
+            Look::Same if was_read => return Ok(Read::Whole),
+            Look::Same => {}
         }
         let path = self.file().remote_path();
         let file = match Reply::of(sftp.open(&path, OpenFlags::READ).await)? {
@@ -87,10 +93,10 @@ impl Collecting<'_> {
         }
     }
 
-    /// Waits until S3 has what was read.
+    /// Waits until S3 has what was read, and looks at what it would replace.
     async fn settle(&mut self) -> Result<Read> {
         match self.writer.settle().await {
-            Ok(()) => Ok(Read::Whole),
+            Ok(()) => Ok(self.look_at_key().await?.map_or(Read::Whole, Read::Ended)),
             Err(gone @ Unwritten::UploadGone(_)) => Ok(Read::UploadGone(gone)),
             Err(error) => Err(unwritten(error)),
         }

@@ -79,8 +79,9 @@ async fn compatibility_drop_box_swept_at_close() {
 #[tokio::test]
 async fn compatibility_drop_box_swept_after_the_rename() {
     let quirks = Quirks { sweep: Some(Sweep::AfterRename), ..Quirks::default() };
-    const WHY: &str = "what is archived is swept, too, and a warning says that it is not there";
-    plays("drop box, swept after the rename", quirks, &[], &[("collected", "swept: archive", WHY)]).await;
+    const WHY: &str = "what is moved is swept, too, and a warning says that it is not there";
+    plays("drop box, swept after the rename", quirks, &[], &[("collected", "swept: archive, delete", WHY)])
+        .await;
 }
 
 #[tokio::test]

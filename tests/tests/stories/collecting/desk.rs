@@ -21,6 +21,8 @@ pub(super) struct Desk {
     pub(super) files: BTreeMap<String, (String, u32)>,
     /// A renamed file gets a new time.
     pub(super) renews_times: bool,
+    /// It shows no times.
+    pub(super) tells_no_times: bool,
     /// The kind of requests that it refuses.
     pub(super) refuses: Option<u8>,
     /// Number of READs.
@@ -76,7 +78,12 @@ impl Desk {
             kind::INIT => packet(kind::VERSION, 3, &[]),
             kind::LSTAT | kind::FSTAT | kind::STAT => match self.files.get(&path) {
                 Some((contents, modified)) => {
-                    let shown = attributes(contents.len() as u64, 0o100_644, *modified);
+                    let mut shown = attributes(contents.len() as u64, 0o100_644, *modified);
+                    if self.tells_no_times {
+                        // Size and permissions only.
+                        shown.truncate(4 + 8 + 4);
+                        shown[..4].copy_from_slice(&5_u32.to_be_bytes());
+                    }
                     request.reply(kind::ATTRS, &[&shown])
                 }
                 None => status(NO_SUCH_FILE),

@@ -7,6 +7,7 @@ mod doctor;
 mod existing;
 mod looks;
 mod loops;
+mod order;
 mod reading;
 mod records;
 mod replaced;

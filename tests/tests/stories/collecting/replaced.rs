@@ -102,6 +102,49 @@ async fn a_replaced_file_whose_place_is_taken_stays_where_the_warning_says() {
         assert!(files.contains(&(PATH.into(), "newest".into())), "{files:?}");
         let (moved, _) = files.iter().find(|(_, contents)| contents == "new").unwrap();
         assert!(receipt.warnings[0].contains(&format!("{moved:?}")), "{:?}", receipt.warnings);
+        // There, it would be deleted after COLLECT_ARCHIVE_DAYS.
+        assert!(!moved.contains("/.done/"), "{moved}");
+    }
+}
+
+/// Same size, and the server tells no times: only the contents show that it is another file.
+#[tokio::test]
+async fn without_times_the_contents_say_whether_a_file_was_replaced() {
+    for afterwards in ["archive", "delete"] {
+        for (contents, is_left) in [("new", true), ("old", false)] {
+            let desk = Desk { tells_no_times: true, ..Desk::default() };
+            let at = At::new(afterwards, desk, |_, _, _| {}).await;
+            replace(&mut at.desk.lock().unwrap(), contents);
+            let mut checkpoint = at.collected();
+            checkpoint.file.modified = None;
+            let receipt = at.watching.settle(&checkpoint, 0).await.unwrap();
+            assert_eq!(receipt.afterwards.as_deref() == Some("left"), is_left, "{afterwards} {contents}");
+            assert_eq!(at.files().contains(&(PATH.into(), "new".into())), is_left, "{:?}", at.files());
+        }
+    }
+}
+
+/// A new file with a new marker comes just before the marker of the former file is moved.
+#[tokio::test]
+async fn the_marker_of_a_new_file_stays() {
+    const MARKER: &str = "out/a.csv.ok";
+    for afterwards in ["archive", "delete"] {
+        let mut desk = Desk::default();
+        desk.files.insert(MARKER.into(), (String::new(), LONG_AGO));
+        let mut is_first = true;
+        let mut at = At::new(afterwards, desk, move |desk, kind, path| {
+            if kind == RENAME && path == MARKER && std::mem::take(&mut is_first) {
+                replace(desk, "new");
+                desk.files.insert(MARKER.into(), (String::new(), LONG_AGO + 60));
+            }
+        })
+        .await;
+        at.watching.set("COLLECT_MARKER", "{name}.ok");
+        at.settled().await;
+        let files = at.files();
+        for (path, contents) in [(PATH, "new"), (MARKER, "")] {
+            assert!(files.contains(&(path.into(), contents.into())), "{afterwards}: {files:?}");
+        }
     }
 }
 

@@ -1,0 +1,44 @@
+//! Looks at what has the key, before the last look at the file.
+
+use aws::Onto;
+use aws::collected::Found;
+use bridge::{CollectIfExists, Result};
+
+use crate::ending::Ending;
+use crate::read::collecting::Collecting;
+
+impl Collecting<'_> {
+    /// Finds out what the object would replace. Right after this the file is looked at, and S3 replaces only what was found
+    /// here. So if an object of the same path is replaced, the server showed this file after that object was stored.
+    ///
+    /// The path of another file tells nothing of the order. Then an object of a file that was modified later stays.
+    pub(super) async fn look_at_key(&mut self) -> Result<Option<Ending>> {
+        if matches!(self.call.deps.collect.if_exists, CollectIfExists::Fail | CollectIfExists::KeepBoth) {
+            // Nothing is replaced.
+            return Ok(None);
+        }
+        let place = self.writer.place().clone();
+        let Some(found) = self.call.find(&place).await? else {
+            self.onto = Onto::Nothing;
+            return Ok(None);
+        };
+        self.onto = Onto::Object(found.etag.clone());
+        let origin = found.origin.as_ref().filter(|origin| origin.is_later_than(self.file()));
+        let newer = origin.filter(|_| !self.keeps(&found)).map(|origin| {
+            Ending::skipped(format!(
+                "s3://{}/{} is made of a newer file of this server, {}, and is not replaced by an older one. The file is left alone",
+                place.bucket,
+                place.object_key,
+                origin.describe()
+            ))
+        });
+        Ok(newer)
+    }
+
+    /// Whether the object stays because it has the same contents.
+    fn keeps(&self, found: &Found) -> bool {
+        let (size, checksum) = (self.file().size, self.writer.checksum());
+        self.call.deps.collect.if_exists == CollectIfExists::Skip
+            && found.identical(size, &checksum).is_some()
+    }
+}
