@@ -25,7 +25,10 @@ pub struct Collections {
     client: aws_sdk_sfn::Client,
     state_machine_arn: String,
     limiter: Limiter,
+    /// Executions that were started.
     known: Mutex<Known>,
+    /// Those of files that are stored.
+    stored: Mutex<Known>,
     /// The start of the last look that cleared the archives, in seconds since 1970.
     cleared: Mutex<Option<i64>>,
 }
@@ -52,6 +55,7 @@ impl Collections {
             state_machine_arn,
             limiter: Limiter::default(),
             known: Mutex::default(),
+            stored: Mutex::default(),
             cleared: Mutex::default(),
         }
     }
@@ -67,6 +71,21 @@ impl Collections {
     /// Whether this process knows that the file's execution was started.
     pub(crate) fn knows(&self, file: &RemoteFile) -> bool {
         lock(&self.known).has(&file.execution_name())
+    }
+
+    /// Whether this process knows that an execution has stored the file.
+    pub(crate) fn knows_stored(&self, file: &RemoteFile) -> bool {
+        lock(&self.stored).has(&file.execution_name())
+    }
+
+    /// An execution has stored the file, or no further one is to be started.
+    pub(crate) fn add_stored(&self, file: &RemoteFile) {
+        lock(&self.stored).add(&file.execution_name());
+    }
+
+    /// The ARN of the execution of this name.
+    pub(crate) fn execution_arn(&self, name: &str) -> String {
+        format!("{}:{name}", self.state_machine_arn.replacen(":stateMachine:", ":execution:", 1))
     }
 
     /// Whether a look that began at `now` is to clear the archives. If so, this process does not for a while.
@@ -90,15 +109,21 @@ impl Collections {
         let mut flight = JoinSet::new();
         for (index, file) in files.iter().enumerate() {
             let (collections, file) = (Arc::clone(self), file.clone());
-            flight.spawn(async move { (index, collections.start_one(&file, since).await) });
+            flight.spawn(async move { (index, collections.start_one(&file, 1, since).await) });
         }
         let mut started = flight.join_all().await;
         started.sort_unstable_by_key(|(index, _)| *index);
         started.into_iter().map(|(_, started)| started).collect()
     }
 
-    async fn start_one(&self, file: &RemoteFile, since: Option<i64>) -> Result<Start> {
-        let name = file.execution_name();
+    /// Starts the execution of this file with this number.
+    pub(crate) async fn start_one(
+        &self,
+        file: &RemoteFile,
+        attempt: u32,
+        since: Option<i64>,
+    ) -> Result<Start> {
+        let name = file.execution_name_of(attempt);
         let input = json!({ "file": file }).to_string();
         let start = || {
             let start = self.client.start_execution().state_machine_arn(&self.state_machine_arn);
@@ -113,7 +138,7 @@ impl Collections {
         if started == Start::Now {
             tracing::info!(path = file.path, size = file.size, modified = file.modified, name, "started");
         }
-        lock(&self.known).add(&name);
+        lock(&self.known).add(&file.execution_name());
         Ok(started)
     }
 

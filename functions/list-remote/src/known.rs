@@ -1,5 +1,4 @@
-//! The executions that this process knows to be started, so that a look over files that stay does not ask for each
-//! again.
+//! What this process knows of executions, so that a look over files that stay does not ask for each again.
 
 use std::collections::HashSet;
 
@@ -27,14 +26,14 @@ impl Known {
         Self { half: names / 2, recent: HashSet::new(), older: HashSet::new() }
     }
 
-    /// This execution was started.
+    /// This execution belongs to them.
     pub(crate) fn add(&mut self, name: &str) {
         if let Some(hash) = hash_of(name) {
             self.remember(hash);
         }
     }
 
-    /// Whether it was.
+    /// Whether it does.
     pub(crate) fn has(&mut self, name: &str) -> bool {
         let Some(hash) = hash_of(name) else { return false };
         if self.recent.contains(&hash) {

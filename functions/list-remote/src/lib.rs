@@ -3,6 +3,7 @@
 //! The name of an execution is made of server, path, size and time, so Step Functions itself refuses to collect a file
 //! twice. No ledger is kept.
 
+mod again;
 mod call;
 mod collections;
 mod confirm;

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use bridge::collect::{ListCursor, ListProgress, RemoteFile, Unnameable};
+use bridge::collect::{ATTEMPTS_MAX, ListCursor, ListProgress, RemoteFile, Unnameable};
 use bridge::{Error, ErrorName, Result};
 use sftp::Sftp;
+use tokio::task::JoinSet;
 
+use crate::again::{Sample, Standing};
 use crate::call::Call;
 use crate::collections::{Collections, FLIGHT, Start};
 use crate::confirm::{self, confirm};
@@ -33,6 +35,8 @@ pub(crate) struct Look<'a> {
     /// The last file that was started, or is known to be.
     cursor: Option<ListCursor>,
     archives: Archives,
+    /// Files that were started before.
+    before: Sample,
     /// A directory was not read to its end.
     has_gaps: bool,
 }
@@ -58,7 +62,8 @@ impl<'a> Look<'a> {
     pub(crate) fn new(call: &'a Call<'a>, collections: &'a Arc<Collections>) -> Self {
         let mut progress = call.input.listing.clone().unwrap_or_default();
         let cursor = progress.cursor.take();
-        Self { call, collections, progress, cursor, archives: Archives::default(), has_gaps: false }
+        let (archives, before) = (Archives::default(), Sample::default());
+        Self { call, collections, progress, cursor, archives, before, has_gaps: false }
     }
 
     /// Whether the look is at its end, and has seen everything. Only then are the failures of earlier looks settled.
@@ -99,6 +104,7 @@ impl<'a> Look<'a> {
             }
             break;
         }
+        self.start_again().await;
         self.purge().await;
         Ok(())
     }
@@ -154,6 +160,10 @@ impl<'a> Look<'a> {
         self.has_gaps |= matches!(verdict, Verdict::Unreadable(_));
         match verdict {
             Verdict::Due(file) => {
+                // Whatever the cursor says: each call asks about a part of them.
+                if self.collections.knows(&file) && !self.collections.knows_stored(&file) {
+                    self.before.offer(&file);
+                }
                 if self.cursor.as_ref().is_some_and(|cursor| ListCursor::of(&file) <= *cursor) {
                     return;
                 }
@@ -245,13 +255,77 @@ impl<'a> Look<'a> {
             };
             match (confirmed, start) {
                 (Confirmed::Due(_), Start::Now) => self.progress.started += 1,
-                (Confirmed::Due(_), Start::Before) => self.progress.started_before += 1,
+                (Confirmed::Due(file), Start::Before) => {
+                    self.progress.started_before += 1;
+                    self.before.offer(file);
+                }
                 (Confirmed::PassedOver, _) => self.progress.passed_over += 1,
                 (Confirmed::Gone, _) => {}
             }
             self.cursor = Some(ListCursor::of(listed));
         }
         Ok(true)
+    }
+
+    /// Starts further executions of files whose executions have stored nothing, if time is left. What fails is left to the
+    /// next look.
+    async fn start_again(&mut self) {
+        let (files, time) = (self.before.take(), self.call.stop.remaining());
+        let starting = async {
+            let files = self.with_nothing_stored(files).await?;
+            if files.is_empty() {
+                return Ok(());
+            }
+            let call = self.call;
+            let listed: Vec<RemoteFile> = files.iter().map(|(file, _)| file.clone()).collect();
+            let confirming =
+                call.with_session(async |session| confirm(session.sftp(), call.judge(), &listed).await);
+            let since = bridge::unix_seconds(&call.input.execution.start_time);
+            for ((file, attempt), confirmed) in files.iter().zip(confirming.await?) {
+                let has_room = self.progress.started < u64::from(call.deps.collect.max_files);
+                if has_room
+                    && confirmed == Confirmed::Due(file.clone())
+                    && self.collections.start_one(file, *attempt, since).await? == Start::Now
+                {
+                    self.progress.started += 1;
+                    self.progress.started_before = self.progress.started_before.saturating_sub(1);
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        let outcome = tokio::time::timeout(time, starting).await;
+        if let Ok(Err(error)) = outcome {
+            self.warn(format!("files that may have come back were not started again: {error}"));
+        }
+    }
+
+    /// Those of these files whose executions have stored nothing, with the number of the next one.
+    async fn with_nothing_stored(&mut self, files: Vec<RemoteFile>) -> Result<Vec<(RemoteFile, u32)>> {
+        let mut flight = JoinSet::new();
+        for file in files {
+            let collections = Arc::clone(self.collections);
+            flight.spawn(async move { (collections.standing(&file).await, file) });
+        }
+        let mut nothing = Vec::new();
+        while let Some(asked) = flight.join_next().await {
+            let Ok((standing, file)) = asked else { continue };
+            let standing = standing.map_err(|error| {
+                ErrorName::StepFunctionsUnavailable
+                    .error(format!("asking how executions have ended: {error}"))
+            })?;
+            match standing {
+                Standing::Open => {}
+                Standing::Stored => self.collections.add_stored(&file),
+                Standing::Nothing(attempt) => nothing.push((file, attempt)),
+                Standing::GivenUp => self.warn(format!(
+                    "{:?} is not collected: {ATTEMPTS_MAX} executions have found it gone or changed. Give it a new time \
+                     (touch) or another name",
+                    file.remote_path()
+                )),
+            }
+        }
+        nothing.sort_unstable_by_key(|(file, _)| ListCursor::of(file));
+        Ok(nothing)
     }
 
     fn out_of_time(&self) -> Result<Started> {

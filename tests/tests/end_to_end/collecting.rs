@@ -328,6 +328,10 @@ async fn the_roles_may_do_what_a_collection_needs_and_no_more() {
     let failed = ended.iter().find(|execution| execution.error.is_some()).expect("one has failed");
     let record = stack.failure_record(failed).await.unwrap().expect("a failed execution has a record");
     assert!(record.contains("out/closed.csv") && !record.contains("attempts_problem"), "{record}");
+    // A look may ask how that execution has ended.
+    let look = stack.look().await.unwrap();
+    let (before, warnings) = (&listing(&look)["started_before"], &listing(&look)["warnings"]);
+    assert_eq!((before, warnings), (&json!(1), &Value::Null), "{look:?}");
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let start = aws.sfn().start_execution().state_machine_arn(stack.collect_machine());
     start.name("by-hand").input(failed.input.to_string()).send().await.unwrap();

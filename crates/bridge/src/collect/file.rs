@@ -9,6 +9,13 @@ const NAME_MAX: usize = 80;
 /// Characters of the hash in the name of an execution: 128 bits in hexadecimal.
 const HASH_LENGTH: usize = 32;
 
+/// Maximum number of executions of one file, if all before have stored nothing. Each of them was started because the file
+/// was there, and found it gone or another one in its place.
+pub const ATTEMPTS_MAX: u32 = 20;
+
+/// Characters for the number of an execution, with a dash.
+const ATTEMPT_LENGTH: usize = 3;
+
 /// A file on the partner's server, as a listing showed it. One execution collects it. Another size or another time is
 /// another file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -51,6 +58,12 @@ impl RemoteFile {
     /// The name of the execution that collects it. Step Functions refuses a second start with the same name, so the file is
     /// collected once. A part of the file's name makes it readable; the hash makes it unique.
     pub fn execution_name(&self) -> String {
+        self.execution_name_of(1)
+    }
+
+    /// The name of the execution with this number, from 1 to [`ATTEMPTS_MAX`]. There is a second one only if the first has
+    /// stored nothing, and the file is there again.
+    pub fn execution_name_of(&self, attempt: u32) -> String {
         let mut hash = Sha256::new();
         let size = self.size.to_string();
         let modified = self.modified.map(|modified| modified.to_string()).unwrap_or_default();
@@ -60,10 +73,11 @@ impl RemoteFile {
             hash.update([0]);
         }
         let hash = hex::encode(hash.finalize());
+        let number = if attempt > 1 { format!("-{attempt}") } else { String::new() };
         let readable =
             self.name().chars().filter(|c| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(c));
-        let readable: String = readable.take(NAME_MAX - HASH_LENGTH - 1).collect();
-        format!("{readable}-{}", &hash[..HASH_LENGTH])
+        let readable: String = readable.take(NAME_MAX - HASH_LENGTH - 1 - ATTEMPT_LENGTH).collect();
+        format!("{readable}{number}-{}", &hash[..HASH_LENGTH])
     }
 }
 
@@ -83,6 +97,8 @@ pub(crate) fn beneath(directory: &str, path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn file(path: &str, size: u64, modified: Option<u32>) -> RemoteFile {
@@ -112,9 +128,14 @@ mod tests {
     #[test]
     fn every_name_fits_and_has_only_characters_that_step_functions_takes() {
         for path in ["ä", &"x".repeat(255), "a b<>{}[]?*\"#%\\^|~`$&,;:/c", "-"] {
-            let name = file(path, 0, None).execution_name();
-            assert!((1..=NAME_MAX).contains(&name.len()), "{name}");
-            assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)), "{name}");
+            let mut names = BTreeSet::new();
+            for attempt in 1..=ATTEMPTS_MAX {
+                let name = file(path, 0, None).execution_name_of(attempt);
+                assert!((1..=NAME_MAX).contains(&name.len()), "{name}");
+                assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)), "{name}");
+                assert!(names.insert(name));
+            }
+            assert!(names.contains(&file(path, 0, None).execution_name()));
         }
     }
 

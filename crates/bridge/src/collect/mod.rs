@@ -14,7 +14,7 @@ pub use afterwards::Afterwards;
 pub use checkpoint::{
     CollectCheckpoint, CollectPhase, CollectReport, Destination, MultipartUpload, StoredObject,
 };
-pub use file::{RemoteFile, url};
+pub use file::{ATTEMPTS_MAX, RemoteFile, url};
 pub use listing::{ListCursor, ListProgress, Unnameable, newest};
 pub use marker::MarkerPattern;
 pub use name::plain_name;

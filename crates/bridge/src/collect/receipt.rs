@@ -27,6 +27,11 @@ impl CollectOutcome {
     pub const ALL: [Self; 5] =
         [Self::Collected, Self::AlreadyCollected, Self::Changed, Self::Gone, Self::Skipped];
 
+    /// Whether S3 has the file.
+    pub fn is_stored(self) -> bool {
+        matches!(self, Self::Collected | Self::AlreadyCollected)
+    }
+
     /// The word in receipts.
     pub fn as_str(self) -> &'static str {
         match self {

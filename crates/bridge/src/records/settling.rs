@@ -1,7 +1,7 @@
 //! Which failure records the end of a delivery, or of a collection, makes good for.
 
 use super::{FailureKey, VersionMark};
-use crate::collect::{CollectOutcome, CollectReceipt};
+use crate::collect::CollectReceipt;
 use crate::{Outcome, Receipt, unix_seconds};
 
 /// Whether a receipt makes good for a failure.
@@ -55,6 +55,10 @@ impl CollectReceipt {
     /// - of the same file,
     /// - of an earlier file under the same path, if this one was collected. When reading began, the path led to this file, so
     ///   the earlier one was gone.
+    ///
+    /// A receipt that stores nothing settles, too, after a redrive for instance: what is not there needs no redrive, and a
+    /// record that nobody can settle would only be in the way. If the file comes back, a look starts it anew, as it does
+    /// with every file whose execution has stored nothing.
     pub fn makes_good_for(&self, execution: &str, failure: &FailureKey) -> MakesGood {
         if !failure.is_of(&self.file.url()) {
             return MakesGood::No;
@@ -62,12 +66,10 @@ impl CollectReceipt {
         if failure.is_by(execution) || failure.version == VersionMark::from(&self.file) {
             return MakesGood::Yes;
         }
-        let is_collected =
-            matches!(self.outcome, CollectOutcome::Collected | CollectOutcome::AlreadyCollected);
         let was_before = unix_seconds(&failure.recorded_at)
             .zip(unix_seconds(&self.started_at))
             .is_some_and(|(recorded, started)| recorded < started);
-        if is_collected && was_before { MakesGood::Yes } else { MakesGood::No }
+        if self.outcome.is_stored() && was_before { MakesGood::Yes } else { MakesGood::No }
     }
 }
 

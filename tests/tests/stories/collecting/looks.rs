@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use bridge::collect::{ListCursor, ListRemoteInput};
+use bridge::collect::{ATTEMPTS_MAX, ListCursor, ListRemoteInput};
 use bridge::{Deadline, ErrorName, Execution};
 use list_remote::{Limits, Listed, Verdict};
 use serde_json::json;
@@ -307,6 +307,12 @@ async fn a_warm_process_does_not_ask_for_what_it_knows() {
     }
     let process = watching.process();
     assert_eq!(watching.try_look(&process).await.unwrap().started, 20);
+    watching.all_ended().await;
+    assert_eq!(
+        watching.try_look(&process).await.unwrap().started_before,
+        20,
+        "it learns that they are stored"
+    );
     // From now on nothing can be started.
     let delete = watching.bridge.aws.sfn().delete_state_machine().state_machine_arn(&watching.collections);
     delete.send().await.unwrap();
@@ -316,6 +322,71 @@ async fn a_warm_process_does_not_ask_for_what_it_knows() {
     assert_eq!(error.name, ErrorName::InvalidConfig, "{error}");
     assert!(error.message().contains("COLLECT_STATE_MACHINE_ARN"), "{error}");
     watching.collections = String::new();
+}
+
+/// The storage is away for a moment, after a look has listed its files. Its name is taken, and nothing is stored.
+#[tokio::test]
+async fn story_274_files_that_were_away_for_a_moment_are_collected_once_they_are_back() {
+    let watching = Watching::new().await;
+    let names = ["a.csv", "b.csv", "c.csv"];
+    for name in names {
+        watching.put(name, "x", LONG_AGO);
+    }
+    let process = watching.process();
+    let directory = watching.bridge.partner.root.join(DIRECTORY);
+    let away = watching.bridge.partner.root.join("away");
+    for outcome in ["gone", "changed"] {
+        watching.collections_end_with(outcome).await;
+        assert_eq!(watching.try_look(&process).await.unwrap().started, 3, "{outcome}");
+        std::fs::rename(&directory, &away).unwrap();
+        watching.all_ended().await;
+        let error = watching.try_look(&process).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::RemoteUnreadable, "{error}");
+        std::fs::rename(&away, &directory).unwrap();
+    }
+    watching.collections_end_with("collected").await;
+    std::fs::rename(directory.join("c.csv"), &away).unwrap();
+    let look = watching.look().await;
+    assert_eq!((look.started, look.started_before), (2, 0), "a cold process asks, too: {look:?}");
+    watching.all_ended().await;
+    std::fs::rename(&away, directory.join("c.csv")).unwrap();
+    let look = watching.try_look(&process).await.unwrap();
+    assert_eq!((look.started, look.started_before), (1, 2), "{look:?}");
+    watching.all_ended().await;
+    for process in [&process, &watching.process()] {
+        let look = watching.try_look(process).await.unwrap();
+        assert_eq!((look.started, look.started_before), (0, 3), "they are stored: {look:?}");
+    }
+    assert_eq!(watching.started().await.len(), 3 * names.len());
+}
+
+/// A redrive is for a person to decide.
+#[tokio::test]
+async fn a_file_whose_execution_has_failed_is_not_started_again() {
+    let mut watching = Watching::new().await;
+    watching.collections =
+        machine(&watching.bridge, json!({"Type": "Fail", "Error": "RemoteUnreadable"})).await;
+    watching.put("a.csv", "x", LONG_AGO);
+    assert_eq!(watching.look().await.started, 1);
+    watching.all_ended().await;
+    let look = watching.look().await;
+    assert_eq!((look.started, look.started_before), (0, 1), "{look:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_every_execution_finds_gone_is_given_up_with_a_warning() {
+    let watching = Watching::new().await;
+    watching.collections_end_with("gone").await;
+    watching.put("a.csv", "x", LONG_AGO);
+    let process = watching.process();
+    for attempt in 1..=ATTEMPTS_MAX {
+        let look = watching.try_look(&process).await.unwrap();
+        assert_eq!((look.started, look.warnings.len()), (1, 0), "{attempt}: {look:?}");
+        watching.all_ended().await;
+    }
+    let look = watching.try_look(&process).await.unwrap();
+    assert_eq!((look.started, look.started_before, look.warnings.len()), (0, 1, 1), "{look:?}");
+    assert!(look.warnings[0].contains("20 executions have found it gone or changed"), "{look:?}");
 }
 
 #[tokio::test]
