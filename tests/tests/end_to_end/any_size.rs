@@ -72,6 +72,16 @@ async fn story_28_a_20_gib_object_is_delivered_in_slices() {
     .await;
 }
 
+/// A line to the partner that carries at most this many bytes a second, and the port to use. It is there as long as the
+/// first value.
+pub(crate) async fn line_to(partner: &Partner, rate: Option<u64>) -> (FaultProxy, u16) {
+    let proxy = FaultProxy::start(partner.port).await.unwrap();
+    let Some(rate) = rate else { return (proxy, partner.port) };
+    proxy.set(Fault::Rate(rate)).await;
+    let port = proxy.port;
+    (proxy, port)
+}
+
 async fn is_delivered_in_slices(case: Case) {
     let Some(sshd) = tools::sshd().await.unwrap() else {
         return skip("a large object in slices: OpenSSH is not available here");
@@ -81,14 +91,7 @@ async fn is_delivered_in_slices(case: Case) {
     };
     let options = Options { parent: Some(disk.folder.clone()), ..Options::default() };
     let partner = Partner::open_ssh(sshd, options).await.unwrap();
-    let proxy = FaultProxy::start(partner.port).await.unwrap();
-    let port = match case.rate {
-        Some(rate) => {
-            proxy.set(Fault::Rate(rate)).await;
-            proxy.port
-        }
-        None => partner.port,
-    };
+    let (_line, port) = line_to(&partner, case.rate).await;
     let aws = ministack::shared().await;
     let parameters = [("SftpPort", &*port.to_string())];
     let stack = Stack::deploy_for(aws, case.name, &partner, &parameters).await.unwrap();

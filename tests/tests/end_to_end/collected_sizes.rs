@@ -13,14 +13,13 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use crc_fast::{CrcAlgorithm, Digest};
-use integration_tests::fault_proxy::{Fault, FaultProxy};
 use integration_tests::object_source::{ObjectSource, Quirks};
 use integration_tests::partner::{Options, Partner};
 use integration_tests::stack::{Execution, Stack};
 use integration_tests::{ministack, pattern, skip, tools};
 use serde_json::json;
 
-use crate::any_size::Disk;
+use crate::any_size::{Disk, line_to};
 use crate::receipt;
 
 const MIB: u64 = 1024 * 1024;
@@ -86,14 +85,7 @@ async fn is_collected_in_slices(case: Case) {
     };
     let options = Options { parent: Some(disk.folder.clone()), ..Options::default() };
     let partner = Partner::open_ssh(sshd, options).await.unwrap();
-    let proxy = FaultProxy::start(partner.port).await.unwrap();
-    let port = match case.rate {
-        Some(rate) => {
-            proxy.set(Fault::Rate(rate)).await;
-            proxy.port
-        }
-        None => partner.port,
-    };
+    let (_line, port) = line_to(&partner, case.rate).await;
     fs::create_dir(partner.root.join("out")).unwrap();
     let file =
         File::options().read(true).write(true).create_new(true).open(partner.root.join("out/large.bin"));

@@ -8,7 +8,7 @@ use integration_tests::pattern;
 use integration_tests::stack::{Execution, Stack};
 
 use super::shown::{self, PATIENCE};
-use crate::report::{field, heading, paragraph, seconds, size};
+use crate::report::{field, heading, paragraph, size};
 
 /// The partner's directory for files that are collected.
 pub(super) const OUTGOING: &str = "outgoing";
@@ -72,22 +72,7 @@ fn columns() {
 
 /// A line with the outcome of a collection and the times of its steps, and why it failed if it did.
 pub(super) async fn collection(stack: &Stack<'_>, execution: &Execution) -> Result<()> {
-    let steps = stack.steps(&execution.arn).await?;
-    let took = |state: &str| {
-        let all: Vec<_> = steps.iter().filter(|step| step.state == state).map(|step| step.took).collect();
-        if all.is_empty() { "–".to_owned() } else { seconds(all.iter().sum()) }
-    };
-    println!(
-        "  {:29} {:17} {:>8} {:>8} {:>12}",
-        execution.file_path(),
-        shown::outcome(execution),
-        took("Collect"),
-        took("VerifyObject"),
-        took("SettleRemote")
-    );
-    field("    ", "error", execution.error.as_deref().unwrap_or_default());
-    field("    ", "cause", &shown::cause(execution));
-    Ok(())
+    shown::line(stack, execution, execution.file_path(), ["Collect", "VerifyObject", "SettleRemote"]).await
 }
 
 /// Compares every byte in S3 with what the partner left.

@@ -21,19 +21,22 @@ pub(super) fn columns() {
 
 /// A line with the outcome of a delivery and the times of its steps, and why it failed if it did.
 pub(super) async fn delivery(stack: &Stack<'_>, execution: &Execution) -> Result<()> {
+    line(stack, execution, execution.object_key(), ["FetchKey", "Transfer", "VerifyRemote"]).await
+}
+
+/// A line with what an execution is about, its outcome and the times of these steps, and why it failed if it did.
+pub(super) async fn line(
+    stack: &Stack<'_>,
+    execution: &Execution,
+    about: &str,
+    states: [&str; 3],
+) -> Result<()> {
     let steps = stack.steps(&execution.arn).await?;
-    let took = |state: &str| {
+    let [first, second, third] = states.map(|state| {
         let all: Vec<_> = steps.iter().filter(|step| step.state == state).map(|step| step.took).collect();
         if all.is_empty() { "–".to_owned() } else { seconds(all.iter().sum()) }
-    };
-    println!(
-        "  {:29} {:17} {:>8} {:>8} {:>12}",
-        execution.object_key(),
-        outcome(execution),
-        took("FetchKey"),
-        took("Transfer"),
-        took("VerifyRemote")
-    );
+    });
+    println!("  {about:29} {:17} {first:>8} {second:>8} {third:>12}", outcome(execution));
     field("    ", "error", execution.error.as_deref().unwrap_or_default());
     field("    ", "cause", &cause(execution));
     Ok(())

@@ -257,7 +257,7 @@ async fn a_file_that_changed_after_a_killed_run_begins_again_and_its_old_upload_
     assert_eq!(states, 0, "nor is its state");
 }
 
-/// Ctrl-C in the middle of a file that is uploaded in parts: what is cut off is gone on with, or is not there.
+/// Ctrl-C in the middle of a file that is uploaded in parts: what was cut off is resumed by the next run, or removed from S3.
 #[tokio::test]
 async fn what_a_stop_cuts_off_is_resumed_or_removed() {
     for keeps_state in [true, false] {
