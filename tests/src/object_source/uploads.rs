@@ -100,8 +100,10 @@ impl Store {
             checksum: Some(("crc64nvme", encoded(crc))),
             metadata: metadata(request),
         };
-        let answer = Answer::new("200 OK").with("ETag", &object.etag);
-        let answer = answer.with("x-amz-checksum-crc64nvme", &encoded(crc));
+        let mut answer = Answer::new("200 OK").with("ETag", &object.etag);
+        if !self.quirks.read().unwrap().tells_no_checksum {
+            answer = answer.with("x-amz-checksum-crc64nvme", &encoded(crc));
+        }
         self.take(request, &request.path, object)?;
         Ok(answer)
     }
@@ -202,7 +204,7 @@ impl Store {
     fn complete(&self, request: &Request, body: &[u8]) -> Result<Answer, Refusal> {
         let header = |name: &str| request.headers.get(name).map(String::as_str);
         let wanted = completed(&String::from_utf8_lossy(body));
-        let (object, etag) = self.with_upload(request, |upload| {
+        let (object, told) = self.with_upload(request, |upload| {
             let (mut crc, mut length, mut bytes) = (checksum(CrcAlgorithm::Crc64Nvme, b""), 0, Vec::new());
             for (index, (number, etag)) in wanted.iter().enumerate() {
                 let is_in_order = index == 0 || wanted[index - 1].0 < *number;
@@ -233,17 +235,20 @@ impl Store {
             }
             let etag = self.next_etag().replace("-1\"", &format!("-{}\"", wanted.len()));
             let checksum = upload.is_full_object.then(|| ("crc64nvme", encoded(crc)));
+            let mut told = format!("<ETag>{}</ETag>", escape(&etag));
+            if upload.is_full_object && !self.quirks.read().unwrap().tells_no_checksum {
+                told += &format!("<ChecksumCRC64NVME>{}</ChecksumCRC64NVME>", encoded(crc));
+            }
             let content =
                 if bytes.len() as u64 == length { Content::Bytes(bytes) } else { Content::Forgotten };
             let metadata = upload.metadata.clone();
-            Ok((Object { content, length, etag: etag.clone(), checksum, metadata }, etag))
+            Ok((Object { content, length, etag, checksum, metadata }, told))
         })?;
         self.take(request, &request.path, object)?;
         self.uploads.lock().unwrap().remove(&request.query["uploadId"]);
         let xml = format!(
-            "<CompleteMultipartUploadResult><ETag>{}</ETag><ChecksumType>FULL_OBJECT</ChecksumType>\
-             </CompleteMultipartUploadResult>",
-            escape(&etag)
+            "<CompleteMultipartUploadResult>{told}<ChecksumType>FULL_OBJECT</ChecksumType>\
+             </CompleteMultipartUploadResult>"
         );
         Ok(Answer::new("200 OK").document(&xml))
     }
