@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::ErrorName;
-use bridge::collect::{CollectCheckpoint, CollectPhase, CollectProgress};
+use bridge::collect::{
+    CollectCheckpoint, CollectPhase, CollectProgress, CollectReport, Destination, MultipartUpload,
+};
+use bridge::{ChecksumAlgorithm, ErrorName, RunningChecksum};
 use integration_tests::embedded::{Cut, Moment, Quirks};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::object_source::{Body, Quirks as StoreQuirks};
@@ -71,6 +73,88 @@ async fn a_connection_that_is_lost_at_any_request_costs_another_attempt() {
             process.disconnect().await;
         }
     }
+}
+
+/// A look at the key, the request that stores the object, and the look of `VerifyObject`.
+#[tokio::test]
+async fn a_file_of_one_request_takes_three_of_them() {
+    for if_exists in ["replace", "skip", "fail", "keep-both"] {
+        let mut collection = Collection::new().await;
+        collection.set("COLLECT_IF_EXISTS", if_exists);
+        let process = collection.process().await;
+        // The credential is read once.
+        process.collects(&collection.leave("first.csv", b"the first")).await;
+        for length in [5, 16 * MIB] {
+            let before = collection.source.requests();
+            let file = collection.leave_pattern("small.bin", length);
+            process.collects(&file).await;
+            assert_eq!(collection.source.requests() - before, 3, "{if_exists}, {length} bytes");
+            collection.assert_stored("small.bin", &file);
+            collection.source.remove(&format!("{BUCKET}/small.bin"));
+        }
+    }
+}
+
+/// If the caller has just seen that nothing has the key, it is not looked at.
+#[tokio::test]
+async fn a_key_that_is_known_to_be_free_is_not_looked_at() {
+    for if_exists in ["replace", "skip", "fail", "keep-both"] {
+        let mut collection = Collection::new().await;
+        collection.set("COLLECT_IF_EXISTS", if_exists);
+        let mut process = collection.process().await;
+        process.collects(&collection.leave("first.csv", b"the first")).await;
+        let file = collection.leave("small.bin", b"small");
+        process.knows_to_be_free("small.bin");
+        let before = collection.source.requests();
+        process.collects(&file).await;
+        assert_eq!(collection.source.requests() - before, 2, "{if_exists}");
+        collection.assert_stored("small.bin", &file);
+        // It was taken after the look: by the file itself, or by another one.
+        let before = collection.asked("PutObject");
+        let again = process.collects(&file).await;
+        assert_eq!(again.destination.object_key, "small.bin", "{if_exists}");
+        let other = collection.leave("small.bin", b"another one");
+        let stored = process.collect_from(&other, None).await;
+        match (if_exists, stored) {
+            ("fail", stored) => assert_eq!(stored.unwrap_err().name, ErrorName::ObjectWriteRefused),
+            ("keep-both", stored) => {
+                let stored = checkpoint(stored.unwrap().0);
+                assert_eq!(stored.destination.object_key, "small.1.bin");
+            }
+            (_, stored) => {
+                assert_eq!(checkpoint(stored.unwrap().0).destination.object_key, "small.bin");
+                collection.assert_stored("small.bin", &other);
+            }
+        }
+        let asked = collection.asked("PutObject") - before;
+        assert!(asked <= 3, "{if_exists}: {asked}");
+    }
+}
+
+/// An upload in parts that a version before this one has begun, of a file that now is one request.
+#[tokio::test]
+async fn an_upload_in_parts_stays_one() {
+    let collection = Collection::new().await;
+    let file = collection.leave_pattern("former.bin", 10 * MIB);
+    let s3 = collection.source.s3();
+    let created = s3.create_multipart_upload().bucket(BUCKET).key("former.bin");
+    let created = created.checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::Crc64Nvme);
+    let created = created.checksum_type(aws_sdk_s3::types::ChecksumType::FullObject);
+    let id = created.send().await.unwrap().upload_id.unwrap();
+    let upload = Some(MultipartUpload { id, part_size: 8 * MIB });
+    let checksum = RunningChecksum::new(ChecksumAlgorithm::Crc64Nvme);
+    let former = CollectCheckpoint {
+        phase: CollectPhase::Reading { offset: 0, checksum, upload },
+        file: file.clone(),
+        destination: Destination { bucket: BUCKET.into(), object_key: "former.bin".into() },
+        report: CollectReport::default(),
+        expected: None,
+    };
+    let (stored, _) = collection.process().await.collect_from(&file, Some(former)).await.unwrap();
+    assert!(matches!(checkpoint(stored).phase, CollectPhase::Stored(_)));
+    assert_eq!((collection.asked("UploadPart"), collection.asked("PutObject")), (2, 0));
+    let object = collection.source.object(&format!("{BUCKET}/former.bin")).unwrap();
+    assert!(object.contents.unwrap() == std::fs::read(collection.local("former.bin")).unwrap());
 }
 
 #[tokio::test]

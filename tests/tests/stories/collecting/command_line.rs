@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use integration_tests::cli::{self, Ran};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::keys::{Encoding, KeyPair, Kind};
-use integration_tests::object_source::Body;
+use integration_tests::object_source::{Body, Quirks};
 use integration_tests::process::memory_peak;
 use serde_json::Value;
 use tokio::process::Command;
@@ -407,6 +407,72 @@ async fn story_278_files_that_stay_are_not_taken_again() {
     assert_eq!(line.collection.source.received() - received, 12, "only the new one is stored");
     let after = line.files();
     assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+}
+
+/// One list tells that no object has their keys. Then each takes two requests: to store the object, and to verify it.
+#[tokio::test]
+async fn many_new_files_take_two_requests_each() {
+    for afterwards in ["leave", "archive"] {
+        let mut line = CommandLine::new().await;
+        line.collection.set("COLLECT_AFTERWARDS", afterwards);
+        line.collection.set("COLLECT_OBJECT_KEY", "in/{name}");
+        let files = |numbers: std::ops::Range<u32>| {
+            for number in numbers {
+                line.collection.leave(&format!("{number:03}.csv"), number.to_string().as_bytes());
+            }
+        };
+        files(0..30);
+        let source = &line.collection.source;
+        // What others have, between the keys and beside them, costs nothing.
+        for other in ["in/0", "in/0115", "in/zzz", "before", "jn/1"] {
+            source.put(&format!("collected/{other}"), Body::Bytes(vec![1])).unwrap();
+        }
+        // The credential is read with GETs.
+        let asked = || source.requests() - source.asked().len() as u64;
+        let before = asked();
+        let ran = line.run(&["collect"]).await;
+        assert!(ran.status == 0 && ran.stderr.contains("30 collected"), "{ran:?}");
+        assert_eq!(asked() - before, 1 + 30 * 2, "{afterwards}");
+        // Some objects are there: one of another file, and with `leave` the 30 from before.
+        files(30..60);
+        source.put("collected/in/040.csv", Body::Bytes(vec![1])).unwrap();
+        let before = asked();
+        let ran = line.run(&["collect"]).await;
+        assert!(ran.status == 0 && ran.stderr.contains("30 collected"), "{ran:?}");
+        // With `leave`, each object that is there is looked at, and that of another file once more.
+        let looks = if afterwards == "leave" { 31 + 1 } else { 1 };
+        assert_eq!(asked() - before, 1 + looks + 30 * 2, "{afterwards}");
+        for number in 0..60 {
+            assert_eq!(line.stored(&format!("in/{number:03}.csv")), Some(number.to_string().into_bytes()));
+        }
+    }
+}
+
+/// The list has several pages, or is refused.
+#[tokio::test]
+async fn a_list_in_pages_tells_the_same_and_one_that_is_refused_is_done_without() {
+    let mut line = CommandLine::new().await;
+    line.collection.set("COLLECT_AFTERWARDS", "leave");
+    let source = &line.collection.source;
+    for number in 0..100 {
+        line.collection.leave(&format!("{number:03}.csv"), b"some");
+        if number % 2 == 0 {
+            let other = Body::Bytes(format!("another {number}").into_bytes());
+            source.put(&format!("collected/{number:03}.csv"), other).unwrap();
+        }
+    }
+    for quirks in [
+        Quirks { keys_max: Some(20), ..Quirks::default() },
+        Quirks { denies: Some("ListObjectsV2"), ..Quirks::default() },
+    ] {
+        source.quirks(quirks);
+        let ran = line.run(&["collect"]).await;
+        assert!(ran.status == 0 && ran.stderr.contains("100 collected"), "{ran:?}");
+        for number in 0..100 {
+            assert_eq!(line.stored(&format!("{number:03}.csv")), Some(b"some".to_vec()));
+            source.remove(&format!("collected/{number:03}.csv"));
+        }
+    }
 }
 
 #[tokio::test]
