@@ -21,6 +21,13 @@ pub(in crate::doctor) async fn check(doctor: &mut Doctor) -> Step<Finding> {
         doctor.scratch.forget(&path);
         return Ok(not_tried(doctor, &status));
     }
+    if let Reply::Done(None) = doctor.told(&path, content().len() as u64).await?.reply {
+        doctor.scratch.forget(&path);
+        return Ok(Finding::warn(
+            "not tried: the server takes our file away as soon as it is closed",
+            WAIT_AND_SEE,
+        ));
+    }
     match afterwards {
         Afterwards::Archive { .. } => archive(doctor, &collecting, path).await,
         Afterwards::Delete | Afterwards::Leave => delete(doctor, &collecting, path).await,
@@ -35,6 +42,8 @@ fn may_stay(doctor: &Doctor) -> bool {
     doctor.configuration.may_be_recommended() && !doctor.configuration.sets_any(&DEMANDS)
 }
 
+const WAIT_AND_SEE: &str = "nothing to do if the partner wants it so. The first file that is collected shows whether it can be archived or deleted; if not, its receipt has a warning, and it is not collected again";
+
 fn not_tried(doctor: &mut Doctor, status: &Status) -> Finding {
     let found = format!("not tried: our user may make no file in the directory: {status}");
     if may_stay(doctor) {
@@ -44,10 +53,7 @@ fn not_tried(doctor: &mut Doctor, status: &Status) -> Finding {
             "files stay where they are (COLLECT_AFTERWARDS=leave), as is recommended below. If the partner lets our user move or delete files, set archive or delete",
         );
     }
-    Finding::warn(
-        found,
-        "nothing to do if the partner wants it so. The first file that is collected shows whether it can be archived or deleted; if not, its receipt has a warning, and it is not collected again",
-    )
+    Finding::warn(found, WAIT_AND_SEE)
 }
 
 /// Deletes the file as `settle-remote` does, which moves it aside first.
