@@ -42,6 +42,11 @@ pub struct Quirks {
     pub denies: Option<&'static str>,
     /// The operation that is carried out and not answered. Of a writable store.
     pub mute: Option<&'static str>,
+    /// The operation whose conditional requests get 409, as if another one were under way, and how often. Of a writable
+    /// store.
+    pub conflicts: Option<(&'static str, u32)>,
+    /// An object is stored with other contents than were sent, and with their checksum. Of a writable store.
+    pub alters: bool,
     /// Of the objects that are stored, only length and checksum are kept. Of a writable store.
     pub forgets: bool,
     /// Uploads in parts may have any checksum or none, as S3 allows; the store computes its own. Of a writable store.

@@ -39,6 +39,8 @@ impl Store {
             Err(("503 Slow Down", "SlowDown"))
         } else if quirks.denies == Some(operation) {
             Err(("403 Forbidden", "AccessDenied"))
+        } else if self.conflicts(operation, request) {
+            Err(("409 Conflict", "ConditionalRequestConflict"))
         } else {
             match operation {
                 "PutObject" => self.put_object(request, body),
@@ -59,6 +61,18 @@ impl Store {
         match answer {
             Ok(answer) => answer.send(stream),
             Err((status, code)) => send_error(stream, request, status, code),
+        }
+    }
+
+    /// Whether another conditional request is in the way of this one.
+    fn conflicts(&self, operation: &str, request: &Request) -> bool {
+        let is_conditional = ["if-match", "if-none-match"].iter().any(|it| request.headers.contains_key(*it));
+        match &mut self.quirks.write().unwrap().conflicts {
+            Some((conflicting, left)) if is_conditional && *conflicting == operation && *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -109,7 +123,12 @@ impl Store {
     }
 
     /// Puts the object in its place, if what is there is what the request says.
-    fn take(&self, request: &Request, name: &str, object: Object) -> Result<(), Refusal> {
+    fn take(&self, request: &Request, name: &str, mut object: Object) -> Result<(), Refusal> {
+        if self.quirks.read().unwrap().alters {
+            let bytes = vec![b'?'; object.length as usize];
+            object.checksum = Some(("crc64nvme", encoded(checksum(CrcAlgorithm::Crc64Nvme, &bytes))));
+            object.content = Content::Bytes(bytes);
+        }
         let mut objects = self.objects.write().unwrap();
         let there = objects.get(name).map(|object| object.etag.as_str());
         if request.headers.get("if-none-match").is_some_and(|tag| tag == "*") && there.is_some() {

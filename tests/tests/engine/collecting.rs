@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bridge::collect::{
-    CollectCheckpoint, CollectPhase, CollectProgress, CollectReport, Destination, MultipartUpload,
+    CollectCheckpoint, CollectPhase, CollectProgress, CollectReport, CollectStep, Destination,
+    MultipartUpload,
 };
 use bridge::{ChecksumAlgorithm, ErrorName, RunningChecksum};
 use integration_tests::embedded::{Cut, Moment, Quirks};
@@ -300,4 +301,46 @@ async fn a_call_that_stores_nothing_leaves_no_upload() {
     assert_eq!(error.name, ErrorName::ConnectionLost);
     assert!(error.message().contains("too slow"), "{error}");
     collection.assert_nothing_stored();
+}
+
+/// Two conditional requests for one key at the same time: S3 answers one of them with 409.
+#[tokio::test]
+async fn a_conditional_request_that_another_was_in_the_way_of_is_made_again() {
+    let mut collection = Collection::new().await;
+    for (length, operation) in [(300, "PutObject"), (20 * MIB, "CompleteMultipartUpload")] {
+        for if_exists in ["replace", "skip", "fail", "keep-both"] {
+            collection.set("COLLECT_IF_EXISTS", if_exists);
+            let name = format!("{if_exists}-{length}.bin");
+            let (file, process) = (collection.leave_pattern(&name, length), collection.process().await);
+            let conflicts =
+                |times| StoreQuirks { conflicts: Some((operation, times)), ..StoreQuirks::default() };
+            collection.source.quirks(conflicts(u32::MAX));
+            let error = process.collect_from(&file, None).await.unwrap_err();
+            assert_eq!(
+                error.name,
+                ErrorName::ObjectWriteInterrupted,
+                "the state machine tries again: {error}"
+            );
+            assert!(collection.source.object(&format!("{BUCKET}/{name}")).is_none());
+            collection.source.abort_uploads();
+
+            let before = collection.asked(operation);
+            collection.source.quirks(conflicts(1));
+            let first = process.collect_from(&file, None).await;
+            let goes_on = matches!(if_exists, "replace" | "skip");
+            assert!(first.is_ok() || !goes_on, "{first:?}");
+            if let Err(error) = &first {
+                assert_eq!(error.name, ErrorName::ObjectWriteInterrupted, "{error}");
+                collection.source.abort_uploads();
+            }
+            let stored = match first {
+                Ok((stored, _)) => checkpoint(stored),
+                Err(_) => process.stores(&file).await,
+            };
+            assert_eq!(collection.asked(operation) - before, 2, "{if_exists} {operation}");
+            let verified = process.call(CollectStep::VerifyObject, &file, Some(stored)).await.unwrap();
+            assert!(!checkpoint(verified).is_reading());
+            collection.assert_stored(&name, &file);
+        }
+    }
 }

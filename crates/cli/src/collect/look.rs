@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bridge::Result;
-use bridge::collect::{Afterwards, ListCursor, RemoteFile};
+use bridge::collect::{Afterwards, CollectCheckpoint, CollectPhase, ListCursor, RemoteFile};
 use list_remote::{Listed, Verdict};
 
 use super::entry::{Entry, Reason, Shown, Standing};
@@ -54,6 +54,18 @@ impl Look {
             Standing::Impossible(reason) => self.impossible.push((path, reason)),
             _ if relation == Relation::Within => self.passed_over += 1,
             _ => {}
+        }
+    }
+
+    /// Adds the files that a killed run has stored, and that are in their place no more: it may have archived them, and has
+    /// written no receipt.
+    pub(super) fn add_unfinished(&mut self, runner: &CollectRunner, target: &Target) {
+        for CollectCheckpoint { file, phase, .. } in runner.states.left() {
+            let is_stored = !matches!(phase, CollectPhase::Reading { .. });
+            let is_there = self.due.iter().any(|due| due.path == file.path);
+            if is_stored && !is_there && target.relation(&file.path) == Relation::Within {
+                self.due.push(file);
+            }
         }
     }
 

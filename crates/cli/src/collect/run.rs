@@ -77,6 +77,7 @@ pub(super) async fn run(runner: &Arc<CollectRunner>, target: &Target, json: bool
 async fn prepare(runner: &CollectRunner, target: &Target) -> Result<(Look, usize)> {
     let mut look = Look::at(runner, target).await?;
     let seen = look.leave_out_collected(runner).await;
+    look.add_unfinished(runner, target);
     Ok((look, seen))
 }
 

@@ -75,6 +75,8 @@ pub(crate) struct Journal<C> {
     identity: Identity,
     /// `None`: nothing is kept.
     file: Option<StateFile>,
+    /// Directory and name of the file, if nothing is kept so far although it could be.
+    unkept: Option<(PathBuf, String)>,
 }
 
 impl States {
@@ -107,7 +109,7 @@ impl States {
             }
             None => (self.execution(), None),
         };
-        let journal = Journal { execution, checkpoint, identity, file };
+        let journal = Journal { execution, checkpoint, identity, file, unkept: None };
         journal.write();
         journal
     }
@@ -116,6 +118,14 @@ impl States {
     pub(crate) fn has(&self, object: &str) -> bool {
         let directory = self.directory.as_ref();
         directory.is_some_and(|directory| StateFile::is_in(directory, &self.name(object)))
+    }
+
+    /// The checkpoints that earlier runs with these settings have left.
+    pub(crate) fn left<C: Resumable>(&self) -> Vec<C> {
+        let states = self.directory.iter().flat_map(|directory| StateFile::contents(directory));
+        let states = states.filter_map(|state| serde_json::from_slice::<State<C>>(&state).ok());
+        let ours = states.filter(|state| state.identity == self.identity(&state.identity.object));
+        ours.filter_map(|state| state.checkpoint).collect()
     }
 
     /// The name of the state's file, without its ending.
@@ -129,7 +139,8 @@ impl States {
     /// A journal that keeps nothing: for what is quickly begun again.
     pub(crate) fn open_unkept<C: Resumable>(&self, object: &str) -> Journal<C> {
         let (execution, identity) = (self.execution(), self.identity(object));
-        Journal { execution, checkpoint: None, identity, file: None }
+        let unkept = self.directory.clone().map(|directory| (directory, self.name(object)));
+        Journal { execution, checkpoint: None, identity, file: None, unkept }
     }
 
     /// When the run began, RFC 3339.
@@ -201,6 +212,14 @@ impl<C: Resumable> Journal<C> {
         if !checkpoint.is_some_and(C::is_cheap_to_repeat) {
             self.write();
         }
+    }
+
+    /// Remembers for the next run what it must know, although nothing was kept so far.
+    pub(crate) fn keep(&mut self, checkpoint: Option<&C>) {
+        if let Some((directory, name)) = self.unkept.take() {
+            self.file = StateFile::lock(&directory, &name);
+        }
+        self.save(checkpoint);
     }
 
     /// Removes the state: nothing is left to resume.

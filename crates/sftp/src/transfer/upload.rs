@@ -140,7 +140,7 @@ impl InUse {
 
     /// Whether the window has room for this many more bytes.
     pub(super) fn has_room(&self, length: usize) -> bool {
-        self.in_flight + length <= self.window.size()
+        self.room_after(length).is_some()
     }
 }
 
