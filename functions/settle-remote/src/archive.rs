@@ -13,7 +13,7 @@ use crate::work::{Became, Collected, LOOKS, Settled, Standing, Work};
 #[derive(Clone, Copy, Debug)]
 enum Name {
     Usual,
-    /// Nobody can tell whether it is the file that was collected, so `COLLECT_ARCHIVE_DAYS` deletes it never.
+    /// Nobody can tell whether it is the file that was collected, so `COLLECT_ARCHIVE_DAYS` never deletes it.
     Unverified,
 }
 

@@ -120,12 +120,15 @@ impl States {
         directory.is_some_and(|directory| StateFile::is_in(directory, &self.name(object)))
     }
 
-    /// The checkpoints that earlier runs with these settings have left.
+    /// The checkpoints that earlier runs with these settings have left, and no other run is at work on.
     pub(crate) fn left<C: Resumable>(&self) -> Vec<C> {
-        let states = self.directory.iter().flat_map(|directory| StateFile::contents(directory));
+        let Some(directory) = &self.directory else { return Vec::new() };
+        let states = StateFile::contents(directory);
         let states = states.filter_map(|state| serde_json::from_slice::<State<C>>(&state).ok());
         let ours = states.filter(|state| state.identity == self.identity(&state.identity.object));
-        ours.filter_map(|state| state.checkpoint).collect()
+        let is_free =
+            |state: &State<C>| StateFile::lock(directory, &self.name(&state.identity.object)).is_some();
+        ours.filter(is_free).filter_map(|state| state.checkpoint).collect()
     }
 
     /// The name of the state's file, without its ending.
@@ -312,6 +315,22 @@ mod tests {
         assert_ne!(open(&states).execution.id, id, "its checkpoint may lead elsewhere");
         std::fs::write(&file, "garbage").unwrap();
         assert_ne!(open(&states).execution.id, id);
+    }
+
+    #[test]
+    fn what_earlier_runs_have_left_is_known_but_not_what_another_run_is_at_work_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let states = states(folder.path());
+        let mut journal = open(&states);
+        journal.save(Some(&samples::checkpoint()));
+        assert_eq!(states.left::<Checkpoint>(), []);
+        drop(journal);
+        assert_eq!(states.left::<Checkpoint>(), [samples::checkpoint()]);
+        assert_eq!(open(&states).checkpoint, Some(samples::checkpoint()), "it is still there");
+        let others = States::new(Some(folder.path().to_owned()), origin("b"));
+        assert_eq!(others.left::<Checkpoint>(), [], "with other settings it leads elsewhere");
+        open(&states).remove();
+        assert_eq!(states.left::<Checkpoint>(), []);
     }
 
     #[test]
