@@ -30,7 +30,7 @@ async fn definition(summary: &mut Summary) {
     let folder = workspace().join("statemachine/check");
     match tools::npm_packages(&folder).await {
         Ok(true) => {
-            for definition in ["bridge", "backfill"] {
+            for definition in ["bridge", "backfill", "collect", "watch"] {
                 let mut check = Command::new("node");
                 check.args(["check.mjs", definition]).current_dir(&folder);
                 let what = format!("asl-validator and the house rules: {definition}");

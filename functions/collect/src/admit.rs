@@ -35,16 +35,18 @@ impl Call<'_> {
     }
 
     async fn start(&self, report: CollectReport) -> Result<Admission<'_>> {
-        match self.place(self.time(&report)).await? {
+        let first = self.first_place(self.time(&report))?;
+        let is_free = self.input.checkpoint.is_none() && self.deps.free.as_ref() == Some(&first);
+        match if is_free { Place::free(first) } else { self.place(first).await? } {
             Place::Collected(destination, object) => {
                 tracing::info!(object_key = destination.object_key, "the object is there already");
                 let (phase, file) = (CollectPhase::Stored(object), self.input.file.clone());
                 let checkpoint = CollectCheckpoint { phase, file, destination, report, expected: None };
                 Ok(Admission::Ended(CollectProgress::Checkpoint(Box::new(checkpoint))))
             }
-            Place::Open { destination, similar } => {
+            Place::Open { destination, holder, similar } => {
                 let collecting = Collecting::new(self, self.writer(destination), report, Mark::default());
-                Ok(Admission::Read(Box::new(collecting.knowing(similar))))
+                Ok(Admission::Read(Box::new(collecting.knowing(holder, similar))))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws::credential::Clients;
 use bridge::collect::{
-    CollectCheckpoint, CollectInput, CollectProgress, CollectReceipt, CollectReport, RemoteFile,
+    CollectCheckpoint, CollectInput, CollectProgress, CollectReceipt, CollectReport, Destination, RemoteFile,
 };
 use bridge::{CollectSettings, Deadline, Error, ErrorName, OnProgress, Parties, Settings};
 use partner::Partner;
@@ -29,6 +29,8 @@ pub struct Deps {
     /// Is told where another call could continue: when an upload in parts has begun, and when S3 has confirmed more. If the
     /// call returns an error, it has made no progress and has removed what it began.
     pub on_checkpoint: OnCheckpoint,
+    /// Where the caller has just seen that there is no object: a new collection does not look there again.
+    pub free: Option<Destination>,
 }
 
 /// Called with each checkpoint within a call: for a process that may be killed and keeps its state.

@@ -13,20 +13,28 @@ pub(crate) enum Place {
     /// The object goes here.
     Open {
         destination: Destination,
+        /// What has the key, and may be replaced.
+        holder: Option<Found>,
         /// Objects that may have the same contents. Their size is that of the file.
         similar: Vec<Destination>,
     },
 }
 
+impl Place {
+    /// Nothing has the key.
+    pub(crate) fn free(destination: Destination) -> Self {
+        Self::Open { destination, holder: None, similar: Vec::new() }
+    }
+}
+
 impl Call<'_> {
-    /// Looks for the file's own object, and chooses the key for a new one. `time` fills in the template's date.
-    pub(crate) async fn place(&self, time: &str) -> Result<Place> {
-        let first = self.first_place(time)?;
+    /// Looks for the file's own object, and chooses the key for a new one.
+    pub(crate) async fn place(&self, first: Destination) -> Result<Place> {
         if self.deps.collect.if_exists == CollectIfExists::KeepBoth {
             return self.place_among_numbers(&first, 0).await;
         }
         let Some(found) = self.find(&first).await? else {
-            return Ok(Place::Open { destination: first, similar: Vec::new() });
+            return Ok(Place::free(first));
         };
         if let Some(object) = self.collected(&found) {
             return Ok(Place::Collected(first, object));
@@ -37,10 +45,10 @@ impl Call<'_> {
             return Err(self.must_not_replace(&first));
         }
         let similar = if may_be_identical { vec![first.clone()] } else { Vec::new() };
-        Ok(Place::Open { destination: first, similar })
+        Ok(Place::Open { destination: first, holder: Some(found), similar })
     }
 
-    /// The place without a number.
+    /// The place without a number. `time` fills in the template's date.
     pub(crate) fn first_place(&self, time: &str) -> Result<Destination> {
         let (file, settings) = (&self.input.file, &self.deps.collect);
         let object_key = settings.object_key(file, time).map_err(|why| {
@@ -56,7 +64,7 @@ impl Call<'_> {
         for number in from..=NUMBER_MAX {
             let place = self.numbered(first, number);
             let Some(found) = self.find(&place).await? else {
-                return Ok(Place::Open { destination: place, similar });
+                return Ok(Place::Open { destination: place, holder: None, similar });
             };
             if let Some(object) = self.collected(&found) {
                 return Ok(Place::Collected(place, object));

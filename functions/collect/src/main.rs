@@ -93,6 +93,7 @@ impl Deps {
                 memory,
                 // Lambda ends a call in time, and its answer has the checkpoint.
                 on_checkpoint: Arc::new(|_| {}),
+                free: None,
             },
         }
     }

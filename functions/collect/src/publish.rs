@@ -5,7 +5,7 @@ use bridge::collect::{Destination, StoredObject};
 use bridge::{CollectIfExists, Error, ErrorName, Result};
 
 use crate::destination::Place;
-use crate::read::Collecting;
+use crate::read::{Collecting, Holder};
 
 /// What came of it.
 pub(crate) enum Published {
@@ -30,7 +30,7 @@ impl Collecting<'_> {
             {
                 return Ok(Published::Object(object));
             }
-            match self.writer.publish(&self.onto).await {
+            match self.writer.publish(&self.onto()).await {
                 Ok(object) => return Ok(Published::Object(object)),
                 Err(Unwritten::Failed(error)) => return Err(error),
                 Err(gone @ Unwritten::UploadGone(_)) => {
@@ -68,10 +68,12 @@ impl Collecting<'_> {
     /// key and the file are looked at again: the partner may have replaced the file, and another execution collected it.
     async fn look_once_more(&mut self) -> Result<Published> {
         let place = self.writer.place().clone();
-        if let Some(object) = self.call.find(&place).await?.and_then(|found| self.call.collected(&found)) {
+        let found = self.call.find(&place).await?;
+        if let Some(object) = found.as_ref().and_then(|found| self.call.collected(found)) {
             self.writer.abort().await;
             return Ok(Published::Object(object));
         }
+        self.holder = Holder::Shown(found);
         self.conflicts += 1;
         if self.conflicts >= ATTEMPTS_MAX {
             return Err(self.contended());
@@ -142,7 +144,7 @@ impl Collecting<'_> {
                 self.writer.move_to(place);
                 Ok(Some(Published::Object(object)))
             }
-            Place::Open { destination, similar } => {
+            Place::Open { destination, similar, .. } => {
                 self.similar = Some(similar);
                 if self.writer.move_to(destination.clone()) {
                     return Ok(None);

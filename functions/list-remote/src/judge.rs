@@ -7,10 +7,6 @@ use sftp::{Attributes, FileType};
 use crate::markers::Markers;
 use crate::verdict::{Confirmed, Verdict};
 
-/// The name that the archive has unless a setting names another directory. Directories of this name are archives
-/// whatever the settings are now.
-const ARCHIVE: &str = ".done";
-
 /// Decides by the settings.
 #[derive(Clone, Copy)]
 pub(crate) struct Judge<'a> {
@@ -69,7 +65,7 @@ impl Judge<'_> {
             None | Some(FileType::File) => Kind::File,
             Some(FileType::Link) => Kind::Other(Verdict::Link),
             Some(FileType::Other) => Kind::Other(Verdict::Special),
-            Some(FileType::Directory) if self.is_archive(path) => Kind::Other(Verdict::Archive),
+            Some(FileType::Directory) if self.collect.is_archive(path) => Kind::Other(Verdict::Archive),
             Some(FileType::Directory) if !self.collect.recursive => Kind::Other(Verdict::Directory),
             Some(FileType::Directory) => match self.collect.passes_over_directory(path) {
                 Some(reason) => Kind::Other(Verdict::Excluded(reason)),
@@ -77,15 +73,6 @@ impl Judge<'_> {
                 None => Kind::Descend,
             },
         }
-    }
-
-    /// Whether the directory at this path holds what was collected. Upper and lower case are the same, as they are for
-    /// some servers.
-    fn is_archive(&self, path: &str) -> bool {
-        let is_same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
-        let archive = self.archive_of(path);
-        is_same(name_of(path), ARCHIVE)
-            || archive.is_some_and(|archive| is_same(archive.trim_end_matches('/'), &self.on_server(path)))
     }
 
     /// Where files that are beside `path` are archived, on the server. `None` if nothing is archived.
@@ -165,8 +152,4 @@ impl Newest {
 
 fn joined(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
-}
-
-fn name_of(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }

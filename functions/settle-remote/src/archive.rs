@@ -9,6 +9,14 @@ use crate::identity::Identity;
 use crate::show::{Shown, show};
 use crate::work::{Became, Collected, LOOKS, Settled, Standing, Work};
 
+/// What the archive calls a file.
+#[derive(Clone, Copy, Debug)]
+enum Name {
+    Usual,
+    /// Nobody can tell whether it is the file that was collected, so `COLLECT_ARCHIVE_DAYS` never deletes it.
+    Unverified,
+}
+
 /// Outcome of a move to one name of the archive.
 enum Moved {
     Done(Settled),
@@ -27,7 +35,7 @@ impl Work<'_> {
     /// Moves the file to the first free name of the archive, if it is still the one that was collected.
     pub(crate) async fn archive(&self, collected: Collected<'_>) -> Result<Settled> {
         let file = collected.file;
-        let first = self.target(file, 0);
+        let first = self.target(Name::Usual, file, 0);
         let (standing, seen) = tokio::join!(biased; self.standing(file), self.seen(first.as_deref()));
         match standing? {
             Standing::Same => {}
@@ -38,7 +46,7 @@ impl Work<'_> {
         }
         let mut seen = Some(seen?);
         for number in 0..=NUMBER_MAX {
-            let Some(target) = self.target(file, number) else {
+            let Some(target) = self.target(Name::Usual, file, number) else {
                 return Ok(self.kept(
                     file,
                     "the execution has no time of its start, which the archive's names begin with",
@@ -56,9 +64,12 @@ impl Work<'_> {
         Ok(self.kept(file, &format!("{NUMBER_MAX} names of the archive exist already")))
     }
 
-    fn target(&self, file: &RemoteFile, number: u32) -> Option<String> {
-        let afterwards = &self.call.deps.collect.afterwards;
-        afterwards.archived_path(&file.directory, &file.path, self.call.time, number)
+    fn target(&self, name: Name, file: &RemoteFile, number: u32) -> Option<String> {
+        let path = match name {
+            Name::Usual => Afterwards::archived_path,
+            Name::Unverified => Afterwards::unverified_path,
+        };
+        path(&self.call.deps.collect.afterwards, &file.directory, &file.path, self.call.time, number)
     }
 
     /// What is under a name of the archive.
@@ -72,22 +83,66 @@ impl Work<'_> {
     /// The file is in its place no more. If one of our names in the archive has it, an earlier request has moved it
     /// there, whose answer was lost. Otherwise `otherwise` is what became of it.
     async fn moved_before(&self, collected: Collected<'_>, otherwise: Settled) -> Result<Settled> {
+        for name in [Name::Usual, Name::Unverified] {
+            if let Some(settled) = self.find_in_archive(collected, name).await? {
+                return Ok(settled);
+            }
+        }
+        Ok(otherwise)
+    }
+
+    async fn find_in_archive(&self, collected: Collected<'_>, name: Name) -> Result<Option<Settled>> {
         for number in 0..=NUMBER_MAX {
-            let Some(target) = self.target(collected.file, number) else { break };
+            let Some(target) = self.target(name, collected.file, number) else { break };
             let shown = show(self.sftp, &target).await?;
             if matches!(shown, Shown::Nothing | Shown::Hidden(_)) {
                 break;
             }
             // What was there before is another file: then ours got the next number.
-            match self.identify(collected, &target, &shown).await? {
-                Identity::Collected | Identity::SameContents => {
-                    return Ok(Became::Archived(target).into());
+            match (self.identify(collected, &target, &shown).await?, name) {
+                (Identity::Collected | Identity::SameContents, _) => {
+                    return Ok(Some(Became::Archived(target).into()));
                 }
-                Identity::Unknown(why) => return Ok(unsure(target, &why)),
-                Identity::Another => {}
+                (Identity::Unknown(why), Name::Usual) => {
+                    return self.set_apart(collected.file, target, &why).await.map(Some);
+                }
+                (Identity::Unknown(why), Name::Unverified) => return Ok(Some(unsure(target, &why, IS_KEPT))),
+                (Identity::Another, _) => {}
             }
         }
-        Ok(otherwise)
+        Ok(None)
+    }
+
+    /// Nobody can tell whether the file that was moved to `target` is the one that was collected.
+    async fn set_apart(&self, file: &RemoteFile, target: String, why: &str) -> Result<Settled> {
+        for number in 0..=NUMBER_MAX {
+            let Some(apart) = self.target(Name::Unverified, file, number) else { break };
+            if matches!(show(self.sftp, &apart).await?, Shown::File { .. } | Shown::Other(_)) {
+                continue;
+            }
+            return Ok(match self.rename_again(&target, &apart).await? {
+                true => unsure(apart, why, IS_KEPT),
+                false => unsure(target, why, IS_DELETED),
+            });
+        }
+        Ok(unsure(target, why, IS_DELETED))
+    }
+
+    /// Gives a file in the archive another name, which is free. Returns whether it has it.
+    async fn rename_again(&self, from: &str, to: &str) -> Result<bool> {
+        for refusals in 0.. {
+            let Reply::Refused(refusal) = Reply::of(self.sftp.rename_noreplace(from, to).await)? else {
+                break;
+            };
+            // What was refused may have been done.
+            if show(self.sftp, from).await? == Shown::Nothing {
+                break;
+            }
+            if !self.waits(refusals, &refusal).await {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Moves the file to this name, under which was `seen` what was there a moment ago.
@@ -162,7 +217,7 @@ impl Work<'_> {
             Shown::File { .. } => match self.identify(collected, target, &shown).await? {
                 Identity::Collected | Identity::SameContents => archived.into(),
                 Identity::Another => return self.not_ours(collected.file, target).await.map(Moved::Done),
-                Identity::Unknown(why) => unsure(target.to_owned(), &why),
+                Identity::Unknown(why) => self.set_apart(collected.file, target.to_owned(), &why).await?,
             },
             Shown::Nothing | Shown::Other(_) => {
                 if let Standing::Same = self.standing(collected.file).await? {
@@ -224,12 +279,15 @@ impl Work<'_> {
     }
 }
 
+const IS_KEPT: &str = "COLLECT_ARCHIVE_DAYS does not delete it";
+const IS_DELETED: &str = "The server refuses another name for it, so COLLECT_ARCHIVE_DAYS will delete it";
+
 /// It has the size of the file, and another time than that had.
-fn unsure(target: String, why: &str) -> Settled {
+fn unsure(path: String, why: &str, what_then: &str) -> Settled {
     let warning = format!(
-        "{target:?} has another time than the file that was collected, and whether it is that file cannot be told: {why}"
+        "{path:?} has another time than the file that was collected, and whether it is that file cannot be told: {why}. {what_then}"
     );
-    Settled { became: Became::Archived(target), warning: Some(warning) }
+    Settled { became: Became::Archived(path), warning: Some(warning) }
 }
 
 /// Outcome of making the archive's directory.

@@ -247,7 +247,7 @@ variable "sftp_skip_empty" {
 }
 
 variable "kms_key_arns" {
-  description = "ARNs of the customer managed KMS keys that encrypt the objects or the secret, separated by commas. In Terraform: a list."
+  description = "ARNs of the customer managed KMS keys that encrypt the objects, the bucket for collected files or the secret, separated by commas. In Terraform: a list."
   type        = list(string)
   default     = null
 

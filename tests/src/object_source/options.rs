@@ -38,14 +38,21 @@ pub struct Quirks {
     pub no_listing: bool,
     /// A listing fails after its first page.
     pub one_page: bool,
-    /// The operation that is refused with 403, by S3's name. Of a writable store.
+    /// The operation that is refused with 403, by S3's name: a listing, or of a writable store what changes something.
     pub denies: Option<&'static str>,
     /// The operation that is carried out and not answered. Of a writable store.
     pub mute: Option<&'static str>,
+    /// The operation whose conditional requests get 409, as if another one were under way, and how often. Of a writable
+    /// store.
+    pub conflicts: Option<(&'static str, u32)>,
+    /// An object is stored with other contents than were sent, and with their checksum. Of a writable store.
+    pub alters: bool,
     /// Of the objects that are stored, only length and checksum are kept. Of a writable store.
     pub forgets: bool,
     /// Uploads in parts may have any checksum or none, as S3 allows; the store computes its own. Of a writable store.
     pub any_checksum: bool,
+    /// The answers to requests that store an object name no checksum. Of a writable store.
+    pub tells_no_checksum: bool,
 }
 
 /// How slowly it answers. Real S3 takes some 20 ms to the first byte and sends some 90 MB/s a connection.

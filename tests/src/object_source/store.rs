@@ -135,7 +135,7 @@ impl Store {
         let quirks = *self.quirks.read().unwrap();
         let is_first =
             ["continuation-token", "key-marker"].iter().all(|name| !request.query.contains_key(*name));
-        if quirks.one_page && !is_first {
+        if quirks.one_page && !is_first || quirks.denies == Some("ListObjectsV2") {
             return send_error(stream, request, "403 Forbidden", "AccessDenied");
         }
         let kind = match request.query.get("list-type").map(String::as_str) {

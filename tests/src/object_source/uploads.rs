@@ -39,6 +39,8 @@ impl Store {
             Err(("503 Slow Down", "SlowDown"))
         } else if quirks.denies == Some(operation) {
             Err(("403 Forbidden", "AccessDenied"))
+        } else if self.conflicts(operation, request) {
+            Err(("409 Conflict", "ConditionalRequestConflict"))
         } else {
             match operation {
                 "PutObject" => self.put_object(request, body),
@@ -59,6 +61,18 @@ impl Store {
         match answer {
             Ok(answer) => answer.send(stream),
             Err((status, code)) => send_error(stream, request, status, code),
+        }
+    }
+
+    /// Whether another conditional request is in the way of this one.
+    fn conflicts(&self, operation: &str, request: &Request) -> bool {
+        let is_conditional = ["if-match", "if-none-match"].iter().any(|it| request.headers.contains_key(*it));
+        match &mut self.quirks.write().unwrap().conflicts {
+            Some((conflicting, left)) if is_conditional && *conflicting == operation && *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -100,14 +114,21 @@ impl Store {
             checksum: Some(("crc64nvme", encoded(crc))),
             metadata: metadata(request),
         };
-        let answer = Answer::new("200 OK").with("ETag", &object.etag);
-        let answer = answer.with("x-amz-checksum-crc64nvme", &encoded(crc));
+        let mut answer = Answer::new("200 OK").with("ETag", &object.etag);
+        if !self.quirks.read().unwrap().tells_no_checksum {
+            answer = answer.with("x-amz-checksum-crc64nvme", &encoded(crc));
+        }
         self.take(request, &request.path, object)?;
         Ok(answer)
     }
 
     /// Puts the object in its place, if what is there is what the request says.
-    fn take(&self, request: &Request, name: &str, object: Object) -> Result<(), Refusal> {
+    fn take(&self, request: &Request, name: &str, mut object: Object) -> Result<(), Refusal> {
+        if self.quirks.read().unwrap().alters {
+            let bytes = vec![b'?'; object.length as usize];
+            object.checksum = Some(("crc64nvme", encoded(checksum(CrcAlgorithm::Crc64Nvme, &bytes))));
+            object.content = Content::Bytes(bytes);
+        }
         let mut objects = self.objects.write().unwrap();
         let there = objects.get(name).map(|object| object.etag.as_str());
         if request.headers.get("if-none-match").is_some_and(|tag| tag == "*") && there.is_some() {
@@ -202,7 +223,7 @@ impl Store {
     fn complete(&self, request: &Request, body: &[u8]) -> Result<Answer, Refusal> {
         let header = |name: &str| request.headers.get(name).map(String::as_str);
         let wanted = completed(&String::from_utf8_lossy(body));
-        let (object, etag) = self.with_upload(request, |upload| {
+        let (object, told) = self.with_upload(request, |upload| {
             let (mut crc, mut length, mut bytes) = (checksum(CrcAlgorithm::Crc64Nvme, b""), 0, Vec::new());
             for (index, (number, etag)) in wanted.iter().enumerate() {
                 let is_in_order = index == 0 || wanted[index - 1].0 < *number;
@@ -233,17 +254,20 @@ impl Store {
             }
             let etag = self.next_etag().replace("-1\"", &format!("-{}\"", wanted.len()));
             let checksum = upload.is_full_object.then(|| ("crc64nvme", encoded(crc)));
+            let mut told = format!("<ETag>{}</ETag>", escape(&etag));
+            if upload.is_full_object && !self.quirks.read().unwrap().tells_no_checksum {
+                told += &format!("<ChecksumCRC64NVME>{}</ChecksumCRC64NVME>", encoded(crc));
+            }
             let content =
                 if bytes.len() as u64 == length { Content::Bytes(bytes) } else { Content::Forgotten };
             let metadata = upload.metadata.clone();
-            Ok((Object { content, length, etag: etag.clone(), checksum, metadata }, etag))
+            Ok((Object { content, length, etag, checksum, metadata }, told))
         })?;
         self.take(request, &request.path, object)?;
         self.uploads.lock().unwrap().remove(&request.query["uploadId"]);
         let xml = format!(
-            "<CompleteMultipartUploadResult><ETag>{}</ETag><ChecksumType>FULL_OBJECT</ChecksumType>\
-             </CompleteMultipartUploadResult>",
-            escape(&etag)
+            "<CompleteMultipartUploadResult>{told}<ChecksumType>FULL_OBJECT</ChecksumType>\
+             </CompleteMultipartUploadResult>"
         );
         Ok(Answer::new("200 OK").document(&xml))
     }

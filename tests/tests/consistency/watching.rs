@@ -133,6 +133,25 @@ fn story_236_every_alarm_says_whose_it_is_and_the_page_says_what_to_do() {
 }
 
 #[test]
+fn every_execution_that_ends_without_a_result_and_all_that_wait_for_a_connection_have_an_alarm() {
+    let watched: BTreeSet<(String, String)> = alarms()
+        .into_values()
+        .map(|alarm| (alarm["MetricName"].clone(), alarm["Dimensions"].clone()))
+        .collect();
+    let ends = ["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"];
+    for machine in ["BridgeStateMachine", "CollectStateMachine", "WatchStateMachine"] {
+        let dimensions = format!("[{{ Name: StateMachineArn, Value: !Ref {machine} }}]");
+        for end in ends {
+            assert!(watched.contains(&(end.into(), dimensions.clone())), "{machine}: {end}");
+        }
+    }
+    for function in ["TransferFunction", "CollectFunction"] {
+        let dimensions = format!("[{{ Name: FunctionName, Value: !Ref {function} }}]");
+        assert!(watched.contains(&("Throttles".into(), dimensions)), "{function}");
+    }
+}
+
+#[test]
 fn story_237_no_rule_gives_up_an_event_in_silence() {
     let template = template();
     let (_, policy) = template.split_once("\n  UnstartedQueuePolicy:\n").unwrap();

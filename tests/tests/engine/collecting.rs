@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::ErrorName;
-use bridge::collect::{CollectCheckpoint, CollectPhase, CollectProgress};
+use bridge::collect::{
+    CollectCheckpoint, CollectPhase, CollectProgress, CollectReport, CollectStep, Destination,
+    MultipartUpload,
+};
+use bridge::{ChecksumAlgorithm, ErrorName, RunningChecksum};
 use integration_tests::embedded::{Cut, Moment, Quirks};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::object_source::{Body, Quirks as StoreQuirks};
@@ -71,6 +74,88 @@ async fn a_connection_that_is_lost_at_any_request_costs_another_attempt() {
             process.disconnect().await;
         }
     }
+}
+
+/// A look at the key, the request that stores the object, and the look of `VerifyObject`.
+#[tokio::test]
+async fn a_file_of_one_request_takes_three_of_them() {
+    for if_exists in ["replace", "skip", "fail", "keep-both"] {
+        let mut collection = Collection::new().await;
+        collection.set("COLLECT_IF_EXISTS", if_exists);
+        let process = collection.process().await;
+        // The credential is read once.
+        process.collects(&collection.leave("first.csv", b"the first")).await;
+        for length in [5, 16 * MIB] {
+            let before = collection.source.requests();
+            let file = collection.leave_pattern("small.bin", length);
+            process.collects(&file).await;
+            assert_eq!(collection.source.requests() - before, 3, "{if_exists}, {length} bytes");
+            collection.assert_stored("small.bin", &file);
+            collection.source.remove(&format!("{BUCKET}/small.bin"));
+        }
+    }
+}
+
+/// If the caller has just seen that nothing has the key, it is not looked at.
+#[tokio::test]
+async fn a_key_that_is_known_to_be_free_is_not_looked_at() {
+    for if_exists in ["replace", "skip", "fail", "keep-both"] {
+        let mut collection = Collection::new().await;
+        collection.set("COLLECT_IF_EXISTS", if_exists);
+        let mut process = collection.process().await;
+        process.collects(&collection.leave("first.csv", b"the first")).await;
+        let file = collection.leave("small.bin", b"small");
+        process.knows_to_be_free("small.bin");
+        let before = collection.source.requests();
+        process.collects(&file).await;
+        assert_eq!(collection.source.requests() - before, 2, "{if_exists}");
+        collection.assert_stored("small.bin", &file);
+        // It was taken after the look: by the file itself, or by another one.
+        let before = collection.asked("PutObject");
+        let again = process.collects(&file).await;
+        assert_eq!(again.destination.object_key, "small.bin", "{if_exists}");
+        let other = collection.leave("small.bin", b"another one");
+        let stored = process.collect_from(&other, None).await;
+        match (if_exists, stored) {
+            ("fail", stored) => assert_eq!(stored.unwrap_err().name, ErrorName::ObjectWriteRefused),
+            ("keep-both", stored) => {
+                let stored = checkpoint(stored.unwrap().0);
+                assert_eq!(stored.destination.object_key, "small.1.bin");
+            }
+            (_, stored) => {
+                assert_eq!(checkpoint(stored.unwrap().0).destination.object_key, "small.bin");
+                collection.assert_stored("small.bin", &other);
+            }
+        }
+        let asked = collection.asked("PutObject") - before;
+        assert!(asked <= 3, "{if_exists}: {asked}");
+    }
+}
+
+/// An upload in parts that a version before this one has begun, of a file that now is one request.
+#[tokio::test]
+async fn an_upload_in_parts_stays_one() {
+    let collection = Collection::new().await;
+    let file = collection.leave_pattern("former.bin", 10 * MIB);
+    let s3 = collection.source.s3();
+    let created = s3.create_multipart_upload().bucket(BUCKET).key("former.bin");
+    let created = created.checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::Crc64Nvme);
+    let created = created.checksum_type(aws_sdk_s3::types::ChecksumType::FullObject);
+    let id = created.send().await.unwrap().upload_id.unwrap();
+    let upload = Some(MultipartUpload { id, part_size: 8 * MIB });
+    let checksum = RunningChecksum::new(ChecksumAlgorithm::Crc64Nvme);
+    let former = CollectCheckpoint {
+        phase: CollectPhase::Reading { offset: 0, checksum, upload },
+        file: file.clone(),
+        destination: Destination { bucket: BUCKET.into(), object_key: "former.bin".into() },
+        report: CollectReport::default(),
+        expected: None,
+    };
+    let (stored, _) = collection.process().await.collect_from(&file, Some(former)).await.unwrap();
+    assert!(matches!(checkpoint(stored).phase, CollectPhase::Stored(_)));
+    assert_eq!((collection.asked("UploadPart"), collection.asked("PutObject")), (2, 0));
+    let object = collection.source.object(&format!("{BUCKET}/former.bin")).unwrap();
+    assert!(object.contents.unwrap() == std::fs::read(collection.local("former.bin")).unwrap());
 }
 
 #[tokio::test]
@@ -216,4 +301,46 @@ async fn a_call_that_stores_nothing_leaves_no_upload() {
     assert_eq!(error.name, ErrorName::ConnectionLost);
     assert!(error.message().contains("too slow"), "{error}");
     collection.assert_nothing_stored();
+}
+
+/// Two conditional requests for one key at the same time: S3 answers one of them with 409.
+#[tokio::test]
+async fn a_conditional_request_that_another_was_in_the_way_of_is_made_again() {
+    let mut collection = Collection::new().await;
+    for (length, operation) in [(300, "PutObject"), (20 * MIB, "CompleteMultipartUpload")] {
+        for if_exists in ["replace", "skip", "fail", "keep-both"] {
+            collection.set("COLLECT_IF_EXISTS", if_exists);
+            let name = format!("{if_exists}-{length}.bin");
+            let (file, process) = (collection.leave_pattern(&name, length), collection.process().await);
+            let conflicts =
+                |times| StoreQuirks { conflicts: Some((operation, times)), ..StoreQuirks::default() };
+            collection.source.quirks(conflicts(u32::MAX));
+            let error = process.collect_from(&file, None).await.unwrap_err();
+            assert_eq!(
+                error.name,
+                ErrorName::ObjectWriteInterrupted,
+                "the state machine tries again: {error}"
+            );
+            assert!(collection.source.object(&format!("{BUCKET}/{name}")).is_none());
+            collection.source.abort_uploads();
+
+            let before = collection.asked(operation);
+            collection.source.quirks(conflicts(1));
+            let first = process.collect_from(&file, None).await;
+            let goes_on = matches!(if_exists, "replace" | "skip");
+            assert!(first.is_ok() || !goes_on, "{first:?}");
+            if let Err(error) = &first {
+                assert_eq!(error.name, ErrorName::ObjectWriteInterrupted, "{error}");
+                collection.source.abort_uploads();
+            }
+            let stored = match first {
+                Ok((stored, _)) => checkpoint(stored),
+                Err(_) => process.stores(&file).await,
+            };
+            assert_eq!(collection.asked(operation) - before, 2, "{if_exists} {operation}");
+            let verified = process.call(CollectStep::VerifyObject, &file, Some(stored)).await.unwrap();
+            assert!(!checkpoint(verified).is_reading());
+            collection.assert_stored(&name, &file);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What the function `collect` takes of memory and time: its own binary, in a process of its own.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,36 @@ const BINARY: &str = "BRIDGE_COLLECT_BINARY";
 fn binary() -> PathBuf {
     let named = std::env::var_os(BINARY).map(PathBuf::from);
     named.unwrap_or_else(|| lambda_runtime::build("collect").unwrap())
+}
+
+/// Many calls of one process, as Lambda makes them. Each gives the memory of its parts back, and the next one takes it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_does_not_grow_from_call_to_call() {
+    let collection = Collection::new().await;
+    collection.source.quirks(Quirks { forgets: true, ..Quirks::default() });
+    File::create(collection.local("large.bin")).unwrap().set_len(1024 * MIB).unwrap();
+    let mut payload = collection.process().await.payload(&collection.file("large.bin"), None);
+    let environment =
+        collection.source.environment().into_iter().map(|(name, value)| (name.to_owned(), value));
+    let runtime = Runtime::start(&binary(), environment.chain(collection.variables.clone())).unwrap();
+    let invoking = tokio::task::spawn_blocking(move || {
+        let mut peaks = Vec::new();
+        loop {
+            let answer = runtime.invoke(payload.clone(), Duration::from_secs(1)).unwrap().unwrap();
+            peaks.push(runtime.memory_peak() / 1024);
+            let progress: CollectProgress = serde_json::from_value(answer).unwrap();
+            let CollectProgress::Checkpoint(checkpoint) = progress else { panic!("{progress:?}") };
+            if !checkpoint.is_reading() {
+                return peaks;
+            }
+            payload["checkpoint"] = serde_json::to_value(&*checkpoint).unwrap();
+        }
+    });
+    let peaks = invoking.await.unwrap();
+    println!("{} calls, KiB by the end of each: {peaks:?}", peaks.len());
+    // The first call connects.
+    let (second, last) = (peaks[1], peaks[peaks.len() - 1]);
+    assert!(last < second + 4 * 1024, "{peaks:?}");
 }
 
 /// Collects a file of this length in a fresh process. Returns the peak of its memory.

@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use aws::credential::Clients;
 use bridge::collect::{
-    CollectCheckpoint, CollectInput, CollectProgress, CollectReceipt, CollectStep, RemoteFile,
+    CollectCheckpoint, CollectInput, CollectProgress, CollectReceipt, CollectStep, Destination, RemoteFile,
 };
 use bridge::{
     CollectSettings, CredentialReference, Deadline, Error, Execution, FetchKeyInput, OnProgress, Settings,
@@ -149,6 +149,7 @@ impl Collection {
             on_progress,
             memory: None,
             on_checkpoint: Arc::new(|_| {}),
+            free: None,
         };
         let execution = Execution {
             id: "arn:aws:states:us-east-1:0:execution:collect:one".into(),
@@ -204,6 +205,11 @@ impl Process {
     pub(crate) fn in_execution(self, name: &str) -> Self {
         let id = format!("arn:aws:states:us-east-1:0:execution:collect:{name}");
         Self { execution: Execution { id, ..self.execution.clone() }, ..self }
+    }
+
+    /// The caller has seen that there is no object.
+    pub(crate) fn knows_to_be_free(&mut self, object_key: &str) {
+        self.deps.free = Some(Destination { bucket: BUCKET.into(), object_key: object_key.into() });
     }
 
     /// One call.

@@ -45,7 +45,7 @@ impl Found {
 
     fn stored(&self, checksum: Checksum) -> StoredObject {
         let Self { etag, version_id, .. } = self.clone();
-        StoredObject { etag, version_id, checksum, was_there: true, by_contents: false }
+        StoredObject { etag, version_id, checksum, was_there: true, by_contents: false, confirmed: true }
     }
 }
 

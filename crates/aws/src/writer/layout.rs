@@ -6,6 +6,8 @@ const MIB: u64 = 1024 * 1024;
 
 /// Size of a part, in bytes, if S3's limit for their number does not demand a larger one.
 const PART: u64 = 8 * MIB;
+/// Maximum size of an object that is stored with one request, in bytes. It is in memory as a whole, like three parts.
+const ONE_REQUEST: u64 = 16 * MIB;
 /// Maximum number of parts in one upload, by S3's limits.
 const PARTS_MAX: u64 = 10_000;
 /// Maximum size of a part, in bytes, by S3's limits.
@@ -27,7 +29,11 @@ impl Layout {
     pub(super) const SIZE_MAX: u64 = PARTS_MAX * PART_MAX;
 
     pub(super) fn of(size: u64) -> Self {
-        Self { size, part_size: PART.max(size.div_ceil(PARTS_MAX).next_multiple_of(MIB)) }
+        let part_size = match size {
+            0..=ONE_REQUEST => ONE_REQUEST,
+            _ => PART.max(size.div_ceil(PARTS_MAX).next_multiple_of(MIB)),
+        };
+        Self { size, part_size }
     }
 
     /// Whether the object fits into one request.
@@ -53,6 +59,9 @@ impl Layout {
 
     /// Memory for parts, in bytes.
     pub(super) fn memory(self) -> u64 {
+        if self.is_one_request() {
+            return self.size;
+        }
         self.part_size.saturating_mul(self.in_memory() as u64)
     }
 
@@ -76,8 +85,7 @@ mod tests {
     #[test]
     fn parts_grow_with_the_file_and_their_number_stays_below_s3s_limit() {
         for (size, part_size, in_memory) in [
-            (0, 8 * MIB, 3),
-            (8 * MIB + 1, 8 * MIB, 3),
+            (16 * MIB + 1, 8 * MIB, 3),
             (78 * GIB, 8 * MIB, 3),
             (100 * GIB, 11 * MIB, 2),
             (TIB, 105 * MIB, 2),
@@ -108,7 +116,10 @@ mod tests {
             [true, true, false, true, true, false]
         );
         assert!(!layout.is_one_request());
-        assert!(Layout::of(0).is_one_request() && Layout::of(PART).is_one_request());
+        assert!(Layout::of(0).is_one_request() && Layout::of(16 * MIB).is_one_request());
+        assert!(!Layout::of(16 * MIB + 1).is_one_request());
+        // An upload that an earlier version has begun.
+        assert!(!Layout { size: 10 * MIB, part_size: PART }.is_one_request());
         assert_eq!(Layout::of(0).range(1), 0..0);
     }
 }

@@ -144,6 +144,11 @@ impl ObjectWriter {
         self.metadata = metadata;
     }
 
+    /// Whether the whole object is stored with one request.
+    pub fn is_one_request(&self) -> bool {
+        self.layout.is_one_request()
+    }
+
     /// Where the object goes.
     pub fn place(&self) -> &Destination {
         &self.requests.place
@@ -265,7 +270,7 @@ impl ObjectWriter {
             let length = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
             let mut spare = self.spare.pop().unwrap_or_default();
             spare.clear();
-            spare.try_reserve_exact(length).map_err(|_| no_memory(self.layout))?;
+            spare.try_reserve_exact(capacity(length)).map_err(|_| no_memory(self.layout))?;
             self.filling = Some(spare);
         }
         Ok(())
@@ -338,6 +343,17 @@ impl ObjectWriter {
         }
         Ok(())
     }
+}
+
+/// Bytes to reserve for this many.
+///
+/// glibc takes a block of some MiB from the heap once it has freed one of that size. Small ones that live longer settle
+/// between them, so the holes do not fit, and the heap grows. A block of more than 32 MiB always gets pages of its own, which
+/// are given back when it is freed. Pages that nobody touches take no memory.
+fn capacity(length: usize) -> usize {
+    const OF_ITS_OWN: usize = 33 * 1024 * 1024;
+    const SMALL: usize = 1024 * 1024;
+    if length < SMALL { length } else { length.max(OF_ITS_OWN) }
 }
 
 fn no_memory(layout: Layout) -> Unwritten {

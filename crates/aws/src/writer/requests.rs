@@ -87,13 +87,10 @@ impl Requests {
         // The checksum protects the bytes, and so does TLS. Hashing them for the signature would cost as much as sending them.
         let request = request.customize().disable_payload_signing().config_override(timeouts);
         match request.send().await {
-            Ok(put) => Ok(StoredObject {
-                etag: unquoted(put.e_tag()),
-                version_id: version_id(put.version_id()),
-                checksum,
-                was_there: false,
-                by_contents: false,
-            }),
+            Ok(put) => {
+                let told = told(put.checksum_crc64_nvme(), put.checksum_type());
+                Ok(stored(put.e_tag(), put.version_id(), told, checksum))
+            }
             Err(error) => Err(Unwritten::after("PutObject", &self.place, &CallError::of(&error))),
         }
     }
@@ -186,13 +183,10 @@ impl Requests {
             .set_if_none_match(onto.if_none_match())
             .set_if_match(onto.if_match());
         match request.customize().config_override(timeouts(COMPLETE_TIMEOUT)).send().await {
-            Ok(done) => Ok(StoredObject {
-                etag: unquoted(done.e_tag()),
-                version_id: version_id(done.version_id()),
-                checksum,
-                was_there: false,
-                by_contents: false,
-            }),
+            Ok(done) => {
+                let told = told(done.checksum_crc64_nvme(), done.checksum_type());
+                Ok(stored(done.e_tag(), done.version_id(), told, checksum))
+            }
             Err(error) => Err(Unwritten::after_complete(&self.place, &CallError::of(&error))),
         }
     }
@@ -213,6 +207,23 @@ impl Requests {
         let Destination { bucket, object_key } = &self.place;
         let message = format!("{what} for s3://{bucket}/{object_key}");
         ErrorName::ObjectWriteInterrupted.error(message).into()
+    }
+}
+
+/// The checksum of the whole object that S3 names in its answer.
+fn told<'a>(value: Option<&'a str>, kind: Option<&ChecksumType>) -> Option<&'a str> {
+    value.filter(|_| kind.is_none_or(|kind| *kind == ChecksumType::FullObject))
+}
+
+/// The object that S3 has just stored.
+fn stored(etag: Option<&str>, version: Option<&str>, told: Option<&str>, checksum: Checksum) -> StoredObject {
+    StoredObject {
+        etag: unquoted(etag),
+        version_id: version_id(version),
+        confirmed: told == Some(&*checksum.value),
+        checksum,
+        was_there: false,
+        by_contents: false,
     }
 }
 

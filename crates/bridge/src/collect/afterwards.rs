@@ -21,6 +21,12 @@ const STAMP: &str = "%Y%m%d%H%M%S";
 /// Digits of a stamp.
 const STAMP_LENGTH: usize = 14;
 
+/// What is put before the name of a file that nobody could identify in the archive.
+const UNVERIFIED: &str = "unverified-";
+
+/// Number of digits that tell files of several directories apart in one archive.
+const APART_DIGITS: usize = 8;
+
 /// What becomes of a file on the server once S3 has confirmed its object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Afterwards {
@@ -62,28 +68,39 @@ impl Afterwards {
 
     /// Where the file at `path` below `directory` goes: `YYYYMMDDHHMMSS-NAME` in the archive. `time` is that of the
     /// execution's start, so that a retry knows the name it gave. A `number` above 0 makes another name where that one
-    /// exists: `YYYYMMDDHHMMSS-STEM-1.EXT`. `None` if nothing is archived, or `time` is none.
+    /// exists: `YYYYMMDDHHMMSS-STEM-1.EXT`. In an archive for several directories, the name of a file from below has digits
+    /// that are made of its path: `YYYYMMDDHHMMSS-STEM-0a1b2c3d.EXT`. `None` if nothing is archived, or `time` is none.
     pub fn archived_path(&self, directory: &str, path: &str, time: &str, number: u32) -> Option<String> {
+        self.place("", directory, path, time, number)
+    }
+
+    /// Where the same file goes if it was moved, and nobody can tell whether it is the one that was collected. Nothing of
+    /// such a name is ever deleted.
+    pub fn unverified_path(&self, directory: &str, path: &str, time: &str, number: u32) -> Option<String> {
+        self.place(UNVERIFIED, directory, path, time, number)
+    }
+
+    fn place(&self, prefix: &str, directory: &str, path: &str, time: &str, number: u32) -> Option<String> {
         let archive = self.archive_directory(directory, path)?;
         let stamp = Moment::parse(time)?.format(STAMP);
-        let (stem, extension) = split_extension(split(path).1);
-        let dot = if extension.is_empty() { "" } else { "." };
+        let (own, name) = split(path);
+        let (stem, extension) = split_extension(name);
+        let is_shared = matches!(self, Self::Archive { directory: Some(_) }) && !own.is_empty();
+        let apart = if is_shared { format!("-{}", digits(&[path], APART_DIGITS)) } else { String::new() };
         let number = if number == 0 { String::new() } else { format!("-{number}") };
-        let tail = format!("{number}{dot}{extension}");
-        let tail = cut(&tail, COMPONENT_MAX - STAMP_LENGTH - "-".len());
-        let stem = cut(stem, COMPONENT_MAX - STAMP_LENGTH - "-".len() - tail.len());
-        Some(beneath(&archive, &format!("{stamp}-{stem}{tail}")))
+        let dot = if extension.is_empty() { "" } else { "." };
+        let room = COMPONENT_MAX - prefix.len() - STAMP_LENGTH - "-".len();
+        let tail = format!("{apart}{number}{dot}{extension}");
+        let tail = cut(&tail, room);
+        let stem = cut(stem, room - tail.len());
+        Some(beneath(&archive, &format!("{prefix}{stamp}-{stem}{tail}")))
     }
 
     /// Where the file at `path` below `directory` is moved before it is deleted: beside it, since a rename may not cross
     /// file systems. The name is made of the execution, so that a retry knows it, and nobody else uses it.
     pub fn aside_path(directory: &str, path: &str, execution: &str) -> String {
         let (own, name) = split(path);
-        let mut hash = Sha256::new();
-        hash.update(execution);
-        hash.update([0]);
-        hash.update(path);
-        let digits = &hex::encode(hash.finalize())[..ASIDE_DIGITS];
+        let digits = digits(&[execution, path], ASIDE_DIGITS);
         let name = cut(name, COMPONENT_MAX - ASIDE.len() - ASIDE_DIGITS - "-".len());
         beneath(directory, &format!("{own}{ASIDE}{digits}-{name}"))
     }
@@ -131,6 +148,13 @@ impl Afterwards {
     }
 }
 
+/// Hexadecimal digits that are made of these texts.
+fn digits(texts: &[&str], number: usize) -> String {
+    let mut digits = hex::encode(Sha256::digest(texts.join("\0")));
+    digits.truncate(number);
+    digits
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,8 +172,9 @@ mod tests {
         let own = archive(None);
         assert_eq!(path(&own, 0).as_deref(), Some("out/a/.done/20261127120009-b.tar.gz"));
         assert_eq!(path(&own, 12).as_deref(), Some("out/a/.done/20261127120009-b.tar-12.gz"));
-        assert_eq!(path(&archive(Some("old")), 0).as_deref(), Some("out/old/20261127120009-b.tar.gz"));
-        assert_eq!(path(&archive(Some("/old")), 0).as_deref(), Some("/old/20261127120009-b.tar.gz"));
+        let own_name = |directory| archive(Some(directory)).archived_path("out", "b.tar.gz", TIME, 0);
+        assert_eq!(own_name("old").as_deref(), Some("out/old/20261127120009-b.tar.gz"));
+        assert_eq!(own_name("/old").as_deref(), Some("/old/20261127120009-b.tar.gz"));
         assert_eq!((path(&Afterwards::Delete, 0), path(&Afterwards::Leave, 0)), (None, None));
         for (directory, path, expected) in [
             ("", "README", ".done/20261127120009-README-1"),
@@ -159,6 +184,33 @@ mod tests {
             assert_eq!(own.archived_path(directory, path, TIME, 1).as_deref(), Some(expected));
         }
         assert_eq!(own.archived_path("", "a", "yesterday", 0), None);
+    }
+
+    #[test]
+    fn story_276_files_of_one_name_and_several_directories_have_several_names_in_one_archive() {
+        let shared = archive(Some("/old"));
+        let path = |path: &str, number| shared.archived_path("out", path, TIME, number).unwrap();
+        let names = ["b.csv", "a/b.csv", "c/b.csv"].map(|it| path(it, 0));
+        assert_eq!(names[0], "/old/20261127120009-b.csv");
+        assert_eq!(names[1], "/old/20261127120009-b-1c31892c.csv");
+        assert_eq!(names[2].len(), names[1].len());
+        assert_ne!(names[2], names[1]);
+        assert_eq!(path("a/b.csv", 1), "/old/20261127120009-b-1c31892c-1.csv");
+    }
+
+    #[test]
+    fn what_nobody_could_identify_has_a_name_that_is_never_deleted() {
+        for (name, unverified) in [
+            ("a/b.csv", "out/a/.done/unverified-20261127120009-b-1.csv"),
+            ("b", "out/.done/unverified-20261127120009-b-1"),
+        ] {
+            let path = archive(None).unverified_path("out", name, TIME, 1).unwrap();
+            assert_eq!((path.as_str(), Afterwards::archive_moment(&path)), (unverified, None));
+        }
+        let longest = archive(None).unverified_path("", &"x".repeat(255), TIME, 12).unwrap();
+        let (_, name) = split(&longest);
+        assert!(name.len() == COMPONENT_MAX && name.ends_with("xx-12"), "{name}");
+        assert_eq!(Afterwards::Leave.unverified_path("out", "a", TIME, 0), None);
     }
 
     #[test]

@@ -77,6 +77,10 @@ pub struct StoredObject {
     /// Of an object that was there: only its contents are those of the file. Its metadata names another file, or none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_contents: bool,
+    /// S3 has told this checksum of the object: in its answer to the request that stored it, or to a look. So S3 had these
+    /// bytes, whatever has become of the object since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirmed: bool,
 }
 
 /// What the receipt reports of the way.

@@ -14,11 +14,12 @@ pub enum CollectOutcome {
     Collected,
     /// An earlier execution had stored it.
     AlreadyCollected,
-    /// The file changed before it was read to its end. The next look starts an execution for the new file.
+    /// The file changed before it was read to its end, or something else took its place. The next look starts an execution
+    /// for a new file.
     Changed,
     /// The file was gone before it was read to its end.
     Gone,
-    /// It is no regular file any more, or the object that has its key is made of a newer file.
+    /// The object that has its key is made of a newer file.
     Skipped,
 }
 

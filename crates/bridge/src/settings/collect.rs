@@ -169,12 +169,16 @@ impl CollectSettings {
         if !self.recursive {
             return Some("COLLECT_RECURSIVE is false".to_owned());
         }
-        // As a file in it would be.
-        if self.afterwards.holds(&self.directory, &format!("{path}/name")) {
+        if self.is_archive(path) {
             return Some("it is the archive".to_owned());
         }
         let pattern = self.excluding(path)?;
         Some(format!("it matches {} in COLLECT_EXCLUDE", pattern.as_str()))
+    }
+
+    /// Whether what is in the directory at this path below the directory was collected.
+    pub fn is_archive(&self, path: &str) -> bool {
+        self.afterwards.holds(&self.directory, &format!("{path}/name"))
     }
 
     fn excluding(&self, path: &str) -> Option<&Glob> {

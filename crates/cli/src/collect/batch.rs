@@ -46,12 +46,12 @@ impl Batch {
         self.retries.ensure_hope()
     }
 
-    /// Collects one file, with retries.
-    pub(super) async fn collect(&self, file: RemoteFile) -> Finished {
+    /// Collects one file, with retries. `is_free` if no object has its key.
+    pub(super) async fn collect(&self, file: RemoteFile, is_free: bool) -> Finished {
         progress::started(&self.bar, &file.path);
         let (size, read) = (file.size, Arc::new(AtomicU64::new(0)));
         let on_read = progress::adding(&self.bar, &read).on_sent;
-        let mut collection = self.runner.collection(file.clone(), on_read).await;
+        let mut collection = self.runner.collection(file.clone(), is_free, on_read).await;
         let outcome = Box::pin(self.retries.run(&mut collection)).await;
         collection.settle(&outcome).await;
         self.bar.inc(size.saturating_sub(read.load(Ordering::Relaxed)));

@@ -1,14 +1,14 @@
 //! Looks at the directory: what is due, and what is not and why.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bridge::Result;
-use bridge::collect::{Afterwards, ListCursor, RemoteFile};
+use bridge::collect::{Afterwards, CollectCheckpoint, CollectPhase, ListCursor, RemoteFile};
 use list_remote::{Listed, Verdict};
 
 use super::entry::{Entry, Reason, Shown, Standing};
 use super::runner::CollectRunner;
-use super::seen;
+use super::seen::{self, Holder};
 use super::target::{Relation, Target};
 
 /// What a look found of the target.
@@ -16,6 +16,8 @@ use super::target::{Relation, Target};
 pub(super) struct Look {
     /// Oldest first.
     pub(super) due: Vec<RemoteFile>,
+    /// Those of them whose keys no object has, by their paths below the directory.
+    pub(super) free: HashSet<String>,
     /// What cannot be collected as it is.
     pub(super) impossible: Vec<(String, Reason)>,
     /// Number of names that are passed over on purpose.
@@ -55,21 +57,40 @@ impl Look {
         }
     }
 
+    /// Adds the files that a killed run has stored, and that are in their place no more: it may have archived them, and has
+    /// written no receipt.
+    pub(super) fn add_unfinished(&mut self, runner: &CollectRunner, target: &Target) {
+        for CollectCheckpoint { file, phase, .. } in runner.states.left() {
+            let is_stored = !matches!(phase, CollectPhase::Reading { .. });
+            let is_there = self.due.iter().any(|due| due.path == file.path);
+            if is_stored && !is_there && target.relation(&file.path) == Relation::Within {
+                self.due.push(file);
+            }
+        }
+    }
+
     /// Whether nothing is at the target.
     pub(super) fn found_nothing(&self) -> bool {
         self.due.is_empty() && self.impossible.is_empty() && self.passed_over == 0 && self.why_not.is_none()
     }
 
-    /// Takes out those that S3 has, if files are left where they are. Returns how many.
+    /// Asks S3 for the objects of what is due. Takes out those that it has, if files are left where they are, and returns
+    /// how many.
     pub(super) async fn leave_out_collected(&mut self, runner: &CollectRunner) -> usize {
-        if runner.collect_settings().afterwards != Afterwards::Leave {
-            return 0;
-        }
-        // What cannot be asked is tried: then the failure is that of the file.
-        let are_stored = seen::are_stored(runner, &self.due).await.unwrap_or_default();
+        let holders = match runner.collect_settings().afterwards {
+            // What cannot be asked is tried: then the failure is that of the file.
+            Afterwards::Leave => seen::holders(runner, &self.due).await.unwrap_or_default(),
+            _ => seen::free(runner, &self.due).await,
+        };
         let before = self.due.len();
-        let mut are_stored = are_stored.into_iter();
-        self.due.retain(|_| !are_stored.next().unwrap_or_default());
+        let mut holders = holders.into_iter();
+        self.due.retain(|file| {
+            let holder = holders.next().unwrap_or(Holder::Unknown);
+            if holder == Holder::Nothing {
+                self.free.insert(file.path.clone());
+            }
+            holder != Holder::File
+        });
         before - self.due.len()
     }
 }
@@ -116,10 +137,10 @@ impl Names {
             })
             .await?;
         let due = runner.look_closely(&due).await?;
-        let are_stored = seen::are_stored(runner, &due).await?;
+        let holders = seen::holders(runner, &due).await?;
         let keeps = runner.collect_settings().afterwards == Afterwards::Leave;
-        for (file, is_stored) in due.into_iter().zip(are_stored) {
-            let standing = match (is_stored, keeps) {
+        for (file, holder) in due.into_iter().zip(holders) {
+            let standing = match (holder == Holder::File, keeps) {
                 (false, _) => Standing::Due,
                 (true, false) => Standing::ToSettle,
                 (true, true) => Standing::Collected,

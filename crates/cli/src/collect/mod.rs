@@ -3,6 +3,7 @@
 mod batch;
 mod entry;
 mod file;
+mod keys;
 mod list;
 mod look;
 mod run;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bridge::collect::{CollectOutcome, RemoteFile};
+use bridge::collect::CollectOutcome;
 use bridge::{Error, Result};
 use indicatif::ProgressBar;
 
@@ -68,7 +68,7 @@ pub(super) async fn run(runner: &Arc<CollectRunner>, target: &Target, json: bool
         }
     }
     let passed_over = look.passed_over;
-    let end = collect(runner, look.due, &mut counts, json, stop).await;
+    let end = collect(runner, look, &mut counts, json, stop).await;
     output::note(&[counts.in_words(passed_over)]);
     conclude(runner, &end, &counts)
 }
@@ -77,6 +77,7 @@ pub(super) async fn run(runner: &Arc<CollectRunner>, target: &Target, json: bool
 async fn prepare(runner: &CollectRunner, target: &Target) -> Result<(Look, usize)> {
     let mut look = Look::at(runner, target).await?;
     let seen = look.leave_out_collected(runner).await;
+    look.add_unfinished(runner, target);
     Ok((look, seen))
 }
 
@@ -99,13 +100,13 @@ fn conclude(runner: &CollectRunner, end: &End, counts: &Counts) -> ExitCode {
 /// Collects all of these. If one fails, the others are still collected. Only a [`Stop`] cuts off what is in progress.
 async fn collect(
     runner: &Arc<CollectRunner>,
-    files: Vec<RemoteFile>,
+    look: Look,
     counts: &mut Counts,
     json: bool,
     stop: &Stop,
 ) -> End {
     let bar = progress::many_files();
-    bar.set_length(files.iter().map(|file| file.size).sum());
+    bar.set_length(look.due.iter().map(|file| file.size).sum());
     let server = runner.server();
     let mut tasks = Tasks::new(|finished: &Finished| {
         counts.add(finished);
@@ -118,9 +119,9 @@ async fn collect(
             }
         });
     });
-    let (total, mut tried) = (files.len(), 0);
+    let (total, mut tried) = (look.due.len(), 0);
     let started = tokio::select! {
-        started = start_all(runner, &bar, files, &mut tasks, &mut tried) => started.map_err(Some),
+        started = start_all(runner, &bar, look, &mut tasks, &mut tried) => started.map_err(Some),
         () = stop.requested() => Err(None),
     };
     let cut_off = tasks.finish(stop).await;
@@ -139,18 +140,19 @@ async fn collect(
 async fn start_all(
     runner: &Arc<CollectRunner>,
     bar: &ProgressBar,
-    files: Vec<RemoteFile>,
+    look: Look,
     tasks: &mut Tasks<Finished, impl FnMut(&Finished)>,
     tried: &mut usize,
 ) -> Result<()> {
-    let batch = Box::pin(Batch::start(Arc::clone(runner), bar.clone(), files.len())).await?;
-    for file in files {
+    let Look { due, free, .. } = look;
+    let batch = Box::pin(Batch::start(Arc::clone(runner), bar.clone(), due.len())).await?;
+    for file in due {
         let permit = batch.in_progress.admit(file.size).await;
         tasks.report_finished();
         batch.ensure_hope()?;
-        let batch = Arc::clone(&batch);
+        let (batch, is_free) = (Arc::clone(&batch), free.contains(&file.path));
         tasks.spawn(async move {
-            let finished = batch.collect(file).await;
+            let finished = batch.collect(file, is_free).await;
             drop(permit);
             finished
         });

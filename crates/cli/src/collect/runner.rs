@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws::clients::{self, Account};
 use aws::credential::Clients;
-use bridge::collect::{CollectCheckpoint, CollectPhase, RemoteFile};
+use bridge::collect::{CollectCheckpoint, CollectPhase, Destination, RemoteFile};
 use bridge::{
     CollectSettings, CredentialReference, FetchKeyInput, OnProgress, RecordSettings, Result, Settings,
     Variables,
@@ -138,7 +138,12 @@ impl CollectRunner {
     }
 
     /// The collection of a file: a new one, or the unfinished one of an earlier run.
-    pub(super) async fn collection(&self, file: RemoteFile, on_read: OnProgress) -> FileCollection {
+    pub(super) async fn collection(
+        &self,
+        file: RemoteFile,
+        is_free: bool,
+        on_read: OnProgress,
+    ) -> FileCollection {
         let address = self.address(&file.path);
         // A small file leaves nothing to go on with, but a large one may have had its name.
         let is_small = file.size < SMALL && !self.states.has(&address);
@@ -152,10 +157,13 @@ impl CollectRunner {
         let (settings, collect) = (Arc::clone(&self.settings), Arc::clone(&self.collect));
         let handlers =
             CollectHandlers::new(settings, collect, self.clients.clone(), Arc::clone(&self.partner));
+        let free = self.object_key(&file).filter(|_| is_free);
+        let free = free.map(|object_key| Destination { bucket: self.collect.bucket.clone(), object_key });
+        let handlers = handlers.with_progress(on_read).with_checkpoints(self.remembering(&journal));
         FileCollection {
             file,
             credential: self.credential.clone(),
-            handlers: handlers.with_progress(on_read).with_checkpoints(self.remembering(&journal)),
+            handlers: handlers.with_free(free),
             journal,
             uploads,
             recorder: self.recorder.clone(),

@@ -16,6 +16,7 @@ use sftp::{Endpoint, Login};
 
 use super::partner_file::parameters;
 use super::partner_file::{OtherServer, Parameters, PartnerFile, Target};
+use super::report::Direction;
 
 /// Arguments of `s3-sftp-bridge doctor`.
 #[derive(Args)]
@@ -75,12 +76,13 @@ pub(crate) struct Arguments {
     ///
     /// Lists COLLECT_DIRECTORY, and tries with a file of its own whether
     /// files can be archived or deleted. Reads no file of the partner's.
-    #[arg(long, conflicts_with_all = ["write", "object_key"], verbatim_doc_comment)]
+    /// So it is without this option if COLLECT_ONLY is true.
+    #[arg(long, conflicts_with = "object_key", verbatim_doc_comment)]
     pub(crate) collect: bool,
     /// Read this file too, if the partner agrees
     ///
     /// A path below COLLECT_DIRECTORY.
-    #[arg(long, value_name = "PATH", requires = "collect", verbatim_doc_comment)]
+    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     collect_probe: Option<String>,
     /// Seconds to wait
     ///
@@ -199,6 +201,22 @@ impl Configuration {
         let other_server =
             if file.is_some_and(is_same) { OtherServer::IsTheSamePartner } else { OtherServer::IsRefused };
         target.check(&self.parameters(), other_server)
+    }
+
+    /// What is checked.
+    pub(crate) fn direction(&self) -> Direction {
+        if self.collecting.is_some() { Direction::Collecting } else { Direction::Delivering }
+    }
+
+    /// Whether everything is examined that the settings are about. Of a stack that delivers, too, `--collect` examines a
+    /// part.
+    pub(crate) fn may_be_recommended(&self) -> bool {
+        self.collecting.as_ref().is_none_or(|collecting| collecting.settings.only)
+    }
+
+    /// Whether any of these settings is set.
+    pub(crate) fn sets_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| is_set(&self.variables, name))
     }
 
     /// The parameters of the stack that the settings stand for, without recommendations.
@@ -326,8 +344,18 @@ impl Configuration {
 impl Arguments {
     /// The settings of the other direction, if it is to be checked.
     fn collecting(&self, variables: &Variables) -> Result<Option<Collecting>> {
-        if !self.collect {
-            return Ok(None);
+        let is_only = variables.named("COLLECT_ONLY") == Some("true");
+        let refused = |problem: &str| Err(ErrorName::InvalidConfig.error(problem));
+        if !self.collect && !is_only {
+            return match self.collect_probe {
+                Some(_) => refused("--collect-probe: expected --collect, too"),
+                None => Ok(None),
+            };
+        }
+        if self.write.is_some() && !is_only {
+            return refused(
+                "--write: without --collect the deliveries of the stack are checked; expected --parameter CollectOnly=true with --collect, for a stack that delivers nothing",
+            );
         }
         let names_bucket = is_set(variables, "COLLECT_BUCKET");
         let settings = match names_bucket {

@@ -29,6 +29,10 @@ pub(super) struct Facts {
     /// Whether a private key may have signed with SHA-1, which the negotiated algorithms do not show.
     pub(super) signs_with_sha1: Option<bool>,
     pub(super) write: Option<bool>,
+    /// The directory that is collected can be listed.
+    pub(super) listing: Option<bool>,
+    /// Why files that were collected should stay where they are, though nobody has asked for it.
+    pub(super) stay: Option<&'static str>,
     /// Files are taken away as soon as they are closed.
     pub(super) swept: Option<bool>,
     /// The server tells the size of a file.

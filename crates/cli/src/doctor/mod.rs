@@ -21,7 +21,7 @@ use self::examination::{Doctor, Step};
 use self::facts::Facts;
 use self::partner_file::outcome::{self, Outcome};
 use self::recommend::Recommendation;
-use self::report::{Finding, Report, Status};
+use self::report::{Direction, Finding, Report, Status};
 use self::scratch::Scratch;
 
 pub(crate) use self::configuration::Arguments;
@@ -30,11 +30,11 @@ use crate::stop::Stop;
 
 /// Checks and prints. Exit status: 0 all is well, 1 something must be changed, 2 the settings are wrong.
 pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
-    let names = if arguments.collect { report::COLLECTING } else { report::DELIVERING };
-    let mut report = Report::new(!arguments.json, names);
     let configuration = match Configuration::new(Variables::from_environment(), arguments) {
         Ok(configuration) => configuration,
         Err(error) => {
+            let direction = if arguments.collect { Direction::Collecting } else { Direction::Delivering };
+            let mut report = Report::new(!arguments.json, direction);
             let found = error.message().replace("; ", ";\n");
             report.add("settings", Finding::fail(found, hint(arguments)));
             report.finish();
@@ -43,19 +43,19 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
         }
     };
     output::note(configuration.exposed_key_file().as_slice());
+    let report = Report::new(!arguments.json, configuration.direction());
     let scratch = Scratch::new(&configuration.settings.policy, arguments.object_key.as_deref());
     let mut doctor = Doctor::new(configuration, report, scratch);
     let interrupted = examine_all(&mut doctor, stop).await;
     doctor.disconnect().await;
     let Doctor { configuration, mut report, facts, .. } = doctor;
     report.finish();
-    let is_delivering = configuration.collecting.is_none();
-    let recommendation = Recommendation::new(&configuration, &facts).filter(|_| is_delivering);
+    let recommendation = Recommendation::new(&configuration, &facts);
     let objection = objection(&report, interrupted);
     let outcome = outcome::write(&configuration, recommendation.as_ref(), objection);
     print_json(arguments, &report, &facts, recommendation.as_ref(), outcome.as_ref());
-    if !arguments.json && is_delivering {
-        print_lines(recommendation.as_ref(), outcome.as_ref());
+    if !arguments.json && configuration.may_be_recommended() {
+        print_lines(&configuration, recommendation.as_ref(), outcome.as_ref());
     }
     let is_written = outcome.is_none_or(|outcome| outcome.is_written());
     if !configuration.is_pinned || !configuration.names_credential {
@@ -88,12 +88,19 @@ fn objection(report: &Report, interrupted: bool) -> Option<String> {
     interrupted.then(|| "the checks were stopped. Run the same command again".into())
 }
 
-fn print_lines(recommendation: Option<&Recommendation>, outcome: Option<&Outcome>) {
+fn print_lines(
+    configuration: &Configuration,
+    recommendation: Option<&Recommendation>,
+    outcome: Option<&Outcome>,
+) {
     match recommendation {
         Some(recommendation) => output::say(&recommendation.to_lines()),
         None => {
-            let words = "No settings are recommended, because no file could be written.";
-            output::say(&[String::new(), words.into()]);
+            let why = match configuration.direction() {
+                Direction::Delivering => "no file could be written",
+                Direction::Collecting => "the directory could not be listed",
+            };
+            output::say(&[String::new(), format!("No settings are recommended, because {why}.")]);
         }
     }
     if let Some(outcome) = outcome {
@@ -131,7 +138,7 @@ async fn examine(doctor: &mut Doctor) -> Step {
     doctor.run("authentication", checks::authentication::check).await?;
     doctor.run("sftp", checks::sftp_version::check).await?;
     doctor.run("limits", checks::limits::check).await?;
-    if doctor.configuration.collecting.is_some() {
+    if doctor.configuration.direction() == Direction::Collecting {
         return examine_collecting(doctor).await;
     }
     doctor.run("fsync", checks::fsync::check).await?;

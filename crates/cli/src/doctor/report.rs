@@ -36,8 +36,15 @@ impl Status {
     }
 }
 
-/// Names of the checks of the other direction, in their order.
-pub(super) const COLLECTING: &[&str] = &[
+/// What the checks are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Delivering,
+    Collecting,
+}
+
+/// Names of the checks of both directions until there is a session, in their order.
+const BOTH: [&str; 10] = [
     "settings",
     "credential",
     "dns",
@@ -48,6 +55,9 @@ pub(super) const COLLECTING: &[&str] = &[
     "authentication",
     "sftp",
     "limits",
+];
+
+const COLLECTING: [&str; 10] = [
     "listing",
     "attributes",
     "read",
@@ -60,18 +70,7 @@ pub(super) const COLLECTING: &[&str] = &[
     "methods",
 ];
 
-/// Names of the checks of deliveries, in their order.
-pub(super) const DELIVERING: &[&str] = &[
-    "settings",
-    "credential",
-    "dns",
-    "tcp",
-    "ssh",
-    "host-key",
-    "algorithms",
-    "authentication",
-    "sftp",
-    "limits",
+const DELIVERING: [&str; 26] = [
     "fsync",
     "directory",
     "free-space",
@@ -99,6 +98,17 @@ pub(super) const DELIVERING: &[&str] = &[
     "connections",
     "methods",
 ];
+
+impl Direction {
+    /// Names of its checks, in their order.
+    fn checks(self) -> impl Iterator<Item = &'static str> {
+        let others: &[&str] = match self {
+            Self::Collecting => &COLLECTING,
+            Self::Delivering => &DELIVERING,
+        };
+        BOTH.iter().chain(others).copied()
+    }
+}
 
 /// The result of one check.
 #[derive(Clone, Debug)]
@@ -137,20 +147,19 @@ struct Check {
 /// The checks so far.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// Names of those that there are.
-    names: &'static [&'static str],
+    direction: Direction,
     checks: Vec<Check>,
     /// Rows are printed as they come.
     live: bool,
 }
 
 impl Report {
-    pub(super) fn new(live: bool, names: &'static [&'static str]) -> Self {
-        Self { names, checks: Vec::new(), live }
+    pub(super) fn new(live: bool, direction: Direction) -> Self {
+        Self { direction, checks: Vec::new(), live }
     }
 
     pub(super) fn add(&mut self, name: &'static str, finding: Finding) {
-        debug_assert!(self.names.contains(&name), "{name} is no check of this direction");
+        debug_assert!(self.direction.checks().any(|it| it == name), "{name} is no check of this direction");
         let check = Check { name, finding };
         if self.live {
             output::say(&row(&check));
@@ -162,7 +171,7 @@ impl Report {
     pub(super) fn finish(&mut self) {
         let failed = self.checks.iter().rev().find(|check| check.finding.status == Status::Fail);
         let see = failed.map(|check| format!("see {}", check.name));
-        let names: Vec<&str> = self.names.iter().copied().filter(|name| !self.says(name)).collect();
+        let names: Vec<&str> = self.direction.checks().filter(|name| !self.says(name)).collect();
         if self.live && !names.is_empty() {
             let see = see.as_ref().map_or_else(String::new, |see| format!(" ({see})"));
             output::say(&[String::new(), format!("Not checked{see}: {}.", names.join(", "))]);
@@ -202,7 +211,7 @@ impl Report {
 /// none. If the words of a server had one, they would go on in an indented line.
 fn row(check: &Check) -> Vec<String> {
     let Check { name, finding } = check;
-    let width = DELIVERING.iter().map(|name| name.len()).max().unwrap_or_default();
+    let width = Direction::Delivering.checks().map(str::len).max().unwrap_or_default();
     let indent = " ".repeat(4 + 2 + width + 2);
     let found = finding.found.split('\n').enumerate().map(|(number, line)| match number {
         0 => format!("{:<4}  {name:<width$}  {line}", finding.status.word()),
@@ -252,11 +261,11 @@ mod tests {
 
     #[test]
     fn what_was_not_checked_is_said() {
-        let mut report = Report::new(false, DELIVERING);
+        let mut report = Report::new(false, Direction::Delivering);
         report.add("settings", Finding::ok(""));
         report.add("tcp", Finding::fail("refused", "open it"));
         report.finish();
-        assert_eq!(report.checks.len(), DELIVERING.len());
+        assert_eq!(report.checks.len(), BOTH.len() + DELIVERING.len());
         assert!(report.has(Status::Fail) && report.has(Status::Skipped) && !report.has(Status::Warn));
         let last = report.to_json().pop().unwrap();
         assert_eq!((&last["status"], &last["found"]), (&json!("skipped"), &json!("not checked: see tcp")));

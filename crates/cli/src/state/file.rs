@@ -34,6 +34,13 @@ impl StateFile {
         directory.join(format!("{name}.json")).exists()
     }
 
+    /// The contents of all states. One that cannot be read is left out.
+    pub(super) fn contents(directory: &Path) -> impl Iterator<Item = Vec<u8>> {
+        let paths = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+        let states = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        states.filter_map(|path| std::fs::read(path).ok())
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -75,6 +75,8 @@ pub(crate) struct Journal<C> {
     identity: Identity,
     /// `None`: nothing is kept.
     file: Option<StateFile>,
+    /// Directory and name of the file, if nothing is kept so far although it could be.
+    unkept: Option<(PathBuf, String)>,
 }
 
 impl States {
@@ -107,7 +109,7 @@ impl States {
             }
             None => (self.execution(), None),
         };
-        let journal = Journal { execution, checkpoint, identity, file };
+        let journal = Journal { execution, checkpoint, identity, file, unkept: None };
         journal.write();
         journal
     }
@@ -116,6 +118,17 @@ impl States {
     pub(crate) fn has(&self, object: &str) -> bool {
         let directory = self.directory.as_ref();
         directory.is_some_and(|directory| StateFile::is_in(directory, &self.name(object)))
+    }
+
+    /// The checkpoints that earlier runs with these settings have left, and no other run is at work on.
+    pub(crate) fn left<C: Resumable>(&self) -> Vec<C> {
+        let Some(directory) = &self.directory else { return Vec::new() };
+        let states = StateFile::contents(directory);
+        let states = states.filter_map(|state| serde_json::from_slice::<State<C>>(&state).ok());
+        let ours = states.filter(|state| state.identity == self.identity(&state.identity.object));
+        let is_free =
+            |state: &State<C>| StateFile::lock(directory, &self.name(&state.identity.object)).is_some();
+        ours.filter(is_free).filter_map(|state| state.checkpoint).collect()
     }
 
     /// The name of the state's file, without its ending.
@@ -129,7 +142,8 @@ impl States {
     /// A journal that keeps nothing: for what is quickly begun again.
     pub(crate) fn open_unkept<C: Resumable>(&self, object: &str) -> Journal<C> {
         let (execution, identity) = (self.execution(), self.identity(object));
-        Journal { execution, checkpoint: None, identity, file: None }
+        let unkept = self.directory.clone().map(|directory| (directory, self.name(object)));
+        Journal { execution, checkpoint: None, identity, file: None, unkept }
     }
 
     /// When the run began, RFC 3339.
@@ -201,6 +215,14 @@ impl<C: Resumable> Journal<C> {
         if !checkpoint.is_some_and(C::is_cheap_to_repeat) {
             self.write();
         }
+    }
+
+    /// Remembers for the next run what it must know, although nothing was kept so far.
+    pub(crate) fn keep(&mut self, checkpoint: Option<&C>) {
+        if let Some((directory, name)) = self.unkept.take() {
+            self.file = StateFile::lock(&directory, &name);
+        }
+        self.save(checkpoint);
     }
 
     /// Removes the state: nothing is left to resume.
@@ -293,6 +315,22 @@ mod tests {
         assert_ne!(open(&states).execution.id, id, "its checkpoint may lead elsewhere");
         std::fs::write(&file, "garbage").unwrap();
         assert_ne!(open(&states).execution.id, id);
+    }
+
+    #[test]
+    fn what_earlier_runs_have_left_is_known_but_not_what_another_run_is_at_work_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let states = states(folder.path());
+        let mut journal = open(&states);
+        journal.save(Some(&samples::checkpoint()));
+        assert_eq!(states.left::<Checkpoint>(), []);
+        drop(journal);
+        assert_eq!(states.left::<Checkpoint>(), [samples::checkpoint()]);
+        assert_eq!(open(&states).checkpoint, Some(samples::checkpoint()), "it is still there");
+        let others = States::new(Some(folder.path().to_owned()), origin("b"));
+        assert_eq!(others.left::<Checkpoint>(), [], "with other settings it leads elsewhere");
+        open(&states).remove();
+        assert_eq!(states.left::<Checkpoint>(), []);
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn phases() -> [CollectPhase; 3] {
         checksum: checksum.checksum(),
         was_there: false,
         by_contents: false,
+        confirmed: false,
     };
     [
         CollectPhase::Reading { offset: 0, checksum, upload: None },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::credential::Clients;
-use bridge::collect::{CollectInput, CollectProgress, SettleRemoteInput};
+use bridge::collect::{CollectInput, CollectProgress, Destination, SettleRemoteInput};
 use bridge::{CollectSettings, Deadline, FetchKeyInput, FetchKeyOutput, OnProgress, Result, Settings};
 use collect::OnCheckpoint;
 use partner::Partner;
@@ -44,6 +44,7 @@ pub struct CollectHandlers {
     on_read: OnProgress,
     on_checkpoint: OnCheckpoint,
     call_limit: Option<Duration>,
+    free: Option<Destination>,
 }
 
 impl CollectHandlers {
@@ -55,7 +56,7 @@ impl CollectHandlers {
         partner: Arc<Partner>,
     ) -> Self {
         let (on_read, on_checkpoint): (OnProgress, OnCheckpoint) = (Arc::new(|_, _| {}), Arc::new(|_| {}));
-        Self { settings, collect, clients, partner, on_read, on_checkpoint, call_limit: None }
+        Self { settings, collect, clients, partner, on_read, on_checkpoint, call_limit: None, free: None }
     }
 
     /// Tells how many bytes were read.
@@ -74,6 +75,12 @@ impl CollectHandlers {
     #[must_use]
     pub fn with_call_limit(self, call_limit: Option<Duration>) -> Self {
         Self { call_limit, ..self }
+    }
+
+    /// The caller has just seen that there is no object here. Only the first call believes it.
+    #[must_use]
+    pub fn with_free(self, free: Option<Destination>) -> Self {
+        Self { free, ..self }
     }
 
     fn deadline(&self) -> Deadline {
@@ -101,6 +108,7 @@ impl CollectFunctions for CollectHandlers {
             on_progress: Arc::clone(&self.on_read),
             memory: None,
             on_checkpoint: Arc::clone(&self.on_checkpoint),
+            free: self.free.take(),
         };
         Box::pin(collect::handle(&deps, input, self.deadline())).await
     }

@@ -139,7 +139,7 @@ impl InUse {
 
     /// Whether the window has room for this many more bytes.
     pub(super) fn has_room(&self, length: usize) -> bool {
-        self.flow.room_after(length, 0).is_some()
+        self.room_after(length).is_some()
     }
 }
 

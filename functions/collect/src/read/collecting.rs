@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use aws::{ObjectWriter, Onto, Unwritten, collected};
+use aws::collected::Found;
+use aws::{ObjectWriter, Unwritten, collected};
 use bridge::collect::{
     CollectCheckpoint, CollectPhase, CollectProgress, CollectReport, Destination, RemoteFile, StoredObject,
 };
@@ -22,6 +23,15 @@ pub(crate) struct Mark {
 /// redrive.
 const RESTARTS_MAX: u32 = 5;
 
+/// What has the key of the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// It is to be looked at.
+    Unknown,
+    /// A look showed this object, or none.
+    Shown(Option<Found>),
+}
+
 /// What one call reads.
 pub(crate) struct Collecting<'a> {
     pub(crate) call: &'a Call<'a>,
@@ -29,8 +39,8 @@ pub(crate) struct Collecting<'a> {
     pub(crate) report: CollectReport,
     /// Objects that may have the same contents; `None` if an earlier call has looked.
     pub(crate) similar: Option<Vec<Destination>>,
-    /// What has the key, as a look right before the last look at the file showed. Nothing else is replaced.
-    pub(crate) onto: Onto,
+    /// What has the key, as a look before the last look at the file showed. Nothing else is replaced.
+    pub(crate) holder: Holder,
     /// How often something else had the key when the object was to take it.
     pub(crate) conflicts: u32,
     /// Where the call began.
@@ -49,13 +59,15 @@ impl<'a> Collecting<'a> {
     pub(crate) fn new(call: &'a Call<'a>, writer: ObjectWriter, report: CollectReport, start: Mark) -> Self {
         let had_session = call.input.checkpoint.is_some();
         let (similar, seen, told) = (None, None, None);
-        let (onto, conflicts, was_open) = (Onto::Nothing, 0, false);
-        Self { call, writer, report, similar, onto, conflicts, start, seen, told, was_open, had_session }
+        let (holder, conflicts, was_open) = (Holder::Unknown, 0, false);
+        Self { call, writer, report, similar, holder, conflicts, start, seen, told, was_open, had_session }
     }
 
-    /// The same, after a look at the objects that may have the same contents.
-    pub(crate) fn knowing(self, similar: Vec<Destination>) -> Self {
-        Self { similar: Some(similar), ..self }
+    /// The same, after a look at the key, and at the objects that may have the same contents.
+    pub(crate) fn knowing(self, holder: Option<Found>, similar: Vec<Destination>) -> Self {
+        // Parts take long. A key that is taken meanwhile would be noticed only when every byte is sent.
+        let holder = if self.writer.is_one_request() { Holder::Shown(holder) } else { Holder::Unknown };
+        Self { holder, similar: Some(similar), ..self }
     }
 
     pub(crate) fn file(&self) -> &RemoteFile {
@@ -157,7 +169,7 @@ impl<'a> Collecting<'a> {
             self.report.warnings.push(warning);
         }
         self.writer = self.call.writer(place);
-        self.was_open = false;
+        (self.holder, self.was_open) = (Holder::Unknown, false);
         Ok(())
     }
 

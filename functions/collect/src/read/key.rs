@@ -1,30 +1,29 @@
-//! Looks at what has the key, before the last look at the file.
+//! What has the key, before the last look at the file.
 
 use aws::Onto;
 use aws::collected::Found;
 use bridge::{CollectIfExists, Result};
 
 use crate::ending::Ending;
-use crate::read::collecting::Collecting;
+use crate::read::collecting::{Collecting, Holder};
 
 impl Collecting<'_> {
-    /// Finds out what the object would replace. Right after this the file is looked at, and S3 replaces only what was found
-    /// here. So if an object of the same path is replaced, the server showed this file after that object was stored.
+    /// Finds out what the object would replace, unless this call knows it. After this the file is looked at, and S3 replaces
+    /// only what was found before. So if an object of the same path is replaced, the server showed this file after that
+    /// object was stored.
     ///
     /// The path of another file tells nothing of the order. Then an object of a file that was modified later stays.
     pub(super) async fn look_at_key(&mut self) -> Result<Option<Ending>> {
-        if matches!(self.call.deps.collect.if_exists, CollectIfExists::Fail | CollectIfExists::KeepBoth) {
-            // Nothing is replaced.
+        if !self.may_replace() {
             return Ok(None);
         }
         let place = self.writer.place().clone();
-        let Some(found) = self.call.find(&place).await? else {
-            self.onto = Onto::Nothing;
-            return Ok(None);
-        };
-        self.onto = Onto::Object(found.etag.clone());
+        if self.holder == Holder::Unknown {
+            self.holder = Holder::Shown(self.call.find(&place).await?);
+        }
+        let Holder::Shown(Some(found)) = &self.holder else { return Ok(None) };
         let origin = found.origin.as_ref().filter(|origin| origin.is_later_than(self.file()));
-        let newer = origin.filter(|_| !self.keeps(&found)).map(|origin| {
+        let newer = origin.filter(|_| !self.keeps(found)).map(|origin| {
             Ending::skipped(format!(
                 "s3://{}/{} is made of a newer file of this server, {}, and is not replaced by an older one. The file is left alone",
                 place.bucket,
@@ -33,6 +32,18 @@ impl Collecting<'_> {
             ))
         });
         Ok(newer)
+    }
+
+    /// What S3 may replace.
+    pub(crate) fn onto(&self) -> Onto {
+        match &self.holder {
+            Holder::Shown(Some(found)) if self.may_replace() => Onto::Object(found.etag.clone()),
+            Holder::Shown(_) | Holder::Unknown => Onto::Nothing,
+        }
+    }
+
+    fn may_replace(&self) -> bool {
+        matches!(self.call.deps.collect.if_exists, CollectIfExists::Replace | CollectIfExists::Skip)
     }
 
     /// Whether the object stays because it has the same contents.

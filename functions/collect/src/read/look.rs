@@ -110,18 +110,13 @@ async fn read_behind(sftp: &Sftp, file: &FileHandle, size: u64) -> Result<bool> 
 
 /// How the collection ends if this is what the path shows.
 fn judge(file: &RemoteFile, seen: Option<Attributes>, shown: Attributes) -> Option<Ending> {
-    let path = file.remote_path();
-    match shown.file_type() {
-        Some(FileType::Link) => {
-            return Some(Ending::skipped(format!("{path:?} is a symbolic link, and links are not followed")));
-        }
-        Some(FileType::Directory | FileType::Other) => {
-            return Some(Ending::skipped(format!("{path:?} is no regular file")));
-        }
-        Some(FileType::File) | None => {}
-    }
-    let difference = difference(file, seen, shown)?;
-    Some(Ending::changed(format!("{path:?} {difference}")))
+    // A look has seen a regular file there: if it comes back, it is collected.
+    let difference = match shown.file_type() {
+        Some(FileType::Link) => "is a symbolic link now, and links are not followed".to_owned(),
+        Some(FileType::Directory | FileType::Other) => "is no regular file any more".to_owned(),
+        Some(FileType::File) | None => difference(file, seen, shown)?,
+    };
+    Some(Ending::changed(format!("{:?} {difference}", file.remote_path())))
 }
 
 /// How attributes differ from those of the file, and from what an earlier look showed. What the server does not tell is no
@@ -170,10 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_regular_file_is_collected() {
+    fn what_is_no_regular_file_any_more_has_changed() {
         for mode in [0o120_777, 0o040_755, 0o010_644, 0o060_644] {
             let ending = judge(&file(Some(7)), None, attributes(mode, 5, 7)).unwrap();
-            assert_eq!(ending.outcome, CollectOutcome::Skipped, "{mode:o}");
+            assert_eq!(ending.outcome, CollectOutcome::Changed, "{mode:o}");
         }
     }
 

@@ -7,5 +7,5 @@ mod sessions;
 mod stream;
 mod unreadable;
 
-pub(crate) use collecting::{Collecting, Mark};
+pub(crate) use collecting::{Collecting, Holder, Mark};
 pub(crate) use stream::Read;

@@ -25,6 +25,10 @@ struct Collecting<'a> {
     variables: BTreeMap<String, String>,
 }
 
+fn own((name, value): (&str, String)) -> (String, String) {
+    (name.to_owned(), value)
+}
+
 impl Case {
     /// Collects files as the page says. `ok`, or what else came of which of them.
     pub(super) async fn collected(&self) -> String {
@@ -99,16 +103,23 @@ impl<'a> Collecting<'a> {
         };
         let name = self.case.name;
         let directory = self.case.delivery.partner.root.join(DIRECTORY).join(what);
+        let finding = self.examined(what, afterwards).await;
         if let Some(warning) = receipts.iter().find_map(|receipt| receipt["warnings"][0].as_str()) {
             println!("{name}: {afterwards}: {warning}");
             // Where nothing can be renamed, each deletion has a warning.
             if receipts.iter().all(|receipt| receipt["afterwards"] == "deleted") {
                 assert!(files.iter().all(|(path, _)| !directory.join(path).exists()), "{name}");
+                assert_eq!(finding, "warn", "{name}");
                 return "ok".into();
             }
             let is_there = |(path, _): &(&str, u64)| directory.join(path).exists();
-            return if files.iter().all(is_there) { "kept" } else { "swept" }.into();
+            if !files.iter().all(is_there) {
+                return "swept".into();
+            }
+            assert_eq!(finding, "fail", "{name}");
+            return "kept".into();
         }
+        assert!(["ok", "not tried"].contains(&&*finding), "{name}: {afterwards}: {finding}");
         for (path, length) in files {
             let local = directory.join(path);
             assert_eq!(local.exists(), afterwards == "leave", "{name}: {afterwards} {path}");
@@ -127,6 +138,26 @@ impl<'a> Collecting<'a> {
             }
         }
         "ok".into()
+    }
+
+    /// What `doctor --collect` finds of the same.
+    async fn examined(&self, what: &str, afterwards: &str) -> String {
+        let mut variables = self.variables.clone();
+        let directory = format!("{DIRECTORY}/{what}");
+        variables.extend(
+            [("COLLECT_DIRECTORY", directory), ("COLLECT_AFTERWARDS", afterwards.to_owned())].map(own),
+        );
+        variables.extend(self.source.environment().into_iter().map(own));
+        let ran = cli::run(cli::doctor(&variables, &["--collect", "--json"]).await).await;
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let check = |name: &str, field: &str| {
+            let checks = report["checks"].as_array().unwrap();
+            let check = checks.iter().find(|check| check["check"] == name).unwrap();
+            check[field].as_str().unwrap().to_owned()
+        };
+        assert_eq!(check("clean-up", "status"), "ok", "{}: {report:#}", self.case.name);
+        let is_tried = !check("afterwards", "found").starts_with("not tried");
+        if is_tried { check("afterwards", "status") } else { "not tried".into() }
     }
 
     /// Leaves these files on the server, collects them, and compares every byte in S3. Returns the receipts, or what the

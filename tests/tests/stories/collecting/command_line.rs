@@ -7,9 +7,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use integration_tests::cli::{self, Ran};
+use integration_tests::embedded::{LostAnswer, Quirks};
 use integration_tests::fault_proxy::Fault;
 use integration_tests::keys::{Encoding, KeyPair, Kind};
-use integration_tests::object_source::Body;
+use integration_tests::object_source::{Body, Quirks as StoreQuirks};
+use integration_tests::partner::Partner;
 use integration_tests::process::memory_peak;
 use serde_json::Value;
 use tokio::process::Command;
@@ -295,6 +297,53 @@ async fn what_a_stop_cuts_off_is_resumed_or_removed() {
     }
 }
 
+/// The server has renamed the file, and its answer never comes.
+#[tokio::test]
+async fn a_run_that_was_killed_after_archiving_a_file_leaves_its_receipt_to_the_next() {
+    let lost = Quirks { lost_answer: Some(LostAnswer::to("rename")), ..Quirks::default() };
+    let line = CommandLine::of(Collection::from(Partner::embedded(lost).await.unwrap()));
+    std::fs::create_dir(line.collection.local(".done")).unwrap();
+    line.collection.leave_pattern("a.bin", 2 * MIB);
+    let mut killed = line.command(&["collect"]).await;
+    let mut child = killed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while line.collection.local("a.bin").exists() {
+        assert!(Instant::now() < deadline, "it was not archived");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    child.kill().await.unwrap();
+    let (receipts, ran) = line.json(&["collect"]).await;
+    assert_eq!((ran.status, receipts.len()), (0, 1), "{}", ran.stderr);
+    let afterwards = receipts[0]["afterwards"].as_str().unwrap();
+    let archived = line.files().into_keys().next().unwrap();
+    assert_eq!(afterwards, format!("archived as out/{archived}"), "{}", receipts[0]);
+    assert_eq!(receipts[0]["outcome"], "collected");
+    let (receipts, ran) = line.json(&["collect"]).await;
+    assert_eq!((ran.status, receipts.len()), (0, 0), "once: {}", ran.stderr);
+}
+
+/// What S3 has is not what was sent, but says by its metadata that it is this file.
+#[tokio::test]
+async fn after_an_object_that_is_another_one_the_next_run_does_not_believe_its_metadata() {
+    for size in [300, 2 * MIB, 12 * MIB] {
+        let line = CommandLine::new().await;
+        line.collection.leave_pattern("a.bin", size);
+        let contents = std::fs::read(line.collection.local("a.bin")).unwrap();
+        line.collection.source.quirks(StoreQuirks { alters: true, ..StoreQuirks::default() });
+        let ran = line.run(&["collect"]).await;
+        assert!(ran.status == 1 && ran.stderr.contains("ObjectMismatch"), "{ran:?}");
+        assert!(line.collection.local("a.bin").exists(), "it is the only copy");
+
+        line.collection.source.quirks(StoreQuirks::default());
+        let (receipts, ran) = line.json(&["collect"]).await;
+        assert_eq!(ran.status, 0, "{size}: {}", ran.stderr);
+        assert_eq!(receipts[0]["outcome"], "collected", "{size}: {}", receipts[0]);
+        assert!(line.stored("a.bin") == Some(contents), "{size}");
+        let states = std::fs::read_dir(line.state.path().join("s3-sftp-bridge")).unwrap().count();
+        assert_eq!(states, 0, "nothing is left of the runs");
+    }
+}
+
 /// Ctrl-C; SIGTERM does the same where this test was started with SIGINT ignored, as in the background of a shell.
 fn interrupt(id: u32) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -407,6 +456,72 @@ async fn story_278_files_that_stay_are_not_taken_again() {
     assert_eq!(line.collection.source.received() - received, 12, "only the new one is stored");
     let after = line.files();
     assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+}
+
+/// One list tells that no object has their keys. Then each takes two requests: to store the object, and to verify it.
+#[tokio::test]
+async fn many_new_files_take_two_requests_each() {
+    for afterwards in ["leave", "archive"] {
+        let mut line = CommandLine::new().await;
+        line.collection.set("COLLECT_AFTERWARDS", afterwards);
+        line.collection.set("COLLECT_OBJECT_KEY", "in/{name}");
+        let files = |numbers: std::ops::Range<u32>| {
+            for number in numbers {
+                line.collection.leave(&format!("{number:03}.csv"), number.to_string().as_bytes());
+            }
+        };
+        files(0..30);
+        let source = &line.collection.source;
+        // What others have, between the keys and beside them, costs nothing.
+        for other in ["in/0", "in/0115", "in/zzz", "before", "jn/1"] {
+            source.put(&format!("collected/{other}"), Body::Bytes(vec![1])).unwrap();
+        }
+        // The credential is read with GETs.
+        let asked = || source.requests() - source.asked().len() as u64;
+        let before = asked();
+        let ran = line.run(&["collect"]).await;
+        assert!(ran.status == 0 && ran.stderr.contains("30 collected"), "{ran:?}");
+        assert_eq!(asked() - before, 1 + 30 * 2, "{afterwards}");
+        // Some objects are there: one of another file, and with `leave` the 30 from before.
+        files(30..60);
+        source.put("collected/in/040.csv", Body::Bytes(vec![1])).unwrap();
+        let before = asked();
+        let ran = line.run(&["collect"]).await;
+        assert!(ran.status == 0 && ran.stderr.contains("30 collected"), "{ran:?}");
+        // With `leave`, each object that is there is looked at, and that of another file once more.
+        let looks = if afterwards == "leave" { 31 + 1 } else { 1 };
+        assert_eq!(asked() - before, 1 + looks + 30 * 2, "{afterwards}");
+        for number in 0..60 {
+            assert_eq!(line.stored(&format!("in/{number:03}.csv")), Some(number.to_string().into_bytes()));
+        }
+    }
+}
+
+/// The list has several pages, or is refused.
+#[tokio::test]
+async fn a_list_in_pages_tells_the_same_and_one_that_is_refused_is_done_without() {
+    let mut line = CommandLine::new().await;
+    line.collection.set("COLLECT_AFTERWARDS", "leave");
+    let source = &line.collection.source;
+    for number in 0..100 {
+        line.collection.leave(&format!("{number:03}.csv"), b"some");
+        if number % 2 == 0 {
+            let other = Body::Bytes(format!("another {number}").into_bytes());
+            source.put(&format!("collected/{number:03}.csv"), other).unwrap();
+        }
+    }
+    for quirks in [
+        StoreQuirks { keys_max: Some(20), ..StoreQuirks::default() },
+        StoreQuirks { denies: Some("ListObjectsV2"), ..StoreQuirks::default() },
+    ] {
+        source.quirks(quirks);
+        let ran = line.run(&["collect"]).await;
+        assert!(ran.status == 0 && ran.stderr.contains("100 collected"), "{ran:?}");
+        for number in 0..100 {
+            assert_eq!(line.stored(&format!("{number:03}.csv")), Some(b"some".to_vec()));
+            source.remove(&format!("collected/{number:03}.csv"));
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bridge::ErrorName;
 use bridge::collect::{CollectOutcome, CollectPhase, CollectStep};
 use integration_tests::embedded::{Hiccup, Quirks, Reading};
-use integration_tests::object_source::Body;
+use integration_tests::object_source::{Body, Quirks as StoreQuirks};
 use integration_tests::partner::Partner;
 
 use crate::collection::{BUCKET, Collection, checkpoint, date, once_at};
@@ -183,12 +183,13 @@ async fn story_267_what_was_read_before_a_bad_spot_is_not_read_again() {
 #[tokio::test]
 async fn story_280_a_failed_check_removes_nothing() {
     let collection = Collection::new().await;
+    collection.source.quirks(StoreQuirks { tells_no_checksum: true, ..StoreQuirks::default() });
     let process = collection.process().await;
     let file = collection.leave("checked.csv", b"contents");
     let stored = process.stores(&file).await;
     let name = format!("{BUCKET}/checked.csv");
     let verify = async || process.call(CollectStep::VerifyObject, &file, Some(stored.clone())).await;
-    // Somebody has replaced the object, then removed it.
+    // A store whose answer tells no checksum. Somebody has replaced the object, then removed it.
     collection.source.put_with_checksum(&name, Body::Bytes(b"another".to_vec())).unwrap();
     let error = verify().await.unwrap_err();
     assert_eq!(error.name, ErrorName::ObjectMismatch);
@@ -202,12 +203,37 @@ async fn story_280_a_failed_check_removes_nothing() {
     assert_eq!(collection.asked("DeleteObject"), 0);
 }
 
+/// S3 had confirmed the object when it was stored, so a consumer that takes it at once is no failure.
+#[tokio::test]
+async fn story_280_an_object_that_a_consumer_has_taken_was_confirmed_when_it_was_stored() {
+    let collection = Collection::new().await;
+    let process = collection.process().await;
+    for length in [8, 17 * MIB] {
+        let file = collection.leave_pattern("taken.bin", length);
+        let name = format!("{BUCKET}/taken.bin");
+        let stored = process.stores(&file).await;
+        let verify = async || process.call(CollectStep::VerifyObject, &file, Some(stored.clone())).await;
+        for (what, another) in [("it is not there", None), ("it has 7 bytes", Some(b"another".to_vec()))] {
+            collection.source.remove(&name);
+            if let Some(another) = another {
+                collection.source.put_with_checksum(&name, Body::Bytes(another)).unwrap();
+            }
+            let verified = checkpoint(verify().await.unwrap());
+            assert!(matches!(verified.phase, CollectPhase::Verified(_)));
+            let [warning] = &verified.report.warnings[..] else { panic!("{verified:?}") };
+            assert!(warning.contains("s3://collected/taken.bin") && warning.contains(what), "{warning}");
+        }
+        collection.source.remove(&name);
+    }
+}
+
 /// Somebody has written other bytes into the object, and kept its metadata.
 #[tokio::test]
 async fn story_280_a_redrive_does_not_believe_the_object_that_was_found_wrong() {
     for if_exists in ["replace", "skip", "keep-both"] {
         for length in [300, 17 * MIB] {
             let mut collection = Collection::new().await;
+            collection.source.quirks(StoreQuirks { tells_no_checksum: true, ..StoreQuirks::default() });
             collection.set("COLLECT_IF_EXISTS", if_exists);
             let process = collection.process().await;
             let file = collection.leave_pattern("checked.bin", length);
@@ -272,7 +298,8 @@ async fn story_291_a_file_that_was_swapped_for_a_link_is_not_taken() {
             collection.process().await
         };
         let receipt = process.ends(&file).await;
-        assert_eq!(receipt.outcome, CollectOutcome::Skipped, "{moment}: {receipt:?}");
+        // Not skipped: if the file comes back, a look starts it once more.
+        assert_eq!(receipt.outcome, CollectOutcome::Changed, "{moment}: {receipt:?}");
         assert!(receipt.reason.unwrap().contains("symbolic link"));
         collection.assert_nothing_stored();
         std::fs::remove_file(collection.local("swapped.csv")).unwrap();
@@ -280,5 +307,5 @@ async fn story_291_a_file_that_was_swapped_for_a_link_is_not_taken() {
     let mut file = collection.leave("directory/f", b"");
     file.path = "directory".into();
     let receipt = collection.process().await.ends(&file).await;
-    assert_eq!(receipt.outcome, CollectOutcome::Skipped, "no regular file: {receipt:?}");
+    assert_eq!(receipt.outcome, CollectOutcome::Changed, "no regular file: {receipt:?}");
 }

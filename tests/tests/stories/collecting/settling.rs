@@ -59,10 +59,10 @@ async fn a_file_goes_into_the_directory_that_the_settings_name() {
     let receipt = watching.settled("below/a.csv").await;
     assert_eq!(
         receipt.afterwards.as_deref(),
-        Some("archived as out/kept/for/us/20260301120000-a.csv"),
+        Some("archived as out/kept/for/us/20260301120000-a-d0dc5ebb.csv"),
         "{receipt:?}"
     );
-    assert_eq!(paths(&watching), ["kept/for/us/20260301120000-a.csv"]);
+    assert_eq!(paths(&watching), ["kept/for/us/20260301120000-a-d0dc5ebb.csv"]);
     let look = watching.look().await;
     assert_eq!(look.started, 0, "what is archived is never collected");
 }
@@ -445,4 +445,52 @@ async fn a_file_that_was_replaced_while_it_was_archived_gets_its_name_back() {
     assert_eq!(receipt.afterwards.as_deref(), Some("left"));
     assert!(receipt.warnings[0].contains("replaced while it was being archived"), "{:?}", receipt.warnings);
     assert_eq!(moves.load(Ordering::Relaxed), 2, "there, and back");
+}
+
+/// The server gives a moved file a new time, and lets nobody read it: it may be one that the partner has put there since.
+#[tokio::test]
+async fn a_file_that_cannot_be_identified_gets_a_name_that_is_never_deleted() {
+    const RENAME: u8 = 18;
+    const NAMES: [&str; 3] =
+        ["out/a.csv", ".done/20260301120000-a.csv", ".done/unverified-20260301120000-a.csv"];
+    let moves = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&moves);
+    let script = Script::new(move |channel| {
+        let moves = Arc::clone(&counted);
+        async move {
+            wire::serve(channel, |request| {
+                let moved = moves.load(Ordering::Relaxed);
+                let is_of = |name: &str| request.body.ends_with(name.as_bytes());
+                match request.kind {
+                    RENAME => {
+                        let is_next = is_of(NAMES[moved as usize + 1]);
+                        moves.fetch_add(u64::from(is_next), Ordering::Relaxed);
+                        Some(request.status(if is_next { 0 } else { 4 }, ""))
+                    }
+                    kind::LSTAT if is_of(NAMES[moved as usize]) => {
+                        let attributes = attributes(3, 0o100_644, LONG_AGO + moved as u32);
+                        Some(request.reply(kind::ATTRS, &[&attributes]))
+                    }
+                    kind::LSTAT => Some(request.status(2, "")),
+                    kind::OPEN => Some(request.status(3, "")),
+                    _ => None,
+                }
+            })
+            .await;
+        }
+    });
+    let watching = Watching::at(Partner::scripted(script).await.unwrap()).await;
+    let (host, directory, path) = (watching.bridge.partner.host.clone(), "out".into(), "a.csv".into());
+    let file = RemoteFile { host, directory, path, size: 3, modified: Some(LONG_AGO) };
+    for retry in [0, 1] {
+        let receipt = watching.settle(&watching.verified(file.clone()), retry).await.unwrap();
+        assert_eq!(
+            receipt.afterwards,
+            Some(format!("archived as out/{}", NAMES[2])),
+            "{:?}",
+            receipt.warnings
+        );
+        assert!(receipt.warnings[0].contains("does not delete it"), "{:?}", receipt.warnings);
+    }
+    assert_eq!(moves.load(Ordering::Relaxed), 2, "the retry finds it");
 }

@@ -21,7 +21,7 @@ async fn an_object_in_parts_has_a_version_and_the_checksum_of_all_its_bytes() {
     collection.s3 = Some(s3.clone());
     let process = collection.process().await;
     let mut versions = Vec::new();
-    for contents in [b"a first one".to_vec(), pattern::bytes(0, 9 * 1024 * 1024)] {
+    for contents in [b"a first one".to_vec(), pattern::bytes(0, 17 * 1024 * 1024)] {
         let file = collection.leave("name.bin", &contents);
         let verified = process.collects(&file).await;
         let CollectPhase::Verified(object) = verified.phase else { panic!("{verified:?}") };
@@ -59,7 +59,7 @@ async fn a_bucket_that_is_missing_is_named() {
     collection.set("COLLECT_BUCKET", "no-such-bucket");
     collection.s3 = Some(ministack::shared().await.s3());
     let process = collection.process().await;
-    for length in [5, 9 * 1024 * 1024] {
+    for length in [5, 17 * 1024 * 1024] {
         let file = collection.leave_pattern("f", length);
         let error = process.collect_from(&file, None).await.unwrap_err();
         assert_eq!(error.name, ErrorName::ObjectWriteRefused);

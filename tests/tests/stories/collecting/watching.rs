@@ -190,6 +190,7 @@ impl Watching {
                 checksum,
                 was_there: false,
                 by_contents: false,
+                confirmed: false,
             }),
             destination: Destination { bucket: self.bridge.bucket.clone(), object_key: file.path.clone() },
             report: CollectReport {

@@ -6,6 +6,7 @@ use bridge::SETTINGS;
 
 use super::plain::plain;
 use crate::doctor::configuration::Configuration;
+use crate::doctor::report::Direction;
 
 /// Settings that are about to be recommended.
 pub(super) struct Draft {
@@ -15,9 +16,12 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// The settings of the server that are set now.
+    /// The settings that are set now, of the server and of what is checked.
     pub(super) fn of(configuration: &Configuration) -> Self {
-        let set = configuration.set().into_iter().filter(|(name, _)| name.starts_with("SFTP_"));
+        let is_collecting = configuration.direction() == Direction::Collecting;
+        let is_shown =
+            |name: &str| name.starts_with("SFTP_") || is_collecting && name.starts_with("COLLECT_");
+        let set = configuration.set().into_iter().filter(|(name, _)| is_shown(name));
         let values = set.map(|(name, value)| (name, plain(&configuration.settings, name, value))).collect();
         let changes = configuration.changed().map(|(name, why)| (name, why.to_owned())).collect();
         Self { values, changes }

@@ -16,6 +16,7 @@ use self::draft::Draft;
 use self::plain::{doubly_quoted, parameter, quoted};
 use super::configuration::Configuration;
 use super::facts::Facts;
+use super::report::Direction;
 
 /// Settings, ready to paste.
 pub(super) struct Recommendation {
@@ -32,9 +33,17 @@ pub(super) struct Recommendation {
 impl Recommendation {
     /// `None` if too little was found out.
     pub(super) fn new(configuration: &Configuration, facts: &Facts) -> Option<Self> {
-        facts.write.filter(|write| *write)?;
         let mut draft = Draft::of(configuration);
-        rules::apply(&mut draft, facts);
+        match configuration.direction() {
+            Direction::Delivering => {
+                facts.write.filter(|write| *write)?;
+                rules::apply(&mut draft, facts);
+            }
+            Direction::Collecting => {
+                facts.listing.filter(|listing| *listing && configuration.may_be_recommended())?;
+                rules::apply_to_collecting(&mut draft, facts);
+            }
+        }
         let lacks_secret = draft.get("SFTP_SECRET_ID").is_empty() && draft.get("SFTP_S3_SSH_KEY").is_empty();
         let Draft { values, changes } = draft;
         let settings =

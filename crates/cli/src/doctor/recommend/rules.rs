@@ -8,6 +8,8 @@ use crate::doctor::facts::Facts;
 /// Round trip from which on a second connection carries a large file faster (docs/performance.md).
 const FAR: Duration = Duration::from_millis(20);
 
+const KEPT_BLOCKS: &str = "a connection that is kept open would block the next step";
+
 /// Settings that are shown even if they have their defaults.
 const ALWAYS_SHOWN: [&str; 5] =
     ["SFTP_ALGORITHMS", "SFTP_PROOF", "SFTP_PUBLISH", "SFTP_MAX_CONNECTIONS", "SFTP_KEEP_CONNECTION"];
@@ -38,6 +40,20 @@ pub(super) fn apply(draft: &mut Draft, facts: &Facts) {
     attributes(draft, facts);
     connections(draft, facts);
     for name in ALWAYS_SHOWN {
+        draft.spell_out(name);
+    }
+}
+
+/// The same, for a partner to whom nothing is delivered.
+pub(super) fn apply_to_collecting(draft: &mut Draft, facts: &Facts) {
+    algorithms(draft, facts);
+    if let Some(why) = facts.stay {
+        draft.set("COLLECT_AFTERWARDS", "leave", why);
+    }
+    if facts.second_connection == Some(false) {
+        draft.set("SFTP_KEEP_CONNECTION", "0", KEPT_BLOCKS);
+    }
+    for name in ["SFTP_ALGORITHMS", "SFTP_KEEP_CONNECTION", "COLLECT_AFTERWARDS"] {
         draft.spell_out(name);
     }
 }
@@ -105,7 +121,7 @@ fn connections(draft: &mut Draft, facts: &Facts) {
     let is_far = facts.round_trip.is_some_and(|round_trip| round_trip >= FAR);
     if facts.second_connection == Some(false) {
         draft.set("SFTP_MAX_CONNECTIONS", "1", "the partner allows one connection at a time");
-        draft.set("SFTP_KEEP_CONNECTION", "0", "a connection that is kept open would block the next step");
+        draft.set("SFTP_KEEP_CONNECTION", "0", KEPT_BLOCKS);
     } else if is_far && facts.second_connection == Some(true) && draft.get("SFTP_MAX_CONNECTIONS") == "1" {
         draft.set(
             "SFTP_MAX_CONNECTIONS",

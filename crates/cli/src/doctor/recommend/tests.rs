@@ -283,3 +283,16 @@ fn parameters_are_named_like_settings() {
         }
     }
 }
+
+#[test]
+fn to_a_stack_that_only_collects_nothing_of_deliveries_is_recommended() {
+    let only = [("COLLECT_ONLY", "true"), ("COLLECT_BUCKET", "bucket")];
+    let listed = || Facts { listing: Some(true), ..Facts::default() };
+    assert!(recommended(&only, &Facts::default()).is_none(), "the directory was not listed");
+    assert_eq!(changes(&only, &listed()), []);
+    let refused = Facts { stay: Some("our user may not move files"), ..listed() };
+    assert_eq!(changes(&only, &refused), change("COLLECT_AFTERWARDS", "leave"));
+    let parameters = recommended(&only, &refused).unwrap().parameters();
+    let has = |name: &str| parameters.iter().any(|(parameter, _)| parameter == name);
+    assert!(has("CollectOnly") && has("CollectAfterwards") && !has("ConnectionsPerFile"), "{parameters:?}");
+}

@@ -19,15 +19,41 @@ pub(in crate::doctor) async fn check(doctor: &mut Doctor) -> Step<Finding> {
     let path = doctor.scratch.file("");
     if let Reply::Refused(status) = doctor.write(&path, &content()).await? {
         doctor.scratch.forget(&path);
+        return Ok(not_tried(doctor, &status));
+    }
+    if let Reply::Done(None) = doctor.told(&path, content().len() as u64).await?.reply {
+        doctor.scratch.forget(&path);
         return Ok(Finding::warn(
-            format!("not tried: our user may make no file in the directory: {status}"),
-            "nothing to do if the partner wants it so. The first file that is collected shows whether it can be archived or deleted; if not, its receipt has a warning, and it is not collected again",
+            "not tried: the server takes our file away as soon as it is closed",
+            WAIT_AND_SEE,
         ));
     }
     match afterwards {
         Afterwards::Archive { .. } => archive(doctor, &collecting, path).await,
         Afterwards::Delete | Afterwards::Leave => delete(doctor, &collecting, path).await,
     }
+}
+
+/// Settings by which somebody has asked for more than the default.
+const DEMANDS: [&str; 3] = ["COLLECT_AFTERWARDS", "COLLECT_ARCHIVE_DIRECTORY", "COLLECT_ARCHIVE_DAYS"];
+
+/// Whether files may stay where they are: nobody has asked for something else, and the settings are recommended.
+fn may_stay(doctor: &Doctor) -> bool {
+    doctor.configuration.may_be_recommended() && !doctor.configuration.sets_any(&DEMANDS)
+}
+
+const WAIT_AND_SEE: &str = "nothing to do if the partner wants it so. The first file that is collected shows whether it can be archived or deleted; if not, its receipt has a warning, and it is not collected again";
+
+fn not_tried(doctor: &mut Doctor, status: &Status) -> Finding {
+    let found = format!("not tried: our user may make no file in the directory: {status}");
+    if may_stay(doctor) {
+        doctor.facts.stay = Some("our user may make no file there, so it can hardly move or delete one");
+        return Finding::warn(
+            found,
+            "files stay where they are (COLLECT_AFTERWARDS=leave), as is recommended below. If the partner lets our user move or delete files, set archive or delete",
+        );
+    }
+    Finding::warn(found, WAIT_AND_SEE)
 }
 
 /// Deletes the file as `settle-remote` does, which moves it aside first.
@@ -45,7 +71,7 @@ async fn delete(doctor: &mut Doctor, collecting: &Collecting, path: String) -> S
         path
     };
     Ok(match (doctor.remove(&path).await?, renamed) {
-        (Reply::Refused(status), _) => refused("deleted", &status),
+        (Reply::Refused(status), _) => refused(doctor, format!("a file cannot be deleted: {status}")),
         (Reply::Done(()), Reply::Done(())) => Finding::ok("a file can be deleted"),
         (Reply::Done(()), Reply::Refused(status)) => Finding::warn(
             format!("a file can be deleted, but not renamed: {status}"),
@@ -79,10 +105,7 @@ async fn archive(doctor: &mut Doctor, collecting: &Collecting, path: String) -> 
             ));
         }
         Made::Refused(status) => {
-            return Ok(Finding::fail(
-                format!("the archive {archive:?} cannot be made: {status}"),
-                "ask the partner to make it, name another one in COLLECT_ARCHIVE_DIRECTORY, or set COLLECT_AFTERWARDS=leave",
-            ));
+            return Ok(refused(doctor, format!("the archive {archive:?} cannot be made: {status}")));
         }
     }
     doctor.scratch.remember(&target);
@@ -94,15 +117,22 @@ async fn archive(doctor: &mut Doctor, collecting: &Collecting, path: String) -> 
         }
         Reply::Refused(status) => {
             doctor.scratch.forget(&target);
-            refused("moved into the archive", &status)
+            refused(doctor, format!("a file cannot be moved into the archive: {status}"))
         }
     })
 }
 
-fn refused(what: &str, status: &Status) -> Finding {
+fn refused(doctor: &mut Doctor, found: String) -> Finding {
+    if may_stay(doctor) {
+        doctor.facts.stay = Some("our user may not move files into the archive");
+        return Finding::warn(
+            found,
+            "files stay where they are (COLLECT_AFTERWARDS=leave), as is recommended below. Or ask the partner to permit it",
+        );
+    }
     Finding::fail(
-        format!("a file cannot be {what}: {status}"),
-        "ask the partner to permit it, or set COLLECT_AFTERWARDS=leave. Otherwise each receipt has a warning, and the files stay",
+        found,
+        "ask the partner to permit it, name another archive in COLLECT_ARCHIVE_DIRECTORY, or set COLLECT_AFTERWARDS=leave. Otherwise each receipt has a warning, and the files stay",
     )
 }
 
