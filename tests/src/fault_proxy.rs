@@ -26,6 +26,8 @@ pub enum Fault {
     CutOnceAfter(u64),
     /// Resets every connection when the server has sent this many bytes through it.
     CutAnswersAfter(u64),
+    /// Like [`Fault::CutAnswersAfter`], for every connection but the first one through this proxy.
+    CutFurtherAnswersAfter(u64),
     /// Becomes [`Fault::Refuse`] when a client has sent this many bytes through it: the server is gone, and stays away.
     RefuseAfter(u64),
     /// Stops forwarding in both directions: connections fall silent, and new ones are accepted and get no answer. As if the
@@ -45,13 +47,14 @@ pub enum Fault {
 
 impl Fault {
     /// Number of bytes in one direction after which something happens to the connection.
-    fn limit(self, upward: bool) -> Option<u64> {
+    fn limit(self, upward: bool, is_first: bool) -> Option<u64> {
         match self {
             Self::CutAfter(limit)
             | Self::CutOnceAfter(limit)
             | Self::RefuseAfter(limit)
             | Self::SwallowAfter(limit) => Some(limit).filter(|_| upward),
             Self::CutAnswersAfter(limit) => Some(limit).filter(|_| !upward),
+            Self::CutFurtherAnswersAfter(limit) => Some(limit).filter(|_| !upward && !is_first),
             _ => None,
         }
     }
@@ -200,8 +203,8 @@ impl Server {
                 // A fault may bring about the next one.
                 Ok(()) = changes.changed() => self.open_or_close(&mut listener).await,
                 Ok((client, _)) = accepted => {
-                    self.counters.connections.fetch_add(1, Ordering::Relaxed);
-                    tokio::spawn(self.connection(client));
+                    let before = self.counters.connections.fetch_add(1, Ordering::Relaxed);
+                    tokio::spawn(self.connection(client, before == 0));
                 }
             }
         }
@@ -217,7 +220,7 @@ impl Server {
         }
     }
 
-    fn connection(&self, mut client: TcpStream) -> impl Future<Output = ()> + use<> {
+    fn connection(&self, mut client: TcpStream, is_first: bool) -> impl Future<Output = ()> + use<> {
         let mut cut = self.cut.subscribe();
         let (target, counters, fault) = (self.target, self.counters.clone(), self.fault.clone());
         let open = Open::count(&counters);
@@ -247,8 +250,8 @@ impl Server {
             let count_down = |n| counters.down.fetch_add(n, Ordering::Relaxed);
             let both = async {
                 tokio::try_join!(
-                    pump(from_client, to_server, &fault, true, count_up),
-                    pump(from_server, to_client, &fault, false, count_down),
+                    pump(from_client, to_server, &fault, (true, is_first), count_up),
+                    pump(from_server, to_client, &fault, (false, is_first), count_down),
                 )
             };
             tokio::select! {
@@ -308,7 +311,7 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     fault: &Arc<watch::Sender<Fault>>,
-    upward: bool,
+    (upward, is_first): (bool, bool),
     count: impl Fn(u64) -> u64,
 ) -> Result<(), Cut> {
     // The queue is what holds delayed bytes. Bounded by them and not by their pieces, of which an answer a packet
@@ -323,7 +326,7 @@ async fn pump(
             let _ = changed.wait_for(|fault| *fault != Fault::Swallow).await;
             let now = *changed.borrow_and_update();
             let mut wanted = buffer.len();
-            if let Some(limit) = now.limit(upward) {
+            if let Some(limit) = now.limit(upward, is_first) {
                 if seen >= limit {
                     fault.send_replace(now.next());
                     if now.next() == Fault::Swallow {

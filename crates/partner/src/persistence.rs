@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bridge::{Deadline, Error};
+use bridge::{Deadline, Error, ErrorName};
+use sftp::Caps;
 use tokio::time::Instant;
 
 /// Maximum number of sessions in a row without progress.
@@ -20,17 +21,42 @@ const RECONNECT_FACTOR: f64 = 1.05;
 
 /// Decides whether a call connects again. Only a call that has made progress does; the others leave that to the retries
 /// of the state machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Persistence {
+    caps: Caps,
     fruitless: u32,
     reconnects: u32,
     /// End of the last session with progress.
     progressed_at: Option<Instant>,
 }
 
+impl Default for Persistence {
+    fn default() -> Self {
+        Self::with(Caps::ONE)
+    }
+}
+
 impl Persistence {
+    /// For a file that may use this many connections and channels.
+    pub fn with(caps: Caps) -> Self {
+        Self { caps, fruitless: 0, reconnects: 0, progressed_at: None }
+    }
+
+    /// How many connections and channels the next session may use: one, after a session has failed.
+    pub fn caps(&self) -> Caps {
+        self.caps
+    }
+
     /// A session has ended with `error`. Returns whether to connect again, after a pause.
     pub async fn goes_on(&mut self, error: &Error, progress: bool, stop: Deadline) -> bool {
+        let caps = std::mem::replace(&mut self.caps, Caps::ONE);
+        // The server may have ended the session because of a second channel or connection, before it acknowledged or sent
+        // anything. It would do so in every call.
+        let try_alone = caps != Caps::ONE && error.name == ErrorName::ConnectionLost;
+        self.is_worth_it(error, progress, stop).await || try_alone && !stop.has_passed()
+    }
+
+    async fn is_worth_it(&mut self, error: &Error, progress: bool, stop: Deadline) -> bool {
         if progress {
             self.progressed_at = Some(Instant::now());
             self.fruitless = 0;
@@ -62,8 +88,6 @@ impl Persistence {
 
 #[cfg(test)]
 mod tests {
-    use bridge::ErrorName;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -85,6 +109,20 @@ mod tests {
         assert!(!Persistence::default().goes_on(&refused, true, Deadline::NEVER).await);
         let soon = Deadline::after(Duration::from_millis(1));
         assert!(!Persistence::default().goes_on(&lost, true, soon).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_with_several_connections_is_followed_by_one_with_a_single_connection() {
+        let several = || Persistence::with(Caps { connections: 4, channels: 1 });
+        let lost = ErrorName::ConnectionLost.error("cut");
+        let mut persistence = several();
+        assert_eq!(persistence.caps().connections, 4);
+        assert!(persistence.goes_on(&lost, false, Deadline::NEVER).await, "without any progress");
+        assert_eq!(persistence.caps(), Caps::ONE);
+        assert!(!persistence.goes_on(&lost, false, Deadline::NEVER).await, "once");
+        let refused = ErrorName::RemotePathRejected.error("no");
+        assert!(!several().goes_on(&refused, false, Deadline::NEVER).await);
+        assert!(!several().goes_on(&lost, false, Deadline::after(Duration::ZERO)).await);
     }
 
     #[tokio::test(start_paused = true)]

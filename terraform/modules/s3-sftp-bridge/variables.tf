@@ -192,7 +192,7 @@ variable "max_connections" {
 }
 
 variable "connections_per_file" {
-  description = "Maximum number of connections for one large file (at least 32 MiB for each connection). More than one helps if the partner's server is more than about 20 ms away. MaxConnections limits the connections of all files together, so fewer files are sent at the same time. Default: 1."
+  description = "Maximum number of connections for one large file (at least 32 MiB for each connection). More than one helps if the partner's server is more than about 20 ms away. MaxConnections limits the connections of all files together, so fewer files are sent or read at the same time. Default: 1."
   type        = number
   default     = null
 

@@ -14,7 +14,7 @@ const COLLECTING: [&str; 3] = ["ListRemoteFunction", "CollectFunction", "SettleR
 
 /// Settings that only deliveries need. The directories of deliveries are not among them, because nothing is collected from
 /// there.
-const OF_DELIVERIES: [&str; 18] = [
+const OF_DELIVERIES: [&str; 17] = [
     "SFTP_PROOF",
     "SFTP_MARKER",
     "SFTP_FILE_MODE",
@@ -32,13 +32,14 @@ const OF_DELIVERIES: [&str; 18] = [
     "SFTP_PUBLISH",
     "SFTP_PARTIAL_NAME",
     "SFTP_CREATE_DIRECTORIES",
-    "SFTP_MAX_CONNECTIONS",
 ];
 
 /// Whether a function does without this setting.
 fn is_unused(function: &str, setting: &str) -> bool {
     let of_others: &[&str] = match function {
-        "ListRemoteFunction" => &["COLLECT_SETTLE_SECONDS", "COLLECT_IF_EXISTS", "COLLECT_MARK_SYNCHED"],
+        "ListRemoteFunction" => {
+            &["COLLECT_SETTLE_SECONDS", "COLLECT_IF_EXISTS", "COLLECT_MARK_SYNCHED", "SFTP_MAX_CONNECTIONS"]
+        }
         // It does all of the collecting in some stacks.
         "CollectFunction" => &[],
         "SettleRemoteFunction" => &[
@@ -51,6 +52,7 @@ fn is_unused(function: &str, setting: &str) -> bool {
             "COLLECT_NEWEST_ONLY",
             "COLLECT_MAX_FILES",
             "COLLECT_MARK_SYNCHED",
+            "SFTP_MAX_CONNECTIONS",
         ],
         _ => return setting.starts_with("COLLECT_"),
     };

@@ -21,5 +21,6 @@ mod recursive;
 mod rekeying;
 mod resuming;
 mod reuse;
+mod several_connections;
 mod support;
 mod verifying;

@@ -208,7 +208,7 @@ impl Extent {
         ];
         for rtt in [20, 50] {
             let title = format!("collect {} at {rtt} ms", size(DISTANT));
-            let contestants = [Bridge, OpenSsh, Rclone];
+            let contestants = [Bridge, BridgeWith(4), OpenSsh, Rclone, Tcp];
             let case = self.long(&format!("collect-{rtt}ms"), title, Work::Collect(DISTANT), &contestants);
             cases.push(Case { distance: Some(distance(rtt, 0.0)), ..case });
         }
@@ -302,23 +302,27 @@ fn far_goals() -> impl Iterator<Item = Goal> {
     })
 }
 
-fn collecting_goals() -> [Goal; 7] {
-    let goal = |case, against, at_most| Goal {
+fn collecting_goals() -> [Goal; 10] {
+    let goal = |case, remark, who, against, at_most| Goal {
         case,
-        remark: "",
+        remark,
         unit: Unit::Seconds,
-        who: Bridge,
+        who,
         against: Some(against),
         at_most,
     };
+    let (one, four) = (", one connection", ", up to 4 connections");
     [
-        goal("collect-64k", Rclone, 0.45),
-        goal("collect-10m", Rclone, 0.35),
-        goal("collect-1g", Rclone, 0.70),
-        goal("collect-20ms", OpenSsh, 0.55),
-        goal("collect-50ms", OpenSsh, 0.55),
-        goal("collect-many", Rclone, 0.25),
+        goal("collect-64k", "", Bridge, Rclone, 0.45),
+        goal("collect-10m", "", Bridge, Rclone, 0.35),
+        goal("collect-1g", "", Bridge, Rclone, 0.70),
+        goal("collect-20ms", one, Bridge, OpenSsh, 0.55),
+        goal("collect-20ms", four, BridgeWith(4), OpenSsh, 0.55),
+        goal("collect-50ms", one, Bridge, OpenSsh, 0.55),
+        goal("collect-50ms", four, BridgeWith(4), OpenSsh, 0.55),
+        goal("collect-many", "", Bridge, Rclone, 0.25),
         memory("collect-", "collecting, resident memory in every case", Bridge, 48),
+        memory("collect-", "collecting, resident memory with up to 4 connections", BridgeWith(4), 48),
     ]
 }
 

@@ -10,7 +10,7 @@ use integration_tests::object_source::Quirks;
 use integration_tests::pattern;
 
 use super::contestants::Contestant::{self, OpenSsh, OpenSshAesGcm, Predecessor, Rclone};
-use super::contestants::{At, Work};
+use super::contestants::{At, Work, tcp_alone};
 use super::measure::{self, Sample};
 use super::place::{BUCKET, Place, many, small_file};
 use crate::far::Distant;
@@ -51,6 +51,9 @@ pub(super) async fn run(
     work: Work,
     distant: Option<&Distant>,
 ) -> Result<Sample> {
+    if let (Contestant::Tcp, Work::Collect(size)) = (who, work) {
+        return tcp_alone(distant, size);
+    }
     let at = At { place, distant };
     let to_disk = place.folder.join("tmp/got");
     let is_to_disk = matches!(who, OpenSsh | OpenSshAesGcm);

@@ -215,7 +215,7 @@ settings! {
         values: Number { minimum: 1, maximum: 16 },
         default: Some("1"),
         stack: Shared("ConnectionsPerFile"),
-        description: "Maximum number of connections for one file. Only large files use more than one. The partner sees up to this number from each transfer.",
+        description: "Maximum number of connections for one file. Only large files use more than one. The partner sees up to this number from each call that sends or reads a file.",
     }
     SFTP_KEEP_CONNECTION {
         need: Rare,

@@ -12,11 +12,12 @@ use russh::client::Msg;
 use tokio::sync::{mpsc, watch};
 
 use crate::error::{Error, Result, Status, StatusCode};
+use crate::protocol::attributes::Attributes;
 use crate::protocol::decode::{Decoder, Reply};
 use crate::protocol::encode;
 use crate::protocol::extensions::{DATA_DEFAULT, LIMITS, data_lengths};
 use crate::protocol::handle::FileHandle;
-use crate::protocol::line::{Line, Pending, WriteReplies, WriteReply};
+use crate::protocol::line::{Line, NumberedReplies, NumberedReply, Pending};
 use crate::protocol::link::{Reader, Writer};
 use crate::protocol::tasks::{self, Running};
 use crate::protocol::version;
@@ -121,8 +122,8 @@ impl Sftp {
     }
 
     /// Length of the data in one READ, in bytes.
-    pub(crate) fn read_length(&self) -> usize {
-        self.read_length.load(Ordering::Relaxed) as usize
+    pub(crate) fn read_length(&self) -> u32 {
+        self.read_length.load(Ordering::Relaxed)
     }
 
     /// Number of bytes of requests that the channel has not taken yet.
@@ -180,19 +181,32 @@ impl Sftp {
         }
     }
 
-    pub(crate) fn send_read(&self, file: &FileHandle, offset: u64, length: u32) -> Pending {
-        self.line.begin_read(length as usize, "read", |id| encode::read(id, &file.handle, offset, length))
+    /// Sends a READ. The reply goes to `replies`, with `number`.
+    pub(crate) fn send_read(
+        &self,
+        file: &FileHandle,
+        offset: u64,
+        length: u32,
+        replies: &NumberedReplies,
+        number: u64,
+    ) {
+        let packet = |id| encode::read(id, &file.handle, offset, length);
+        self.line.begin_read(length as usize, packet, replies, number);
     }
 
-    /// Asks for the size of an open file, without waiting for the answer.
-    pub(crate) fn ask_size(&self, file: &FileHandle) -> Pending {
+    /// Asks for the attributes of an open file, without waiting for the answer.
+    pub(crate) fn ask_attributes(&self, file: &FileHandle) -> Pending {
         self.line.begin("fstat", |id| encode::fstat(id, &file.handle))
     }
 
-    /// The answer to [`ask_size`](Self::ask_size); `None` if the server does not tell.
-    pub(crate) async fn told_size(&self, file: &FileHandle, asked: Pending) -> Result<Option<u64>> {
+    /// The answer to [`ask_attributes`](Self::ask_attributes); `None` if the server does not tell.
+    pub(crate) async fn told_attributes(
+        &self,
+        file: &FileHandle,
+        asked: Pending,
+    ) -> Result<Option<Attributes>> {
         match self.settle(asked).await? {
-            Reply::Attributes(attributes) => Ok(attributes.size),
+            Reply::Attributes(attributes) => Ok(Some(attributes)),
             other => match self.refused("fstat", &file.path, other) {
                 Error::Refused(_) => Ok(None),
                 error => Err(error),
@@ -206,7 +220,7 @@ impl Sftp {
         file: &FileHandle,
         offset: u64,
         parts: Vec<Bytes>,
-        replies: &WriteReplies,
+        replies: &NumberedReplies,
         number: u64,
     ) {
         self.line.begin_write(&file.handle, offset, parts, replies, number);
@@ -227,10 +241,10 @@ impl Sftp {
     /// Waits for one of the replies to many WRITEs.
     pub(crate) async fn write_reply(
         &self,
-        replies: &mut mpsc::UnboundedReceiver<WriteReply>,
-    ) -> Result<Option<WriteReply>> {
+        replies: &mut mpsc::UnboundedReceiver<NumberedReply>,
+    ) -> Result<Option<NumberedReply>> {
         let reply = self.wait("write", self.stall_timeout, replies.recv()).await?;
-        if let Some(WriteReply { reply: Some(Reply::Status { code: 0, .. }), .. }) = &reply {
+        if let Some(NumberedReply { reply: Some(Reply::Status { code: 0, .. }), .. }) = &reply {
             self.condition.carried_data();
         }
         Ok(reply)
@@ -241,6 +255,15 @@ impl Sftp {
         self.condition.carried_data();
     }
 
+    /// Waits for one of the replies to many READs. `None` if there was none in time: one of the servers, or of their
+    /// channels, is silent.
+    pub(crate) async fn read_reply(
+        &self,
+        replies: &mut mpsc::UnboundedReceiver<NumberedReply>,
+    ) -> Option<NumberedReply> {
+        self.in_time(self.stall_timeout, replies.recv()).await.flatten()
+    }
+
     /// Waits for a reply. The time limit begins again while the server is at long work for another request, and once that
     /// work has ended.
     async fn wait<T>(
@@ -249,18 +272,23 @@ impl Sftp {
         patience: Duration,
         reply: impl Future<Output = T>,
     ) -> Result<T> {
+        self.in_time(patience, reply).await.ok_or_else(|| self.stalled(operation, patience))
+    }
+
+    /// See [`wait`](Self::wait). `None` when the time is over.
+    async fn in_time<T>(&self, patience: Duration, reply: impl Future<Output = T>) -> Option<T> {
         let mut reply = pin!(reply);
         loop {
             let was_at_work = self.condition.is_at_long_work();
             match tokio::time::timeout(patience, &mut reply).await {
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => return Some(reply),
                 Err(_) if was_at_work || self.condition.is_at_long_work() => {}
-                Err(_) => return Err(self.stalled(operation, patience)),
+                Err(_) => return None,
             }
         }
     }
 
-    pub(super) fn stalled(&self, operation: &str, patience: Duration) -> Error {
+    pub(crate) fn stalled(&self, operation: &str, patience: Duration) -> Error {
         self.condition.poison();
         Error::Lost(format!("the server did not finish {operation} within {} s", patience.as_secs()))
     }

@@ -68,14 +68,15 @@ impl Line {
         self.begin_for(Bulk::Nothing, operation, packet)
     }
 
-    /// Sends a request whose reply has at most `data_max` bytes of data.
+    /// Sends a READ of at most `data_max` bytes. Its reply goes to `replies`, with `number`.
     pub(super) fn begin_read(
         &self,
         data_max: usize,
-        operation: &'static str,
         packet: impl FnOnce(u32) -> Bytes,
-    ) -> Pending {
-        self.begin_for(Bulk::Data(data_max), operation, packet)
+        replies: &NumberedReplies,
+        number: u64,
+    ) {
+        self.begin_numbered(Numbered::Read(data_max), packet, replies, number);
     }
 
     /// Sends a request whose reply has entries of a directory.
@@ -100,11 +101,11 @@ impl Line {
         handle: &Bytes,
         offset: u64,
         parts: Vec<Bytes>,
-        replies: &WriteReplies,
+        replies: &NumberedReplies,
         number: u64,
     ) {
-        let writes_to = Some(handle.clone());
-        let id = self.waiting.register(Waiter::OfMany { replies: replies.clone(), number, writes_to });
+        let kind = Numbered::Write(handle.clone());
+        let id = self.waiting.register(Waiter::OfMany { replies: replies.clone(), number, kind });
         self.send(encode::write(id, handle, offset, parts));
     }
 
@@ -113,11 +114,20 @@ impl Line {
     pub(super) fn begin_among_writes(
         &self,
         packet: impl FnOnce(u32) -> Bytes,
-        replies: &WriteReplies,
+        replies: &NumberedReplies,
         number: u64,
     ) {
-        let replies = replies.clone();
-        let id = self.waiting.register(Waiter::OfMany { replies, number, writes_to: None });
+        self.begin_numbered(Numbered::Other, packet, replies, number);
+    }
+
+    fn begin_numbered(
+        &self,
+        kind: Numbered,
+        packet: impl FnOnce(u32) -> Bytes,
+        replies: &NumberedReplies,
+        number: u64,
+    ) {
+        let id = self.waiting.register(Waiter::OfMany { replies: replies.clone(), number, kind });
         self.send(vec![packet(id)]);
     }
 
@@ -133,11 +143,12 @@ impl Line {
     }
 }
 
-/// Where the replies to many WRITEs go, of this channel and of others; and those to the requests that close the file.
-pub(crate) type WriteReplies = mpsc::UnboundedSender<WriteReply>;
+/// Where the replies to many READs or WRITEs go, of this channel and of others; and those to the requests that close the
+/// file.
+pub(crate) type NumberedReplies = mpsc::UnboundedSender<NumberedReply>;
 
-/// The reply to one of many WRITEs.
-pub(crate) struct WriteReply {
+/// The reply to one of many requests for one file.
+pub(crate) struct NumberedReply {
     /// The number that was given to the request.
     pub(crate) number: u64,
     /// `None` if the session is lost.
@@ -158,8 +169,27 @@ pub(super) enum Bulk {
 pub(super) enum Waiter {
     /// To the sender of one request.
     One { sender: oneshot::Sender<Reply>, bulk: Bulk },
-    /// To the sender of many requests for one file: WRITEs to a handle, or what closes it.
-    OfMany { replies: WriteReplies, number: u64, writes_to: Option<Bytes> },
+    /// To the sender of many requests for one file.
+    OfMany { replies: NumberedReplies, number: u64, kind: Numbered },
+}
+
+/// One of many requests for one file.
+pub(super) enum Numbered {
+    /// Of at most this many bytes.
+    Read(usize),
+    /// To this handle.
+    Write(Bytes),
+    /// What closes the file.
+    Other,
+}
+
+impl Numbered {
+    fn bulk(&self) -> Bulk {
+        match self {
+            Self::Read(data_max) => Bulk::Data(*data_max),
+            Self::Write(_) | Self::Other => Bulk::Nothing,
+        }
+    }
 }
 
 impl Waiter {
@@ -167,8 +197,8 @@ impl Waiter {
     pub(super) fn tell(self, reply: Reply) -> Option<Reply> {
         match self {
             Self::One { sender, bulk } => sender.send(kept(reply, bulk)).err(),
-            Self::OfMany { replies, number, .. } => {
-                drop(replies.send(WriteReply { number, reply: Some(kept(reply, Bulk::Nothing)) }));
+            Self::OfMany { replies, number, kind } => {
+                drop(replies.send(NumberedReply { number, reply: Some(kept(reply, kind.bulk())) }));
                 None
             }
         }
@@ -176,7 +206,7 @@ impl Waiter {
 
     fn give_up(self) {
         if let Self::OfMany { replies, number, .. } = self {
-            drop(replies.send(WriteReply { number, reply: None }));
+            drop(replies.send(NumberedReply { number, reply: None }));
         }
     }
 }
@@ -200,8 +230,7 @@ fn length(pieces: &[Bytes]) -> usize {
 
 impl Requests {
     fn are_writing_to(&self, handle: &Bytes) -> bool {
-        let is_it =
-            |waiter: &Waiter| matches!(waiter, Waiter::OfMany { writes_to: Some(it), .. } if it == handle);
+        let is_it = |waiter: &Waiter| matches!(waiter, Waiter::OfMany { kind: Numbered::Write(it), .. } if it == handle);
         self.by_id.values().any(is_it)
     }
 }

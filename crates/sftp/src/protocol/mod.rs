@@ -9,7 +9,7 @@ pub(crate) mod extensions;
 pub(crate) mod handle;
 pub(crate) mod line;
 pub(crate) mod link;
-mod packet;
+pub(crate) mod packet;
 pub(crate) mod pieces;
 pub(crate) mod requests;
 mod tasks;

@@ -16,7 +16,7 @@ use crate::protocol::extensions::{
     server_hash, server_limits,
 };
 use crate::protocol::handle::FileHandle;
-use crate::protocol::line::{WriteReplies, WriteReply};
+use crate::protocol::line::{NumberedReplies, NumberedReply};
 
 /// What is known of a file after it was closed.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ impl Sftp {
         file: &mut FileHandle,
         sync: bool,
         attributes: Option<&Attributes>,
-        replies: &WriteReplies,
+        replies: &NumberedReplies,
         number: u64,
     ) -> Closing {
         file.leave_open_if_dropped();
@@ -187,8 +187,8 @@ impl Sftp {
     /// Waits for a reply to what [`send_close`](Self::send_close) sent, once every WRITE is answered.
     pub(crate) async fn closing_reply(
         &self,
-        replies: &mut mpsc::UnboundedReceiver<WriteReply>,
-    ) -> Result<Option<WriteReply>> {
+        replies: &mut mpsc::UnboundedReceiver<NumberedReply>,
+    ) -> Result<Option<NumberedReply>> {
         // A server with a single thread sends nothing while it writes to its disk.
         let _at_work = self.condition.at_long_work();
         let patience = self.stall_timeout * COMMIT;
@@ -216,7 +216,7 @@ impl Sftp {
         let (replies, mut reply) = mpsc::unbounded_channel();
         self.send_write(file, offset, vec![data], &replies, 0);
         match self.write_reply(&mut reply).await? {
-            Some(WriteReply { reply: Some(reply), .. }) => self.done("write", &file.path, reply),
+            Some(NumberedReply { reply: Some(reply), .. }) => self.done("write", &file.path, reply),
             _ => Err(self.lost_error().await),
         }
     }

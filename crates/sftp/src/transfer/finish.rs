@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::protocol::attributes::Attributes;
 use crate::protocol::channel::Sftp;
 use crate::protocol::decode::Reply;
-use crate::protocol::line::WriteReply;
+use crate::protocol::line::NumberedReply;
 use crate::protocol::requests::{Closed, Closing};
 use crate::transfer::lanes::Spread;
 use crate::transfer::upload::{Journal, Upload};
@@ -119,14 +119,14 @@ impl<J: Journal> Upload<J> {
                 _ => sftp.write_reply(&mut self.replies).await,
             };
             // There is always a reply to wait for, and `replies_to` is not dropped before.
-            let Some(WriteReply { number, reply }) = reply.map_err(Unfinished::Sending)? else { break };
+            let Some(NumberedReply { number, reply }) = reply.map_err(Unfinished::Sending)? else { break };
             if number == closing.look {
                 answers.look = Some(reply.filter(|_| answers.close.is_some()));
                 continue;
             }
             if number != closing.close && Some(number) != closing.fsync {
                 unanswered -= 1;
-                match self.settle(WriteReply { number, reply }).await {
+                match self.settle(NumberedReply { number, reply }).await {
                     Err(refusal @ Error::Refused(_)) => drop(answers.refusal.get_or_insert(refusal)),
                     settled => settled.map_err(Unfinished::Sending)?,
                 }
@@ -172,115 +172,18 @@ impl Answers {
 #[cfg(feature = "internals")]
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use bytes::{Buf, BufMut, Bytes, BytesMut};
-    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::internals::{self, Ends};
+    use crate::protocol::packet::{CLOSE, SETSTAT, STAT, WRITE};
     use crate::transfer::lanes::Lane;
+    use crate::transfer::scripted::Server;
     use crate::transfer::upload::InUse;
-    use crate::{Endpoint, OpenFlags, Options, Session, TrustedHostKeys};
+    use crate::{OpenFlags, Session};
 
-    const CLOSE: u8 = 4;
-    const WRITE: u8 = 6;
-    const SETSTAT: u8 = 9;
-    const STAT: u8 = 17;
     const PIECE: usize = 32 * 1024;
 
-    /// The server's end of a session: the test decides what is answered, and when.
-    struct Server {
-        to_client: UnboundedSender<Bytes>,
-        from_client: UnboundedReceiver<Bytes>,
-        received: BytesMut,
-    }
-
     impl Server {
-        async fn with_session() -> (Self, Arc<Session>) {
-            let ((to_client, from_server), (to_server, from_client)) =
-                (unbounded_channel(), unbounded_channel());
-            to_client.send(Bytes::from_static(&[0, 0, 0, 5, 2, 0, 0, 0, 3])).unwrap();
-            let endpoint = Endpoint { host: "h".into(), port: 22 };
-            let unused =
-                TrustedHostKeys::parse("SHA256:EqgMOfjVVOCSBqe5WRx1ct2B5wdXFrsg9q2wJ/ot6oU").unwrap();
-            let ends = Ends { from_server, to_server };
-            let session = internals::session(ends, endpoint, unused, Options::default()).await.unwrap();
-            let mut server = Self { to_client, from_client, received: BytesMut::new() };
-            let init = server.packet().await;
-            assert_eq!(init[0], 1);
-            (server, Arc::new(session))
-        }
-
-        async fn packet(&mut self) -> Bytes {
-            loop {
-                if let Some(mut head) = self.received.get(..4)
-                    && self.received.len() >= 4 + head.get_u32() as usize
-                {
-                    let length = self.received.get_u32() as usize;
-                    return self.received.split_to(length).freeze();
-                }
-                let bytes = tokio::time::timeout(Duration::from_secs(5), self.from_client.recv()).await;
-                self.received.extend_from_slice(&bytes.expect("a request").expect("a session"));
-            }
-        }
-
-        /// The kind and the id of the next request.
-        async fn request(&mut self) -> (u8, u32) {
-            let mut packet = self.packet().await;
-            (packet.get_u8(), packet.get_u32())
-        }
-
-        /// The ids of the requests that come next, which are of these kinds.
-        async fn requests<const N: usize>(&mut self, kinds: [u8; N]) -> [u32; N] {
-            let mut ids = [0; N];
-            for (number, kind) in kinds.into_iter().enumerate() {
-                let (is, id) = self.request().await;
-                assert_eq!(is, kind, "request {number}");
-                ids[number] = id;
-            }
-            ids
-        }
-
-        /// Whether the client is silent.
-        async fn hears_nothing(&mut self) -> bool {
-            let heard = tokio::time::timeout(Duration::from_millis(50), self.from_client.recv()).await;
-            self.received.is_empty() && heard.is_err()
-        }
-
-        fn answer(&self, kind: u8, id: u32, body: impl FnOnce(&mut BytesMut)) {
-            let mut packet = BytesMut::new();
-            packet.put_u8(kind);
-            packet.put_u32(id);
-            body(&mut packet);
-            let mut framed = BytesMut::new();
-            framed.put_u32(packet.len() as u32);
-            framed.extend_from_slice(&packet);
-            self.to_client.send(framed.freeze()).unwrap();
-        }
-
-        fn status(&self, id: u32, code: u32) {
-            self.answer(101, id, |body| {
-                body.put_u32(code);
-                body.put_u64(0);
-            });
-        }
-
-        fn size(&self, id: u32, size: u64) {
-            self.answer(105, id, |body| {
-                body.put_u32(1);
-                body.put_u64(size);
-            });
-        }
-
-        fn handle(&self, id: u32) {
-            self.answer(102, id, |body| {
-                body.put_u32(1);
-                body.put_u8(b'h');
-            });
-        }
-
         /// Sends `size` bytes to a file, and finishes at once.
         async fn upload(
             &mut self,

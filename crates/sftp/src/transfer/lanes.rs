@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
-use crate::protocol::attributes::OpenFlags;
+use crate::protocol::attributes::{Attributes, OpenFlags};
 use crate::protocol::channel::Sftp;
 use crate::protocol::handle::FileHandle;
 use crate::session::Session;
 use crate::ssh::send_buffer;
 use crate::transfer::window::{CHANNEL_WINDOW, FAR};
 
-/// Maximum number of connections and channels for one upload.
+/// Maximum number of connections and channels for one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
     /// Connections to the server, including the first one.
@@ -104,6 +104,14 @@ impl Lane {
         }
         closed
     }
+
+    /// Closes a file that was only read. The server's answer does not matter.
+    async fn leave(self) {
+        drop(self.file);
+        if let Some(session) = self.session.and_then(Arc::into_inner) {
+            session.disconnect().await;
+        }
+    }
 }
 
 /// A further channel on which the file is not open yet.
@@ -134,9 +142,9 @@ const FIRST_WAY: u32 = 4;
 
 /// Channels and connections that are being opened in the background for one file.
 ///
-/// They are optional: the upload goes on without those that cannot be opened, and the failure is logged.
+/// They are optional: the file goes on without those that cannot be opened, and the failure is logged.
 pub struct Spread {
-    /// Dropped when the upload of the file ends.
+    /// Dropped when the transfer of the file ends.
     file: watch::Sender<Option<Target>>,
     /// Channels that were open before the file might be opened on them.
     ways: mpsc::UnboundedReceiver<Way>,
@@ -152,16 +160,28 @@ const CLOSING_MAX: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 struct Target {
     path: String,
-    /// Size of the file when the first lane opened it, in bytes.
-    size: u64,
-    /// The server has acknowledged every byte up to here.
-    acknowledged: watch::Receiver<u64>,
+    purpose: Purpose,
+}
+
+/// What the file is opened for.
+#[derive(Clone)]
+enum Purpose {
+    Write {
+        /// Size of the file when the first lane opened it, in bytes.
+        size: u64,
+        /// The server has acknowledged every byte up to here.
+        acknowledged: watch::Receiver<u64>,
+    },
+    /// To read a file of this size and time.
+    Read { size: u64, modified: u32 },
 }
 
 impl Session {
-    /// Begins to open further channels and connections in the background, for a file with `remaining` bytes to send.
+    /// Begins to open further channels and connections in the background, for a file with `remaining` bytes to send or to
+    /// read.
     ///
-    /// Pass the result to the upload of the file (see [`UploadBuilder::spread`](crate::UploadBuilder::spread)).
+    /// Pass the result to [`UploadBuilder::spread`](crate::UploadBuilder::spread) or [`Download::spread`](crate::Download::spread).
+    /// Channels do not help a download: it is the server that sends, and our window has room for what TCP takes.
     pub fn spread(self: &Arc<Self>, remaining: u64, caps: Caps) -> Spread {
         Spread::begin(self, remaining, caps)
     }
@@ -219,10 +239,24 @@ impl Spread {
         !self.opening.is_empty()
     }
 
-    /// The further lanes may open the file now.
-    pub(crate) fn start(&mut self, path: &str, size: u64, acknowledged: watch::Receiver<u64>) {
-        self.file.send_replace(Some(Target { path: path.to_owned(), size, acknowledged }));
+    /// The further lanes may open the file now, to write to it.
+    pub(crate) fn start_writing(&mut self, path: &str, size: u64, acknowledged: watch::Receiver<u64>) {
+        self.start(path, Purpose::Write { size, acknowledged });
+    }
+
+    /// The further lanes may open the file now, to read it if it has this size and time.
+    pub(crate) fn start_reading(&mut self, path: &str, size: u64, modified: u32) {
+        self.start(path, Purpose::Read { size, modified });
+    }
+
+    fn start(&mut self, path: &str, purpose: Purpose) {
+        self.file.send_replace(Some(Target { path: path.to_owned(), purpose }));
         self.open_on_ways();
+    }
+
+    /// Closes a lane on which the file was read, in the background. The [end](Self::end) waits for it.
+    pub(crate) fn leave(&mut self, lane: Lane) {
+        self.opening.spawn(lane.leave());
     }
 
     fn open_on_ways(&mut self) {
@@ -296,7 +330,7 @@ impl FurtherLane {
         let target = file.borrow().clone();
         match target {
             Some(target) => join(way, target, ready).await,
-            // The upload has ended if nobody takes it.
+            // The file has ended if nobody takes it.
             None => {
                 if let Err(mpsc::error::SendError(way)) = ways.send(way) {
                     way.close().await;
@@ -388,11 +422,16 @@ pub(crate) async fn reopen(
 
 /// Whether the server shows that the open file has this length, or more.
 pub(crate) async fn shows(sftp: &Sftp, file: &FileHandle, length: u64) -> Result<bool> {
-    let size = sftp.told_size(file, sftp.ask_size(file)).await?;
-    Ok(size.is_some_and(|size| size >= length))
+    let told = sftp.told_attributes(file, sftp.ask_attributes(file)).await?;
+    Ok(has_length(told, length))
 }
 
-/// Returns when the upload of the file has ended.
+/// Whether these attributes say that a file has this length, or more.
+pub(crate) fn has_length(told: Option<Attributes>, length: u64) -> bool {
+    told.and_then(|told| told.size).is_some_and(|size| size >= length)
+}
+
+/// Returns when the transfer of the file has ended.
 async fn ended(file: &mut watch::Receiver<Option<Target>>) {
     while file.changed().await.is_ok() {}
 }
@@ -405,11 +444,15 @@ async fn reconnect(first: &Arc<Session>) -> Option<Arc<Session>> {
 
 async fn open_lane(Way { sftp, session }: Way, mut target: Target) -> Result<Option<Lane>> {
     // Neither created nor truncated: it must be the file that the first lane has open.
-    let file = sftp.open(&target.path, OpenFlags::WRITE).await?;
+    let flags = match target.purpose {
+        Purpose::Write { .. } => OpenFlags::WRITE,
+        Purpose::Read { .. } => OpenFlags::READ,
+    };
+    let file = sftp.open(&target.path, flags).await?;
     match target.is_same_file(&sftp, &file).await {
         Ok(Some(true)) => return Ok(Some(Lane { sftp, file, session })),
         Ok(Some(false)) => {
-            tracing::info!(path = target.path, "the server keeps two handles of the same file apart");
+            tracing::info!(path = target.path, "a further channel does not show the same file");
         }
         Ok(None) => {}
         Err(error) => tracing::info!(%error, "a further channel cannot be used"),
@@ -419,12 +462,23 @@ async fn open_lane(Way { sftp, session }: Way, mut target: Target) -> Result<Opt
 }
 
 impl Target {
-    /// Whether data of the first lane is visible through this handle. A server that stores each open file as a separate
-    /// upload would keep only the one that is closed last. `None` if the upload ended before that could be checked.
+    /// Whether this handle is of the file that the first lane has open. `None` if the file ended before that could be checked.
+    ///
+    /// To write, data of the first lane must be visible through it: a server that stores each open file as a separate upload
+    /// would keep only the one that is closed last. To read, the server must tell the size and the time, and they must be the
+    /// same.
     async fn is_same_file(&mut self, sftp: &Sftp, file: &FileHandle) -> Result<Option<bool>> {
-        let grown = self.acknowledged.wait_for(|offset| *offset > self.size).await;
-        let Ok(offset) = grown.map(|offset| *offset) else { return Ok(None) };
-        Ok(Some(sftp.fstat(file).await?.size.is_some_and(|size| size >= offset)))
+        match &mut self.purpose {
+            Purpose::Write { size, acknowledged } => {
+                let grown = acknowledged.wait_for(|offset| *offset > *size).await;
+                let Ok(offset) = grown.map(|offset| *offset) else { return Ok(None) };
+                Ok(Some(has_length(Some(sftp.fstat(file).await?), offset)))
+            }
+            Purpose::Read { size, modified } => {
+                let told = sftp.fstat(file).await?;
+                Ok(Some(told.size == Some(*size) && told.modified == Some(*modified)))
+            }
+        }
     }
 }
 

@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 
 use crate::error::Result;
 use crate::protocol::handle::FileHandle;
-use crate::protocol::line::{WriteReplies, WriteReply};
+use crate::protocol::line::{NumberedReplies, NumberedReply};
 use crate::protocol::requests::Closed;
 use crate::session::Session;
 use crate::transfer::lanes::{self, FirstWays, Lane, Reopened, Spread};
-use crate::transfer::window::{AHEAD_MAX, Window};
+use crate::transfer::window::{AHEAD_MAX, Flow};
 
 /// Follows an upload. Both methods are called in the order of the file, once for each byte.
 pub trait Journal {
@@ -114,26 +114,25 @@ pub struct Upload<J: Journal> {
     /// In the order of the file. The first one has the number `first`.
     pub(super) in_flight: VecDeque<Write<J::Mark>>,
     first: u64,
-    pub(super) replies: mpsc::UnboundedReceiver<WriteReply>,
-    pub(super) replies_to: WriteReplies,
+    pub(super) replies: mpsc::UnboundedReceiver<NumberedReply>,
+    pub(super) replies_to: NumberedReplies,
 }
 
 pub(super) struct InUse {
     pub(super) lane: Lane,
-    window: Window,
-    in_flight: usize,
+    flow: Flow,
 }
 
 impl InUse {
     pub(super) fn new(lane: Lane) -> Self {
-        let window = Window::new(lane.sftp.round_trip());
-        Self { lane, window, in_flight: 0 }
+        let flow = Flow::new(lane.sftp.round_trip());
+        Self { lane, flow }
     }
 
     /// How much room is left after this many more bytes. `None` if they have to wait.
     fn room_after(&self, length: usize) -> Option<usize> {
-        match self.window.size_while(self.lane.sftp.unsent()).checked_sub(self.in_flight + length) {
-            None if self.in_flight == 0 => Some(0),
+        match self.flow.room_after(length, self.lane.sftp.unsent()) {
+            None if self.flow.is_idle() => Some(0),
             room => room,
         }
     }
@@ -160,7 +159,7 @@ impl<J: Journal> Upload<J> {
         if lane.sftp.reopens_harmlessly.load(Ordering::Relaxed)
             && let Some(size) = held.take()
         {
-            joining.start(&lane.file.path, size, acknowledged.subscribe());
+            joining.start_writing(&lane.file.path, size, acknowledged.subscribe());
         }
         Self {
             journal,
@@ -264,9 +263,9 @@ impl<J: Journal> Upload<J> {
         self.staged_length = 0;
         let mark = self.journal.sent(&parts);
         let number = self.next_number();
-        let InUse { lane: Lane { sftp, file, .. }, in_flight, .. } = &mut self.lanes[index];
+        let InUse { lane: Lane { sftp, file, .. }, flow } = &mut self.lanes[index];
         sftp.send_write(file, self.offset, parts, &self.replies_to, number);
-        *in_flight += length;
+        flow.sent(length);
         self.offset += length as u64;
         let sent_at = Instant::now();
         self.in_flight.push_back(Write { lane: index, length, sent_at, mark, is_acknowledged: false });
@@ -292,7 +291,7 @@ impl<J: Journal> Upload<J> {
             Reopened::Harmlessly(further) => {
                 first.sftp.reopens_harmlessly.store(true, Ordering::Relaxed);
                 let path = first.file.path.clone();
-                self.joining.start(&path, size, self.acknowledged.subscribe());
+                self.joining.start_writing(&path, size, self.acknowledged.subscribe());
                 self.lanes.extend(further.into_iter().map(InUse::new));
                 // The ways that are left send their OPEN before the WRITEs fill the line.
                 tokio::task::yield_now().await;
@@ -308,13 +307,13 @@ impl<J: Journal> Upload<J> {
     async fn is_shown(&mut self) -> Result<bool> {
         let sftp = Arc::clone(&self.first_lane().sftp);
         // This question travels with the WRITE. If the server answers it before the WRITE is done, it is asked again.
-        let early = sftp.ask_size(&self.first_lane().file);
+        let early = sftp.ask_attributes(&self.first_lane().file);
         while !self.in_flight.is_empty() {
             self.wait().await?;
         }
         let acknowledged = self.acknowledged();
-        let early = sftp.told_size(&self.first_lane().file, early).await?;
-        if early.is_some_and(|size| size >= acknowledged) {
+        let early = sftp.told_attributes(&self.first_lane().file, early).await?;
+        if lanes::has_length(early, acknowledged) {
             return Ok(true);
         }
         lanes::shows(&sftp, &self.first_lane().file, acknowledged).await
@@ -349,14 +348,13 @@ impl<J: Journal> Upload<J> {
         }
     }
 
-    pub(super) async fn settle(&mut self, WriteReply { number, reply }: WriteReply) -> Result<()> {
+    pub(super) async fn settle(&mut self, NumberedReply { number, reply }: NumberedReply) -> Result<()> {
         let index = usize::try_from(number - self.first).unwrap_or(usize::MAX);
         let Some(write) = self.in_flight.get_mut(index) else { return Ok(()) };
-        let InUse { lane, window, in_flight } = &mut self.lanes[write.lane];
+        let InUse { lane, flow } = &mut self.lanes[write.lane];
         let Some(reply) = reply else { return Err(lane.sftp.lost_error().await) };
         lane.sftp.done("write", &lane.file.path, reply)?;
-        *in_flight -= write.length;
-        window.answered(write.sent_at, Instant::now(), write.length);
+        flow.answered(write.sent_at, write.length, write.length);
         write.is_acknowledged = true;
         while let Some(write) = self.in_flight.pop_front_if(|write| write.is_acknowledged) {
             self.first += 1;

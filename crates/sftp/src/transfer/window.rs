@@ -84,6 +84,52 @@ impl Window {
     }
 }
 
+/// What is in flight on one channel.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    window: Window,
+    in_flight: usize,
+}
+
+impl Flow {
+    /// For a server with this round trip.
+    pub(crate) fn new(round_trip: Duration) -> Self {
+        Self { window: Window::new(round_trip), in_flight: 0 }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    /// Maximum number of bytes in flight.
+    pub(crate) fn size(&self) -> usize {
+        self.window.size()
+    }
+
+    /// How much room is left after this many more bytes, while `unsent` bytes of those in flight wait for the channel. `None`
+    /// if there is not enough.
+    pub(crate) fn room_after(&self, length: usize, unsent: usize) -> Option<usize> {
+        self.window.size_while(unsent).checked_sub(self.in_flight + length)
+    }
+
+    /// How much room is left, if at most `share` bytes may be in flight. `None` if there is none: a request is sent if there
+    /// is room for its first byte.
+    pub(crate) fn room_within(&self, share: usize) -> Option<usize> {
+        self.window.size().min(share).checked_sub(self.in_flight + 1)
+    }
+
+    /// A request of this many bytes was sent.
+    pub(crate) fn sent(&mut self, length: usize) {
+        self.in_flight += length;
+    }
+
+    /// A request of `length` bytes, sent at `sent_at`, was answered for `done` of them.
+    pub(crate) fn answered(&mut self, sent_at: Instant, length: usize, done: usize) {
+        self.in_flight -= length;
+        self.window.answered(sent_at, Instant::now(), done);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;

@@ -3,7 +3,7 @@
 use bridge::collect::RemoteFile;
 use bridge::{ErrorName, Result};
 use partner::files::Reply;
-use sftp::{Attributes, FileHandle, FileType, Sftp};
+use sftp::{Attributes, Download, FileHandle, FileType, Sftp};
 
 use crate::ending::Ending;
 use crate::read::collecting::Collecting;
@@ -55,18 +55,30 @@ impl Collecting<'_> {
         }
     }
 
-    /// The last look, after every byte was read: at the path, at the open file, and behind its end. All in one flight.
+    /// The time by which the file is known.
+    pub(super) fn modified(&self) -> Option<u32> {
+        expected_time(self.file(), self.seen)
+    }
+
+    /// The last look, after every byte was read: at the path, at the open file on each connection, and behind its end. All
+    /// in one flight.
     ///
     /// # Errors
     /// As [`look_into`](Self::look_into). `RemoteUnreadable` if the file goes on behind its end.
-    pub(super) async fn look_again(&mut self, sftp: &Sftp, file: &FileHandle) -> Result<Look> {
+    pub(super) async fn look_again(
+        &mut self,
+        sftp: &Sftp,
+        file: &FileHandle,
+        download: &Download<'_>,
+    ) -> Result<Look> {
         let size = self.file().size;
         let path = self.file().remote_path();
-        let (shown, told, behind) = tokio::join!(
+        let (shown, told, behind, elsewhere) = tokio::join!(
             biased;
             sftp.lstat(&path),
             sftp.fstat(file),
-            read_behind(sftp, file, size)
+            read_behind(sftp, file, size),
+            download.shown()
         );
         let shown = match Reply::of(shown)? {
             Reply::Done(Some(attributes)) => attributes,
@@ -78,8 +90,8 @@ impl Collecting<'_> {
         if let Some(ending) = judge(self.file(), self.seen, shown) {
             return Ok(Look::Ended(ending));
         }
-        let told = Reply::of(told)?.done().unwrap_or_default();
-        let difference = difference(self.file(), self.seen, told);
+        let mut told = Reply::of(told)?.done().into_iter().chain(elsewhere);
+        let difference = told.find_map(|told| difference(self.file(), self.seen, told));
         let difference = if behind? { Some(format!("has more than {size} bytes")) } else { difference };
         match difference {
             None => Ok(Look::Same),
@@ -113,13 +125,17 @@ fn difference(file: &RemoteFile, seen: Option<Attributes>, told: Attributes) -> 
     if let Some(size) = told.size.filter(|size| *size != file.size) {
         return Some(format!("has {size} bytes, and had {} when it was found", file.size));
     }
-    let expected = file.modified.or(seen.and_then(|seen| seen.modified));
-    match (told.modified, expected) {
+    match (told.modified, expected_time(file, seen)) {
         (Some(now), Some(then)) if now != then => {
             Some(format!("was modified at {now} (seconds since 1970), and at {then} when it was found"))
         }
         _ => None,
     }
+}
+
+/// The first look takes the place of a listing without times.
+fn expected_time(file: &RemoteFile, seen: Option<Attributes>) -> Option<u32> {
+    file.modified.or(seen.and_then(|seen| seen.modified))
 }
 
 #[cfg(test)]

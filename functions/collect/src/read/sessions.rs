@@ -2,6 +2,7 @@
 
 use bridge::Result;
 use partner::Persistence;
+use sftp::Caps;
 
 use crate::read::collecting::Collecting;
 use crate::read::stream::Read;
@@ -10,10 +11,12 @@ impl Collecting<'_> {
     /// Reads until S3 has every byte, or the stop has come. A lost session is followed by another: what was read is not read
     /// again.
     pub(crate) async fn over_sessions(&mut self) -> Result<Read> {
-        let mut persistence = Persistence::default();
+        // Channels of their own do not help: it is the server that sends.
+        let caps = Caps { channels: 1, ..self.call.deps.partner.caps() };
+        let mut persistence = Persistence::with(caps);
         loop {
             let start = (self.report.restarts, self.writer.position());
-            let error = match self.one_session().await {
+            let error = match self.one_session(persistence.caps()).await {
                 Ok(read) => return Ok(read),
                 Err(error) => error,
             };
@@ -25,13 +28,13 @@ impl Collecting<'_> {
         }
     }
 
-    async fn one_session(&mut self) -> Result<Read> {
+    async fn one_session(&mut self, caps: Caps) -> Result<Read> {
         let call = self.call;
         let accepted = self.report.credential_version_id.clone();
         let reading =
             call.deps.partner.with_session(&call.input.credential, accepted.as_deref(), async |session| {
                 self.logged_in(session);
-                Box::pin(self.read(session)).await
+                Box::pin(self.read(session, caps)).await
             });
         reading.await
     }

@@ -1,9 +1,11 @@
 //! One session's share: look, open, read, look again.
 
+use std::sync::Arc;
+
 use aws::Unwritten;
 use bridge::{ErrorName, Result};
 use partner::files::Reply;
-use sftp::{FileHandle, OpenFlags, Session, Sftp};
+use sftp::{Caps, Download, FileHandle, OpenFlags, Session, Sftp};
 
 use crate::ending::Ending;
 use crate::read::collecting::{Collecting, unwritten};
@@ -33,7 +35,7 @@ enum Streamed {
 
 impl Collecting<'_> {
     /// Reads in this session what is left.
-    pub(super) async fn read(&mut self, session: &Session) -> Result<Read> {
+    pub(super) async fn read(&mut self, session: &Arc<Session>, caps: Caps) -> Result<Read> {
         let sftp = session.sftp();
         // If every byte was read in an earlier session, the next look is the last one.
         let was_read = self.was_open && self.writer.wanted().is_none();
@@ -53,11 +55,36 @@ impl Collecting<'_> {
             Reply::Done(file) => file,
             Reply::Refused(status) => return self.not_opened(sftp, status).await,
         };
-        if let Look::Ended(ending) = self.look_into(sftp, &file).await? {
+        let mut download = self.download(session, &file, caps);
+        let read = self.read_open(sftp, &file, &mut download).await;
+        // Only now: a server may move a file away when it is closed after it was read.
+        download.end().await;
+        read
+    }
+
+    /// Begins to read. Over several connections, if the server tells by what the file is known on each of them.
+    fn download<'f>(&self, session: &'f Arc<Session>, file: &'f FileHandle, caps: Caps) -> Download<'f> {
+        let (position, size) = (self.writer.position(), self.file().size);
+        let wanted = self.writer.wanted().unwrap_or(position..position);
+        let mut download = session.sftp().download(file, wanted.start, wanted.end);
+        download.begin();
+        match self.modified() {
+            Some(modified) => download.spread(session.spread(size - position, caps), size, modified),
+            None => download,
+        }
+    }
+
+    async fn read_open(
+        &mut self,
+        sftp: &Sftp,
+        file: &FileHandle,
+        download: &mut Download<'_>,
+    ) -> Result<Read> {
+        if let Look::Ended(ending) = self.look_into(sftp, file).await? {
             return Ok(Read::Ended(ending));
         }
         self.was_open = true;
-        match self.stream(sftp, &file).await? {
+        match self.stream(download).await? {
             Streamed::ToTheEnd => {}
             Streamed::EndedAt(offset) => return self.ended_early(sftp, offset).await,
             Streamed::UploadGone(gone) => return Ok(Read::UploadGone(gone)),
@@ -67,7 +94,7 @@ impl Collecting<'_> {
         if !matches!(settled, Read::Whole) {
             return Ok(settled);
         }
-        match self.look_again(sftp, &file).await? {
+        match self.look_again(sftp, file, download).await? {
             Look::Same => Ok(Read::Whole),
             Look::Ended(ending) => Ok(Read::Ended(ending)),
         }
@@ -102,10 +129,10 @@ impl Collecting<'_> {
         }
     }
 
-    async fn stream(&mut self, sftp: &Sftp, file: &FileHandle) -> Result<Streamed> {
+    async fn stream(&mut self, download: &mut Download<'_>) -> Result<Streamed> {
         let (call, size) = (self.call, self.file().size);
         while let Some(wanted) = self.writer.wanted() {
-            let mut download = sftp.download(file, wanted.start, wanted.end);
+            download.turn_to(wanted.clone());
             while self.writer.position() < wanted.end {
                 let bytes = match Reply::of(download.next().await)? {
                     Reply::Done(Some(bytes)) => bytes,

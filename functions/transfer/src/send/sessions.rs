@@ -37,27 +37,24 @@ impl Sending<'_> {
     /// Gateways to object stores accept a file only from its beginning to its end. If the server keeps refusing to
     /// continue the file, it is sent once more from the start. On such a server, a file too large for one call fails.
     async fn over_sessions(&self) -> Result<()> {
-        let mut persistence = Persistence::default();
+        let mut persistence = Persistence::with(self.call.deps.partner.caps());
         let known = self.call.deps.partner.learned.never_continues();
         let mut pauses =
             REFUSED_PAUSES.into_iter().take(if known { KNOWN_PAUSES } else { REFUSED_PAUSES.len() });
-        let mut caps = self.call.deps.partner.caps();
         // In this call or in an earlier one.
         let mut had_session = self.call.input.checkpoint.is_some();
         loop {
             let session_start = self.acknowledged.mark();
-            let Err(error) = self.one_session(caps, &mut had_session).await else { return Ok(()) };
+            let Err(error) = self.one_session(persistence.caps(), &mut had_session).await else {
+                return Ok(());
+            };
             let progress = self.acknowledged.is_beyond(session_start);
             if matches!(error.name, ErrorName::RemoteFailure | ErrorName::RemotePathRejected) {
                 self.after_refusal(error, session_start, progress, pauses.next()).await?;
                 continue;
             }
-            // The server may have ended the session because of a second channel or connection, before it acknowledged
-            // anything. It would do so in every call.
-            let try_alone = caps != Caps::ONE && error.name == ErrorName::ConnectionLost;
-            caps = Caps::ONE;
-            let goes_on = persistence.goes_on(&error, progress, self.call.stop).await || try_alone;
-            if self.call.stop.has_passed() || !goes_on {
+            let stop = self.call.stop;
+            if stop.has_passed() || !persistence.goes_on(&error, progress, stop).await {
                 return Err(error);
             }
         }

@@ -325,7 +325,7 @@ async fn a_run_that_was_killed_after_archiving_a_file_leaves_its_receipt_to_the_
 /// What S3 has is not what was sent, but says by its metadata that it is this file.
 #[tokio::test]
 async fn after_an_object_that_is_another_one_the_next_run_does_not_believe_its_metadata() {
-    for size in [300, 2 * MIB, 12 * MIB] {
+    for size in [300, 2 * MIB, 20 * MIB] {
         let line = CommandLine::new().await;
         line.collection.leave_pattern("a.bin", size);
         let contents = std::fs::read(line.collection.local("a.bin")).unwrap();
