@@ -114,8 +114,8 @@ error_names! {
     ObjectWriteRefused, "Check that the bucket in COLLECT_BUCKET exists, that the function's role may write and encrypt there, and what COLLECT_IF_EXISTS says; then redrive.",
         "Check that the bucket in COLLECT_BUCKET exists, that your AWS credentials may write and encrypt there, and what COLLECT_IF_EXISTS says; then run the command again.";
     /// The object that was stored is not in S3, or differs from what was read. The partner's file was not touched.
-    ObjectMismatch, "Find out what replaced or removed the object after it was stored: the bucket's history tells. The partner's file is untouched. Then redrive.",
-        "Find out what replaced or removed the object after it was stored: the bucket's history tells. The partner's file is untouched. Then run the command again.";
+    ObjectMismatch, "Look at the object and its versions: S3 shows other contents than were stored, or the store tells no checksums. The partner's file is untouched. Then redrive.",
+        "Look at the object and its versions: S3 shows other contents than were stored, or the store tells no checksums. The partner's file is untouched. Then run the command again.";
     /// Step Functions throttled, failed or could not be reached while executions were started, after all retries.
     StepFunctionsUnavailable, "Step Functions was busy or could not be reached. Nothing needs to change: the next look starts what is left.",
         "Step Functions was busy or could not be reached. Run the command again.";

@@ -36,8 +36,8 @@ impl Call<'_> {
 
     async fn start(&self, report: CollectReport) -> Result<Admission<'_>> {
         let first = self.first_place(self.time(&report))?;
-        let is_free = self.input.checkpoint.is_none() && self.deps.free.as_ref() == Some(&first);
-        match if is_free { Place::free(first) } else { self.place(first).await? } {
+        let place = if self.is_free(&first) { Place::free(first) } else { self.place(first).await? };
+        match place {
             Place::Collected(destination, object) => {
                 tracing::info!(object_key = destination.object_key, "the object is there already");
                 let (phase, file) = (CollectPhase::Stored(object), self.input.file.clone());
@@ -49,6 +49,13 @@ impl Call<'_> {
                 Ok(Admission::Read(Box::new(collecting.knowing(holder, similar))))
             }
         }
+    }
+
+    /// Whether the caller has seen the place free. Compared with a large file, another look costs nothing.
+    fn is_free(&self, place: &Destination) -> bool {
+        self.input.checkpoint.is_none()
+            && self.deps.free.as_ref() == Some(place)
+            && self.writer(place.clone()).is_one_request()
     }
 
     async fn resume(&self, checkpoint: &CollectCheckpoint) -> Result<Admission<'_>> {

@@ -29,7 +29,7 @@ pub struct Deps {
     /// Is told where another call could continue: when an upload in parts has begun, and when S3 has confirmed more. If the
     /// call returns an error, it has made no progress and has removed what it began.
     pub on_checkpoint: OnCheckpoint,
-    /// Where the caller has just seen that there is no object: a new collection does not look there again.
+    /// Where the caller has seen no object. A new collection of a small file does not look there again.
     pub free: Option<Destination>,
 }
 

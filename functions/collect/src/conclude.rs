@@ -39,6 +39,10 @@ impl Collecting<'_> {
         loop {
             match Box::pin(self.over_sessions()).await? {
                 Read::Whole => {}
+                Read::Stored(object) => {
+                    self.writer.abort().await;
+                    return Ok(End::Stored(object));
+                }
                 Read::Ended(ending) => return Ok(End::Ended(ending)),
                 Read::OutOfTime => return Ok(End::OutOfTime),
                 Read::UploadGone(gone) => match self.begin_again(self.writer.confirmed().0, &gone).await? {

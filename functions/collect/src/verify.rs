@@ -47,7 +47,7 @@ impl Call<'_> {
 #[derive(Debug, PartialEq, Eq)]
 enum Confirmed {
     Now,
-    /// The object is not there any more, as the warning says.
+    /// It was taken or replaced since, as the warning says.
     WhenStored(String),
 }
 
@@ -59,7 +59,7 @@ fn compare(
     let Some(difference) = difference(checkpoint, object, found) else { return Ok(Confirmed::Now) };
     if object.confirmed && !found.is_some_and(|found| is_same(object, found)) {
         return Ok(Confirmed::WhenStored(format!(
-            "{} was taken or replaced before it was looked at: {difference}. S3 had confirmed its size and checksum when it was stored",
+            "{} was taken or replaced before it was looked at: {difference}. S3 had confirmed its checksum when it was stored",
             name(checkpoint, object)
         )));
     }
@@ -90,7 +90,8 @@ fn difference(
     }
 }
 
-/// Whether this is the object that was stored, and not another one in its place.
+/// Whether this is the object that was stored, and not another one in its place. A look at a version shows that version,
+/// whatever its tag.
 fn is_same(object: &StoredObject, found: &Found) -> bool {
     object.version_id.is_some() || object.etag.is_empty() || object.etag == found.etag
 }

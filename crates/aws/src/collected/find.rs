@@ -35,7 +35,9 @@ impl Found {
     /// The object, if its contents are these.
     pub fn identical(&self, size: u64, checksum: &Checksum) -> Option<StoredObject> {
         let is_identical = self.size == size && self.checksum.as_ref() == Some(checksum);
-        is_identical.then(|| StoredObject { by_contents: true, ..self.stored(checksum.clone()) })
+        // It is not the file's own: if it goes, S3 has nothing of the file.
+        let (by_contents, confirmed) = (true, false);
+        is_identical.then(|| StoredObject { by_contents, confirmed, ..self.stored(checksum.clone()) })
     }
 
     /// Whether nothing shows that its contents are other ones.

@@ -7,10 +7,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
 
-/// A list costs about as much as this many looks at one key.
-const WORTH: usize = 12;
+/// Number of looks at one key that cost about as much as a list.
+const LOOKS_PER_LIST: usize = 12;
 
-/// Whether no object has each of these keys. False, too, where lists do not tell it at a lower price than looks at each.
+/// Whether no object has each of these keys. False also if it is unknown: a list is asked only if it is cheaper than single
+/// looks.
 pub(super) async fn are_free(s3: &Client, bucket: &str, wanted: &[Option<String>]) -> Vec<bool> {
     let mut are_free = vec![false; wanted.len()];
     let keys = wanted.iter().enumerate().filter_map(|(index, key)| Some((key.as_deref()?, index)));
@@ -19,7 +20,7 @@ pub(super) async fn are_free(s3: &Client, bucket: &str, wanted: &[Option<String>
     let prefix = common_prefix(&keys);
     let (mut rest, mut after) = (&keys[..], String::new());
     while let [(first, _), ..] = rest
-        && rest.len() >= WORTH
+        && rest.len() >= LOOKS_PER_LIST
     {
         after = after.max(before(first));
         let list = s3.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
@@ -38,7 +39,7 @@ pub(super) async fn are_free(s3: &Client, bucket: &str, wanted: &[Option<String>
             are_free[*index] = !taken.contains(*key);
         }
         // If there are few, others lie between them.
-        let Some(last) = last.filter(|_| told.len() >= WORTH) else { break };
+        let Some(last) = last.filter(|_| told.len() >= LOOKS_PER_LIST) else { break };
         (rest, after) = (untold, last);
     }
     are_free
@@ -51,14 +52,16 @@ struct Page {
 }
 
 impl Page {
-    /// `None` if a key cannot be decoded, or the keys are in another order, as in a directory bucket: then the page proves
-    /// nothing.
+    /// `None` if the page proves nothing: a key cannot be decoded, the keys are in another order, as in a directory bucket,
+    /// or there are none and the list goes on.
     fn of(page: &ListObjectsV2Output, after: &str) -> Option<Self> {
         let keys = page.contents().iter().map(|object| listed::key(object, page.encoding_type()));
         let keys: Vec<String> = keys.collect::<Option<_>>()?;
         let in_order = keys.is_sorted() && keys.first().is_none_or(|first| first.as_str() > after);
-        let last = keys.last().cloned().filter(|_| page.is_truncated() == Some(true));
-        in_order.then(|| Self { taken: keys.into_iter().collect(), last })
+        let goes_on = page.is_truncated() == Some(true);
+        let last = keys.last().cloned().filter(|_| goes_on);
+        let proves = in_order && goes_on == last.is_some();
+        proves.then(|| Self { taken: keys.into_iter().collect(), last })
     }
 }
 
@@ -79,6 +82,8 @@ fn common_prefix<'a>(keys: &[(&'a str, usize)]) -> &'a str {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_s3::types::Object;
+
     use super::*;
 
     #[test]
@@ -87,6 +92,19 @@ mod tests {
         assert_eq!(common_prefix(&[("ä", 0), ("ö", 1)]), "");
         assert_eq!(common_prefix(&[("üa", 0), ("üb", 1)]), "ü");
         assert_eq!((common_prefix(&[("in/a", 0)]), common_prefix(&[])), ("in/a", ""));
+    }
+
+    #[test]
+    fn a_page_proves_something_only_if_it_is_whole_or_tells_where_the_next_one_begins() {
+        let page = |keys: &[&str], is_truncated| {
+            let objects = keys.iter().map(|key| Object::builder().key(*key).build()).collect();
+            let page = ListObjectsV2Output::builder().set_contents(Some(objects)).is_truncated(is_truncated);
+            Page::of(&page.build(), "in/").map(|page| page.last)
+        };
+        assert_eq!(page(&["in/a", "in/b"], true), Some(Some("in/b".into())));
+        assert_eq!((page(&["in/a"], false), page(&[], false)), (Some(None), Some(None)));
+        assert_eq!(page(&["in/b", "in/a"], false), None);
+        assert_eq!(page(&[], true), None);
     }
 
     #[test]

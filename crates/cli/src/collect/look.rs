@@ -8,7 +8,7 @@ use list_remote::{Listed, Verdict};
 
 use super::entry::{Entry, Reason, Shown, Standing};
 use super::runner::CollectRunner;
-use super::seen::{self, Holder};
+use super::seen::{self, KeyStatus};
 use super::target::{Relation, Target};
 
 /// What a look found of the target.
@@ -76,20 +76,20 @@ impl Look {
 
     /// Asks S3 for the objects of what is due. Takes out those that it has, if files are left where they are, and returns
     /// how many.
-    pub(super) async fn leave_out_collected(&mut self, runner: &CollectRunner) -> usize {
-        let holders = match runner.collect_settings().afterwards {
+    pub(super) async fn ask_s3(&mut self, runner: &CollectRunner) -> usize {
+        let statuses = match runner.collect_settings().afterwards {
             // What cannot be asked is tried: then the failure is that of the file.
-            Afterwards::Leave => seen::holders(runner, &self.due).await.unwrap_or_default(),
-            _ => seen::free(runner, &self.due).await,
+            Afterwards::Leave => seen::statuses(runner, &self.due).await.unwrap_or_default(),
+            _ => seen::statuses_by_list(runner, &self.due).await,
         };
         let before = self.due.len();
-        let mut holders = holders.into_iter();
+        let mut statuses = statuses.into_iter();
         self.due.retain(|file| {
-            let holder = holders.next().unwrap_or(Holder::Unknown);
-            if holder == Holder::Nothing {
+            let status = statuses.next().unwrap_or(KeyStatus::Unknown);
+            if status == KeyStatus::Free {
                 self.free.insert(file.path.clone());
             }
-            holder != Holder::File
+            status != KeyStatus::File
         });
         before - self.due.len()
     }
@@ -137,10 +137,10 @@ impl Names {
             })
             .await?;
         let due = runner.look_closely(&due).await?;
-        let holders = seen::holders(runner, &due).await?;
+        let statuses = seen::statuses(runner, &due).await?;
         let keeps = runner.collect_settings().afterwards == Afterwards::Leave;
-        for (file, holder) in due.into_iter().zip(holders) {
-            let standing = match (holder == Holder::File, keeps) {
+        for (file, status) in due.into_iter().zip(statuses) {
+            let standing = match (status == KeyStatus::File, keeps) {
                 (false, _) => Standing::Due,
                 (true, false) => Standing::ToSettle,
                 (true, true) => Standing::Collected,

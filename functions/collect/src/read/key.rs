@@ -6,6 +6,7 @@ use bridge::{CollectIfExists, Result};
 
 use crate::ending::Ending;
 use crate::read::collecting::{Collecting, Holder};
+use crate::read::stream::Read;
 
 impl Collecting<'_> {
     /// Finds out what the object would replace, unless this call knows it. After this the file is looked at, and S3 replaces
@@ -13,15 +14,18 @@ impl Collecting<'_> {
     /// object was stored.
     ///
     /// The path of another file tells nothing of the order. Then an object of a file that was modified later stays.
-    pub(super) async fn look_at_key(&mut self) -> Result<Option<Ending>> {
+    pub(super) async fn look_at_key(&mut self) -> Result<Read> {
         if !self.may_replace() {
-            return Ok(None);
+            return Ok(Read::Whole);
         }
         let place = self.writer.place().clone();
         if self.holder == Holder::Unknown {
             self.holder = Holder::Shown(self.call.find(&place).await?);
         }
-        let Holder::Shown(Some(found)) = &self.holder else { return Ok(None) };
+        let Holder::Shown(Some(found)) = &self.holder else { return Ok(Read::Whole) };
+        if let Some(object) = self.call.collected(found) {
+            return Ok(Read::Stored(object));
+        }
         let origin = found.origin.as_ref().filter(|origin| origin.is_later_than(self.file()));
         let newer = origin.filter(|_| !self.keeps(found)).map(|origin| {
             Ending::skipped(format!(
@@ -31,7 +35,7 @@ impl Collecting<'_> {
                 origin.describe()
             ))
         });
-        Ok(newer)
+        Ok(newer.map_or(Read::Whole, Read::Ended))
     }
 
     /// What S3 may replace.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws::Unwritten;
+use bridge::collect::StoredObject;
 use bridge::{ErrorName, Result};
 use partner::files::Reply;
 use sftp::{Caps, Download, FileHandle, OpenFlags, Session, Sftp};
@@ -16,6 +17,8 @@ use crate::read::unreadable::refused;
 pub(crate) enum Read {
     /// S3 has every byte, and the file is still the same.
     Whole,
+    /// Another execution has stored the file meanwhile.
+    Stored(StoredObject),
     /// The collection ends here.
     Ended(Ending),
     /// The upload is gone.
@@ -123,7 +126,7 @@ impl Collecting<'_> {
     /// Waits until S3 has what was read, and looks at what it would replace.
     async fn settle(&mut self) -> Result<Read> {
         match self.writer.settle().await {
-            Ok(()) => Ok(self.look_at_key().await?.map_or(Read::Whole, Read::Ended)),
+            Ok(()) => self.look_at_key().await,
             Err(gone @ Unwritten::UploadGone(_)) => Ok(Read::UploadGone(gone)),
             Err(error) => Err(unwritten(error)),
         }

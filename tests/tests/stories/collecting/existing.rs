@@ -1,7 +1,7 @@
 //! Objects that are there already: of the same file, with the same contents, with others.
 
 use bridge::ErrorName;
-use bridge::collect::{CollectCheckpoint, CollectPhase, RemoteFile, StoredObject};
+use bridge::collect::{CollectCheckpoint, CollectPhase, CollectStep, RemoteFile, StoredObject};
 use integration_tests::object_source::Body;
 
 use crate::collection::{BUCKET, Collection};
@@ -66,6 +66,22 @@ async fn skip_keeps_an_object_with_the_same_contents_and_replaces_others() {
         assert!(!stored(&process.collects(&file).await).was_there);
         collection.assert_stored("same.bin", &file);
     }
+}
+
+/// Yesterday's file had the same contents. If a consumer takes its object before it is verified, S3 has never had one of
+/// today's file.
+#[tokio::test]
+async fn an_object_with_the_same_contents_that_is_gone_again_confirms_nothing() {
+    let mut collection = Collection::new().await;
+    collection.set("COLLECT_IF_EXISTS", "skip");
+    let process = collection.process().await;
+    let file = collection.leave("same.csv", b"same");
+    collection.source.put_with_checksum(&name("same.csv"), Body::Bytes(b"same".to_vec())).unwrap();
+    let stored = process.stores(&file).await;
+    assert!(stored.stored().unwrap().by_contents);
+    collection.source.remove(&name("same.csv"));
+    let error = process.call(CollectStep::VerifyObject, &file, Some(stored)).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ObjectMismatch);
 }
 
 #[tokio::test]

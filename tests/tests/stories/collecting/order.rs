@@ -169,6 +169,46 @@ async fn a_key_that_became_free_is_taken() {
     }
 }
 
+/// Two executions collect one file, such as the command line beside the stack. A caller that has seen the key free a while
+/// ago knows nothing of it.
+#[tokio::test]
+async fn a_file_that_another_execution_stores_meanwhile_is_stored_once() {
+    for if_exists in ["replace", "skip"] {
+        for length in LENGTHS {
+            let mut collection = Collection::new().await;
+            collection.set("COLLECT_OBJECT_KEY", "latest.csv");
+            collection.set("COLLECT_IF_EXISTS", if_exists);
+            let file = collection.leave_pattern("latest.csv", length as u64);
+            let faster = collection.process().await.in_execution("faster").collects(&file).await;
+            let source = &collection.source;
+            source.moving(LATEST, "aside/object")();
+            let publish = source.moving("aside/object", LATEST);
+            let process = collection.process_with(once_at(length as u64, publish)).await;
+            let mut process = process.in_execution("slower");
+            process.knows_to_be_free("latest.csv");
+            let slower = process.collects(&file).await;
+            let (one, other) = (faster.stored().unwrap(), slower.stored().unwrap());
+            assert!(other.was_there, "{if_exists}, {length}: {other:?}");
+            assert_eq!(other.etag, one.etag, "the object of the faster one stays");
+            assert_eq!(collection.source.uploads(), 0, "what was sent is removed");
+        }
+    }
+}
+
+/// A list that is some time old does not make anybody read a large file that S3 has.
+#[tokio::test]
+async fn the_key_of_a_large_file_is_looked_at_before_it_is_read() {
+    let collection = Collection::new().await;
+    let mut process = collection.process().await;
+    let file = collection.leave_pattern("large.bin", LENGTHS[1] as u64);
+    process.collects(&file).await;
+    process = process.in_execution("later");
+    process.knows_to_be_free("large.bin");
+    let again = process.collects(&file).await;
+    assert!(again.stored().unwrap().was_there);
+    assert_eq!(again.report.bytes_read, 0);
+}
+
 /// The path decides, not the time: partners restore files, with their times.
 #[tokio::test]
 async fn an_older_file_that_the_partner_put_back_replaces_the_newer_one() {
