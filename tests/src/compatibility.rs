@@ -186,7 +186,7 @@ Every server gets the same deliveries by the real functions' handlers, and each 
 - **collected**: the other direction, by `s3-sftp-bridge collect`. Files with the names above, of 0 bytes, 5 MiB and 100
   MiB become objects; two files, one of them in a directory, are archived, deleted, and left; and the connection is cut in
   the middle of 24 MiB. `ok`: every object has the contents of its file, what was read was not read again, the file is
-  where the settings want it, and `doctor --collect` finds nothing against that.
+  where the settings want it, and `doctor --collect` predicts it.
 
 `ok` means delivered, proved as configured, and nothing of ours left behind. An error's name means that the server cannot do
 it: the delivery failed with that [error](errors.md), and no file has the final name. (MinIO, and the drop box that sweeps at

@@ -20,7 +20,8 @@ const FRUITLESS_FACTOR: f64 = 3.0;
 const RECONNECT_FACTOR: f64 = 1.05;
 
 /// Decides whether a call connects again. Only a call that has made progress does; the others leave that to the retries
-/// of the state machine.
+/// of the state machine. A session that was lost and might use several connections or channels is followed by one more,
+/// with one.
 #[derive(Debug)]
 pub struct Persistence {
     caps: Caps,
@@ -42,7 +43,7 @@ impl Persistence {
         Self { caps, fruitless: 0, reconnects: 0, progressed_at: None }
     }
 
-    /// How many connections and channels the next session may use: one, after a session has failed.
+    /// How many connections and channels the next session may use. After a failed session: one.
     pub fn caps(&self) -> Caps {
         self.caps
     }

@@ -14,7 +14,7 @@ use crate::work::{Became, Collected, LOOKS, Settled, Standing, Work};
 enum Name {
     Usual,
     /// Nobody can tell whether it is the file that was collected, so `COLLECT_ARCHIVE_DAYS` never deletes it.
-    Unverified,
+    Unidentified,
 }
 
 /// Outcome of a move to one name of the archive.
@@ -67,7 +67,7 @@ impl Work<'_> {
     fn target(&self, name: Name, file: &RemoteFile, number: u32) -> Option<String> {
         let path = match name {
             Name::Usual => Afterwards::archived_path,
-            Name::Unverified => Afterwards::unverified_path,
+            Name::Unidentified => Afterwards::unidentified_path,
         };
         path(&self.call.deps.collect.afterwards, &file.directory, &file.path, self.call.time, number)
     }
@@ -83,7 +83,7 @@ impl Work<'_> {
     /// The file is in its place no more. If one of our names in the archive has it, an earlier request has moved it
     /// there, whose answer was lost. Otherwise `otherwise` is what became of it.
     async fn moved_before(&self, collected: Collected<'_>, otherwise: Settled) -> Result<Settled> {
-        for name in [Name::Usual, Name::Unverified] {
+        for name in [Name::Usual, Name::Unidentified] {
             if let Some(settled) = self.find_in_archive(collected, name).await? {
                 return Ok(settled);
             }
@@ -106,7 +106,7 @@ impl Work<'_> {
                 (Identity::Unknown(why), Name::Usual) => {
                     return self.set_apart(collected.file, target, &why).await.map(Some);
                 }
-                (Identity::Unknown(why), Name::Unverified) => return Ok(Some(unsure(target, &why, IS_KEPT))),
+                (Identity::Unknown(why), Name::Unidentified) => return Ok(Some(unsure(target, &why, KEPT))),
                 (Identity::Another, _) => {}
             }
         }
@@ -116,33 +116,31 @@ impl Work<'_> {
     /// Nobody can tell whether the file that was moved to `target` is the one that was collected.
     async fn set_apart(&self, file: &RemoteFile, target: String, why: &str) -> Result<Settled> {
         for number in 0..=NUMBER_MAX {
-            let Some(apart) = self.target(Name::Unverified, file, number) else { break };
+            let Some(apart) = self.target(Name::Unidentified, file, number) else { break };
             if matches!(show(self.sftp, &apart).await?, Shown::File { .. } | Shown::Other(_)) {
                 continue;
             }
             return Ok(match self.rename_again(&target, &apart).await? {
-                true => unsure(apart, why, IS_KEPT),
-                false => unsure(target, why, IS_DELETED),
+                true => unsure(apart, why, KEPT),
+                false => unsure(target, why, DELETED),
             });
         }
-        Ok(unsure(target, why, IS_DELETED))
+        Ok(unsure(target, why, DELETED))
     }
 
     /// Gives a file in the archive another name, which is free. Returns whether it has it.
     async fn rename_again(&self, from: &str, to: &str) -> Result<bool> {
-        for refusals in 0.. {
-            let Reply::Refused(refusal) = Reply::of(self.sftp.rename_noreplace(from, to).await)? else {
-                break;
-            };
-            // What was refused may have been done.
-            if show(self.sftp, from).await? == Shown::Nothing {
-                break;
-            }
-            if !self.waits(refusals, &refusal).await {
-                return Ok(false);
+        let mut refusals = 0;
+        loop {
+            let reply = Reply::of(self.sftp.rename_noreplace(from, to).await)?;
+            // What was refused may have been done, and what is said to be done may not.
+            match (reply, show(self.sftp, from).await?) {
+                (Reply::Done(()), shown) => return Ok(!matches!(shown, Shown::File { .. })),
+                (Reply::Refused(_), Shown::Nothing) => return Ok(true),
+                (Reply::Refused(refusal), _) if self.waits(refusals, &refusal).await => refusals += 1,
+                (Reply::Refused(_), _) => return Ok(false),
             }
         }
-        Ok(true)
     }
 
     /// Moves the file to this name, under which was `seen` what was there a moment ago.
@@ -279,8 +277,8 @@ impl Work<'_> {
     }
 }
 
-const IS_KEPT: &str = "COLLECT_ARCHIVE_DAYS does not delete it";
-const IS_DELETED: &str = "The server refuses another name for it, so COLLECT_ARCHIVE_DAYS will delete it";
+const KEPT: &str = "COLLECT_ARCHIVE_DAYS never deletes it. Compare it with the object: delete it if both are equal, otherwise move it back";
+const DELETED: &str = "It could not be renamed, so COLLECT_ARCHIVE_DAYS, if it is set, deletes it. Compare it with the object, and move it back if it differs";
 
 /// It has the size of the file, and another time than that had.
 fn unsure(path: String, why: &str, what_then: &str) -> Settled {

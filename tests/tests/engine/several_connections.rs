@@ -141,3 +141,29 @@ async fn a_file_that_is_replaced_while_connections_are_opened_is_not_mixed_with_
     assert_eq!(process.ends(&file).await.outcome, CollectOutcome::Changed);
     collection.assert_nothing_stored();
 }
+
+/// The other file has the same time while the connections open it, and another one in the end.
+#[tokio::test]
+async fn what_was_read_of_two_files_is_read_again() {
+    let mut collection = with_four().await;
+    let file = collection.leave_pattern("swapped.bin", LENGTH);
+    let swap = Swap::with_another(&collection);
+    date(&swap.other, file.modified.unwrap().into());
+    let _proxy = collection.through_proxy(FAR).await;
+    let is_back = AtomicBool::new(false);
+    let process = collection
+        .process_with(Arc::new(move |read, _| {
+            if read >= LENGTH - 8 * MIB && !is_back.swap(true, Ordering::Relaxed) {
+                swap.swapped(false);
+                date(&swap.other, 1_700_000_001);
+            } else if read > 0 && !is_back.load(Ordering::Relaxed) {
+                swap.swapped(true);
+            }
+        }))
+        .await;
+    let verified = process.collects(&file).await;
+    assert_eq!(verified.report.restarts, 1);
+    let [warning] = &verified.report.warnings[..] else { panic!("{:?}", verified.report) };
+    assert!(warning.contains("on a further connection the file was modified at 1700000001"), "{warning}");
+    collection.assert_stored("swapped.bin", &file);
+}

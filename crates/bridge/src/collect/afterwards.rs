@@ -22,7 +22,7 @@ const STAMP: &str = "%Y%m%d%H%M%S";
 const STAMP_LENGTH: usize = 14;
 
 /// What is put before the name of a file that nobody could identify in the archive.
-const UNVERIFIED: &str = "unverified-";
+const UNIDENTIFIED: &str = "unidentified-";
 
 /// Number of digits that tell files of several directories apart in one archive.
 const APART_DIGITS: usize = 8;
@@ -69,15 +69,15 @@ impl Afterwards {
     /// Where the file at `path` below `directory` goes: `YYYYMMDDHHMMSS-NAME` in the archive. `time` is that of the
     /// execution's start, so that a retry knows the name it gave. A `number` above 0 makes another name where that one
     /// exists: `YYYYMMDDHHMMSS-STEM-1.EXT`. In an archive for several directories, the name of a file from below has digits
-    /// that are made of its path: `YYYYMMDDHHMMSS-STEM-0a1b2c3d.EXT`. `None` if nothing is archived, or `time` is none.
+    /// that are made of its path: `YYYYMMDDHHMMSS-STEM-0a1b2c3d.EXT`. `None` if nothing is archived, or `time` is no time.
     pub fn archived_path(&self, directory: &str, path: &str, time: &str, number: u32) -> Option<String> {
         self.place("", directory, path, time, number)
     }
 
     /// Where the same file goes if it was moved, and nobody can tell whether it is the one that was collected. Nothing of
     /// such a name is ever deleted.
-    pub fn unverified_path(&self, directory: &str, path: &str, time: &str, number: u32) -> Option<String> {
-        self.place(UNVERIFIED, directory, path, time, number)
+    pub fn unidentified_path(&self, directory: &str, path: &str, time: &str, number: u32) -> Option<String> {
+        self.place(UNIDENTIFIED, directory, path, time, number)
     }
 
     fn place(&self, prefix: &str, directory: &str, path: &str, time: &str, number: u32) -> Option<String> {
@@ -200,17 +200,17 @@ mod tests {
 
     #[test]
     fn what_nobody_could_identify_has_a_name_that_is_never_deleted() {
-        for (name, unverified) in [
-            ("a/b.csv", "out/a/.done/unverified-20261127120009-b-1.csv"),
-            ("b", "out/.done/unverified-20261127120009-b-1"),
+        for (name, unidentified) in [
+            ("a/b.csv", "out/a/.done/unidentified-20261127120009-b-1.csv"),
+            ("b", "out/.done/unidentified-20261127120009-b-1"),
         ] {
-            let path = archive(None).unverified_path("out", name, TIME, 1).unwrap();
-            assert_eq!((path.as_str(), Afterwards::archive_moment(&path)), (unverified, None));
+            let path = archive(None).unidentified_path("out", name, TIME, 1).unwrap();
+            assert_eq!((path.as_str(), Afterwards::archive_moment(&path)), (unidentified, None));
         }
-        let longest = archive(None).unverified_path("", &"x".repeat(255), TIME, 12).unwrap();
+        let longest = archive(None).unidentified_path("", &"x".repeat(255), TIME, 12).unwrap();
         let (_, name) = split(&longest);
         assert!(name.len() == COMPONENT_MAX && name.ends_with("xx-12"), "{name}");
-        assert_eq!(Afterwards::Leave.unverified_path("out", "a", TIME, 0), None);
+        assert_eq!(Afterwards::Leave.unidentified_path("out", "a", TIME, 0), None);
     }
 
     #[test]

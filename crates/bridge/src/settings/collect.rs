@@ -176,7 +176,7 @@ impl CollectSettings {
         Some(format!("it matches {} in COLLECT_EXCLUDE", pattern.as_str()))
     }
 
-    /// Whether what is in the directory at this path below the directory was collected.
+    /// Whether the directory at this path is an archive, or lies in one.
     pub fn is_archive(&self, path: &str) -> bool {
         self.afterwards.holds(&self.directory, &format!("{path}/name"))
     }

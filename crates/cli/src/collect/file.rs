@@ -60,7 +60,7 @@ impl FileCollection {
             match outcome {
                 // The object is not what was stored: the next run begins again, and does not believe its metadata.
                 Err(error) if error.name == ErrorName::ObjectMismatch => {
-                    journal.keep(checkpoint.map(CollectCheckpoint::after_mismatch).as_ref());
+                    journal.save_even_if_small(checkpoint.map(CollectCheckpoint::after_mismatch).as_ref());
                 }
                 Err(_) if checkpoint.is_some() => {}
                 _ => journal.remove(),

@@ -76,7 +76,7 @@ pub(crate) struct Arguments {
     ///
     /// Lists COLLECT_DIRECTORY, and tries with a file of its own whether
     /// files can be archived or deleted. Reads no file of the partner's.
-    /// So it is without this option if COLLECT_ONLY is true.
+    /// COLLECT_ONLY=true implies it.
     #[arg(long, conflicts_with = "object_key", verbatim_doc_comment)]
     pub(crate) collect: bool,
     /// Read this file too, if the partner agrees
@@ -208,9 +208,9 @@ impl Configuration {
         if self.collecting.is_some() { Direction::Collecting } else { Direction::Delivering }
     }
 
-    /// Whether everything is examined that the settings are about. Of a stack that delivers, too, `--collect` examines a
-    /// part.
-    pub(crate) fn may_be_recommended(&self) -> bool {
+    /// Whether everything is examined that the settings are about. With `--collect`, only half of a stack that also
+    /// delivers is examined.
+    pub(crate) fn examines_everything(&self) -> bool {
         self.collecting.as_ref().is_none_or(|collecting| collecting.settings.only)
     }
 
@@ -354,7 +354,7 @@ impl Arguments {
         }
         if self.write.is_some() && !is_only {
             return refused(
-                "--write: without --collect the deliveries of the stack are checked; expected --parameter CollectOnly=true with --collect, for a stack that delivers nothing",
+                "--write with --collect: this stack also delivers, and only collecting would be examined. Leave out --collect; or, if nothing is delivered, add --parameter CollectOnly=true",
             );
         }
         let names_bucket = is_set(variables, "COLLECT_BUCKET");

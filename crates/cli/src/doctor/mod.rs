@@ -54,7 +54,7 @@ pub(crate) async fn run(arguments: &Arguments, stop: &Stop) -> ExitCode {
     let objection = objection(&report, interrupted);
     let outcome = outcome::write(&configuration, recommendation.as_ref(), objection);
     print_json(arguments, &report, &facts, recommendation.as_ref(), outcome.as_ref());
-    if !arguments.json && configuration.may_be_recommended() {
+    if !arguments.json && configuration.examines_everything() {
         print_lines(&configuration, recommendation.as_ref(), outcome.as_ref());
     }
     let is_written = outcome.is_none_or(|outcome| outcome.is_written());

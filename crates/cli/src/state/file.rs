@@ -1,9 +1,15 @@
 //! One state's file, locked for one run.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+/// How often a lock is tried that is taken. A run that asks what is left has it for a moment.
+const ATTEMPTS: usize = 10;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A state's file. No other run can have it while this value lives.
 pub(super) struct StateFile {
@@ -17,9 +23,16 @@ impl StateFile {
     pub(super) fn lock(directory: &Path, name: &str) -> Option<Self> {
         let [path, lock_path] = ["json", "lock"].map(|kind| directory.join(format!("{name}.{kind}")));
         // A run that ends removes the lock's file. Then the file that we locked is not the one that is there now.
-        for _ in 0..10 {
+        for _ in 0..ATTEMPTS {
             let lock = private().truncate(false).open(&lock_path).ok()?;
-            lock.try_lock().ok()?;
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    thread::sleep(PAUSE);
+                    continue;
+                }
+                Err(TryLockError::Error(_)) => return None,
+            }
             if let (Ok(there), Ok(ours)) = (std::fs::metadata(&lock_path), lock.metadata())
                 && is_same_file(&there, &ours)
             {
@@ -27,6 +40,12 @@ impl StateFile {
             }
         }
         None
+    }
+
+    /// Whether a run has the state of this name.
+    pub(super) fn is_locked(directory: &Path, name: &str) -> bool {
+        let lock = File::open(directory.join(format!("{name}.lock")));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Whether there is a state of this name.

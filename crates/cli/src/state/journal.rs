@@ -1,6 +1,6 @@
 //! The states of all runs, and the journal of one file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bridge::{Checkpoint, Execution, Phase};
 use serde::de::DeserializeOwned;
@@ -73,10 +73,33 @@ pub(crate) struct Journal<C> {
     /// Where it resumes.
     pub(crate) checkpoint: Option<C>,
     identity: Identity,
-    /// `None`: nothing is kept.
-    file: Option<StateFile>,
-    /// Directory and name of the file, if nothing is kept so far although it could be.
-    unkept: Option<(PathBuf, String)>,
+    kept: Kept,
+}
+
+/// Where the next run finds the journal.
+enum Kept {
+    In(StateFile),
+    /// Nowhere yet. It can be kept in this directory, under this name.
+    NotYet {
+        directory: PathBuf,
+        name: String,
+    },
+    /// Nowhere: another run has the file, or no directory can be written to.
+    Never,
+}
+
+impl Kept {
+    /// Waits a moment for the file.
+    fn lock(directory: &Path, name: &str) -> Self {
+        StateFile::lock(directory, name).map_or(Self::Never, Self::In)
+    }
+
+    fn file(&self) -> Option<&StateFile> {
+        match self {
+            Self::In(file) => Some(file),
+            Self::NotYet { .. } | Self::Never => None,
+        }
+    }
 }
 
 impl States {
@@ -99,9 +122,9 @@ impl States {
     /// Opens the journal of an object or a file: the one that an earlier run left, or a new one.
     pub(crate) fn open<C: Resumable>(&self, object: &str) -> Journal<C> {
         let directory = self.directory.as_ref();
-        let file = directory.and_then(|directory| StateFile::lock(directory, &self.name(object)));
+        let kept = directory.map_or(Kept::Never, |directory| Kept::lock(directory, &self.name(object)));
         let identity = self.identity(object);
-        let found = file.as_ref().and_then(|file| read(file, &identity));
+        let found = kept.file().and_then(|file| read(file, &identity));
         let (execution, checkpoint) = match found {
             // Each run counts as a redrive, so that the records of its failures stay apart.
             Some(State { execution, checkpoint, .. }) => {
@@ -109,7 +132,7 @@ impl States {
             }
             None => (self.execution(), None),
         };
-        let journal = Journal { execution, checkpoint, identity, file, unkept: None };
+        let journal = Journal { execution, checkpoint, identity, kept };
         journal.write();
         journal
     }
@@ -126,8 +149,7 @@ impl States {
         let states = StateFile::contents(directory);
         let states = states.filter_map(|state| serde_json::from_slice::<State<C>>(&state).ok());
         let ours = states.filter(|state| state.identity == self.identity(&state.identity.object));
-        let is_free =
-            |state: &State<C>| StateFile::lock(directory, &self.name(&state.identity.object)).is_some();
+        let is_free = |state: &State<C>| !StateFile::is_locked(directory, &self.name(&state.identity.object));
         ours.filter(is_free).filter_map(|state| state.checkpoint).collect()
     }
 
@@ -139,11 +161,14 @@ impl States {
         name
     }
 
-    /// A journal that keeps nothing: for what is quickly begun again.
+    /// A journal that keeps nothing yet: for what is quickly begun again.
     pub(crate) fn open_unkept<C: Resumable>(&self, object: &str) -> Journal<C> {
         let (execution, identity) = (self.execution(), self.identity(object));
-        let unkept = self.directory.clone().map(|directory| (directory, self.name(object)));
-        Journal { execution, checkpoint: None, identity, file: None, unkept }
+        let kept = match self.directory.clone() {
+            Some(directory) => Kept::NotYet { directory, name: self.name(object) },
+            None => Kept::Never,
+        };
+        Journal { execution, checkpoint: None, identity, kept }
     }
 
     /// When the run began, RFC 3339.
@@ -206,7 +231,7 @@ impl<C: Resumable> Journal<C> {
 
     /// Whether the next run finds it.
     pub(crate) fn is_kept(&self) -> bool {
-        self.file.is_some()
+        self.kept.file().is_some()
     }
 
     /// Remembers how far it is.
@@ -217,24 +242,24 @@ impl<C: Resumable> Journal<C> {
         }
     }
 
-    /// Remembers for the next run what it must know, although nothing was kept so far.
-    pub(crate) fn keep(&mut self, checkpoint: Option<&C>) {
-        if let Some((directory, name)) = self.unkept.take() {
-            self.file = StateFile::lock(&directory, &name);
+    /// Remembers how far it is, also of a small file: the next run must not believe the object's metadata.
+    pub(crate) fn save_even_if_small(&mut self, checkpoint: Option<&C>) {
+        if let Kept::NotYet { directory, name } = &self.kept {
+            self.kept = Kept::lock(directory, name);
         }
         self.save(checkpoint);
     }
 
     /// Removes the state: nothing is left to resume.
     pub(crate) fn remove(&mut self) {
-        if let Some(file) = self.file.take() {
+        if let Kept::In(file) = std::mem::replace(&mut self.kept, Kept::Never) {
             file.remove();
         }
     }
 
     /// Best effort: a state that cannot be written stops nothing.
     fn write(&self) {
-        let Some(file) = &self.file else { return };
+        let Some(file) = self.kept.file() else { return };
         let (identity, execution) = (self.identity.clone(), self.execution.clone());
         let state = State { identity, execution, checkpoint: self.checkpoint.clone() };
         let written = serde_json::to_vec(&state).map_err(Into::into).and_then(|json| file.write(&json));
@@ -251,7 +276,6 @@ fn sha256(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
-    use std::path::Path;
 
     use super::*;
     use crate::samples;
@@ -331,6 +355,24 @@ mod tests {
         assert_eq!(others.left::<Checkpoint>(), [], "with other settings it leads elsewhere");
         open(&states).remove();
         assert_eq!(states.left::<Checkpoint>(), []);
+    }
+
+    #[test]
+    fn a_lock_that_is_held_for_a_moment_costs_no_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let states = states(folder.path());
+        open(&states).save(Some(&samples::checkpoint()));
+        // Another run looks at this moment whether the state is free, as `left` does.
+        let lock = folder.path().join(format!("{}.lock", states.name("s3://b/k")));
+        let lock = std::fs::File::open(lock).unwrap();
+        lock.try_lock_shared().unwrap();
+        let moment = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            drop(lock);
+        });
+        let journal = open(&states);
+        assert!(journal.is_kept() && journal.checkpoint == Some(samples::checkpoint()));
+        moment.join().unwrap();
     }
 
     #[test]

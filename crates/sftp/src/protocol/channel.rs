@@ -126,6 +126,11 @@ impl Sftp {
         self.read_length.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_read_length(&self, length: u32) {
+        self.read_length.store(length, Ordering::Relaxed);
+    }
+
     /// Number of bytes of requests that the channel has not taken yet.
     pub(crate) fn unsent(&self) -> usize {
         self.line.unsent()

@@ -34,6 +34,14 @@ impl Default for Caps {
 impl Caps {
     /// One channel on one connection.
     pub const ONE: Self = Self { connections: 1, channels: 1 };
+
+    /// What is of use for reading this many bytes. One channel on each connection: it is the server that sends, and its send
+    /// buffer serves all channels.
+    #[must_use]
+    pub fn for_reading(self, bytes: u64) -> Self {
+        let worth_it = usize::try_from(bytes / WORTH_A_CONNECTION).unwrap_or(usize::MAX).max(1);
+        Self { connections: self.connections.min(worth_it), channels: 1 }
+    }
 }
 
 /// Maximum number of channels over all connections of an upload.
@@ -142,7 +150,7 @@ const FIRST_WAY: u32 = 4;
 
 /// Channels and connections that are being opened in the background for one file.
 ///
-/// They are optional: the file goes on without those that cannot be opened, and the failure is logged.
+/// They are optional: the transfer goes on without those that cannot be opened, and the failure is logged.
 pub struct Spread {
     /// Dropped when the transfer of the file ends.
     file: watch::Sender<Option<Target>>,
@@ -330,7 +338,7 @@ impl FurtherLane {
         let target = file.borrow().clone();
         match target {
             Some(target) => join(way, target, ready).await,
-            // The file has ended if nobody takes it.
+            // The transfer has ended if nobody takes it.
             None => {
                 if let Err(mpsc::error::SendError(way)) = ways.send(way) {
                     way.close().await;
@@ -452,7 +460,10 @@ async fn open_lane(Way { sftp, session }: Way, mut target: Target) -> Result<Opt
     match target.is_same_file(&sftp, &file).await {
         Ok(Some(true)) => return Ok(Some(Lane { sftp, file, session })),
         Ok(Some(false)) => {
-            tracing::info!(path = target.path, "a further channel does not show the same file");
+            tracing::info!(
+                path = target.path,
+                "a further channel is not used: it does not show the file that the first one has open"
+            );
         }
         Ok(None) => {}
         Err(error) => tracing::info!(%error, "a further channel cannot be used"),
@@ -462,7 +473,7 @@ async fn open_lane(Way { sftp, session }: Way, mut target: Target) -> Result<Opt
 }
 
 impl Target {
-    /// Whether this handle is of the file that the first lane has open. `None` if the file ended before that could be checked.
+    /// Whether this handle is of the file that the first lane has open. `None` if the transfer ended before that could be checked.
     ///
     /// To write, data of the first lane must be visible through it: a server that stores each open file as a separate upload
     /// would keep only the one that is closed last. To read, the server must tell the size and the time, and they must be the
@@ -494,6 +505,14 @@ mod tests {
     fn ways(line: Line, remaining: u64, caps: Caps) -> (usize, usize) {
         let Plan { connections, channels } = plan(line, remaining, caps);
         (connections, channels)
+    }
+
+    #[test]
+    fn reading_takes_no_connection_that_the_file_is_too_small_for() {
+        let four = Caps { connections: 4, channels: 4 };
+        let reading = |mib| four.for_reading(mib * MIB).connections;
+        assert_eq!([0, 63, 64, 100, 128, 1024].map(reading), [1, 1, 2, 3, 4, 4]);
+        assert_eq!(four.for_reading(MIB), Caps::ONE);
     }
 
     #[test]

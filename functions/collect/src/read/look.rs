@@ -1,5 +1,6 @@
 //! Looks at the file: before it is read, and after that once more, before anything is published.
 
+use aws::Unwritten;
 use bridge::collect::RemoteFile;
 use bridge::{ErrorName, Result};
 use partner::files::Reply;
@@ -7,6 +8,7 @@ use sftp::{Attributes, Download, FileHandle, FileType, Sftp};
 
 use crate::ending::Ending;
 use crate::read::collecting::Collecting;
+use crate::read::stream::Read;
 use crate::read::unreadable::refused;
 
 /// How a file that is collected may look.
@@ -55,7 +57,7 @@ impl Collecting<'_> {
         }
     }
 
-    /// The time by which the file is known.
+    /// The time that every handle must show.
     pub(super) fn modified(&self) -> Option<u32> {
         expected_time(self.file(), self.seen)
     }
@@ -70,7 +72,7 @@ impl Collecting<'_> {
         sftp: &Sftp,
         file: &FileHandle,
         download: &Download<'_>,
-    ) -> Result<Look> {
+    ) -> Result<Read> {
         let size = self.file().size;
         let path = self.file().remote_path();
         let (shown, told, behind, elsewhere) = tokio::join!(
@@ -83,18 +85,24 @@ impl Collecting<'_> {
         let shown = match Reply::of(shown)? {
             Reply::Done(Some(attributes)) => attributes,
             Reply::Done(None) => {
-                return Ok(Look::Ended(Ending::gone(format!("{path:?} is not there any more"))));
+                return Ok(Read::Ended(Ending::gone(format!("{path:?} is not there any more"))));
             }
             Reply::Refused(status) => return Err(refused(status, "")),
         };
         if let Some(ending) = judge(self.file(), self.seen, shown) {
-            return Ok(Look::Ended(ending));
+            return Ok(Read::Ended(ending));
         }
-        let mut told = Reply::of(told)?.done().into_iter().chain(elsewhere);
-        let difference = told.find_map(|told| difference(self.file(), self.seen, told));
+        let elsewhere = elsewhere.into_iter().find_map(|told| difference(self.file(), self.seen, told));
+        if let Some(difference) = elsewhere {
+            // What was read may be of two files, so no call may build on it.
+            let why = format!("on a further connection the file {difference}");
+            return Ok(Read::UploadGone(Unwritten::UploadGone(why)));
+        }
+        let told = Reply::of(told)?.done().unwrap_or_default();
+        let difference = difference(self.file(), self.seen, told);
         let difference = if behind? { Some(format!("has more than {size} bytes")) } else { difference };
         match difference {
-            None => Ok(Look::Same),
+            None => Ok(Read::Whole),
             // It may be growing at this moment, so the next look decides.
             Some(difference) => Err(ErrorName::RemoteUnreadable
                 .error(format!("{path:?} {difference}, although its path shows the file that was found"))),

@@ -11,9 +11,8 @@ impl Collecting<'_> {
     /// Reads until S3 has every byte, or the stop has come. A lost session is followed by another: what was read is not read
     /// again.
     pub(crate) async fn over_sessions(&mut self) -> Result<Read> {
-        // Channels of their own do not help: it is the server that sends.
-        let caps = Caps { channels: 1, ..self.call.deps.partner.caps() };
-        let mut persistence = Persistence::with(caps);
+        let left = self.file().size - self.writer.position();
+        let mut persistence = Persistence::with(self.call.deps.partner.caps().for_reading(left));
         loop {
             let start = (self.report.restarts, self.writer.position());
             let error = match self.one_session(persistence.caps()).await {

@@ -61,11 +61,11 @@ impl Collecting<'_> {
         let mut download = self.download(session, &file, caps);
         let read = self.read_open(sftp, &file, &mut download).await;
         // Only now: a server may move a file away when it is closed after it was read.
-        download.end().await;
+        download.close().await;
         read
     }
 
-    /// Begins to read. Over several connections, if the server tells by what the file is known on each of them.
+    /// Begins to read. Over several connections, if the server tells the file's time.
     fn download<'f>(&self, session: &'f Arc<Session>, file: &'f FileHandle, caps: Caps) -> Download<'f> {
         let (position, size) = (self.writer.position(), self.file().size);
         let wanted = self.writer.wanted().unwrap_or(position..position);
@@ -97,10 +97,7 @@ impl Collecting<'_> {
         if !matches!(settled, Read::Whole) {
             return Ok(settled);
         }
-        match self.look_again(sftp, file, download).await? {
-            Look::Same => Ok(Read::Whole),
-            Look::Ended(ending) => Ok(Read::Ended(ending)),
-        }
+        self.look_again(sftp, file, download).await
     }
 
     /// A file that is not opened may be gone.

@@ -412,10 +412,18 @@ async fn an_archive_that_cannot_be_cleared_fails_no_look() {
     assert_eq!(paths(&watching).len(), 2);
 }
 
+const RENAME: u8 = 18;
+
+/// Watches a server of this script, which has had the file.
+async fn watching_script(script: Script) -> (Watching, RemoteFile) {
+    let watching = Watching::at(Partner::scripted(script).await.unwrap()).await;
+    let (host, directory, path) = (watching.bridge.partner.host.clone(), "out".into(), "a.csv".into());
+    (watching, RemoteFile { host, directory, path, size: 3, modified: Some(LONG_AGO) })
+}
+
 /// Between the look and the rename the partner replaces the file: what was moved was never collected.
 #[tokio::test]
 async fn a_file_that_was_replaced_while_it_was_archived_gets_its_name_back() {
-    const RENAME: u8 = 18;
     let moves = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&moves);
     let script = Script::new(move |channel| {
@@ -438,24 +446,22 @@ async fn a_file_that_was_replaced_while_it_was_archived_gets_its_name_back() {
             .await;
         }
     });
-    let watching = Watching::at(Partner::scripted(script).await.unwrap()).await;
-    let (host, directory, path) = (watching.bridge.partner.host.clone(), "out".into(), "a.csv".into());
-    let file = RemoteFile { host, directory, path, size: 3, modified: Some(LONG_AGO) };
+    let (watching, file) = watching_script(script).await;
     let receipt = watching.settle(&watching.verified(file), 0).await.unwrap();
     assert_eq!(receipt.afterwards.as_deref(), Some("left"));
     assert!(receipt.warnings[0].contains("replaced while it was being archived"), "{:?}", receipt.warnings);
     assert_eq!(moves.load(Ordering::Relaxed), 2, "there, and back");
 }
 
+/// The names of a file that cannot be identified, one after the other.
+const NAMES: [&str; 3] =
+    ["out/a.csv", ".done/20260301120000-a.csv", ".done/unidentified-20260301120000-a.csv"];
+
 /// The server gives a moved file a new time, and lets nobody read it: it may be one that the partner has put there since.
-#[tokio::test]
-async fn a_file_that_cannot_be_identified_gets_a_name_that_is_never_deleted() {
-    const RENAME: u8 = 18;
-    const NAMES: [&str; 3] =
-        ["out/a.csv", ".done/20260301120000-a.csv", ".done/unverified-20260301120000-a.csv"];
-    let moves = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&moves);
-    let script = Script::new(move |channel| {
+/// It says of every rename that it is done, and does as many as `honest`. Counts these in `moves`.
+fn unreadable(honest: u64, moves: &Arc<AtomicU64>) -> Script {
+    let counted = Arc::clone(moves);
+    Script::new(move |channel| {
         let moves = Arc::clone(&counted);
         async move {
             wire::serve(channel, |request| {
@@ -464,7 +470,7 @@ async fn a_file_that_cannot_be_identified_gets_a_name_that_is_never_deleted() {
                 match request.kind {
                     RENAME => {
                         let is_next = is_of(NAMES[moved as usize + 1]);
-                        moves.fetch_add(u64::from(is_next), Ordering::Relaxed);
+                        moves.fetch_add(u64::from(is_next && moved < honest), Ordering::Relaxed);
                         Some(request.status(if is_next { 0 } else { 4 }, ""))
                     }
                     kind::LSTAT if is_of(NAMES[moved as usize]) => {
@@ -478,19 +484,23 @@ async fn a_file_that_cannot_be_identified_gets_a_name_that_is_never_deleted() {
             })
             .await;
         }
-    });
-    let watching = Watching::at(Partner::scripted(script).await.unwrap()).await;
-    let (host, directory, path) = (watching.bridge.partner.host.clone(), "out".into(), "a.csv".into());
-    let file = RemoteFile { host, directory, path, size: 3, modified: Some(LONG_AGO) };
-    for retry in [0, 1] {
-        let receipt = watching.settle(&watching.verified(file.clone()), retry).await.unwrap();
-        assert_eq!(
-            receipt.afterwards,
-            Some(format!("archived as out/{}", NAMES[2])),
-            "{:?}",
-            receipt.warnings
-        );
-        assert!(receipt.warnings[0].contains("does not delete it"), "{:?}", receipt.warnings);
+    })
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_identified_gets_a_name_that_is_never_deleted() {
+    let truth = "COLLECT_ARCHIVE_DAYS never deletes it. Compare it with the object";
+    // The server says that the second rename is done, and still shows the file under the first name.
+    let lie = "It could not be renamed, so COLLECT_ARCHIVE_DAYS, if it is set, deletes it";
+    for (honest, warning) in [(2, truth), (1, lie)] {
+        let moves = Arc::new(AtomicU64::new(0));
+        let (watching, file) = watching_script(unreadable(honest, &moves)).await;
+        for retry in [0, 1] {
+            let receipt = watching.settle(&watching.verified(file.clone()), retry).await.unwrap();
+            let lies_at = format!("archived as out/{}", NAMES[honest as usize]);
+            assert_eq!(receipt.afterwards, Some(lies_at), "{:?}", receipt.warnings);
+            assert!(receipt.warnings[0].contains(warning), "{:?}", receipt.warnings);
+        }
+        assert_eq!(moves.load(Ordering::Relaxed), honest, "the retry finds it");
     }
-    assert_eq!(moves.load(Ordering::Relaxed), 2, "the retry finds it");
 }

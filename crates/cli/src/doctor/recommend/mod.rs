@@ -35,14 +35,11 @@ impl Recommendation {
     pub(super) fn new(configuration: &Configuration, facts: &Facts) -> Option<Self> {
         let mut draft = Draft::of(configuration);
         match configuration.direction() {
-            Direction::Delivering => {
-                facts.write.filter(|write| *write)?;
-                rules::apply(&mut draft, facts);
-            }
-            Direction::Collecting => {
-                facts.listing.filter(|listing| *listing && configuration.may_be_recommended())?;
+            Direction::Delivering if facts.write == Some(true) => rules::apply(&mut draft, facts),
+            Direction::Collecting if facts.listing == Some(true) && configuration.examines_everything() => {
                 rules::apply_to_collecting(&mut draft, facts);
             }
+            Direction::Delivering | Direction::Collecting => return None,
         }
         let lacks_secret = draft.get("SFTP_SECRET_ID").is_empty() && draft.get("SFTP_S3_SSH_KEY").is_empty();
         let Draft { values, changes } = draft;

@@ -39,7 +39,7 @@ const DEMANDS: [&str; 3] = ["COLLECT_AFTERWARDS", "COLLECT_ARCHIVE_DIRECTORY", "
 
 /// Whether files may stay where they are: nobody has asked for something else, and the settings are recommended.
 fn may_stay(doctor: &Doctor) -> bool {
-    doctor.configuration.may_be_recommended() && !doctor.configuration.sets_any(&DEMANDS)
+    doctor.configuration.examines_everything() && !doctor.configuration.sets_any(&DEMANDS)
 }
 
 const WAIT_AND_SEE: &str = "nothing to do if the partner wants it so. The first file that is collected shows whether it can be archived or deleted; if not, its receipt has a warning, and it is not collected again";
@@ -50,7 +50,7 @@ fn not_tried(doctor: &mut Doctor, status: &Status) -> Finding {
         doctor.facts.stay = Some("our user may make no file there, so it can hardly move or delete one");
         return Finding::warn(
             found,
-            "files stay where they are (COLLECT_AFTERWARDS=leave), as is recommended below. If the partner lets our user move or delete files, set archive or delete",
+            "files stay where they are (COLLECT_AFTERWARDS=leave), as is recommended below. If the partner lets our user move or delete files, set COLLECT_AFTERWARDS=archive or COLLECT_AFTERWARDS=delete",
         );
     }
     Finding::warn(found, WAIT_AND_SEE)

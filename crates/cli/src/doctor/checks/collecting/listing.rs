@@ -40,7 +40,8 @@ pub(in crate::doctor) async fn check(doctor: &mut Doctor) -> Step<Finding> {
         format!("{directory:?}")
     };
     let Listed { names, files, is_cut, sample } = listed;
-    (doctor.sample, doctor.facts.listing) = (sample, Some(true));
+    doctor.sample = sample;
+    doctor.facts.listing = Some(true);
     let more = if is_cut { "at least " } else { "" };
     Ok(Finding::ok(format!("{in_words} can be listed: {more}{names} names, {more}{files} of them files")))
 }
