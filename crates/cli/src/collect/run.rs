@@ -76,7 +76,7 @@ pub(super) async fn run(runner: &Arc<CollectRunner>, target: &Target, json: bool
 /// Looks at the directory. Returns what is due, and the number of files that S3 has and that stay where they are.
 async fn prepare(runner: &CollectRunner, target: &Target) -> Result<(Look, usize)> {
     let mut look = Look::at(runner, target).await?;
-    let seen = look.leave_out_collected(runner).await;
+    let seen = look.ask_s3(runner).await;
     look.add_unfinished(runner, target);
     Ok((look, seen))
 }
