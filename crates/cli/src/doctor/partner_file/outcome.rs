@@ -64,17 +64,19 @@ fn name_all(parameters: &mut Parameters, named: &BTreeSet<String>) {
         .retain(|name, value| named.contains(name) || parameters::default(name) != Some(value.as_str()));
 }
 
-/// The template refuses more connections for one file than half of those for all files. The partner's limit stands.
+/// The template refuses more connections for one file than half of those that a direction has. The partner's limit stands.
 fn fit(parameters: &mut Parameters) {
     let all = parameters.get("MaxConnections").and_then(|all| all.parse::<u32>().ok());
     let Some(all) = all.filter(|all| *all > 0) else { return };
+    let is = |name: &str, value: &str| parameters.get(name).is_some_and(|it| it == value);
+    let collects = parameters.contains_key("CollectBucket") && !is("CollectBucket", "");
+    let does_both = collects && !is("CollectOnly", "true");
+    let of_a_direction = if does_both { all / 2 } else { all };
     if let Some(each) = parameters.get_mut("ConnectionsPerFile") {
-        let most = if all >= 8 {
-            4
-        } else if all >= 4 {
-            2
-        } else {
-            1
+        let most = match of_a_direction {
+            8.. => 4,
+            4.. => 2,
+            _ => 1,
         };
         if each.parse::<u32>().is_ok_and(|each| each > most) {
             *each = most.to_string();
@@ -141,6 +143,25 @@ mod tests {
             parameters.insert("ConnectionsPerFile".into(), each.into());
             fit(&mut parameters);
             assert_eq!(parameters["ConnectionsPerFile"], fitting);
+        }
+        // Each direction has half of them.
+        for (all, only, fitting) in [
+            ("6", "false", "1"),
+            ("8", "false", "2"),
+            ("16", "false", "4"),
+            ("4", "true", "2"),
+            ("8", "true", "4"),
+        ] {
+            let parameters = [
+                ("CollectBucket", "b"),
+                ("CollectOnly", only),
+                ("MaxConnections", all),
+                ("ConnectionsPerFile", "4"),
+            ];
+            let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            let mut parameters: Parameters = parameters.map(text).into();
+            fit(&mut parameters);
+            assert_eq!(parameters["ConnectionsPerFile"], fitting, "{all}, {only}");
         }
     }
 }

@@ -50,10 +50,8 @@ pub(super) fn apply_to_collecting(draft: &mut Draft, facts: &Facts) {
     if let Some(why) = facts.stay {
         draft.set("COLLECT_AFTERWARDS", "leave", why);
     }
-    if facts.second_connection == Some(false) {
-        draft.set("SFTP_KEEP_CONNECTION", "0", KEPT_BLOCKS);
-    }
-    for name in ["SFTP_ALGORITHMS", "SFTP_KEEP_CONNECTION", "COLLECT_AFTERWARDS"] {
+    connections(draft, facts);
+    for name in ["SFTP_ALGORITHMS", "SFTP_MAX_CONNECTIONS", "SFTP_KEEP_CONNECTION", "COLLECT_AFTERWARDS"] {
         draft.spell_out(name);
     }
 }

@@ -294,5 +294,12 @@ fn to_a_stack_that_only_collects_nothing_of_deliveries_is_recommended() {
     assert_eq!(changes(&only, &refused), change("COLLECT_AFTERWARDS", "leave"));
     let parameters = recommended(&only, &refused).unwrap().parameters();
     let has = |name: &str| parameters.iter().any(|(parameter, _)| parameter == name);
-    assert!(has("CollectOnly") && has("CollectAfterwards") && !has("ConnectionsPerFile"), "{parameters:?}");
+    assert!(has("CollectOnly") && has("CollectAfterwards") && !has("SftpProof"), "{parameters:?}");
+    // Collecting takes several connections for a file, too.
+    let one = Facts { second_connection: Some(false), ..listed() };
+    let several = [("COLLECT_ONLY", "true"), ("COLLECT_BUCKET", "bucket"), ("SFTP_MAX_CONNECTIONS", "4")];
+    assert!(changes(&several, &one).contains(&change("SFTP_MAX_CONNECTIONS", "1")[0]));
+    let far =
+        Facts { second_connection: Some(true), round_trip: Some(Duration::from_millis(50)), ..listed() };
+    assert_eq!(changes(&only, &far), change("SFTP_MAX_CONNECTIONS", "2"));
 }
