@@ -79,7 +79,7 @@ struct Counters {
     open_max: AtomicU64,
 }
 
-/// One of the open connections.
+/// One of the open connections: until its client has closed it. The server closes its end later, if it is busy.
 struct Open(Arc<Counters>);
 
 impl Open {
@@ -229,8 +229,8 @@ impl Server {
             _ => true,
         };
         async move {
-            let _open = open;
             if !admitted {
+                let _open = open;
                 let mut unheard = tokio::io::sink();
                 tokio::select! {
                     _ = tokio::io::copy(&mut client, &mut unheard) => {}
@@ -238,7 +238,7 @@ impl Server {
                 }
                 return;
             }
-            let Ok(server) = TcpStream::connect(target).await else { return };
+            let Ok(server) = TcpStream::connect(target).await else { return drop(open) };
             for stream in [&client, &server] {
                 let _ = stream.set_nodelay(true);
                 // Dropped halves then send a reset, as a cut cable's other end or a firewall does.
@@ -248,11 +248,13 @@ impl Server {
             let (from_server, to_server) = server.into_split();
             let count_up = |n| counters.up.fetch_add(n, Ordering::Relaxed);
             let count_down = |n| counters.down.fetch_add(n, Ordering::Relaxed);
+            let upward = async {
+                let sent = pump(from_client, to_server, &fault, (true, is_first), count_up).await;
+                drop(open);
+                sent
+            };
             let both = async {
-                tokio::try_join!(
-                    pump(from_client, to_server, &fault, (true, is_first), count_up),
-                    pump(from_server, to_client, &fault, (false, is_first), count_down),
-                )
+                tokio::try_join!(upward, pump(from_server, to_client, &fault, (false, is_first), count_down),)
             };
             tokio::select! {
                 _ = both => {}
