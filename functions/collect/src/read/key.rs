@@ -6,7 +6,7 @@ use bridge::{CollectIfExists, Result};
 
 use crate::ending::Ending;
 use crate::read::collecting::{Collecting, Holder};
-use crate::read::stream::Read;
+use crate::read::outcome::Read;
 
 impl Collecting<'_> {
     /// Finds out what the object would replace, unless this call knows it. After this the file is looked at, and S3 replaces

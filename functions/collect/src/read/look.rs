@@ -8,7 +8,7 @@ use sftp::{Attributes, Download, FileHandle, FileType, Sftp};
 
 use crate::ending::Ending;
 use crate::read::collecting::Collecting;
-use crate::read::stream::Read;
+use crate::read::outcome::Read;
 use crate::read::unreadable::refused;
 
 /// How a file that is collected may look.

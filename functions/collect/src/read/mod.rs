@@ -3,9 +3,10 @@
 mod collecting;
 mod key;
 mod look;
+mod outcome;
 mod sessions;
 mod stream;
 mod unreadable;
 
 pub(crate) use collecting::{Collecting, Holder, Mark};
-pub(crate) use stream::Read;
+pub(crate) use outcome::Read;

@@ -5,7 +5,7 @@ use partner::Persistence;
 use sftp::Caps;
 
 use crate::read::collecting::Collecting;
-use crate::read::stream::Read;
+use crate::read::outcome::Read;
 
 impl Collecting<'_> {
     /// Reads until S3 has every byte, or the stop has come. A lost session is followed by another: what was read is not read

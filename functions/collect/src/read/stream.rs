@@ -3,29 +3,14 @@
 use std::sync::Arc;
 
 use aws::Unwritten;
-use bridge::collect::StoredObject;
 use bridge::{ErrorName, Result};
 use partner::files::Reply;
 use sftp::{Caps, Download, FileHandle, OpenFlags, Session, Sftp};
 
-use crate::ending::Ending;
 use crate::read::collecting::{Collecting, unwritten};
 use crate::read::look::Look;
+use crate::read::outcome::Read;
 use crate::read::unreadable::refused;
-
-/// How far a session has come.
-pub(crate) enum Read {
-    /// S3 has every byte, and the file is still the same.
-    Whole,
-    /// Another execution has stored the file meanwhile.
-    Stored(StoredObject),
-    /// The collection ends here.
-    Ended(Ending),
-    /// The upload is gone.
-    UploadGone(Unwritten),
-    /// It was cut short.
-    OutOfTime,
-}
 
 /// How far reading has come.
 enum Streamed {
