@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bridge::collect::CollectOutcome;
+use bridge::collect::{CollectOutcome, RemoteFile};
 use integration_tests::embedded::Quirks;
 use integration_tests::fault_proxy::Fault;
 use integration_tests::partner::Partner;
@@ -20,6 +20,13 @@ async fn with_four() -> Collection {
     let mut collection = Collection::new().await;
     collection.set("SFTP_MAX_CONNECTIONS", 4);
     collection
+}
+
+/// Collects the file without a new session, and without reading anything twice.
+async fn collects_at_once(collection: &Collection, file: &RemoteFile) {
+    let verified = collection.process().await.collects(file).await;
+    assert_eq!((verified.report.resumes, verified.report.bytes_read), (0, LENGTH));
+    collection.assert_stored(&file.path, file);
 }
 
 #[tokio::test]
@@ -60,9 +67,7 @@ async fn a_server_that_allows_one_connection_is_read_over_one() {
     let mut collection = Collection::from(Partner::embedded(quirks).await.unwrap());
     collection.set("SFTP_MAX_CONNECTIONS", 4);
     let file = collection.leave_pattern("one.bin", LENGTH);
-    let verified = collection.process().await.collects(&file).await;
-    assert_eq!((verified.report.resumes, verified.report.bytes_read), (0, LENGTH));
-    collection.assert_stored("one.bin", &file);
+    collects_at_once(&collection, &file).await;
 }
 
 /// Each further one in the middle of what it reads. The first one goes on.
@@ -71,10 +76,8 @@ async fn a_further_connection_that_is_cut_costs_no_new_session() {
     let mut collection = with_four().await;
     let file = collection.leave_pattern("cut.bin", LENGTH);
     let proxy = collection.through_proxy(Fault::CutFurtherAnswersAfter(10 * MIB)).await;
-    let verified = collection.process().await.collects(&file).await;
-    assert_eq!((verified.report.resumes, verified.report.bytes_read), (0, LENGTH));
+    collects_at_once(&collection, &file).await;
     assert_eq!(proxy.connections(), 4, "none is opened in its place");
-    collection.assert_stored("cut.bin", &file);
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ impl Sftp {
         self.read_length.load(Ordering::Relaxed)
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "internals"))]
     pub(crate) fn set_read_length(&self, length: u32) {
         self.read_length.store(length, Ordering::Relaxed);
     }

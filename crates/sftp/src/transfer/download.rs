@@ -138,7 +138,7 @@ impl<'a> Download<'a> {
     }
 
     /// Number of lanes in use.
-    pub fn lanes(&self) -> usize {
+    fn lanes(&self) -> usize {
         self.lanes.iter().flatten().count()
     }
 

@@ -7,6 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::internals::{self, Ends};
+use crate::protocol::packet::{ATTRS, DATA, HANDLE, INIT, STATUS};
 use crate::{Endpoint, Options, Session, TrustedHostKeys};
 
 /// The server's end of a session: the test decides what is answered, and when.
@@ -26,7 +27,7 @@ impl Server {
         let session = internals::session(ends, endpoint, unused, Options::default()).await.unwrap();
         let mut server = Self { to_client, from_client, received: BytesMut::new() };
         let init = server.packet().await;
-        assert_eq!(init[0], 1);
+        assert_eq!(init[0], INIT);
         (server, Arc::new(session))
     }
 
@@ -91,28 +92,28 @@ impl Server {
     }
 
     pub(super) fn status(&self, id: u32, code: u32) {
-        self.answer(101, id, |body| {
+        self.answer(STATUS, id, |body| {
             body.put_u32(code);
             body.put_u64(0);
         });
     }
 
     pub(super) fn size(&self, id: u32, size: u64) {
-        self.answer(105, id, |body| {
+        self.answer(ATTRS, id, |body| {
             body.put_u32(1);
             body.put_u64(size);
         });
     }
 
     pub(super) fn handle(&self, id: u32) {
-        self.answer(102, id, |body| {
+        self.answer(HANDLE, id, |body| {
             body.put_u32(1);
             body.put_u8(b'h');
         });
     }
 
     pub(super) fn data(&self, id: u32, data: &[u8]) {
-        self.answer(103, id, |body| {
+        self.answer(DATA, id, |body| {
             body.put_u32(data.len() as u32);
             body.put_slice(data);
         });

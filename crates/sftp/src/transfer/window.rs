@@ -112,8 +112,8 @@ impl Flow {
         self.window.size_while(unsent).checked_sub(self.in_flight + length)
     }
 
-    /// How much room is left, if at most `share` bytes may be in flight. `None` if there is none: a request is sent if there
-    /// is room for its first byte.
+    /// How much room is left behind the first byte of a request, if at most `share` bytes may be in flight. `None` if even
+    /// that byte has no room. The rest of the request may exceed the limit.
     pub(crate) fn room_within(&self, share: usize) -> Option<usize> {
         self.window.size().min(share).checked_sub(self.in_flight + 1)
     }
